@@ -1,0 +1,26 @@
+# Everything a newcomer needs is one of these targets; each installs what it lacks.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[local,dev]'
+	@touch $@
+
+lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+test: install ## every test, on real parts
+	$(BIN)/pytest
+
+.PHONY: help install lint test

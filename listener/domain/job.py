@@ -1,0 +1,98 @@
+"""What a row of `scheduled_jobs` says, in the terms of the domain. All instants are aware datetimes in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+class TriggerType(StrEnum):
+    """`scheduled_jobs.trigger_type`."""
+
+    ONCE = "once"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+    INTERVAL = "interval"
+    CRON = "cron"
+
+
+class Overlap(StrEnum):
+    """What a due instant does while the job still runs."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    ALLOW = "allow"
+    REPLACE = "replace"
+
+
+class Misfire(StrEnum):
+    """What becomes of due instants missed by more than the grace."""
+
+    RUN_ONCE = "run_once"
+    RUN_ALL = "run_all"
+    SKIP = "skip"
+
+
+class DstGap(StrEnum):
+    """What a fixed local time does on the day that its hour does not exist."""
+
+    RUN_AFTER = "run_after"
+    SKIP = "skip"
+
+
+class DstFold(StrEnum):
+    """Which pass of a repeated hour a fixed local time means."""
+
+    FIRST = "first"
+    SECOND = "second"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When a job is due: the arguments of `schedule.next_run`, named as the columns are."""
+
+    type: TriggerType
+    run_date: datetime
+    schedule: Mapping[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
+    ends_at: datetime | None = None
+    dst_gap: DstGap = DstGap.RUN_AFTER
+    dst_fold: DstFold = DstFold.FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and after how long a failed attempt is tried again; delays in seconds."""
+
+    max_attempts: int = 4
+    delay_seconds: float = 5.0
+    backoff: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One claimed attempt at one due instant: all that the executor needs.
+
+    `fence` is the token that every later write of this run must name; `row` is the job as it was when claimed.
+    """
+
+    execution_id: str
+    job_id: int
+    handler: str
+    payload: Mapping[str, Any]
+    scheduled_for: datetime
+    start_at: datetime
+    attempt: int
+    cause: str
+    test_mode: bool
+    timeout_seconds: float
+    retry: RetryPolicy
+    recurring: bool
+    row: Mapping[str, Any]

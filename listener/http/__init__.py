@@ -1,0 +1,1 @@
+"""The service's own port: livez, readyz, metrics, debug."""

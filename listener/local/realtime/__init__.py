@@ -1,0 +1,1 @@
+"""A Realtime server that speaks the protocol of Supabase's, over logical decoding."""

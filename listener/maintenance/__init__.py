@@ -1,0 +1,1 @@
+"""Agents that keep the table honest: lease keeper, rescuer, cleaner."""

@@ -1,0 +1,1 @@
+"""The way of one row: reflector, reconciler, timekeeper, dispatcher, executor, completer."""

@@ -1,0 +1,1 @@
+"""Rows of other tables become desired jobs."""

@@ -1,0 +1,1 @@
+"""A hierarchical timer wheel over integers and opaque keys; it imports nothing of ours."""

@@ -1,0 +1,52 @@
+"""One ring of the timer wheel: 64 slots and a bitmap that says which of them hold anything."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+SLOT_BITS = 6
+SLOTS = 1 << SLOT_BITS
+
+Key = TypeVar("Key")
+
+
+class Level(Generic[Key]):
+    """Slots of keys, each in the order of arrival.
+
+    Invariant: bit `s` of `occupied` is set exactly when slot `s` holds a key.
+    """
+
+    __slots__ = ("_slots", "occupied")
+
+    def __init__(self) -> None:
+        self.occupied = 0
+        self._slots: dict[int, dict[Key, None]] = {}
+
+    def add(self, slot: int, key: Key) -> None:
+        """Put `key` last in `slot`."""
+        keys = self._slots.get(slot)
+        if keys is None:
+            self._slots[slot] = {key: None}
+            self.occupied |= 1 << slot
+        else:
+            keys[key] = None
+
+    def discard(self, slot: int, key: Key) -> None:
+        """Take `key` out of `slot`.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        keys = self._slots[slot]
+        del keys[key]
+        if not keys:
+            self.take(slot)
+
+    def take(self, slot: int) -> list[Key]:
+        """Empty `slot` and return its keys, oldest first. An emptied dict is dropped, because dicts never shrink."""
+        self.occupied &= ~(1 << slot)
+        return list(self._slots.pop(slot))
+
+    def first(self) -> int:
+        """The lowest occupied slot; the level must not be empty."""
+        return (self.occupied & -self.occupied).bit_length() - 1

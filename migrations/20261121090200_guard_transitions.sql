@@ -1,0 +1,405 @@
+-- What every write to scheduled_jobs must pass, whoever makes it, and the doorbell that tells the listeners of it.
+--
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
+-- the API cannot set it. All else is a client's write.
+
+grant usage on schema job_scheduler to authenticated, service_role;
+
+-- Tells the listeners to look again. It may be lost, so it never fails the write that rings it.
+create or replace function job_scheduler.ring(what text, rows_changed jsonb)
+returns void
+language plpgsql
+security definer -- a client may not send to the listeners' private topic itself
+set search_path = ''
+as $$
+begin
+    if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        execute 'select realtime.send($1, $2, $3, true)'
+        using jsonb_build_object('table', what, 'rows', rows_changed), 'changed', 'job_scheduler';
+    end if;
+exception when others then
+    raise warning 'job_scheduler.ring: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.ring(text, jsonb) from public;
+
+-- Refuses a client's write of a column that the service owns, by name.
+create or replace function job_scheduler.refuse_owned_columns()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    owner_is_forged boolean := current_user in ('anon', 'authenticated', 'service_role')
+        and new.created_by is distinct from (case when tg_op = 'INSERT' then auth.uid() else old.created_by end);
+    offender text;
+begin
+    if tg_op = 'INSERT' then
+        offender := case
+            when owner_is_forged then 'created_by'
+            when new.next_run_at is not null then 'next_run_at'
+            when new.attempt <> 0 then 'attempt'
+            when new.last_run_at is not null then 'last_run_at'
+            when new.last_run_status is not null then 'last_run_status'
+            when new.last_run_duration_ms is not null then 'last_run_duration_ms'
+            when new.total_runs <> 0 then 'total_runs'
+            when new.successful_runs <> 0 then 'successful_runs'
+            when new.failed_runs <> 0 then 'failed_runs'
+            when new.result is not null then 'result'
+            when new.error is not null then 'error'
+            when new.claimed_by is not null then 'claimed_by'
+            when new.lease_expires_at is not null then 'lease_expires_at'
+            when new.revision <> 0 then 'revision'
+            when new.created_at <> now() then 'created_at'
+            when new.updated_at <> now() then 'updated_at'
+            when new.due_at is not null then 'due_at'
+            when new.defined_at <> now() then 'defined_at'
+            when new.queued_runs <> 0 then 'queued_runs'
+        end;
+    else
+        offender := case
+            when owner_is_forged then 'created_by'
+            when new.next_run_at is distinct from old.next_run_at then 'next_run_at'
+            when new.attempt <> old.attempt then 'attempt'
+            when new.last_run_at is distinct from old.last_run_at then 'last_run_at'
+            when new.last_run_status is distinct from old.last_run_status then 'last_run_status'
+            when new.last_run_duration_ms is distinct from old.last_run_duration_ms then 'last_run_duration_ms'
+            when new.total_runs <> old.total_runs then 'total_runs'
+            when new.successful_runs <> old.successful_runs then 'successful_runs'
+            when new.failed_runs <> old.failed_runs then 'failed_runs'
+            when new.result is distinct from old.result then 'result'
+            when new.error is distinct from old.error then 'error'
+            when new.claimed_by is distinct from old.claimed_by then 'claimed_by'
+            when new.lease_expires_at is distinct from old.lease_expires_at then 'lease_expires_at'
+            when new.revision <> old.revision then 'revision'
+            when new.created_at <> old.created_at then 'created_at'
+            when new.updated_at <> old.updated_at then 'updated_at'
+            when new.due_at is distinct from old.due_at then 'due_at'
+            when new.defined_at <> old.defined_at then 'defined_at'
+            when new.queued_runs <> old.queued_runs then 'queued_runs'
+        end;
+    end if;
+    if offender is not null then
+        raise exception 'scheduled_jobs.% is written by the service only; leave it out', offender
+        using errcode = '42501', hint = 'A client writes the definition of a job and its status.';
+    end if;
+    return new;
+end
+$$;
+
+-- A new job: checked, dated, and due at once if it runs once. Recurring jobs are planned by the service.
+create or replace function job_scheduler.define_job()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if new.status not in ('scheduled', 'paused') then
+        raise exception 'scheduled_jobs.status: "%" is not allowed in a new job; expected "scheduled" or "paused"', new.status
+        using errcode = '22023';
+    end if;
+    perform job_scheduler.check_definition(new);
+    new.revision := pg_current_xact_id()::text::bigint;
+    if new.trigger_type = 'once' and new.status = 'scheduled' then
+        new.due_at := new.run_date;
+        new.next_run_at := new.run_date;
+    end if;
+    return new;
+end
+$$;
+
+-- An edited job: a new time forgets the old one, so that it never runs the past.
+create or replace function job_scheduler.redefine_job()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_definition(new);
+    new.revision := pg_current_xact_id()::text::bigint;
+    new.updated_at := now();
+    if (new.trigger_type, new.run_date, new.schedule, new.timezone, new.ends_at, new.max_runs, new.dst_gap, new.dst_fold)
+        is distinct from
+        (old.trigger_type, old.run_date, old.schedule, old.timezone, old.ends_at, old.max_runs, old.dst_gap, old.dst_fold)
+    then
+        new.defined_at := now();
+        if new.status in ('scheduled', 'running') then
+            new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+            new.next_run_at := new.due_at;
+            new.attempt := case when new.status = 'running' then old.attempt else 0 end;
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+-- A client's change of status: pause, resume, cancel, run again.
+create or replace function job_scheduler.change_status()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if old.status = 'running' and new.status <> 'cancelled' or new.status = 'running' then
+        raise exception 'scheduled_jobs.status: "%" is not allowed after "%"; only the service starts and ends a run',
+            new.status, old.status
+        using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
+    end if;
+    new.revision := pg_current_xact_id()::text::bigint;
+    new.updated_at := now();
+    if new.status = 'scheduled' then
+        new.defined_at := now();
+        new.attempt := case when old.status = 'paused' then old.attempt else 0 end;
+        new.error := case when old.status = 'paused' then old.error end;
+        -- A paused retry resumes as the retry that it is; a finished job that runs again has a due instant of its own.
+        new.due_at := case
+            when new.trigger_type <> 'once' then null
+            when old.status = 'paused' and old.attempt > 0 then null
+            when old.status = 'paused' then new.run_date
+            else greatest(new.run_date, now())
+        end;
+        new.next_run_at := new.due_at;
+    else
+        new.due_at := null;
+        new.next_run_at := null;
+    end if;
+    return new;
+end
+$$;
+
+-- Recomputes when the service must next act on a job from its due instant and its queued runs.
+create or replace function job_scheduler.refresh_wake(job bigint)
+returns void
+language plpgsql
+security definer -- it writes columns that the service owns, for a client's permitted act
+set search_path = ''
+as $$
+declare
+    stage text := coalesce(current_setting('job_scheduler.stage', true), '');
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    update public.scheduled_jobs as j
+    set
+        queued_runs = q.waiting,
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), 'infinity'),
+        revision = pg_current_xact_id()::text::bigint
+    from (
+        select
+            count(*) as waiting,
+            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+        from public.scheduled_jobs as s
+        left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
+        where s.id = job and e.id is not null
+    ) as q
+    where j.id = job;
+    perform set_config('job_scheduler.stage', stage, true);
+end
+$$;
+revoke all on function job_scheduler.refresh_wake(bigint) from public;
+
+-- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+create or replace function job_scheduler.settle_queue()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+begin
+    if new.status = 'cancelled' or new.defined_at <> old.defined_at and new.status = old.status then
+        update public.job_executions
+        set
+            status = 'cancelled',
+            reason = case when new.status = 'cancelled' then 'cancelled' else 'edited' end,
+            completed_at = now()
+        where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or new.status = 'cancelled');
+    end if;
+    perform job_scheduler.refresh_wake(new.id);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.settle_queue() from public;
+
+-- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
+create or replace function job_scheduler.admit_manual_run()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger's other columns
+set search_path = ''
+as $$
+begin
+    select j.workspace_id, j.created_by into new.workspace_id, new.created_by
+    from public.scheduled_jobs as j
+    where j.id = new.scheduled_job_id
+    for update; -- the job's wake time is computed next: two runs asked for at once must not miss each other
+    new.status := 'queued';
+    new.attempt := 1;
+    new.scheduled_for := clock_timestamp();
+    new.run_at := new.scheduled_for;
+    new.listener_id := null;
+    new.lease_expires_at := null;
+    return new;
+end
+$$;
+revoke all on function job_scheduler.admit_manual_run() from public;
+
+create or replace function job_scheduler.queue_manual_run()
+returns trigger
+language plpgsql
+security definer -- see refresh_wake and ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.refresh_wake(new.scheduled_job_id);
+    perform job_scheduler.ring('scheduled_jobs', null);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.queue_manual_run() from public;
+
+-- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+create or replace function job_scheduler.ring_inserted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+declare
+    plain jsonb;
+begin
+    select case
+        when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
+            then jsonb_agg(jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority))
+    end into plain
+    from (select * from new_rows limit 101) as n;
+    perform job_scheduler.ring('scheduled_jobs', plain);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_inserted() from public;
+
+create or replace function job_scheduler.ring_changed()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring(tg_table_name, null);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_changed() from public;
+
+create or replace function job_scheduler.ring_deleted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+declare
+    gone jsonb;
+begin
+    select jsonb_agg(jsonb_build_array(o.id)) into gone from (select * from old_rows limit 1000) as o;
+    perform job_scheduler.ring('deleted_jobs', gone);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_deleted() from public;
+
+create or replace function job_scheduler.refuse_transition()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception 'scheduled_jobs.status: "%" is not allowed after "%"', new.status, old.status
+    using errcode = '22023',
+        hint = case
+            when new.status = any(array['scheduled', 'running', 'completed', 'failed', 'cancelled', 'paused'])
+                then 'See the state machine in the documentation.'
+            else 'Expected one of scheduled, running, completed, failed, cancelled, paused.'
+        end;
+end
+$$;
+
+-- Before triggers fire in the order of their names.
+create or replace trigger a_refuse_owned_columns
+before insert on public.scheduled_jobs
+for each row when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.refuse_owned_columns();
+
+create or replace trigger a_refuse_changed_owned_columns
+before update on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.refuse_owned_columns();
+
+-- The state machine. The test of docs/state_machine.md reads this very list.
+create or replace trigger b_check_status
+before update of status on public.scheduled_jobs
+for each row when (
+    old.status <> new.status and (old.status || ' > ' || new.status) not in (
+        'scheduled > running', 'scheduled > paused', 'scheduled > cancelled',
+        'running > scheduled', 'running > completed', 'running > failed', 'running > cancelled',
+        'paused > scheduled', 'paused > cancelled',
+        'completed > scheduled', 'failed > scheduled', 'cancelled > scheduled'
+    )
+)
+execute function job_scheduler.refuse_transition();
+
+create or replace trigger c_define_job
+before insert on public.scheduled_jobs
+for each row execute function job_scheduler.define_job();
+
+create or replace trigger c_redefine_job
+before update of
+job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key
+on public.scheduled_jobs
+for each row execute function job_scheduler.redefine_job();
+
+create or replace trigger d_change_status
+before update of status on public.scheduled_jobs
+for each row when (
+    old.status <> new.status and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.change_status();
+
+create or replace trigger e_settle_queue
+after update on public.scheduled_jobs
+for each row when (
+    old.queued_runs > 0
+    and (old.status <> new.status or old.defined_at <> new.defined_at)
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.settle_queue();
+
+create or replace trigger f_ring_inserted
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement execute function job_scheduler.ring_inserted();
+
+create or replace trigger f_ring_updated
+after update of
+handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status, priority, misfire,
+misfire_grace_seconds, dst_gap, dst_fold
+on public.scheduled_jobs
+for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.ring_changed();
+
+create or replace trigger f_ring_deleted
+after delete on public.scheduled_jobs
+referencing old table as old_rows
+for each statement execute function job_scheduler.ring_deleted();
+
+create or replace trigger a_admit_manual_run
+before insert on public.job_executions
+for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.admit_manual_run();
+
+create or replace trigger f_queue_manual_run
+after insert on public.job_executions
+for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.queue_manual_run();

@@ -1,0 +1,557 @@
+-- What a job may say: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
+-- The database checks shape and refuses nonsense at once; when a job is due is computed by the listener alone.
+
+create table if not exists job_scheduler.limits (
+    name text primary key,
+    value numeric not null check (value > 0 and value < 'Infinity'),
+    description text not null
+);
+comment on table job_scheduler.limits is 'Bounds that an operator may change; a column at its default always passes.';
+
+insert into job_scheduler.limits (name, value, description) values
+('max_metadata_bytes', 262144, 'metadata as text'),
+('max_expression_length', 255, 'a cron expression, in characters'),
+('min_interval_seconds', 1, 'schedule.seconds of an interval'),
+('max_interval_seconds', 315360000, 'schedule.seconds of an interval'),
+('max_timeout_seconds', 604800, 'timeout_seconds'),
+('max_attempts', 100, 'max_attempts'),
+('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
+('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds')
+on conflict (name) do nothing;
+
+-- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
+-- also take "europe/berlin", "+03" and "EST5EDT4", which the listener's zone database does not know.
+create table if not exists job_scheduler.timezones (
+    name text primary key
+);
+comment on table job_scheduler.timezones is 'The IANA zones that PostgreSQL knew when this was installed.';
+
+insert into job_scheduler.timezones (name)
+select zone.name
+from pg_catalog.pg_timezone_names as zone
+where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
+on conflict (name) do nothing;
+
+-- The bound called `limit_name`, or null where an operator has removed it.
+create or replace function job_scheduler.limit_of(limit_name text)
+returns numeric
+language sql
+stable
+set search_path = ''
+as $$
+    select bound.value from job_scheduler.limits as bound where bound.name = limit_name
+$$;
+
+-- Refuse `given` in the column: the one place where the words of a refusal are chosen.
+create or replace function job_scheduler.refuse(
+    column_name text, given jsonb, expected text, advice text default null
+)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    shown text := coalesce(given::text, 'null');
+begin
+    if char_length(shown) > 120 then
+        shown := left(shown, 120) || '…';
+    end if;
+    raise exception using
+        errcode = '22023',
+        message = format('scheduled_jobs.%s: %s is not allowed; expected %s', column_name, shown, expected),
+        hint = coalesce(advice, 'Nothing was written. Correct the column and send the row again.'),
+        schema = 'public',
+        table = 'scheduled_jobs',
+        column = column_name;
+end
+$$;
+
+-- Refuse a text that is blank or longer than `longest` characters.
+create or replace function job_scheduler.check_text(column_name text, given text, longest integer)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if char_length(given) > longest or btrim(given, E' \t\r\n') = '' then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), format('1 to %s characters, not all blank', longest));
+    end if;
+end
+$$;
+
+-- Refuse a number outside of lowest..highest; NaN sorts above every number, so it is outside too.
+create or replace function job_scheduler.check_number(column_name text, given numeric, lowest numeric, highest numeric)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given < lowest or given > highest then
+        perform job_scheduler.refuse(
+            column_name,
+            case when given in ('NaN', 'Infinity', '-Infinity') then to_jsonb(given::text) else to_jsonb(given) end,
+            format('a number from %s to %s', lowest, coalesce(highest::text, 'any'))
+        );
+    end if;
+end
+$$;
+
+-- Refuse a word that is none of `allowed`.
+create or replace function job_scheduler.check_word(column_name text, given text, variadic allowed text [])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given <> all (allowed) then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), 'one of ' || array_to_string(allowed, ', '));
+    end if;
+end
+$$;
+
+-- Refuse an instant that Python cannot hold, or that nobody can mean.
+create or replace function job_scheduler.check_instant(column_name text, given timestamptz)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given < '1970-01-01 00:00:00+00' or given >= '3000-01-01 00:00:00+00' then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), 'an instant in the years 1970 to 2999');
+    end if;
+end
+$$;
+
+-- Refuse what is no IANA zone in its own spelling; a zone newer than the copy is looked up in PostgreSQL itself.
+create or replace function job_scheduler.check_timezone(given text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    if exists (select from job_scheduler.timezones as zone where zone.name = given) then
+        return;
+    end if;
+    -- PostgreSQL refuses most nonsense here in microseconds, so that only a near miss costs the slow look-up.
+    perform now() at time zone given;
+    if given ~ '^[A-Z][A-Za-z0-9_+-]*/[A-Za-z0-9_+/-]+$'
+        and exists (select from pg_catalog.pg_timezone_names as zone where zone.name = given) then
+        return;
+    end if;
+    raise exception using errcode = 'invalid_parameter_value';
+exception
+    when invalid_parameter_value then
+        perform job_scheduler.refuse(
+            'timezone', to_jsonb(given), 'an IANA time zone such as "Europe/Berlin"',
+            'Zones are spelled as in the IANA database, upper and lower case included; an abbreviation or an offset'
+            || ' is no zone, because it does not say when clocks change.'
+        );
+end
+$$;
+
+-- Refuse a schedule whose keys are not those that its trigger has.
+create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text [], optional text [])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    wanted text := '{' || array_to_string(
+        array(select format('"%s"', key) from unnest(required) as key)
+        || array(select format('"%s" (optional)', key) from unnest(optional) as key), ', '
+    ) || '}';
+begin
+    if jsonb_typeof(schedule) <> 'object' or not schedule ?& required or schedule - (required || optional) <> '{}' then
+        perform job_scheduler.refuse('schedule', schedule, 'an object with exactly the keys ' || wanted);
+    end if;
+end
+$$;
+
+-- Refuse a "time" that is no time of day.
+create or replace function job_scheduler.check_time_of_day(schedule jsonb)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if jsonb_typeof(schedule -> 'time') <> 'string'
+        or schedule ->> 'time' !~ '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then
+        perform job_scheduler.refuse(
+            'schedule', schedule, '"time" to be a time of day from "00:00" to "23:59", written "HH:MM" or "HH:MM:SS"'
+        );
+    end if;
+end
+$$;
+
+-- Refuse "days" that are not between one and sixty-two of `allowed`.
+create or replace function job_scheduler.check_days(schedule jsonb, allowed jsonb, expected text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    days jsonb := schedule -> 'days';
+begin
+    if jsonb_typeof(days) <> 'array'
+        or jsonb_array_length(case jsonb_typeof(days) when 'array' then days else '[]' end) not between 1 and 62
+        or not allowed @> days then
+        perform job_scheduler.refuse('schedule', schedule, '"days" to be a list of ' || expected);
+    end if;
+end
+$$;
+
+-- Refuse "seconds" that are no number within the limits.
+create or replace function job_scheduler.check_interval(schedule jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    lowest numeric := job_scheduler.limit_of('min_interval_seconds');
+    highest numeric := job_scheduler.limit_of('max_interval_seconds');
+    seconds numeric;
+begin
+    if jsonb_typeof(schedule -> 'seconds') = 'number' then
+        seconds := (schedule ->> 'seconds')::numeric;
+    end if;
+    if seconds is null or seconds < lowest or seconds > highest then
+        perform job_scheduler.refuse(
+            'schedule', schedule, format('"seconds" to be a number from %s to %s', lowest, highest)
+        );
+    end if;
+end
+$$;
+
+-- The values that one element of a cron field stands for, or null where it is none: *, 5, 1-5, mon-fri, */10, 5/10, 1-30/2.
+-- Stricter than croniter on purpose: no "5-5" (it would mean every value), no step beyond the field.
+create or replace function job_scheduler.cron_values(element text, lowest integer, highest integer, names text [])
+returns integer []
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    part text [] := regexp_match(element, '^(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
+    step integer := coalesce(part[3], '1')::integer;
+    ends integer [];
+    first integer;
+    last integer;
+begin
+    if part is null or (part[1] = '*' and part[2] is not null) or step not between 1 and highest - lowest + 1 then
+        return null;
+    end if;
+    ends := array(
+        select case when word ~ '^[0-9]' then word::integer else array_position(names, word) + lowest - 1 end
+        from unnest(part[1:2]) with ordinality as token (word, place)
+        where word is not null and word <> '*'
+        order by place
+    );
+    first := coalesce(ends[1], lowest);
+    last := case
+        when part[2] is not null then ends[2]
+        when part[1] = '*' or part[3] is not null then highest
+        else first
+    end;
+    if array_position(ends, null) is not null or first < lowest or last < lowest
+        or greatest(first, last) > highest or (part[2] is not null and first = last) then
+        return null;
+    end if;
+    return array(
+        select value from generate_series(first, case when first > last then highest else last end, step) as value
+        union
+        select value from generate_series(lowest, case when first > last then last end, step) as value
+    );
+end
+$$;
+
+-- The values of a whole field, a list of elements; null where one of them is none.
+create or replace function job_scheduler.cron_field(field text, lowest integer, highest integer, names text [])
+returns integer []
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    element text;
+    found integer [];
+    total integer [] := '{}';
+begin
+    if field like '%,%' and string_to_array(field, ',') @> '{*}' then
+        return null;
+    end if;
+    foreach element in array string_to_array(field, ',') loop
+        found := job_scheduler.cron_values(element, lowest, highest, names);
+        if found is null then
+            return null;
+        end if;
+        total := total || found;
+    end loop;
+    return total;
+end
+$$;
+
+-- Refuse an expression whose field `place` is wrong, naming that field.
+create or replace function job_scheduler.refuse_cron(expression text, field text, expected text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.refuse(
+        'schedule', jsonb_build_object('expression', expression), expected,
+        case when field is not null then format('The field that does not fit is %s.', to_jsonb(field)) end
+    );
+end
+$$;
+
+-- Refuse days of the month that none of the months has; they would never be due.
+create or replace function job_scheduler.check_cron_date(expression text, days integer [], months integer [])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if (select min(day) from unnest(days) as day)
+        > (select max(('{31,29,31,30,31,30,31,31,30,31,30,31}'::integer [])[month]) from unnest(months) as month) then
+        perform job_scheduler.refuse_cron(expression, null, 'a day of the month that one of its months has');
+    end if;
+end
+$$;
+
+-- Refuse days that do not fit: l (the last day) and 15w (the nearest weekday) in the month, mon#2 and l5 in the week.
+create or replace function job_scheduler.check_cron_days(expression text, field text [])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    week_names constant text [] := '{sun,mon,tue,wed,thu,fri,sat}';
+    nearest boolean := field[3] ~ '^([1-9]|[12][0-9]|3[01])w$';
+    nth boolean := field[5] ~ '^((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7])'
+        '(,((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7]))*$';
+    days integer [] := job_scheduler.cron_field(
+        regexp_replace(field[3], '(^|,)l(?=,|$)', '\131', 'g'), 1, 31, '{}'
+    );
+begin
+    if not nearest and field[3] <> '?' and days is null then
+        perform job_scheduler.refuse_cron(
+            expression, field[3], 'day of month (field 3) to be 1-31, l for the last day, or 15w, such as 1,15 or */2'
+        );
+    elsif not nth and field[5] <> '?' and job_scheduler.cron_field(
+        replace(field[5], '0-7', '*'), 0, 7, week_names
+    ) is null then
+        perform job_scheduler.refuse_cron(
+            expression, field[5], 'day of week (field 5) to be 0-7 or sun-sat, mon#2 or l5, such as mon-fri or 1,3'
+        );
+    elsif (nearest and field[5] !~ '^[*?]$') or (nth and field[3] !~ '^[*?]$') then
+        perform job_scheduler.refuse_cron(
+            expression, null, 'w, # and l of the week only where the other day field is *'
+        );
+    elsif field[5] ~ '^[*?]$' and field[3] !~ 'l' then
+        perform job_scheduler.check_cron_date(
+            expression, days, job_scheduler.cron_field(
+                field[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
+            )
+        );
+    end if;
+end
+$$;
+
+-- Refuse what croniter would refuse, and what it would take but nobody means.
+create or replace function job_scheduler.check_cron(schedule jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    expression text := schedule ->> 'expression';
+    field text [];
+begin
+    if jsonb_typeof(schedule -> 'expression') <> 'string'
+        or char_length(expression) > job_scheduler.limit_of('max_expression_length') then
+        perform job_scheduler.refuse(
+            'schedule', schedule, format(
+                '"expression" to be a text of at most %s characters', job_scheduler.limit_of('max_expression_length')
+            )
+        );
+    end if;
+    if lower(expression) in ('@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually') then
+        return;
+    end if;
+    field := regexp_split_to_array(btrim(lower(expression), E' \t'), '[ \t]+');
+    if cardinality(field) not between 5 and 6 then
+        perform job_scheduler.refuse_cron(
+            expression, null,
+            'five fields (minute hour day-of-month month day-of-week), a sixth for seconds, or an alias such as @daily'
+        );
+    elsif job_scheduler.cron_field(field[1], 0, 59, '{}') is null then
+        perform job_scheduler.refuse_cron(expression, field[1], 'minute (field 1) to be 0-59, such as */5 or 0,30');
+    elsif job_scheduler.cron_field(field[2], 0, 23, '{}') is null then
+        perform job_scheduler.refuse_cron(expression, field[2], 'hour (field 2) to be 0-23, such as 9-17 or */2');
+    elsif job_scheduler.cron_field(
+        field[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
+    ) is null then
+        perform job_scheduler.refuse_cron(expression, field[4], 'month (field 4) to be 1-12 or jan-dec, such as */3');
+    elsif job_scheduler.cron_field(coalesce(field[6], '0'), 0, 59, '{}') is null then
+        perform job_scheduler.refuse_cron(expression, field[6], 'second (field 6) to be 0-59, such as */10 or 0,30');
+    end if;
+    perform job_scheduler.check_cron_days(expression, field);
+end
+$$;
+
+-- Refuse a schedule that its trigger cannot have.
+create or replace function job_scheduler.check_schedule(trigger_type text, schedule jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    case trigger_type
+        when 'once' then
+            perform job_scheduler.check_schedule_keys(schedule, '{}', '{}');
+        when 'daily' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time}', '{}');
+            perform job_scheduler.check_time_of_day(schedule);
+        when 'weekly' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{}');
+            perform job_scheduler.check_time_of_day(schedule);
+            perform job_scheduler.check_days(
+                schedule, '["monday","tuesday","wednesday","thursday","friday","saturday","sunday"]',
+                'weekdays from "monday" to "sunday"'
+            );
+        when 'monthly' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{missing_day}');
+            perform job_scheduler.check_time_of_day(schedule);
+            perform job_scheduler.check_days(
+                schedule, (
+                    select jsonb_agg(day) from generate_series(-31, 31) as day where day <> 0
+                ), 'days from 1 to 31, or from -1 (the last day) to -31'
+            );
+            if schedule ? 'missing_day' and schedule -> 'missing_day' not in ('"last"', '"skip"') then
+                perform job_scheduler.refuse('schedule', schedule, '"missing_day" to be "last" or "skip"');
+            end if;
+        when 'interval' then
+            perform job_scheduler.check_schedule_keys(schedule, '{seconds}', '{}');
+            perform job_scheduler.check_interval(schedule);
+        when 'cron' then
+            perform job_scheduler.check_schedule_keys(schedule, '{expression}', '{}');
+            perform job_scheduler.check_cron(schedule);
+    end case;
+end
+$$;
+
+-- Refuse metadata that is no object, or too large.
+create or replace function job_scheduler.check_metadata(metadata jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    bytes integer := octet_length(metadata::text);
+    most numeric := job_scheduler.limit_of('max_metadata_bytes');
+begin
+    if jsonb_typeof(metadata) <> 'object' then
+        perform job_scheduler.refuse('metadata', metadata, 'an object');
+    elsif bytes > most then
+        perform job_scheduler.refuse('metadata', to_jsonb(format('%s bytes', bytes)), format('at most %s bytes', most));
+    end if;
+end
+$$;
+
+-- Refuse retry and time limits that are out of bounds.
+create or replace function job_scheduler.check_limits(job public.scheduled_jobs)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_number('max_attempts', job.max_attempts, 1, job_scheduler.limit_of('max_attempts'));
+    perform job_scheduler.check_number(
+        'retry_delay_seconds', job.retry_delay_seconds, 0, job_scheduler.limit_of('max_retry_delay_seconds')
+    );
+    perform job_scheduler.check_number('retry_backoff', job.retry_backoff, 1, 100);
+    perform job_scheduler.check_number(
+        'timeout_seconds', job.timeout_seconds, 0.001, job_scheduler.limit_of('max_timeout_seconds')
+    );
+    perform job_scheduler.check_number(
+        'misfire_grace_seconds', job.misfire_grace_seconds, 0, job_scheduler.limit_of('max_misfire_grace_seconds')
+    );
+end
+$$;
+
+-- Refuse a job that is not well formed. Security definer: it reads the limits and zones, which clients may not.
+-- Called for every row written, so whatever stands at its column's default is skipped.
+create or replace function job_scheduler.check_definition(job public.scheduled_jobs)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_text('handler', coalesce(job.handler, ''), 200);
+    if char_length(job.job_id) not between 1 and 200 or job.concurrency_key is not null
+        or job.name is not null or job.description is not null then
+        perform job_scheduler.check_text('job_id', job.job_id, 200);
+        perform job_scheduler.check_text('concurrency_key', job.concurrency_key, 200);
+        perform job_scheduler.check_text('name', nullif(job.name, ''), 500);
+        perform job_scheduler.check_text('description', nullif(job.description, ''), 10000);
+    end if;
+    if job.metadata <> '{}' then
+        perform job_scheduler.check_metadata(job.metadata);
+    end if;
+    if job.run_date < '1970-01-01 00:00:00+00' or job.run_date >= '3000-01-01 00:00:00+00' then
+        perform job_scheduler.check_instant('run_date', job.run_date);
+    end if;
+    if job.trigger_type <> 'once' or job.schedule <> '{}' then
+        perform job_scheduler.check_word(
+            'trigger_type', job.trigger_type, 'once', 'daily', 'weekly', 'monthly', 'interval', 'cron'
+        );
+        perform job_scheduler.check_schedule(job.trigger_type, job.schedule);
+    end if;
+    if job.timezone <> 'UTC' then
+        perform job_scheduler.check_timezone(job.timezone);
+    end if;
+    if job.ends_at is not null or job.max_runs is not null then
+        perform job_scheduler.check_instant('ends_at', job.ends_at);
+        perform job_scheduler.check_number('max_runs', job.max_runs, 1, 2147483647);
+        if job.trigger_type <> 'once' and job.ends_at <= job.run_date then
+            perform job_scheduler.refuse(
+                'ends_at', to_jsonb(job.ends_at), format('an instant after run_date (%s)', to_jsonb(job.run_date) #>> '{}')
+            );
+        end if;
+    end if;
+    if (job.max_attempts, job.retry_delay_seconds, job.retry_backoff, job.timeout_seconds, job.misfire_grace_seconds)
+        <> (4, 5, 2, 300, 60) then
+        perform job_scheduler.check_limits(job);
+    end if;
+    if (job.overlap, job.misfire, job.dst_gap, job.dst_fold) <> ('skip', 'run_once', 'run_after', 'first') then
+        perform job_scheduler.check_word('overlap', job.overlap, 'skip', 'queue', 'allow', 'replace');
+        perform job_scheduler.check_word('misfire', job.misfire, 'run_once', 'run_all', 'skip');
+        perform job_scheduler.check_word('dst_gap', job.dst_gap, 'run_after', 'skip');
+        perform job_scheduler.check_word('dst_fold', job.dst_fold, 'first', 'second', 'both');
+    end if;
+end
+$$;
+
+-- Triggers run as whoever writes the row, so clients need to find and call this one function.
+grant usage on schema job_scheduler to authenticated, service_role;
+revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
+grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;

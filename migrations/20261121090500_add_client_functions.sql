@@ -1,0 +1,148 @@
+-- What a client calls instead of writing status itself: the same rules, the same policies, clearer errors.
+-- All are security invoker, so row level security decides what the caller may see and change.
+
+-- Refuse because no such job exists for this caller; PostgREST answers PT404 with HTTP 404.
+create or replace function job_scheduler.refuse_unknown_job(job bigint, act text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    raise exception 'no job % that you may %', coalesce(job::text, 'null'), act
+    using errcode = 'PT404', hint = 'The job was deleted, belongs to somebody else, or never existed.';
+end
+$$;
+
+-- Write `target` where the job's status is one of `sources` or is `target` already; returns the job as it is now.
+create or replace function job_scheduler.move_job(job bigint, act text, target text, variadic sources text [])
+returns public.scheduled_jobs
+language plpgsql
+set search_path = ''
+as $$
+declare
+    moved public.scheduled_jobs;
+    present text;
+begin
+    update public.scheduled_jobs as j set status = target
+    where j.id = job and j.status = any(sources)
+    returning j.* into moved;
+    if found then
+        return moved;
+    end if;
+    -- Locking asks the policy of updates, so a job that the caller may only read is not found.
+    select j.* into moved from public.scheduled_jobs as j where j.id = job for no key update;
+    present := moved.status;
+    if present is null then
+        perform job_scheduler.refuse_unknown_job(job, 'change');
+    elsif present <> target then
+        raise exception 'scheduled_jobs.status: job % is "%" and cannot be %; expected %',
+            job, present, act, array_to_string(sources, ' or ')
+        using errcode = '22023';
+    end if;
+    return moved;
+end
+$$;
+
+-- Cancel a job; if it runs, its handler is stopped.
+create or replace function public.cancel_job(job bigint)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    select moved.* from job_scheduler.move_job(job, 'cancelled', 'cancelled', 'scheduled', 'paused', 'running') as moved
+$$;
+
+-- Hold a scheduled job until resume_job.
+create or replace function public.pause_job(job bigint)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    select moved.* from job_scheduler.move_job(job, 'paused', 'paused', 'scheduled') as moved
+$$;
+
+-- Let a paused job run again on its schedule.
+create or replace function public.resume_job(job bigint)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    select moved.* from job_scheduler.move_job(job, 'resumed', 'scheduled', 'paused') as moved
+$$;
+
+-- Schedule a finished job again.
+create or replace function public.retry_job(job bigint)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    select moved.* from job_scheduler.move_job(job, 'retried', 'scheduled', 'completed', 'failed', 'cancelled') as moved
+$$;
+
+-- Run a job once at once, whatever its status and schedule; returns the id of the run in job_executions.
+create or replace function public.run_job_now(job bigint, test_mode boolean default false)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+    run uuid;
+begin
+    perform from public.scheduled_jobs as j where j.id = job for no key update;
+    if not found then
+        perform job_scheduler.refuse_unknown_job(job, 'run');
+    end if;
+    insert into public.job_executions (scheduled_job_id, test_mode)
+    values (run_job_now.job, coalesce(run_job_now.test_mode, false))
+    returning id into run;
+    return run;
+end
+$$;
+
+-- How a job has fared: counters of its whole life, durations of the runs that the ledger still holds.
+create or replace function public.job_stats(job bigint)
+returns jsonb
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    stats jsonb;
+begin
+    select jsonb_build_object(
+        'total_runs', j.total_runs,
+        'successful_runs', j.successful_runs,
+        'failed_runs', j.failed_runs,
+        'success_rate', j.successful_runs::double precision / nullif(j.successful_runs + j.failed_runs, 0),
+        'avg_duration_ms', ran.average,
+        'p95_duration_ms', ran.p95,
+        'last_run_at', j.last_run_at,
+        'next_run_at', j.next_run_at
+    ) into stats
+    from public.scheduled_jobs as j
+    cross join lateral (
+        select
+            avg(e.duration_ms) as average,
+            percentile_cont(0.95) within group (order by e.duration_ms) as p95
+        from public.job_executions as e
+        where e.scheduled_job_id = j.id and e.status in ('completed', 'failed')
+    ) as ran
+    where j.id = job;
+    if stats is null then
+        perform job_scheduler.refuse_unknown_job(job, 'see');
+    end if;
+    return stats;
+end
+$$;
+
+revoke all on function
+public.cancel_job(bigint), public.pause_job(bigint), public.resume_job(bigint), public.retry_job(bigint),
+public.run_job_now(bigint, boolean), public.job_stats(bigint),
+job_scheduler.move_job(bigint, text, text, text []), job_scheduler.refuse_unknown_job(bigint, text)
+from public, anon, authenticated, service_role;
+grant execute on function
+public.cancel_job(bigint), public.pause_job(bigint), public.resume_job(bigint), public.retry_job(bigint),
+public.run_job_now(bigint, boolean), public.job_stats(bigint),
+job_scheduler.move_job(bigint, text, text, text []), job_scheduler.refuse_unknown_job(bigint, text)
+to authenticated, service_role;

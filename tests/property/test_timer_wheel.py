@@ -21,11 +21,17 @@ TOP_SHIFT = SLOT_BITS * (LEVELS - 1)
 ROTATION = 1 << (SLOT_BITS * LEVELS)
 
 KEYS = st.integers(0, 15)
-# Every level is as likely as another, edges of slots included, and a little beyond the top level.
-SPANS = st.integers(0, SLOT_BITS * LEVELS + 2).flatmap(
-    lambda bits: st.one_of(st.integers(0, 1 << bits), st.integers(-2, 2).map(lambda near: max(0, (1 << bits) + near))),
+LEVEL = st.integers(0, LEVELS)
+SLOT = st.integers(1, SLOTS)
+NEAR = st.integers(0, 3 * SLOTS)
+# Near, at any level, at the edge of a slot of any level, and one or more rotations of the top level ahead.
+SPANS = st.one_of(
+    NEAR,
+    st.integers(0, SLOT_BITS * LEVELS).flatmap(lambda bits: st.integers(0, 1 << bits)),
+    st.builds(lambda level, slots, near: max(0, (slots << SLOT_BITS * level) + near), LEVEL, SLOT, st.integers(-2, 2)),
+    st.builds(lambda rotations, near: rotations * ROTATION + near, st.integers(1, 3), NEAR),
 )
-BUDGET = settings(max_examples=150, stateful_step_count=40, deadline=None, database=None, report_multiple_bugs=False)
+BUDGET = settings(max_examples=200, stateful_step_count=40, deadline=None, database=None, report_multiple_bugs=False)
 
 
 class TopLevelFault(TimerWheel[int]):

@@ -232,6 +232,16 @@ begin
 end
 $$;
 
+-- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
+create or replace function job_scheduler.cron_number(word text, lowest integer, names text [])
+returns integer
+language sql
+immutable
+set search_path = ''
+as $$
+    select case when word ~ '^[0-9]' then word::integer else array_position(names, word) + lowest - 1 end
+$$;
+
 -- The values that one element of a cron field stands for, or null where it is none: *, 5, 1-5, mon-fri, */10, 5/10, 1-30/2.
 -- Stricter than croniter on purpose: no "5-5" (it would mean every value), no step beyond the field.
 create or replace function job_scheduler.cron_values(element text, lowest integer, highest integer, names text [])
@@ -243,38 +253,26 @@ as $$
 declare
     part text [] := regexp_match(element, '^(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
     step integer := coalesce(part[3], '1')::integer;
-    ends integer [];
-    first integer;
-    last integer;
-begin
-    if part is null or (part[1] = '*' and part[2] is not null) or step not between 1 and highest - lowest + 1 then
-        return null;
-    end if;
-    ends := array(
-        select case when word ~ '^[0-9]' then word::integer else array_position(names, word) + lowest - 1 end
-        from unnest(part[1:2]) with ordinality as token (word, place)
-        where word is not null and word <> '*'
-        order by place
-    );
-    first := coalesce(ends[1], lowest);
-    last := case
-        when part[2] is not null then ends[2]
+    first integer := case when part[1] = '*' then lowest else job_scheduler.cron_number(part[1], lowest, names) end;
+    last integer := case
+        when part[2] is not null then job_scheduler.cron_number(part[2], lowest, names)
         when part[1] = '*' or part[3] is not null then highest
         else first
     end;
-    if array_position(ends, null) is not null or first < lowest or last < lowest
-        or greatest(first, last) > highest or (part[2] is not null and first = last) then
+begin
+    if part is null or first is null or last is null or least(first, last) < lowest or greatest(first, last) > highest
+        or (part[2] is not null and (part[1] = '*' or first = last)) or step not between 1 and highest - lowest + 1 then
         return null;
+    elsif first = last then
+        return array[first];
+    elsif first > last then -- croniter goes round: 22-2 is 22, 23, 0, 1, 2; where its steps fall does not matter here
+        return array(select generate_series(first, highest)) || array(select generate_series(lowest, last));
     end if;
-    return array(
-        select value from generate_series(first, case when first > last then highest else last end, step) as value
-        union
-        select value from generate_series(lowest, case when first > last then last end, step) as value
-    );
+    return array(select generate_series(first, last, step));
 end
 $$;
 
--- The values of a whole field, a list of elements; null where one of them is none.
+-- The values of a whole field, a list of elements (its two ends for "*"); null where one of them is none.
 create or replace function job_scheduler.cron_field(field text, lowest integer, highest integer, names text [])
 returns integer []
 language plpgsql
@@ -286,17 +284,17 @@ declare
     found integer [];
     total integer [] := '{}';
 begin
-    if field like '%,%' and string_to_array(field, ',') @> '{*}' then
-        return null;
+    if field = '*' then
+        return array[lowest, highest];
     end if;
     foreach element in array string_to_array(field, ',') loop
         found := job_scheduler.cron_values(element, lowest, highest, names);
-        if found is null then
+        if found is null or element = '*' then
             return null;
         end if;
         total := total || found;
     end loop;
-    return total;
+    return nullif(total, '{}');
 end
 $$;
 

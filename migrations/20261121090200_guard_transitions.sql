@@ -103,6 +103,8 @@ begin
     if new.trigger_type = 'once' and new.status = 'scheduled' then
         new.due_at := new.run_date;
         new.next_run_at := new.run_date;
+    elsif new.status = 'paused' then
+        new.due_at := 'infinity';
     end if;
     return new;
 end
@@ -160,7 +162,7 @@ begin
         end;
         new.next_run_at := new.due_at;
     else
-        new.due_at := null;
+        new.due_at := 'infinity';
         new.next_run_at := null;
     end if;
     return new;

@@ -1,0 +1,778 @@
+-- What the service asks of the database: one jsonb argument and one json answer each, so that one request carries
+-- hundreds of jobs. Names end in a version, so that old and new replicas live together during a deploy.
+-- All are security definer, because they write columns that not even service_role may write itself, and only
+-- service_role may call them.
+
+-- What a listener keeps of a job: enough to arm it and to compute what follows.
+create or replace function job_scheduler.job_row(j public.scheduled_jobs)
+returns json
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when j.trigger_type = 'once' then json_build_object(
+            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'due_at', nullif(j.due_at, 'infinity'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
+            'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds
+        )
+        else json_build_object(
+            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'due_at', nullif(j.due_at, 'infinity'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
+            'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
+            'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
+            'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
+            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold
+        )
+    end
+$$;
+revoke all on function job_scheduler.job_row(public.scheduled_jobs) from public;
+
+-- The oldest transaction still open: rows of later ones may yet appear, so the next poll begins here.
+create or replace function job_scheduler.horizon()
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+    select pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+$$;
+revoke all on function job_scheduler.horizon() from public;
+
+-- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time.
+-- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after}
+create or replace function public.poll_jobs_v1(request jsonb)
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    with page as (
+        select j.*
+        from public.scheduled_jobs as j
+        where
+            j.revision >= (request ->> 'cursor')::bigint
+            and (
+                request -> 'after' is null or jsonb_typeof(request -> 'after') = 'null'
+                or (j.revision, j.id) > ((request -> 'after' ->> 0)::bigint, (request -> 'after' ->> 1)::bigint)
+            )
+            and (
+                j.next_run_at <= (request ->> 'until')::timestamptz
+                or j.status in ('cancelled', 'paused')
+                or j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+                or j.status = 'running'
+            )
+        order by j.revision, j.id
+        limit (request ->> 'limit')::int
+    )
+
+    select json_build_object(
+        'now', clock_timestamp(),
+        'cursor', job_scheduler.horizon(),
+        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.revision, p.id), '[]') from page as p),
+        'after', (
+            select json_build_array(p.revision, p.id) from page as p
+            where (select count(*) from page) = (request ->> 'limit')::int
+            order by p.revision desc, p.id desc limit 1
+        )
+    )
+$$;
+
+-- Jobs to act on before `until`, in the order of that instant, a page at a time.
+-- {until, after: [next_run_at, id] | null, limit} -> {now, cursor, rows, after}
+create or replace function public.due_jobs_v1(request jsonb)
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    with page as (
+        select j.*
+        from public.scheduled_jobs as j
+        where
+            j.next_run_at <= (request ->> 'until')::timestamptz
+            and (j.next_run_at, j.id) > (
+                coalesce((request -> 'after' ->> 0)::timestamptz, '-infinity'),
+                coalesce((request -> 'after' ->> 1)::bigint, 0)
+            )
+        order by j.next_run_at, j.id
+        limit (request ->> 'limit')::int
+    )
+
+    select json_build_object(
+        'now', clock_timestamp(),
+        'cursor', job_scheduler.horizon(),
+        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.next_run_at, p.id), '[]') from page as p),
+        'after', (
+            select json_build_array(p.next_run_at, p.id) from page as p
+            where (select count(*) from page) = (request ->> 'limit')::int
+            order by p.next_run_at desc, p.id desc limit 1
+        )
+    )
+$$;
+
+-- Recurring jobs that have no due instant yet, a page at a time.
+-- {after: id | null, limit} -> {now, cursor, rows, after}
+create or replace function public.unplanned_jobs_v1(request jsonb)
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    with page as (
+        select j.*
+        from public.scheduled_jobs as j
+        where
+            j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+            and j.id > coalesce((request ->> 'after')::bigint, 0)
+        order by j.id
+        limit (request ->> 'limit')::int
+    )
+
+    select json_build_object(
+        'now', clock_timestamp(),
+        'cursor', job_scheduler.horizon(),
+        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.id), '[]') from page as p),
+        'after', (select max(p.id) from page as p where (select count(*) from page) = (request ->> 'limit')::int)
+    )
+$$;
+
+-- Writes the first due instants that the service computed, unless the job changed since; null means that none is left.
+-- {plans: [{id, revision, due}]} -> {planned}
+create or replace function public.plan_jobs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    planned integer;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    with plans as (
+        select p.id, p.revision, coalesce(p.due, 'infinity') as due
+        from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz)
+    ), free as (
+        select j.id, p.due
+        from public.scheduled_jobs as j
+        inner join plans as p on j.id = p.id and j.revision = p.revision
+        where j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+        order by j.id
+        for update of j skip locked
+    )
+    update public.scheduled_jobs as j
+    set
+        due_at = f.due,
+        next_run_at = nullif(least(f.due, j.next_run_at), 'infinity'),
+        updated_at = now()
+    from free as f
+    where j.id = f.id;
+    get diagnostics planned = row_count;
+    perform job_scheduler.complete_exhausted(
+        array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
+    );
+    return json_build_object('planned', planned);
+end
+$$;
+
+-- Jobs without a due instant left and without a run to wait for are done, by way of the states that lead there.
+create or replace function job_scheduler.complete_exhausted(jobs bigint[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    with spent as (
+        update public.scheduled_jobs
+        set status = 'running'
+        where id = any(jobs) and status = 'scheduled' and due_at = 'infinity' and queued_runs = 0
+        returning id
+    )
+    select array_agg(s.id) into jobs from spent as s;
+    update public.scheduled_jobs set status = 'completed', updated_at = now() where id = any(jobs);
+end
+$$;
+revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
+
+-- What the executor gets of claimed runs, as json: {id, scheduled_for, run_at, attempt, cause, test_mode, job} each.
+create or replace function job_scheduler.claimed_runs(executions uuid[])
+returns json
+language sql
+set search_path = ''
+as $$
+    select coalesce(json_agg(json_build_object(
+        'id', e.id, 'scheduled_for', e.scheduled_for, 'run_at', e.run_at, 'attempt', e.attempt, 'cause', e.cause,
+        'test_mode', e.test_mode, 'job', json_build_object(
+            'id', j.id, 'job_id', j.job_id, 'workspace_id', j.workspace_id, 'created_by', j.created_by, 'name',
+            j.name, 'handler', j.handler, 'metadata', j.metadata, 'trigger_type',
+            j.trigger_type, 'run_date', j.run_date, 'timezone', j.timezone, 'priority',
+            j.priority, 'max_attempts', j.max_attempts, 'retry_delay_seconds',
+            j.retry_delay_seconds, 'retry_backoff', j.retry_backoff, 'timeout_seconds', j.timeout_seconds
+        )
+    )), '[]')
+    from unnest(executions) as c (id)
+    inner join public.job_executions as e on c.id = e.id
+    inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+$$;
+revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
+
+-- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
+-- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, missed: [instant], missed_reason}]}
+-- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
+create or replace function public.claim_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+-- Batches are looked up by key, however large the table and however stale its statistics.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+    me constant uuid := (request ->> 'listener')::uuid;
+    good_until constant timestamptz
+        := clock_timestamp() + make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
+    free_jobs bigint[];
+    free_dues timestamptz[];
+    free_nexts timestamptz[];
+    claimed uuid[];
+    claimed_jobs bigint[];
+    left_over record;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    -- Arrays, not one statement of several CTEs: the planner joins those row by row.
+    with asked as (
+        select c.*
+        from jsonb_to_recordset(request -> 'claims')
+            as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb)
+    ), free as (
+        select
+            j.id, a.due,
+            case when a.exhausted or j.total_runs + 1 >= j.max_runs then 'infinity' else a.next end as next
+        from public.scheduled_jobs as j
+        inner join asked as a on j.id = a.id
+        where
+            j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and j.concurrency_key is null and a.missed is null
+        order by j.id
+        for update of j skip locked
+    )
+    select array_agg(f.id), array_agg(f.due), array_agg(f.next) into free_jobs, free_dues, free_nexts
+    from free as f;
+
+    with entered as (
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
+             started_at)
+        select
+            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
+            greatest(f.due, now())
+        from unnest(free_jobs, free_dues) as f (id, due)
+        inner join public.scheduled_jobs as j on f.id = j.id
+        on conflict do nothing
+        returning id, scheduled_job_id
+    )
+    select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
+    from entered as e;
+
+    update public.scheduled_jobs as j
+    set
+        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        due_at = f.next, next_run_at = nullif(f.next, 'infinity')
+    from unnest(free_jobs, free_nexts) as f (id, next)
+    where j.id = f.id and j.id = any(claimed_jobs);
+
+    for left_over in
+        select c.*
+        from jsonb_to_recordset(request -> 'claims') as c (
+            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, missed_reason text
+        )
+        where c.id <> all(claimed_jobs)
+        order by c.id
+    loop
+        claimed := claimed || job_scheduler.claim_unusual(
+            left_over.id, left_over.due, case when left_over.exhausted then 'infinity' else left_over.next end,
+            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead
+        );
+    end loop;
+
+    return json_build_object(
+        'now', clock_timestamp(),
+        'runs', job_scheduler.claimed_runs(claimed),
+        'rows', (
+            select coalesce(json_agg(job_scheduler.job_row(j)), '[]')
+            from jsonb_array_elements(request -> 'claims') as c
+            inner join public.scheduled_jobs as j on j.id = (c ->> 'id')::bigint
+            where j.id <> all(claimed_jobs)
+        ),
+        'gone', (
+            select coalesce(json_agg((c ->> 'id')::bigint), '[]')
+            from jsonb_array_elements(request -> 'claims') as c
+            where
+                not (c ->> 'id')::bigint = any(claimed_jobs)
+                and not exists (select from public.scheduled_jobs as j where j.id = (c ->> 'id')::bigint)
+        )
+    );
+end
+$$;
+
+-- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
+-- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
+create or replace function job_scheduler.claim_unusual(
+    job bigint, due timestamptz, due_next timestamptz, missed jsonb, missed_reason text,
+    me uuid, good_until timestamptz, soon timestamptz
+)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+    j public.scheduled_jobs;
+    e public.job_executions;
+    is_due boolean;
+    key_is_taken boolean := false;
+begin
+    select s.* into j from public.scheduled_jobs as s where s.id = job for update skip locked;
+    if not found then
+        return '{}';
+    end if;
+    is_due := coalesce(j.due_at = due, false) and j.status in ('scheduled', 'running');
+    if j.total_runs + 1 >= j.max_runs then
+        due_next := 'infinity';
+    end if;
+
+    if is_due and missed is not null then
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        select j.id, j.workspace_id, j.created_by, m::timestamptz, m::timestamptz, 'schedule', 'skipped', missed_reason, now(), me
+        from jsonb_array_elements_text(missed) as m
+        on conflict do nothing;
+        is_due := not missed ? (to_jsonb(due) #>> '{}');
+        if not is_due then
+            update public.scheduled_jobs
+            set due_at = due_next, updated_at = now() where id = j.id
+            returning * into j;
+        end if;
+    end if;
+
+    if j.concurrency_key is not null then
+        perform pg_advisory_xact_lock(hashtextextended('job_scheduler ' || j.concurrency_key, 0));
+        key_is_taken := exists (
+            select from public.scheduled_jobs as s
+            where
+                s.concurrency_key = j.concurrency_key and s.status = 'running' and s.id <> j.id
+                and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+        );
+    end if;
+
+    select q.* into e
+    from public.job_executions as q
+    where
+        q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
+        and (q.cause = 'manual' or j.status = 'scheduled' and not key_is_taken)
+    order by q.run_at
+    limit 1
+    for update;
+    if found then
+        update public.job_executions
+        set status = 'running', listener_id = me, lease_expires_at = good_until, started_at = greatest(run_at, now())
+        where id = e.id
+        returning * into e;
+    elsif is_due and j.status = 'running' and j.overlap = 'skip' or is_due and j.status = 'running' and j.overlap = 'queue' then
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        values (
+            j.id, j.workspace_id, j.created_by, due, due, 'schedule',
+            case j.overlap when 'skip' then 'skipped' else 'queued' end, 'overlap',
+            case j.overlap when 'skip' then now() end, me
+        )
+        on conflict do nothing;
+        update public.scheduled_jobs set due_at = due_next, updated_at = now() where id = j.id;
+    elsif is_due and not key_is_taken then
+        if j.status = 'running' and j.overlap = 'replace' then
+            update public.job_executions
+            set status = 'cancelled', reason = 'overlap', completed_at = now()
+            where scheduled_job_id = j.id and status = 'running' and cause = 'schedule';
+        end if;
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
+             started_at)
+        values (
+            j.id, j.workspace_id, j.created_by, due, due, 'schedule', 'running', me, good_until, greatest(due, now())
+        )
+        on conflict do nothing
+        returning * into e;
+        -- A one-time job that is asked to run again at an instant that it has had gets a new one.
+        update public.scheduled_jobs
+        set
+            due_at = case when e.id is null and trigger_type = 'once' then clock_timestamp() else due_next end,
+            updated_at = now()
+        where id = j.id;
+    end if;
+
+    if e.id is not null then
+        update public.scheduled_jobs
+        set
+            status = case when e.cause = 'schedule' then 'running' else status end,
+            attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
+            claimed_by = me, lease_expires_at = good_until, updated_at = now()
+        where id = j.id;
+    end if;
+    perform job_scheduler.set_wake(array[j.id]);
+    perform job_scheduler.complete_exhausted(array[j.id]);
+    return array_remove(array[e.id], null);
+end
+$$;
+revoke all on function job_scheduler.claim_unusual(
+    bigint, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz
+) from public;
+
+-- When the service must next act on each job: its due instant or a queued run, whichever is earlier.
+create or replace function job_scheduler.set_wake(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set
+        queued_runs = w.waiting,
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), 'infinity')
+    from (
+        select
+            s.id, count(e.id) as waiting,
+            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+        from public.scheduled_jobs as s
+        left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
+        where s.id = any(jobs)
+        group by s.id
+    ) as w
+    where j.id = w.id
+$$;
+revoke all on function job_scheduler.set_wake(bigint[]) from public;
+
+-- Ends attempts. A result is taken only from the listener that holds the claim; all else is answered as refused.
+-- {listener, results: [{id, status, reason, started_at, completed_at, progress, result, error, error_details, retry_at,
+--   final}], logs: [{execution_id, at, level, message, fields}]} -> {now, taken: [id], rows: [job_row to arm again]}
+-- status queued with retry_at hands the attempt back; failed with retry_at queues the next one.
+create or replace function public.finish_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+-- Batches are looked up by key, however large the table and however stale its statistics.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+declare
+    me constant uuid := (request ->> 'listener')::uuid;
+    taken json;
+    to_wake bigint[];
+    to_arm json;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    with given as (
+        select r.*
+        from jsonb_to_recordset(request -> 'results') as r (
+            id uuid, status text, reason text, started_at timestamptz, completed_at timestamptz, progress double precision,
+            result jsonb, error text, error_details jsonb, retry_at timestamptz
+        )
+    ), ended as (
+        update public.job_executions as e
+        set
+            status = g.status,
+            reason = g.reason,
+            started_at = g.started_at,
+            completed_at = case when g.status <> 'queued' then g.completed_at end,
+            duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
+            lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
+            progress = coalesce(g.progress, case when g.status = 'completed' then 1 end),
+            result = g.result,
+            error = g.error,
+            error_details = g.error_details,
+            run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
+            lease_expires_at = null
+        from given as g
+        where e.id = g.id and e.status = 'running' and e.listener_id = me
+        returning e.*, g.retry_at
+    ), next_attempt as (
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
+        select
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt + 1, 'queued',
+            e.test_mode, e.retry_at
+        from ended as e
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+        where e.status = 'failed' and e.retry_at is not null and j.status <> 'cancelled'
+        on conflict do nothing
+        returning id, scheduled_job_id
+    ), by_job as (
+        select
+            e.scheduled_job_id as id,
+            count(*) filter (where e.status = 'completed') as good,
+            count(*) filter (where e.status = 'failed' and e.retry_at is null) as bad,
+            bool_or(e.cause = 'schedule') as by_schedule,
+            bool_or(e.retry_at is not null) as waits,
+            -- of several runs of one job in a batch, the last one speaks
+            (array_agg(e.status order by e.completed_at desc))[1] as status,
+            (array_agg(e.started_at order by e.completed_at desc))[1] as started_at,
+            (array_agg(e.duration_ms order by e.completed_at desc))[1] as duration_ms,
+            (array_agg(e.result order by e.completed_at desc))[1] as result,
+            (array_agg(e.error order by e.completed_at desc))[1] as error
+        from ended as e
+        group by e.scheduled_job_id
+    ), moved as (
+        update public.scheduled_jobs as j
+        set
+            status = case
+                when j.status <> 'running' or not b.by_schedule then j.status
+                when j.overlap in ('allow', 'replace') and exists (
+                    select from public.job_executions as o
+                    where
+                        o.scheduled_job_id = j.id and o.status = 'running' and o.cause = 'schedule'
+                        and o.id not in (select id from ended)
+                ) then 'running'
+                when b.waits or j.queued_runs > 0 then 'scheduled'
+                when j.trigger_type = 'once' and j.due_at is null or j.due_at = 'infinity'
+                    then case b.status when 'queued' then 'scheduled' else b.status end
+                else 'scheduled'
+            end,
+            attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
+            last_run_at = coalesce(b.started_at, j.last_run_at),
+            last_run_status = case when b.status = 'queued' then j.last_run_status else b.status end,
+            last_run_duration_ms = coalesce(b.duration_ms, j.last_run_duration_ms),
+            total_runs = j.total_runs + b.good + b.bad,
+            successful_runs = j.successful_runs + b.good,
+            failed_runs = j.failed_runs + b.bad,
+            result = case when b.status = 'completed' then b.result else j.result end,
+            error = b.error,
+            claimed_by = null,
+            lease_expires_at = null,
+            updated_at = now()
+        from by_job as b
+        where j.id = b.id
+        returning j.id, j.queued_runs > 0 or b.waits as waits
+    )
+    select
+        (select coalesce(json_agg(e.id), '[]') from ended as e),
+        (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits)
+    into taken, to_wake;
+
+    if cardinality(to_wake) > 0 then
+        perform job_scheduler.set_wake(to_wake);
+        select coalesce(json_agg(job_scheduler.job_row(j)), '[]') into to_arm
+        from public.scheduled_jobs as j
+        where j.id = any(to_wake);
+    end if;
+
+    insert into public.job_execution_logs (execution_id, at, level, message, fields)
+    select l.execution_id, l.at, l.level, l.message, l.fields
+    from jsonb_to_recordset(request -> 'logs')
+        as l (execution_id uuid, at timestamptz, level text, message text, fields jsonb)
+    where exists (select from public.job_executions as e where e.id = l.execution_id and e.listener_id = me);
+
+    return json_build_object('now', clock_timestamp(), 'taken', taken, 'rows', coalesce(to_arm, '[]'));
+end
+$$;
+
+-- One request that ends runs and claims the next: requests are dear, rows are not.
+create or replace function public.exchange_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    finished json;
+begin
+    finished := public.finish_runs_v1(request -> 'finish');
+    return json_build_object('finish', finished, 'claim', public.claim_runs_v1(request -> 'claim'));
+end
+$$;
+
+-- A listener's heartbeat, and the extension of its claims. A claim that it no longer holds is answered as lost.
+-- {listener, name, lease_seconds, executions: [id]} -> {now, lost: [id], listeners: [id of each that is alive]}
+create or replace function public.extend_leases_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    me constant uuid := (request ->> 'listener')::uuid;
+    lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    held uuid[];
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    insert into public.job_listeners (id, name) values (me, request ->> 'name')
+    on conflict (id) do update set heartbeat_at = now();
+    delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
+
+    with extended as (
+        update public.job_executions as e
+        set lease_expires_at = clock_timestamp() + lease
+        from jsonb_array_elements_text(request -> 'executions') as x (id)
+        where e.id = x.id::uuid and e.status = 'running' and e.listener_id = me
+        returning e.id, e.scheduled_job_id, e.lease_expires_at
+    ), shown as (
+        update public.scheduled_jobs as j
+        set lease_expires_at = x.lease_expires_at
+        from extended as x
+        where j.id = x.scheduled_job_id and j.claimed_by = me
+    )
+    select coalesce(array_agg(x.id), '{}') into held from extended as x;
+
+    return json_build_object(
+        'now', clock_timestamp(),
+        'lost', (
+            select coalesce(json_agg(x.id), '[]')
+            from jsonb_array_elements_text(request -> 'executions') as x (id)
+            where x.id::uuid <> all(held)
+        ),
+        'listeners', (select json_agg(l.id) from public.job_listeners as l where l.heartbeat_at > now() - lease)
+    );
+end
+$$;
+
+-- A listener that leaves says so, so that its share passes on at once.
+create or replace function public.leave_v1(request jsonb)
+returns json
+language sql
+security definer
+set search_path = ''
+as $$
+    delete from public.job_listeners where id = (request ->> 'listener')::uuid
+    returning json_build_object('now', clock_timestamp())
+$$;
+
+-- Ends runs whose lease ran out and queues their next attempt at once.
+-- {limit} -> {now, rescued, rows: [job_row to arm]}
+create or replace function public.rescue_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    jobs bigint[];
+    rescued integer;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    with lost as (
+        select e.id
+        from public.job_executions as e
+        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        order by e.lease_expires_at
+        limit (request ->> 'limit')::int
+        for update skip locked
+    ), ended as (
+        update public.job_executions as e
+        set
+            status = case when j.status = 'cancelled' then 'cancelled' else 'failed' end,
+            reason = 'lease_lost',
+            error = 'the listener that ran this attempt went away before it ended',
+            completed_at = now(),
+            lease_expires_at = null
+        from lost, public.scheduled_jobs as j
+        where e.id = lost.id and j.id = e.scheduled_job_id
+        returning e.*, e.attempt < j.max_attempts and j.status <> 'cancelled' as again
+    ), next_attempt as (
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
+        select
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt + 1, 'queued',
+            e.test_mode, now()
+        from ended as e
+        where e.again
+        on conflict do nothing
+    ), by_job as (
+        select
+            e.scheduled_job_id as id, count(*) as runs, bool_or(e.again) as again,
+            count(*) filter (where not e.again and e.status = 'failed') as bad, bool_or(e.cause = 'schedule') as by_schedule
+        from ended as e
+        group by e.scheduled_job_id
+    ), moved as (
+        update public.scheduled_jobs as j
+        set
+            status = case
+                when j.status <> 'running' or not b.by_schedule then j.status
+                when b.again or j.queued_runs > 0 then 'scheduled'
+                when j.trigger_type = 'once' and j.due_at is null or j.due_at = 'infinity' then 'failed'
+                else 'scheduled'
+            end,
+            last_run_status = 'failed',
+            total_runs = j.total_runs + b.bad,
+            failed_runs = j.failed_runs + b.bad,
+            error = 'lease_lost: the listener that ran this job went away',
+            claimed_by = null,
+            lease_expires_at = null,
+            updated_at = now()
+        from by_job as b
+        where j.id = b.id
+        returning j.id, b.runs
+    )
+    select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
+
+    perform job_scheduler.set_wake(jobs);
+    return json_build_object(
+        'now', clock_timestamp(),
+        'rescued', rescued,
+        'rows', (
+            select coalesce(json_agg(job_scheduler.job_row(j)), '[]') from public.scheduled_jobs as j where j.id = any(jobs)
+        )
+    );
+end
+$$;
+
+-- Forgets what is older than its keep: final ledger rows, and jobs that ended and will not run again.
+-- {keep_days, limit} -> {executions, jobs}; each at most `limit`
+create or replace function public.clean_ledger_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    oldest constant timestamptz := now() - make_interval(secs => (request ->> 'keep_days')::double precision * 86400);
+    executions integer;
+    jobs integer;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    delete from public.job_executions
+    where id in (
+        select e.id from public.job_executions as e
+        where e.status not in ('queued', 'running') and e.completed_at < oldest
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    get diagnostics executions = row_count;
+    delete from public.scheduled_jobs
+    where id in (
+        select j.id from public.scheduled_jobs as j
+        where j.status in ('completed', 'failed', 'cancelled') and j.updated_at < oldest
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    get diagnostics jobs = row_count;
+    return json_build_object('executions', executions, 'jobs', jobs);
+end
+$$;
+
+do $$
+declare
+    name text;
+begin
+    foreach name in array array[
+        'poll_jobs_v1', 'due_jobs_v1', 'unplanned_jobs_v1', 'plan_jobs_v1', 'claim_runs_v1', 'finish_runs_v1',
+        'exchange_runs_v1', 'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
+    ] loop
+        execute format('revoke all on function public.%I(jsonb) from public, anon, authenticated', name);
+        execute format('grant execute on function public.%I(jsonb) to service_role', name);
+    end loop;
+end
+$$;

@@ -18,6 +18,7 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --disable-progress-bar migrations
 	$(BIN)/codespell
 
 test: install ## every test, on real parts

@@ -100,7 +100,7 @@ end
 $$;
 
 -- Refuse a word that is none of `allowed`.
-create or replace function job_scheduler.check_word(column_name text, given text, variadic allowed text [])
+create or replace function job_scheduler.check_word(column_name text, given text, variadic allowed text[])
 returns void
 language plpgsql
 immutable
@@ -156,7 +156,7 @@ end
 $$;
 
 -- Refuse a schedule whose keys are not those that its trigger has.
-create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text [], optional text [])
+create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text[], optional text[])
 returns void
 language plpgsql
 immutable
@@ -233,7 +233,7 @@ end
 $$;
 
 -- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
-create or replace function job_scheduler.cron_number(word text, lowest integer, names text [])
+create or replace function job_scheduler.cron_number(word text, lowest integer, names text[])
 returns integer
 language sql
 immutable
@@ -244,14 +244,14 @@ $$;
 
 -- The values that one element of a cron field stands for, or null where it is none: *, 5, 1-5, mon-fri, */10, 5/10, 1-30/2.
 -- Stricter than croniter on purpose: no "5-5" (it would mean every value), no step beyond the field.
-create or replace function job_scheduler.cron_values(element text, lowest integer, highest integer, names text [])
-returns integer []
+create or replace function job_scheduler.cron_values(element text, lowest integer, highest integer, names text[])
+returns integer[]
 language plpgsql
 immutable
 set search_path = ''
 as $$
 declare
-    part text [] := regexp_match(element, '^(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
+    part text[] := regexp_match(element, '^(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
     step integer := coalesce(part[3], '1')::integer;
     first integer := case when part[1] = '*' then lowest else job_scheduler.cron_number(part[1], lowest, names) end;
     last integer := case
@@ -273,16 +273,16 @@ end
 $$;
 
 -- The values of a whole field, a list of elements (its two ends for "*"); null where one of them is none.
-create or replace function job_scheduler.cron_field(field text, lowest integer, highest integer, names text [])
-returns integer []
+create or replace function job_scheduler.cron_field(field text, lowest integer, highest integer, names text[])
+returns integer[]
 language plpgsql
 immutable
 set search_path = ''
 as $$
 declare
     element text;
-    found integer [];
-    total integer [] := '{}';
+    found integer[];
+    total integer[] := '{}';
 begin
     if field = '*' then
         return array[lowest, highest];
@@ -314,7 +314,7 @@ end
 $$;
 
 -- Refuse days of the month that none of the months has; they would never be due.
-create or replace function job_scheduler.check_cron_date(expression text, days integer [], months integer [])
+create or replace function job_scheduler.check_cron_date(expression text, days integer[], months integer[])
 returns void
 language plpgsql
 immutable
@@ -322,25 +322,25 @@ set search_path = ''
 as $$
 begin
     if (select min(day) from unnest(days) as day)
-        > (select max(('{31,29,31,30,31,30,31,31,30,31,30,31}'::integer [])[month]) from unnest(months) as month) then
+        > (select max(('{31,29,31,30,31,30,31,31,30,31,30,31}'::integer[])[month]) from unnest(months) as month) then
         perform job_scheduler.refuse_cron(expression, null, 'a day of the month that one of its months has');
     end if;
 end
 $$;
 
 -- Refuse days that do not fit: l (the last day) and 15w (the nearest weekday) in the month, mon#2 and l5 in the week.
-create or replace function job_scheduler.check_cron_days(expression text, field text [])
+create or replace function job_scheduler.check_cron_days(expression text, field text[])
 returns void
 language plpgsql
 immutable
 set search_path = ''
 as $$
 declare
-    week_names constant text [] := '{sun,mon,tue,wed,thu,fri,sat}';
+    week_names constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
     nearest boolean := field[3] ~ '^([1-9]|[12][0-9]|3[01])w$';
     nth boolean := field[5] ~ '^((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7])'
         '(,((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7]))*$';
-    days integer [] := job_scheduler.cron_field(
+    days integer[] := job_scheduler.cron_field(
         regexp_replace(field[3], '(^|,)l(?=,|$)', '\131', 'g'), 1, 31, '{}'
     );
 begin
@@ -377,7 +377,7 @@ set search_path = ''
 as $$
 declare
     expression text := schedule ->> 'expression';
-    field text [];
+    field text[];
 begin
     if jsonb_typeof(schedule -> 'expression') <> 'string'
         or char_length(expression) > job_scheduler.limit_of('max_expression_length') then

@@ -18,22 +18,22 @@ $$;
 
 -- The workspaces whose rows the caller may see. None yet: the one place to say so once there are workspaces.
 create or replace function job_scheduler.readable_workspaces()
-returns uuid []
+returns uuid[]
 language sql
 stable
 set search_path = ''
 as $$
-    select '{}'::uuid []
+    select '{}'::uuid[]
 $$;
 
 -- The workspaces whose rows the caller may write.
 create or replace function job_scheduler.writable_workspaces()
-returns uuid []
+returns uuid[]
 language sql
 stable
 set search_path = ''
 as $$
-    select '{}'::uuid []
+    select '{}'::uuid[]
 $$;
 
 revoke all on function
@@ -64,7 +64,7 @@ create policy scheduled_jobs_select on public.scheduled_jobs
 for select to authenticated
 using (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
 drop policy if exists scheduled_jobs_insert on public.scheduled_jobs;
@@ -72,7 +72,7 @@ create policy scheduled_jobs_insert on public.scheduled_jobs
 for insert to authenticated
 with check (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
 drop policy if exists scheduled_jobs_update on public.scheduled_jobs;
@@ -80,11 +80,11 @@ create policy scheduled_jobs_update on public.scheduled_jobs
 for update to authenticated
 using (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 )
 with check (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
 drop policy if exists scheduled_jobs_delete on public.scheduled_jobs;
@@ -92,7 +92,7 @@ create policy scheduled_jobs_delete on public.scheduled_jobs
 for delete to authenticated
 using (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
 drop policy if exists job_executions_select on public.job_executions;
@@ -100,7 +100,7 @@ create policy job_executions_select on public.job_executions
 for select to authenticated
 using (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
-    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid [])
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
 -- A trigger has by now copied the owner of the job, so a run of somebody else's job is refused here.
@@ -110,7 +110,7 @@ for insert to authenticated
 with check (
     cause = 'manual' and status = 'queued' and (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
     )
 );
 
@@ -118,7 +118,12 @@ with check (
 drop policy if exists job_execution_logs_select on public.job_execution_logs;
 create policy job_execution_logs_select on public.job_execution_logs
 for select to authenticated
-using (exists (select 1 from public.job_executions as run where run.id = execution_id));
+using (
+    exists (
+        select 1 from public.job_executions as run
+        where run.id = job_execution_logs.execution_id
+    )
+);
 
 -- Refuses to move a row to another workspace: Realtime does not check the old row, so its readers would leak.
 create or replace function job_scheduler.keep_workspace()

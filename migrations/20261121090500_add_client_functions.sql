@@ -15,7 +15,7 @@ end
 $$;
 
 -- Write `target` where the job's status is one of `sources` or is `target` already; returns the job as it is now.
-create or replace function job_scheduler.move_job(job bigint, act text, target text, variadic sources text [])
+create or replace function job_scheduler.move_job(job bigint, act text, target text, variadic sources text[])
 returns public.scheduled_jobs
 language plpgsql
 set search_path = ''
@@ -139,10 +139,10 @@ $$;
 revoke all on function
 public.cancel_job(bigint), public.pause_job(bigint), public.resume_job(bigint), public.retry_job(bigint),
 public.run_job_now(bigint, boolean), public.job_stats(bigint),
-job_scheduler.move_job(bigint, text, text, text []), job_scheduler.refuse_unknown_job(bigint, text)
+job_scheduler.move_job(bigint, text, text, text[]), job_scheduler.refuse_unknown_job(bigint, text)
 from public, anon, authenticated, service_role;
 grant execute on function
 public.cancel_job(bigint), public.pause_job(bigint), public.resume_job(bigint), public.retry_job(bigint),
 public.run_job_now(bigint, boolean), public.job_stats(bigint),
-job_scheduler.move_job(bigint, text, text, text []), job_scheduler.refuse_unknown_job(bigint, text)
+job_scheduler.move_job(bigint, text, text, text[]), job_scheduler.refuse_unknown_job(bigint, text)
 to authenticated, service_role;

@@ -33,29 +33,29 @@ begin
     for select to authenticated
     using (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.readable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
     );
     create policy meetings_insert on public.meetings
     for insert to authenticated
     with check (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
     );
     create policy meetings_update on public.meetings
     for update to authenticated
     using (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
     )
     with check (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
     );
     create policy meetings_delete on public.meetings
     for delete to authenticated
     using (
         (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid [])
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
     );
 
     create trigger a_keep_workspace
@@ -134,7 +134,7 @@ security definer -- a client may not ring by itself
 set search_path = ''
 as $$
 declare
-    changed uuid [] := array(
+    changed uuid[] := array(
         select new_rows.id
         from new_rows
         left join old_rows on new_rows.id = old_rows.id
@@ -191,8 +191,8 @@ for each statement execute function job_scheduler.ring_deleted_meetings();
 -- although its meeting is still upcoming; otherwise that needs a change of the meeting newer than the job, because
 -- a poll may show the same meeting many times, and a failing job must not run once a poll.
 create or replace function job_scheduler.settle_meetings(
-    meetings uuid [], restart boolean,
-    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid []
+    meetings uuid[], restart boolean,
+    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[]
 )
 language plpgsql
 set search_path = ''
@@ -257,7 +257,7 @@ begin
     where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null;
 end
 $$;
-revoke all on function job_scheduler.settle_meetings(uuid [], boolean) from public;
+revoke all on function job_scheduler.settle_meetings(uuid[], boolean) from public;
 
 -- Cancels the jobs of meetings that are no longer there, or no longer upcoming; answers how many.
 create or replace function job_scheduler.cancel_orphans()
@@ -283,7 +283,7 @@ revoke all on function job_scheduler.cancel_orphans() from public;
 
 -- The meetings that a request chooses, at most `limit` of them in the order of id.
 create or replace function job_scheduler.choose_meetings(request jsonb)
-returns uuid []
+returns uuid[]
 language sql
 stable
 set search_path = ''
@@ -320,7 +320,7 @@ set search_path = ''
 as $$
 declare
     horizon bigint;
-    chosen uuid [];
+    chosen uuid[];
     meeting uuid;
     done record;
     one record;
@@ -339,7 +339,7 @@ begin
             raise;
         when others then
             -- One bad row must not stop the others: the slow way says which it is.
-            select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid [] as taken into done;
+            select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken into done;
             foreach meeting in array chosen loop
                 begin
                     select * into one from job_scheduler.settle_meetings(array[meeting], restart);

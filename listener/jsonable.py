@@ -1,0 +1,56 @@
+"""Values as JSON that PostgreSQL's jsonb accepts: no NUL, no lone surrogate, no NaN or infinity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_core import from_json, to_json, to_jsonable_python
+
+REPLACEMENT = "\ufffd"
+HEAD_CHARACTERS = 1024
+"""How much of a value that is too large is kept, to recognise it by."""
+
+
+def clean_text(text: str, limit: int | None = None) -> str:
+    """Replace what PostgreSQL refuses in a text, and cut it at `limit` characters with a note of how many went."""
+    if limit is not None and len(text) > limit:
+        text = f"{text[:limit]} … ({len(text) - limit} more characters)"
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", REPLACEMENT)
+
+
+def clean(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Apply `clean_text` to every text inside a JSON value, keys included."""
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, dict):
+        return {clean_text(key) if isinstance(key, str) else key: clean(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [clean(item) for item in value]
+    return value
+
+
+def to_jsonb(value: object, limit_bytes: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Dump a handler's result: models and dataclasses become objects, NaN and infinity null.
+
+    A value of more than `limit_bytes` of JSON becomes `{"truncated": true, "bytes": …, "limit_bytes": …, "head": …}`.
+
+    Raises:
+        ValueError: when a part of the value has no JSON form, or when it is nested too deeply.
+    """
+    if value is None:
+        return None
+    encoded = _encode(value)
+    if len(encoded) > limit_bytes:
+        head = encoded[:HEAD_CHARACTERS].decode("utf-8", "ignore")
+        return {"truncated": True, "bytes": len(encoded), "limit_bytes": limit_bytes, "head": clean_text(head)}
+    plain = from_json(encoded)
+    return clean(plain) if b"\\u0000" in encoded else plain
+
+
+def _encode(value: object) -> bytes:
+    try:
+        return to_json(value, inf_nan_mode="null")
+    except ValueError:  # a lone surrogate has no UTF-8 form, or the type is unknown: the second try tells which
+        return to_json(clean(to_jsonable_python(value)), inf_nan_mode="null")

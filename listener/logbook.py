@@ -1,0 +1,89 @@
+"""What a handler logs: shown with the service's own lines, and kept for the ledger within limits."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pydantic_core import to_json, to_jsonable_python
+from structlog.processors import NAME_TO_LEVEL
+
+from listener.domain.outcome import LogLine
+from listener.jsonable import clean, clean_text
+from listener.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping
+
+    from structlog.typing import FilteringBoundLogger, WrappedLogger
+
+    from listener.ports import Clock
+
+MAX_LINES = 1000
+MAX_MESSAGE_CHARACTERS = 8 * 1024
+MAX_FIELDS_BYTES = 8 * 1024
+KEPT_FROM_LEVEL = logging.INFO
+"""Debug lines are for whoever watches the service's log; the ledger is read by the job's owner."""
+LEVEL_NAMES = {"exception": "error", "fatal": "critical", "warn": "warning"}
+IDENTITY = ("job_id", "execution_id", "handler", "attempt")
+"""Bound to every line that is shown; the ledger's rows have columns for them."""
+
+
+class Logbook:
+    """The lines of one run; threads may write while the loop takes them out."""
+
+    __slots__ = ("_clock", "_kept", "_lines")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lines: deque[LogLine] = deque()
+        self._kept = 0
+
+    def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
+        """Make the logger that a handler uses: structlog's, with this book before its processors."""
+        processors = [redact, self._keep, *structlog.get_config()["processors"]]
+        wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
+        logger: FilteringBoundLogger = structlog.wrap_logger(None, processors, wrapper).bind(**identity)
+        return logger
+
+    def take(self) -> tuple[LogLine, ...]:
+        """Remove and give the lines kept since the last call, oldest first."""
+        taken = []
+        while self._lines:
+            taken.append(self._lines.popleft())
+        return tuple(taken)
+
+    def put_back(self, lines: Iterable[LogLine]) -> None:
+        """Keep lines that were written elsewhere, such as in a worker."""
+        self._lines.extend(lines)
+
+    def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if NAME_TO_LEVEL.get(method, logging.INFO) < KEPT_FROM_LEVEL or self._kept > MAX_LINES:
+            return event
+        self._kept += 1
+        if self._kept > MAX_LINES:
+            self._lines.append(
+                LogLine(self._clock.now(), "warning", f"no line after the first {MAX_LINES} was kept", {})
+            )
+        else:
+            message = clean_text(str(event.get("event", "")), MAX_MESSAGE_CHARACTERS)
+            self._lines.append(
+                LogLine(self._clock.now(), LEVEL_NAMES.get(method, method), message, _fields(event, method))
+            )
+        return event
+
+
+def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
+    fields = {key: value for key, value in event.items() if key != "event" and key not in IDENTITY}
+    if fields.get("exc_info") or method == "exception":
+        fields["exc_info"] = fields.get("exc_info") or True
+        fields = dict(structlog.processors.format_exc_info(None, method, fields))
+        fields["exception"] = clean_text(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2)
+    try:
+        plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
+        size = len(to_json(plain))
+    except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
+        return {"unprintable": f"{type(error).__name__}: fields {sorted(map(str, fields))}"}
+    return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}

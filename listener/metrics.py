@@ -1,0 +1,157 @@
+"""The numbers at `/metrics`, as methods that say what happened; no name of a metric stands anywhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
+POLL_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15)
+LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
+FEED_STATES = ["down", "connecting", "joined", "hearing"]
+"""`joined` has the join's reply; `hearing` has seen a canary come back."""
+
+
+class Metrics:
+    """All metrics of one listener, in a registry of their own, so that two in one process do not meet.
+
+    Args:
+        registry: where they are registered; a new one when absent.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._runs()
+        self._stages()
+        self._feed()
+
+    def _runs(self) -> None:
+        of = self.registry
+        self._runs_total = Counter("listener_runs", "Attempts that ended.", ["handler", "status"], registry=of)
+        self._duration = Histogram(
+            "listener_run_duration_seconds",
+            "How long handlers ran.",
+            ["handler"],
+            buckets=DURATION_BUCKETS,
+            registry=of,
+        )
+        self._lateness = Histogram(
+            "listener_run_lateness_seconds",
+            "From the due instant to the handler's start.",
+            buckets=LATENESS_BUCKETS,
+            registry=of,
+        )
+        self._running = Gauge("listener_runs_in_progress", "Runs between their start and their report.", registry=of)
+        self._abandoned = Counter(
+            "listener_threads_abandoned", "Plain handlers that did not stop when told to.", registry=of
+        )
+
+    def _stages(self) -> None:
+        of = self.registry
+        self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
+        self._claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
+        self._leases = Gauge("listener_leases_held", "Runs whose lease this listener holds.", registry=of)
+        self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
+        self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
+        self._unwritten = Gauge("listener_reports_unwritten", "Reports that wait to be written.", registry=of)
+        self._loop_lag = Histogram(
+            "listener_loop_lag_seconds", "How late the loop wakes.", buckets=LAG_BUCKETS, registry=of
+        )
+
+    def _feed(self) -> None:
+        of = self.registry
+        self._hints = Counter("listener_feed_hints", "Hints, by the doorbell that rang.", ["source"], registry=of)
+        self._missed = Counter(
+            "listener_feed_changes_missed", "Changes that a poll found and no hint had announced.", registry=of
+        )
+        self._sessions = Counter("listener_feed_sessions", "Realtime sessions begun.", registry=of)
+        self._state = Enum("listener_feed_session", "State of the Realtime session.", states=FEED_STATES, registry=of)
+        self._poll = Histogram(
+            "listener_poll_duration_seconds", "How long polls take.", buckets=POLL_BUCKETS, registry=of
+        )
+        self._poll_failures = Counter("listener_poll_failures", "Polls that failed.", registry=of)
+
+    def run_ended(self, handler: str, status: str, lateness_seconds: float, duration_seconds: float) -> None:
+        """Count an attempt that was started; `status` as in the ledger, or `snoozed`."""
+        key = (handler, status)
+        children = self._children.get(key)
+        if children is None:  # `labels()` costs more than the counting
+            children = self._children[key] = (self._runs_total.labels(*key), self._duration.labels(handler))
+        children[0].inc()
+        children[1].observe(duration_seconds)
+        self._lateness.observe(lateness_seconds)
+
+    def run_refused(self, handler: str, status: str) -> None:
+        """Count an attempt whose handler was never called."""
+        self._runs_total.labels(handler, status).inc()
+
+    def watch_running(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the runs in progress at every scrape."""
+        self._running.set_function(count)
+
+    def thread_abandoned(self) -> None:
+        """Count a plain handler that went on after its run had ended."""
+        self._abandoned.inc()
+
+    def watch_wheel(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the wheel's entries at every scrape."""
+        self._wheel.set_function(count)
+
+    def claims_answered(self, granted: int, refused: int) -> None:
+        """Count the answers of one batch of claims."""
+        self._claims.labels("granted").inc(granted)
+        self._claims.labels("refused").inc(refused)
+
+    def watch_leases(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the leases held at every scrape."""
+        self._leases.set_function(count)
+
+    def leases_lost(self, count: int = 1) -> None:
+        """Count leases that another listener took over."""
+        self._leases_lost.inc(count)
+
+    def runs_rescued(self, count: int) -> None:
+        """Count runs taken over from a listener that died."""
+        self._rescued.inc(count)
+
+    def watch_unwritten(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the reports that wait to be written at every scrape."""
+        self._unwritten.set_function(count)
+
+    def loop_lagged(self, seconds: float) -> None:
+        """Observe how late the loop woke."""
+        self._loop_lag.observe(seconds)
+
+    def hints_heard(self, source: str, count: int = 1) -> None:
+        """Count hints; `source` is `postgres_changes` or `broadcast`."""
+        self._hints.labels(source).inc(count)
+
+    def changes_missed(self, count: int) -> None:
+        """Count changes that only a poll found."""
+        self._missed.inc(count)
+
+    def feed_session_begun(self) -> None:
+        """Count a Realtime session."""
+        self._sessions.inc()
+
+    def feed_state(self, state: str) -> None:
+        """Show the session's state, one of `FEED_STATES`."""
+        self._state.state(state)
+
+    def polled(self, seconds: float) -> None:
+        """Observe a poll that succeeded."""
+        self._poll.observe(seconds)
+
+    def poll_failed(self) -> None:
+        """Count a poll that failed."""
+        self._poll_failures.inc()
+
+    def exposition(self) -> bytes:
+        """Give all metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,242 @@
+"""The executor runs handlers.
+
+Takes runs that were claimed. Gives a report for each. Guarantees that nothing a handler does, short of blocking the
+loop, reaches another run: every end is an outcome, and only the cancellation of the whole service passes through.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_process
+import structlog
+from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from listener.context import JobContext, Surroundings
+from listener.domain.outcome import Cancelled, Completed, Failed, Outcome, Report, Snoozed
+from listener.metrics import Metrics
+from listener.payload import misfit
+from listener.pipeline import verdict
+from listener.pipeline.prepared import Prepared
+from listener.pipeline.shared import SharedResources
+from listener.pipeline.threads import ThreadCall
+from listener.pipeline.worker import Task, work
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import ExitStack
+    from datetime import datetime
+
+    from listener.domain.job import Run
+    from listener.ports import Clock
+    from listener.registry import Handler, Registry
+
+UNKNOWN = "(unknown)"
+"""The metrics' label for names that no handler has: clients choose those, and labels must stay bounded."""
+STATUS = {Completed: "completed", Failed: "failed", Snoozed: "snoozed", Cancelled: "cancelled"}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What handlers may use together."""
+
+    threads: int = 64
+    processes: int = os.cpu_count() or 2
+    thread_grace_seconds: float = 5.0  # between telling a thread to stop and abandoning it
+    sizes: verdict.Sizes = field(default_factory=verdict.Sizes)
+
+
+class Executor:
+    """Runs handlers on the loop, in threads and in processes.
+
+    Args:
+        registry: the handlers.
+        clock: the database's clock.
+        client_factory: gives the Supabase client, the same one each time.
+        metrics: where ends are counted.
+        limits: what handlers may use together.
+        options: settings that handlers may read, as `JobContext.options`.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        registry: Registry,
+        clock: Clock,
+        client_factory: Callable[[], Any],
+        metrics: Metrics | None = None,
+        limits: Limits | None = None,
+        *,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._registry, self._clock = registry, clock
+        self._metrics, self._limits = metrics or Metrics(), limits or Limits()
+        self._shared = SharedResources()
+        self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
+        self._threads = CapacityLimiter(self._limits.threads)
+        self._processes = CapacityLimiter(self._limits.processes)
+        self._own = {each.name: CapacityLimiter(each.concurrency) for each in registry if each.concurrency}
+        self._log = structlog.get_logger("executor").bind()
+        self._running = 0
+        self.abandoned_threads = 0
+        self._metrics.watch_running(lambda: self._running)
+
+    def prepare(self, run: Run) -> Prepared:
+        """Look the handler up and validate the payload, before the run is due; never raises."""
+        context = JobContext(run, self._surroundings)
+        handler = self._registry.get(run.handler)
+        prepared = Prepared(run, context, handler, None)
+        if handler is None:
+            prepared.refusal = verdict.no_handler(run.handler, self._registry.names)
+            return prepared
+        try:
+            prepared.payload = handler.payload.parse(run.payload)
+        except Exception as error:  # noqa: BLE001 - a model's own validator may raise anything
+            prepared.refusal = misfit(error)
+        return prepared
+
+    async def execute(self, prepared: Prepared) -> Report:
+        """Start the handler now, and report its end.
+
+        A run cancelled through `Prepared.cancel` reports `Cancelled`; the cancellation of the surrounding scope passes
+        through, and there is no report.
+        """
+        outcome: Outcome | None = prepared.refusal or prepared.cancelled
+        if outcome is None:
+            self._running += 1
+            try:
+                outcome = await self._run(prepared)
+            finally:
+                self._running -= 1
+        return self._report(prepared, outcome)
+
+    async def aclose(self) -> None:
+        """Close what handlers share."""
+        await self._shared.aclose()
+
+    async def _run(self, prepared: Prepared) -> Outcome:
+        handler, seconds = prepared.handler, prepared.run.timeout_seconds
+        assert handler is not None, "a run without a handler was refused"  # noqa: S101 - states what `prepare` ensures
+        seconds = min(seconds, handler.timeout_seconds or seconds)
+        outcome: Outcome | None = None
+        with CancelScope() as scope:
+            prepared.runs_in(scope)
+            if handler.mode == "loop" and handler.concurrency is None:
+                outcome = await self._attempt(prepared, handler, scope, seconds)
+            else:
+                outcome = await self._attempt_in_slot(prepared, handler, scope, seconds)
+        if prepared.cancelled is not None:
+            return prepared.cancelled
+        if outcome is None or (scope.cancel_called and isinstance(outcome, Failed)):
+            return verdict.timed_out(seconds)  # what a handler raises when it is stopped is not why it failed
+        return outcome
+
+    async def _attempt_in_slot(
+        self, prepared: Prepared, handler: Handler, scope: CancelScope, seconds: float
+    ) -> Outcome:
+        """Wait for room; neither the timeout nor `started_at` counts the waiting."""
+        with prepared.slots:
+            for limiter in self._limiters(handler):
+                await limiter.acquire_on_behalf_of(prepared)
+                prepared.slots.callback(limiter.release_on_behalf_of, prepared)
+            return await self._attempt(prepared, handler, scope, seconds)
+
+    def _limiters(self, handler: Handler) -> list[CapacityLimiter]:
+        """Give the handler's own limit first: a run that waits for it must not hold a thread or process meanwhile."""
+        own = [self._own[handler.name]] if handler.name in self._own else []
+        rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
+        return own + rooms[handler.mode]
+
+    async def _attempt(self, prepared: Prepared, handler: Handler, scope: CancelScope, seconds: float) -> Outcome:
+        arguments = (prepared.context, prepared.payload) if handler.payload.expected else (prepared.context,)
+        prepared.started_at = self._clock.now()
+        scope.deadline = current_time() + seconds
+        try:
+            if handler.mode == "process":
+                return await self._in_process(prepared, handler, arguments[1:])
+            if handler.mode == "thread":
+                value = await self._in_thread(prepared, handler, arguments)
+            else:
+                value = await handler.function(*arguments)
+            return verdict.of_result(value, self._limits.sizes)
+        except get_cancelled_exc_class() as error:
+            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
+            return self._judged(prepared, error)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service
+            return self._judged(prepared, error)
+
+    async def _in_thread(self, prepared: Prepared, handler: Handler, arguments: tuple[Any, ...]) -> object:
+        call = ThreadCall(handler.function, arguments)
+        try:
+            return await call.run()
+        except get_cancelled_exc_class():
+            prepared.context.stop()
+            if not await call.settle(self._limits.thread_grace_seconds):
+                self._abandon(prepared, call)
+            raise
+
+    def _abandon(self, prepared: Prepared, call: ThreadCall) -> None:
+        self.abandoned_threads += 1
+        call.when_ended(self._thread_ended, prepared.slots.pop_all())
+        self._metrics.thread_abandoned()
+        self._log.warning(Event.RUN_THREAD_ABANDONED, **_identity(prepared))
+
+    def _thread_ended(self, slots: ExitStack) -> None:
+        self.abandoned_threads -= 1
+        slots.close()
+
+    async def _in_process(self, prepared: Prepared, handler: Handler, arguments: tuple[Any, ...]) -> Outcome:
+        run = replace(prepared.run, payload=dict(prepared.run.payload), row=dict(prepared.run.row))
+        options = dict(self._surroundings.options)
+        task = Task(handler.function, run, arguments, options, self._clock.now(), self._limits.sizes)
+        unlimited = CapacityLimiter(float("inf"))  # the slot has counted this call already
+        answer = await anyio.to_process.run_sync(work, task, cancellable=True, limiter=unlimited)
+        prepared.context.adopt(answer.logs, answer.progress)
+        return answer.outcome
+
+    def _judged(self, prepared: Prepared, error: BaseException) -> Outcome:
+        return verdict.of_exception(error, prepared.run.attempt, self._clock.now(), self._limits.sizes)
+
+    def _report(self, prepared: Prepared, outcome: Outcome) -> Report:
+        run, started_at = prepared.run, prepared.started_at
+        completed_at = self._clock.now()
+        if started_at is not None and completed_at < started_at:
+            completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
+        outcome = _within_attempts(outcome, prepared)
+        self._count(prepared, STATUS[type(outcome)], completed_at)
+        if type(outcome) is Failed:
+            self._log.warning(Event.RUN_FAILED, **_identity(prepared), error=outcome.error, reason=outcome.reason)
+        return Report(
+            execution_id=run.execution_id,
+            outcome=outcome,
+            started_at=started_at,
+            completed_at=completed_at,
+            logs=prepared.context.take_logs(),
+            progress=prepared.context.fraction,
+        )
+
+    def _count(self, prepared: Prepared, status: str, completed_at: datetime) -> None:
+        started_at, name = prepared.started_at, prepared.handler.name if prepared.handler else UNKNOWN
+        if started_at is None:
+            self._metrics.run_refused(name, status)
+            return
+        lateness = (started_at - prepared.run.scheduled_for).total_seconds()
+        self._metrics.run_ended(name, status, lateness, (completed_at - started_at).total_seconds())
+
+
+def _within_attempts(outcome: Outcome, prepared: Prepared) -> Outcome:
+    """Let the handler's own limit of attempts hold beside the job's."""
+    most = prepared.handler.max_attempts if prepared.handler else None
+    if type(outcome) is Failed and outcome.retryable and most is not None and prepared.run.attempt >= most:
+        return replace(outcome, retryable=False)
+    return outcome
+
+
+def _identity(prepared: Prepared) -> dict[str, object]:
+    run = prepared.run
+    return {"job_id": run.job_id, "execution_id": run.execution_id, "handler": run.handler, "attempt": run.attempt}

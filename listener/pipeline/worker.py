@@ -1,0 +1,85 @@
+"""What happens inside a worker process: call the handler, judge it, and send values back.
+
+Exceptions, loggers and the client do not cross the border between processes; outcomes and lines do.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from listener.context import JobContext, Surroundings
+from listener.pipeline import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from listener.domain.job import Run
+    from listener.domain.outcome import LogLine, Outcome
+    from listener.pipeline.verdict import Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One call, as it is sent to a worker; `now` is the parent's clock at that moment."""
+
+    function: Callable[..., Any]
+    run: Run
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
+    now: datetime
+    sizes: Sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes back."""
+
+    outcome: Outcome
+    logs: tuple[LogLine, ...]
+    progress: float | None
+
+
+class CarriedClock:
+    """The parent's clock, carried on by this process' monotonic one."""
+
+    def __init__(self, now: datetime) -> None:
+        self._base, self._since = now, time.monotonic()
+
+    def now(self) -> datetime:
+        """Give the parent's present instant, late by the way here."""
+        return self._base + timedelta(seconds=time.monotonic() - self._since)
+
+    def monotonic(self) -> float:
+        """Give this process' monotonic seconds."""
+        return time.monotonic()
+
+    async def sleep_until(self, instant: datetime) -> None:
+        """Return at `instant` or after it."""
+        while (remaining := (instant - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - a sleep may end early
+            await anyio.sleep(remaining)
+
+
+def work(task: Task) -> Answer:
+    """Call the handler and say how it ended; whatever it raises becomes an outcome."""
+    clock = CarriedClock(task.now)
+    context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
+    try:
+        outcome = verdict.of_result(_call(task, context), task.sizes)
+    except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the worker without an answer
+        outcome = verdict.of_exception(error, task.run.attempt, clock.now(), task.sizes)
+    return Answer(outcome, context.take_logs(), context.fraction)
+
+
+def _call(task: Task, context: JobContext) -> object:
+    call = functools.partial(task.function, context, *task.arguments)
+    if inspect.iscoroutinefunction(task.function):
+        return anyio.run(call)
+    return call()

@@ -1,0 +1,129 @@
+"""What the service says of itself: the table of event names, the log's set-up, and the metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from structlog.processors import NAME_TO_LEVEL
+
+from listener.metrics import Metrics
+from listener.redaction import redact, redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any, TextIO
+
+    from structlog.typing import Processor, WrappedLogger
+
+__all__ = ["Event", "Metrics", "configure_logging", "redact_text"]
+
+LIBRARY_LEVELS = {
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,  # a line for every request, otherwise
+    "hpack": logging.WARNING,
+    "websockets": logging.INFO,  # its debug lines show the URL, and the key with it
+    "realtime": logging.INFO,
+    "uvicorn.access": logging.WARNING,
+}
+
+
+class Event(StrEnum):
+    """Every event that the service logs; `docs/telemetry.md` says what each means."""
+
+    SERVICE_STARTING = "service.starting"
+    SERVICE_READY = "service.ready"
+    SERVICE_NOT_READY = "service.not_ready"
+    SERVICE_DRAINING = "service.draining"
+    SERVICE_STOPPED = "service.stopped"
+    SERVICE_STAGE_FAILED = "service.stage_failed"
+    FEED_SESSION_OPENED = "feed.session_opened"
+    FEED_SESSION_ENDED = "feed.session_ended"
+    FEED_CANARY_LOST = "feed.canary_lost"
+    FEED_CHANGES_MISSED = "feed.changes_missed"
+    POLL_FAILED = "poll.failed"
+    POLL_RECOVERED = "poll.recovered"
+    ROW_INVALID = "row.invalid"
+    CLAIM_FAILED = "claim.failed"
+    CLAIM_REFUSED = "claim.refused"
+    RUN_STARTED = "run.started"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    RUN_SNOOZED = "run.snoozed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    REPORT_REFUSED = "report.refused"
+    REPORT_DELAYED = "report.delayed"
+    LEASE_LOST = "lease.lost"
+    RUNS_RESCUED = "runs.rescued"
+    CLEANUP_DONE = "cleanup.done"
+    MEETINGS_CHECKED = "meetings.checked"
+    CATALOGUE_WRITTEN = "catalogue.written"
+
+
+def configure_logging(
+    format: Literal["console", "json"] = "console",  # noqa: A002 - the setting's own name
+    level: str = "info",
+    stream: TextIO | None = None,
+) -> None:
+    """Send the service's lines, and those of the libraries that it uses, to `stream` (standard error when absent).
+
+    Args:
+        format: `console` for people, `json` for one object a line.
+        level: `debug`, `info`, `warning`, `error` or `critical`.
+        stream: a text stream.
+
+    Raises:
+        KeyError: for an unknown level.
+    """
+    target = stream or sys.stderr
+    threshold = NAME_TO_LEVEL[level.lower()]
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
+    last = _renderer(format, colors=target.isatty())
+    structlog.configure(
+        processors=[_gate(threshold), *shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,  # a run's logger is its own; the service's few may be made anew
+    )
+    _adopt_libraries(target, threshold, shared, last)
+
+
+def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - as above
+    if format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    return [structlog.dev.ConsoleRenderer(colors=colors)]
+
+
+def _gate(threshold: int) -> Processor:
+    """Drop what is below the level; the logger of a run lets all pass, because the ledger has its own level."""
+
+    def gate(_: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if NAME_TO_LEVEL.get(method, logging.INFO) < threshold:
+            raise structlog.DropEvent
+        return event
+
+    return gate
+
+
+def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
+    """Give the standard library's root logger one stream and the same form."""
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    form = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+        processors=[strip, *last],
+    )
+    stream = logging.StreamHandler(target)
+    stream.setFormatter(form)
+    root = logging.getLogger()
+    root.handlers[:] = [stream]
+    root.setLevel(threshold)
+    for name, lowest in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(max(lowest, threshold))

@@ -6,12 +6,22 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-install: $(VENV)/.installed
+install: $(VENV)/.installed node_modules/.installed ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[local,dev]'
 	@touch $@
+
+node_modules/.installed: package.json package-lock.json
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+up: install ## the embedded stack and the listener, until Ctrl-C
+	@$(BIN)/listener up
+
+demo: install ## a minute of everything, live in the terminal
+	@$(BIN)/listener demo
 
 lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 	$(BIN)/ruff check .
@@ -24,4 +34,7 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 test: install ## every test, on real parts
 	$(BIN)/pytest
 
-.PHONY: help install lint test
+bench: install ## this scheduler and its peers, on this machine
+	$(BIN)/python benchmarks
+
+.PHONY: help install up demo lint test bench

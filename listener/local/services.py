@@ -1,0 +1,95 @@
+"""The stack's own processes around PostgreSQL and PostgREST: the gateway, the Realtime server, the listener."""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import anyio
+import httpx
+
+from listener.local.postgrest import postgrest_socket
+from listener.local.program import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from listener.local.postgres import Cluster
+    from listener.local.state import StateFolder
+
+REALTIME_MODULE = "listener.local.realtime"
+
+
+def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, int]) -> Program:
+    """Return the gateway, on the port of the service `api`."""
+    return Program(
+        name="gateway",
+        command=[sys.executable, "-m", "listener.local.gateway"],
+        log_file=state.log("gateway"),
+        ready=accepts(ports["api"]),
+        environment={
+            "GATEWAY_PORT": str(ports["api"]),
+            "GATEWAY_KEYS": json.dumps(cluster.keys.jwt_by_apikey()),
+            "GATEWAY_REST_SOCKET": str(postgrest_socket(cluster)),
+            "GATEWAY_REALTIME_PORT": str(ports["realtime"]),
+        },
+    )
+
+
+def realtime_program(state: StateFolder, cluster: Cluster, port: int) -> Program | None:
+    """Return the Realtime server, None where it is not part of the installation."""
+    if find_spec(f"{REALTIME_MODULE}.__main__") is None:
+        return None
+    return Program(
+        name="realtime",
+        command=[sys.executable, "-m", REALTIME_MODULE],
+        log_file=state.log("realtime"),
+        ready=accepts(port),
+        environment={
+            "REALTIME_HOST": "127.0.0.1",
+            "REALTIME_PORT": str(port),
+            "REALTIME_DSN": cluster.admin_dsn,
+            "REALTIME_JWT_SECRET": cluster.keys.jwt_secret,
+        },
+    )
+
+
+def listener_program(state: StateFolder, environment: Mapping[str, str]) -> Program:
+    """Return `listener run` against the stack, ready when its `/readyz` says so."""
+    return Program(
+        name="listener",
+        command=[sys.executable, "-m", "listener.cli", "run"],
+        log_file=state.log("listener"),
+        ready=answers_ok(environment["LISTENER_HTTP_URL"] + "/readyz"),
+        environment=environment,
+        ready_seconds=30.0,
+    )
+
+
+def accepts(port: int) -> Callable[[], Awaitable[bool]]:
+    """Return a check that something listens on `port` of loopback."""
+
+    async def check() -> bool:
+        try:
+            stream = await anyio.connect_tcp("127.0.0.1", port)
+        except OSError:
+            return False
+        await stream.aclose()
+        return True
+
+    return check
+
+
+def answers_ok(url: str) -> Callable[[], Awaitable[bool]]:
+    """Return a check that `url` answers with success."""
+
+    async def check() -> bool:
+        try:
+            async with httpx.AsyncClient(timeout=2.0) as client:
+                return (await client.get(url)).is_success
+        except httpx.TransportError:
+            return False
+
+    return check

@@ -1,0 +1,125 @@
+"""The embedded stack as one block: everything runs inside it, nothing does after it.
+
+Example::
+
+    async with running_stack(Path(".listener")) as stack:
+        create_client(stack.url, stack.service_key)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+
+from listener.local import keys as stack_keys
+from listener.local.postgres import Cluster, bootstrap, cluster_in, create_cluster, postgres_program
+from listener.local.postgrest import postgrest_program
+from listener.local.program import running
+from listener.local.services import gateway_program, listener_program, realtime_program
+from listener.local.state import StateFolder
+from listener.migrate import apply_migrations, migrations_folder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+    from pathlib import Path
+
+    from listener.local.keys import Keys
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack, as its clients see it."""
+
+    cluster: Cluster
+    ports: Mapping[str, int]
+
+    @property
+    def keys(self) -> Keys:
+        """Every secret of the stack."""
+        return self.cluster.keys
+
+    @property
+    def url(self) -> str:
+        """What a client calls `SUPABASE_URL`."""
+        return f"http://127.0.0.1:{self.ports['api']}"
+
+    @property
+    def anon_key(self) -> str:
+        """The JWT of role anon."""
+        return self.keys.anon_key
+
+    @property
+    def service_key(self) -> str:
+        """The JWT of role service_role."""
+        return self.keys.service_role_key
+
+    @property
+    def database_url(self) -> str:
+        """PostgreSQL over TCP, as role postgres, which is no superuser."""
+        return self.cluster.database_url
+
+    @property
+    def admin_dsn(self) -> str:
+        """PostgreSQL over its Unix socket, as the superuser supabase_admin."""
+        return self.cluster.admin_dsn
+
+    @property
+    def http_url(self) -> str:
+        """Where a listener of this stack serves `/readyz`; nothing answers there unless one was started."""
+        return f"http://127.0.0.1:{self.ports['listener']}"
+
+    def user_token(self, name: str) -> str:
+        """Return the JWT of the signed-in user called `name`."""
+        return stack_keys.user_token(self.keys, name)
+
+    def environment(self) -> dict[str, str]:
+        """Return what a client of the stack, or a listener on it, finds in its environment."""
+        return {
+            "SUPABASE_URL": self.url,
+            "SUPABASE_ANON_KEY": self.anon_key,
+            "SUPABASE_SERVICE_ROLE_KEY": self.service_key,
+            "SUPABASE_PUBLISHABLE_KEY": self.keys.publishable_key,
+            "SUPABASE_SECRET_KEY": self.keys.secret_key,
+            "DATABASE_URL": self.database_url,
+            "LISTENER_HTTP_BIND": f"127.0.0.1:{self.ports['listener']}",
+            "LISTENER_HTTP_URL": self.http_url,
+        }
+
+
+@contextlib.asynccontextmanager
+async def running_stack(
+    state_dir: Path, *, migrations: Path | None = None, with_listener: bool = False
+) -> AsyncIterator[Stack]:
+    """Run the stack on `state_dir`, its database migrated, until the block is left.
+
+    Args:
+        state_dir: Created if need be; databases, keys and ports in it last over restarts.
+        migrations: Folder of the migrations; by default the project's own.
+        with_listener: Start `listener run` too, and wait until it is ready.
+
+    Raises:
+        StateFolderInUseError: Another stack runs on `state_dir`.
+        MissingProgramError: A program of the stack is not installed.
+        ProgramFailedError: A program of the stack did not start.
+        MigrationError: A migration failed.
+    """
+    state = StateFolder.at(state_dir)
+    async with contextlib.AsyncExitStack() as programs:
+        programs.enter_context(state.held())
+        keys, ports = state.keys(), state.choose_ports()
+        stack = Stack(cluster_in(state, keys, ports["postgres"]), ports)
+        await create_cluster(stack.cluster)
+        await programs.enter_async_context(running(postgres_program(stack.cluster)))
+        await bootstrap(stack.cluster)
+        await to_thread.run_sync(apply_migrations, stack.database_url, migrations or migrations_folder())
+        await programs.enter_async_context(running(postgrest_program(state, stack.cluster)))
+        realtime = realtime_program(state, stack.cluster, ports["realtime"])
+        if realtime is not None:
+            await programs.enter_async_context(running(realtime))
+        await programs.enter_async_context(running(gateway_program(state, stack.cluster, ports)))
+        if with_listener:
+            await programs.enter_async_context(running(listener_program(state, stack.environment())))
+        yield stack

@@ -1,0 +1,124 @@
+"""The state folder of one stack: where everything lies, who holds it, which ports it had last."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from listener.local.errors import NoStackError, StateFolderInUseError
+from listener.local.keys import Keys, load_or_create, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOCKET_PATH_LIMIT = 107  # bytes, sun_path of Linux; the longest name in the folder is PostgreSQL's
+LONGEST_SOCKET = ".s.PGSQL.65535.lock"
+SERVICES = ("api", "postgres", "realtime", "listener")
+
+
+@dataclass(frozen=True)
+class StateFolder:
+    """Paths below `root`, which is absolute."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: Path) -> StateFolder:
+        """Return the folder at `path`, created if it is not there."""
+        path.mkdir(parents=True, exist_ok=True)
+        return cls(path.resolve())
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the secrets lie, mode 600."""
+        return self.root / "secrets.json"
+
+    @property
+    def ports_file(self) -> Path:
+        """Where the ports of the last start are noted."""
+        return self.root / "ports.json"
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the running stack; its text is the holder's pid."""
+        return self.root / "lock"
+
+    def log(self, program: str) -> Path:
+        """Return the log file of `program`."""
+        return self.root / f"{program}.log"
+
+    def outside(self) -> Path:
+        """Return the folder for what cannot lie below `root`: the same one for the same `root`, in a short path."""
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"listener-{digest}"
+
+    def sockets(self) -> Path:
+        """Return the folder of the Unix sockets: below `root`, unless the path would be too long for a socket."""
+        inside = self.root / "sockets"
+        fits = len(os.fsencode(inside / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT
+        return inside if fits else self.outside() / "sockets"
+
+    def keys(self) -> Keys:
+        """Return the keys of the stack, new ones at the first start."""
+        return load_or_create(self.keys_file)
+
+    def existing_keys(self) -> Keys:
+        """Return the keys of a stack that was started before.
+
+        Raises:
+            NoStackError: There was none.
+        """
+        if not self.keys_file.exists():
+            raise NoStackError(self.root)
+        return load_or_create(self.keys_file)
+
+    def last_ports(self) -> dict[str, int]:
+        """Return the ports of the last start by service, empty before the first."""
+        if not self.ports_file.exists():
+            return {}
+        return {service: int(port) for service, port in json.loads(self.ports_file.read_text()).items()}
+
+    def choose_ports(self) -> dict[str, int]:
+        """Return a port for every service: the one of the last start where it is free, else any free one."""
+        last = self.last_ports()
+        with contextlib.ExitStack() as held:
+            ports = {service: _free_port(last.get(service, 0), held) for service in SERVICES}
+        write_private(self.ports_file, json.dumps(ports))
+        return ports
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder; the kernel lets go of it when this process dies, however it dies.
+
+        Raises:
+            StateFolderInUseError: Another process holds it.
+        """
+        with self.lock_file.open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise StateFolderInUseError(self.root, file.read().strip() or "another stack") from None
+            file.truncate(0)
+            file.write(f"`listener up` with process id {os.getpid()}")
+            file.flush()
+            yield
+
+
+def _free_port(preferred: int, held: contextlib.ExitStack) -> int:
+    """Return `preferred` if nothing listens there, else a free port; it stays taken until `held` is closed."""
+    listening = held.enter_context(socket.socket())
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind(("127.0.0.1", preferred))
+    except OSError:
+        listening.bind(("127.0.0.1", 0))
+    return int(listening.getsockname()[1])

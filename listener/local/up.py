@@ -1,0 +1,85 @@
+"""Hold the stack up for a person at a terminal: say what to connect to, and stop at Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+from rich.console import Console
+
+from listener.local.keys import write_private
+from listener.local.stack import Stack, running_stack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+SHOWN = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL", "LISTENER_HTTP_URL")
+STOP_ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool) -> None:
+    """Run the stack until a signal asks for its end.
+
+    Args:
+        state_dir: The state folder.
+        env_file: Holds the environment of the stack's clients while it is up; None writes nothing.
+        with_listener: Start the listener too.
+
+    Raises:
+        ListenerError: The stack did not start (see `running_stack`), perhaps within an exception group.
+    """
+    console = Console()
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+            tasks.start_soon(_stop_at, orders, console, tasks.cancel_scope)
+            async with running_stack(state_dir, with_listener=with_listener) as stack:
+                with _written(env_file, stack):
+                    _greet(console, stack)
+                    await anyio.sleep_forever()
+
+
+async def _stop_at(orders: AsyncIterator[signal.Signals], console: Console, scope: anyio.CancelScope) -> None:
+    async for order in orders:
+        console.print(f"\n{order.name}: stopping")
+        scope.cancel()
+        return
+
+
+@contextlib.contextmanager
+def _written(env_file: Path | None, stack: Stack) -> Iterator[None]:
+    if env_file is None:
+        yield
+        return
+    write_private(env_file, "".join(f"{name}={value}\n" for name, value in stack.environment().items()))
+    try:
+        yield
+    finally:
+        env_file.unlink(missing_ok=True)
+
+
+def _greet(console: Console, stack: Stack) -> None:
+    environment = stack.environment()
+    console.rule("the stack is up")
+    for name in SHOWN:
+        console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
+    for title, text in (("Insert a job", _curl(stack)), ("The same with supabase-js", _snippet(stack))):
+        console.print(f"\n[dim]{title}:[/dim]")
+        console.print(text, highlight=False, markup=False, soft_wrap=True)  # never wrapped: it is there to be copied
+    console.rule("Ctrl-C stops everything; database and keys stay")
+
+
+def _curl(stack: Stack) -> str:
+    return (
+        f"curl -s '{stack.url}/rest/v1/scheduled_jobs' -H 'apikey: {stack.service_key}' "
+        "-H 'Content-Type: application/json' -H 'Prefer: return=representation' -d '{\"handler\": \"noop\"}'"
+    )
+
+
+def _snippet(stack: Stack) -> str:
+    return f"""\
+import {{ createClient }} from '@supabase/supabase-js'
+const supabase = createClient('{stack.url}', '{stack.service_key}')
+const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ handler: 'noop' }}).select().single()"""

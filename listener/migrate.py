@@ -1,0 +1,118 @@
+"""Apply migrations as the Supabase CLI does, in the same ledger, so that either may go on where the other stopped."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from listener.errors import ListenerError
+from listener.sql_statements import split
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
+NAMING = "a migration is called YYYYMMDDHHMMSS_verb_object.sql"
+DATABASE = "the database"
+LOCK = 0x6C697374656E6572  # "listener": one at a time migrates a database
+LEDGER = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
+alter table supabase_migrations.schema_migrations add column if not exists statements text[];
+alter table supabase_migrations.schema_migrations add column if not exists name text;
+"""
+RECORD = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
+
+
+class MigrationError(ListenerError):
+    """A migration cannot be applied: its file (or "the database") and why."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        self.subject, self.reason = subject, reason
+        super().__init__(f"{subject}: {reason}")
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file."""
+
+    version: str
+    name: str
+    path: Path
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return self.path.read_text(encoding="utf-8")
+
+
+def migrations_folder() -> Path:
+    """Return the project's own migrations: in the installed package, or in the checkout."""
+    package = Path(__file__).parent
+    packed = package / "_migrations"
+    return packed if packed.is_dir() else package.parent / "migrations"
+
+
+def migrations_in(folder: Path) -> list[Migration]:
+    """Return the migrations of `folder`, the oldest first.
+
+    Raises:
+        MigrationError: A file's name has no version, or two have the same.
+    """
+    found = [_migration(path) for path in sorted(folder.glob("*.sql"))]
+    for earlier, later in pairwise(found):
+        if earlier.version == later.version:
+            raise MigrationError(later.path.name, f"has the same version as {earlier.path.name}")
+    return found
+
+
+def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
+    """Apply what the database has not seen yet, each file in a transaction of its own; return what was applied.
+
+    Raises:
+        MigrationError: The database cannot be reached, or a statement failed; what came before it stays applied.
+    """
+    migrations = migrations_in(folder)
+    try:
+        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
+            connection.execute("select pg_advisory_lock(%s)", (LOCK,))
+            return _apply_pending(connection, migrations)
+    except psycopg.OperationalError as fault:
+        raise MigrationError(DATABASE, _one_line(fault)) from fault
+
+
+def _apply_pending(connection: psycopg.Connection, migrations: Sequence[Migration]) -> list[Migration]:
+    connection.execute(LEDGER)
+    seen = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
+    applied = {version for (version,) in seen}
+    pending = [migration for migration in migrations if migration.version not in applied]
+    for migration in pending:
+        _apply(connection, migration)
+    return pending
+
+
+def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+    text = migration.text
+    try:
+        with connection.transaction():
+            connection.execute(text.encode())
+            connection.execute(RECORD, (migration.version, migration.name, split(text)))
+            connection.execute("reset all")  # what a file sets ends with it
+    except psycopg.Error as fault:
+        raise MigrationError(migration.path.name, _one_line(fault)) from fault
+
+
+def _migration(path: Path) -> Migration:
+    named = FILE_NAME.fullmatch(path.name)
+    if named is None:
+        raise MigrationError(path.name, NAMING)
+    return Migration(named["version"], named["name"], path)
+
+
+def _one_line(fault: psycopg.Error) -> str:
+    return " ".join(str(fault).split())

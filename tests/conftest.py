@@ -1,0 +1,66 @@
+"""What the whole suite shares: the anyio backend, and one embedded stack for all tests that need the real parts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from anyio.from_thread import start_blocking_portal
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from listener.local.stack import Stack
+
+EMPTY_TABLES = """
+select format('%I.%I', schemaname, tablename)
+from pg_tables
+where schemaname = 'public'
+order by 1
+"""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Run every asynchronous test on asyncio: supabase-py and realtime-py know nothing else."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def embedded_stack() -> Iterator[Stack]:
+    """Run one stack, migrated, for the whole session, in a thread of its own so that no test's loop is its loop."""
+    from listener.local.stack import running_stack  # noqa: PLC0415 - unit tests do not load the stack
+
+    with tempfile.TemporaryDirectory(prefix="listener-tests-") as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL runs as another user when the tests run as root
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_stack(Path(folder))) as stack:
+            yield stack
+
+
+@pytest.fixture(scope="session")
+def tables_to_empty(embedded_stack: Stack) -> list[str]:
+    """Name the tables of `public` that the migrations leave empty; others hold settings that tests rely on."""
+    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
+        tables = [name for (name,) in connection.execute(EMPTY_TABLES).fetchall()]
+        return [table for table in tables if not connection.execute(_has_rows(table)).fetchone()[0]]
+
+
+@pytest.fixture
+def stack(embedded_stack: Stack, tables_to_empty: list[str]) -> Stack:
+    """Give the session's stack with empty tables."""
+    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
+        connection.execute(
+            "set lock_timeout = '5s'"
+        )  # a test that left a transaction open is to be seen, not waited for
+        connection.execute("delete from auth.users")
+        if tables_to_empty:
+            connection.execute(sql.SQL("truncate {} cascade").format(sql.SQL(", ").join(map(sql.SQL, tables_to_empty))))
+    return embedded_stack
+
+
+def _has_rows(table: str) -> sql.Composed:
+    return sql.SQL("select exists (select from {})").format(sql.SQL(table))

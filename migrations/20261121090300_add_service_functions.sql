@@ -243,6 +243,8 @@ declare
     claimed uuid[];
     claimed_jobs bigint[];
     left_over record;
+    refused json;
+    gone json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
@@ -301,22 +303,17 @@ begin
         );
     end loop;
 
+    select
+        coalesce(json_agg(job_scheduler.job_row(j)) filter (where j.id is not null), '[]'),
+        coalesce(json_agg(c.id) filter (where j.id is null), '[]')
+    into refused, gone
+    from (
+        select (a ->> 'id')::bigint as id from jsonb_array_elements(request -> 'claims') as a
+        where (a ->> 'id')::bigint <> all(claimed_jobs)
+    ) as c
+    left join public.scheduled_jobs as j on c.id = j.id;
     return json_build_object(
-        'now', clock_timestamp(),
-        'runs', job_scheduler.claimed_runs(claimed),
-        'rows', (
-            select coalesce(json_agg(job_scheduler.job_row(j)), '[]')
-            from jsonb_array_elements(request -> 'claims') as c
-            inner join public.scheduled_jobs as j on j.id = (c ->> 'id')::bigint
-            where j.id <> all(claimed_jobs)
-        ),
-        'gone', (
-            select coalesce(json_agg((c ->> 'id')::bigint), '[]')
-            from jsonb_array_elements(request -> 'claims') as c
-            where
-                not (c ->> 'id')::bigint = any(claimed_jobs)
-                and not exists (select from public.scheduled_jobs as j where j.id = (c ->> 'id')::bigint)
-        )
+        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused, 'gone', gone
     );
 end
 $$;
@@ -466,8 +463,6 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;

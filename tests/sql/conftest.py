@@ -1,0 +1,112 @@
+"""Clients of the stack by role, and databases of their own for tests that need one."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+
+from listener.migrate import apply_migrations, migrations_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from listener.local.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def client_for(embedded_stack: Stack, tables_to_empty: list[str]) -> Iterator[Callable[[str], httpx.Client]]:
+    """Return a maker of PostgREST clients: `anon`, `service`, or the name of a signed-in user.
+
+    The tables are not emptied between these tests: they look at their own rows only, and there are hundreds of them.
+    """
+    assert "public.scheduled_jobs" in tables_to_empty, "noted before the first row is written here"
+    stack = embedded_stack
+    clients: dict[str, httpx.Client] = {}
+
+    def client(who: str) -> httpx.Client:
+        if who not in clients:
+            apikey = stack.service_key if who == "service" else stack.anon_key
+            token = apikey if who in {"anon", "service"} else stack.user_token(who)
+            clients[who] = httpx.Client(
+                base_url=f"{stack.url}/rest/v1",
+                headers={"apikey": apikey, "Authorization": f"Bearer {token}", "Prefer": "return=representation"},
+                timeout=20,
+            )
+        return clients[who]
+
+    yield client
+    for opened in clients.values():
+        opened.close()
+
+
+@pytest.fixture
+def anon(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
+    """Nobody: the public key alone."""
+    return client_for("anon")
+
+
+@pytest.fixture
+def alice(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
+    """A signed-in user."""
+    return client_for("alice")
+
+
+@pytest.fixture
+def bob(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
+    """Another signed-in user."""
+    return client_for("bob")
+
+
+@pytest.fixture
+def service(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
+    """The service key."""
+    return client_for("service")
+
+
+@contextmanager
+def made_database(stack: Stack) -> Iterator[str]:
+    """Make a database as a new Supabase project has it; yield the URL for role postgres; drop it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = make_conninfo(stack.admin_dsn, dbname=name)
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as server:
+        server.execute(sql.SQL("create database {} owner postgres template template0").format(sql.Identifier(name)))
+    try:
+        with psycopg.connect(admin) as connection:
+            connection.execute(files("listener.local").joinpath("bootstrap.sql").read_bytes())
+        parts = conninfo_to_dict(stack.database_url)
+        yield f"postgresql://postgres:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
+    finally:
+        with psycopg.connect(stack.admin_dsn, autocommit=True) as server:
+            server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def blank_database(embedded_stack: Stack) -> Iterator[str]:
+    """A database of its own for one test, without migrations: its URL, as role postgres."""
+    with made_database(embedded_stack) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_database(embedded_stack: Stack) -> Iterator[str]:
+    """A database with every migration, apart from the one that PostgREST serves: its URL, as role postgres."""
+    with made_database(embedded_stack) as url:
+        apply_migrations(url, migrations_folder())
+        yield url
+
+
+@pytest.fixture
+def database(migrated_database: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """A connection to `migrated_database` whose tables are empty; each statement is its own transaction."""
+    with psycopg.connect(migrated_database, autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("truncate public.scheduled_jobs, public.meetings restart identity cascade")
+        yield connection

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import anyio
 
-from listener import handler
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from listener import JobContext
+from listener import JobContext, handler
 
 
 @handler("noop")

@@ -1,0 +1,64 @@
+"""How the domain refuses input: the value is shown, but never at full length, however long it is."""
+
+from __future__ import annotations
+
+import reprlib
+from enum import StrEnum
+from typing import TYPE_CHECKING, NoReturn, TypeVar
+
+from listener.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Word = TypeVar("Word", bound=StrEnum)
+
+_shortener = reprlib.Repr()
+_shortener.maxstring = _shortener.maxother = 80
+_shortener.maxlist = _shortener.maxdict = 8
+_shortener.maxlevel = 3
+
+
+class _Shown:
+    """A value too long to keep, which prints as what is left of it."""
+
+    def __init__(self, value: object) -> None:
+        self._text = _shortener.repr(value)
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def refuse(field: str, value: object, allowed: str) -> NoReturn:
+    """Refuse `value` in `field`; a long value is shortened before it is kept or shown.
+
+    Raises:
+        InvalidValueError: always.
+    """
+    short = not isinstance(value, str) or len(value) <= _shortener.maxstring
+    keep = short and isinstance(value, (str, int, float, type(None)))
+    raise InvalidValueError(field, value if keep else _Shown(value), allowed) from None
+
+
+def word(kind: type[Word], field: str, value: object) -> Word:
+    """`value` as one of the words of `kind`.
+
+    Raises:
+        InvalidValueError: it is none of them.
+    """
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, str) or value not in list(kind):
+        refuse(field, value, ", ".join(kind))
+    return kind(value)
+
+
+def instant(field: str, value: datetime) -> datetime:
+    """`value`, which must be aware.
+
+    Raises:
+        InvalidValueError: it names no time zone.
+    """
+    if value.utcoffset() is None:
+        refuse(field, value.isoformat(), "an instant with its UTC offset")
+    return value

@@ -12,7 +12,7 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.outcome import LogLine
 from listener.jsonable import clean, clean_text
-from listener.redaction import redact
+from listener.redaction import redact, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -64,15 +64,15 @@ class Logbook:
             return event
         self._kept += 1
         if self._kept > MAX_LINES:
-            self._lines.append(
-                LogLine(self._clock.now(), "warning", f"no line after the first {MAX_LINES} was kept", {})
-            )
-        else:
-            message = clean_text(str(event.get("event", "")), MAX_MESSAGE_CHARACTERS)
-            self._lines.append(
-                LogLine(self._clock.now(), LEVEL_NAMES.get(method, method), message, _fields(event, method))
-            )
-        return event
+            self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
+            return event
+        message = clean_text(str(event.get("event", "")), MAX_MESSAGE_CHARACTERS)
+        fields = _fields(event, method)
+        self._add(LEVEL_NAMES.get(method, method), message, fields)
+        return event if "unprintable" not in fields else {**_known(event), **fields}
+
+    def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        self._lines.append(LogLine(self._clock.now(), level, message, fields))
 
 
 def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
@@ -80,10 +80,14 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     if fields.get("exc_info") or method == "exception":
         fields["exc_info"] = fields.get("exc_info") or True
         fields = dict(structlog.processors.format_exc_info(None, method, fields))
-        fields["exception"] = clean_text(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2)
+        fields["exception"] = redact_text(clean_text(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2))
     try:
         plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
         size = len(to_json(plain))
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
-        return {"unprintable": f"{type(error).__name__}: fields {sorted(map(str, fields))}"}
+        return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _known(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: event[key] for key in ("event", *IDENTITY) if key in event}

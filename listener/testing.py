@@ -24,6 +24,7 @@ def make_run(handler: str, payload: Mapping[str, Any] | None = None, **changes: 
     fields: dict[str, Any] = {
         "execution_id": EXECUTION_ID,
         "job_id": 1,
+        "revision": 1,
         "handler": handler,
         "payload": payload or {},
         "scheduled_for": NOON,

@@ -1,0 +1,236 @@
+"""What a handler is given does what it says, and is made only when it is used."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import structlog
+
+from listener.context import JobContext, Surroundings, Unavailable
+from listener.domain.outcome import LogLine
+from listener.errors import Fail, InvalidValueError, Retry, RunStoppedError, Snooze
+from listener.logbook import MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
+from listener.pipeline.shared import SharedResources
+from listener.pipeline.worker import CarriedClock
+from listener.testing import EXECUTION_ID, NOON, make_run
+
+
+@pytest.fixture
+def job() -> JobContext:
+    """Give the context of a second attempt in test mode."""
+    run = make_run("greet", {"who": "you"}, attempt=2, test_mode=True)
+    return JobContext(run, Surroundings(CarriedClock(NOON), client=lambda: "the client", options={"loud": True}))
+
+
+def test_the_context_says_what_the_run_says(job):
+    """Every public field comes from the claimed run or from the listener."""
+    assert (job.job_id, job.execution_id, job.attempt, job.test_mode) == (1, EXECUTION_ID, 2, True)
+    assert job.row["metadata"] == {"who": "you"}
+    assert job.scheduled_for == NOON
+    assert (job.client, job.options) == ("the client", {"loud": True})
+    assert job.now() - NOON < timedelta(seconds=5)
+
+
+def test_the_idempotency_key_is_the_same_for_all_attempts_at_one_due_instant(job):
+    """And another for the next due instant and for another job."""
+    surroundings = Surroundings(CarriedClock(NOON))
+    again = JobContext(make_run("greet", attempt=3, execution_id="other"), surroundings)
+    later = JobContext(make_run("greet", scheduled_for=NOON + timedelta(microseconds=1)), surroundings)
+    other = JobContext(make_run("greet", job_id=2), surroundings)
+    assert job.idempotency_key == again.idempotency_key
+    assert len({job.idempotency_key, later.idempotency_key, other.idempotency_key}) == 3
+
+
+def test_a_line_is_shown_and_kept(job, capsys):
+    """Fields are kept; what the ledger's columns say already is only shown."""
+    job.log.info("lent", title="Emma")
+    (line,) = job.take_logs()
+    assert (line.level, line.message, line.fields) == ("info", "lent", {"title": "Emma"})
+    assert line.at.tzinfo is UTC
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("lent", "Emma", EXECUTION_ID, "greet"))
+    assert job.take_logs() == ()
+
+
+def test_a_line_is_kept_also_when_the_service_shows_only_errors(job):
+    """The ledger belongs to the job's owner, the service's level to its operator; debug lines are nobody's but his."""
+    with structlog.testing.capture_logs():
+        job.log.debug("quiet")
+        job.log.info("kept")
+    assert [line.message for line in job.take_logs()] == ["kept"]
+
+
+def test_bound_and_positional_values_are_kept(job):
+    """The logger is structlog's own, so what structlog can do works."""
+    job.log.bind(shelf=3).warning("%s of %s", 1, 2)
+    (line,) = job.take_logs()
+    assert (line.level, line.message, line.fields) == ("warning", "1 of 2", {"shelf": 3})
+
+
+def test_an_exception_is_kept_with_its_traceback(job):
+    """`log.exception` is an error line; the traceback is a field."""
+    try:
+        _ = 1 / 0
+    except ZeroDivisionError:
+        job.log.exception("no")
+    (line,) = job.take_logs()
+    assert line.level == "error"
+    assert "ZeroDivisionError" in line.fields["exception"]
+
+
+def test_what_postgres_refuses_never_reaches_the_ledger(job):
+    """NUL, lone surrogates, NaN and unknown types are replaced, in messages, keys and values."""
+    job.log.info("a\0b\ud800", **{"k\0": "v\0", "n": float("nan"), "o": object(), "deep": [{"x": "\ud800"}]})
+    (line,) = job.take_logs()
+    assert "\0" not in repr(line)
+    assert line.message == "a\ufffdb?"
+    assert line.fields["n"] is None
+    assert line.fields["o"].startswith("<object")
+    assert line.fields["deep"] == [{"x": "?"}]
+
+
+def test_secrets_are_kept_nowhere(job, capsys):
+    """Neither under their usual names, nor inside texts, nor nested."""
+    secret = "sb_secret_" + "x" * 20
+    job.log.info(
+        "key %s", secret, apikey=secret, headers={"Authorization": "Bearer abcdef"}, url=f"wss://x/?apikey={secret}"
+    )
+    (line,) = job.take_logs()
+    for text in (repr(line), capsys.readouterr().out):
+        assert "x" * 20 not in text
+        assert "abcdef" not in text
+
+
+def test_a_field_that_cannot_be_printed_does_not_end_the_run(job, capsys):
+    """A broken `__repr__` costs its own fields and nothing else."""
+
+    class Broken:
+        def __repr__(self):
+            message = "no"
+            raise RuntimeError(message)
+
+    job.log.info("still here", thing=Broken())
+    (line,) = job.take_logs()
+    assert line.message == "still here"
+    assert line.fields == {"unprintable": "RuntimeError: no, in one of thing"}
+    assert "still here" in capsys.readouterr().out
+
+
+def test_a_talkative_run_is_capped_with_a_note(job):
+    """Lines, messages and fields have limits, and each cut is told."""
+    with structlog.testing.capture_logs():
+        job.log.info("m" * (MAX_MESSAGE_CHARACTERS + 5), big="f" * (MAX_FIELDS_BYTES + 1))
+        for _ in range(MAX_LINES + 50):
+            job.log.info("again")
+    lines = job.take_logs()
+    assert len(lines) == MAX_LINES + 1
+    assert lines[0].message.endswith("… (5 more characters)")
+    assert lines[0].fields["truncated"] is True
+    assert lines[-1].message == f"no line after the first {MAX_LINES} was kept"
+    job.log.info("and again")
+    assert job.take_logs() == ()
+
+
+def test_nothing_is_made_before_it_is_used(job):
+    """Thousands of runs start at one instant, and most log nothing."""
+    assert job.take_logs() == ()
+    assert job._log is None
+    assert job._logbook is None
+
+
+async def test_progress_is_clamped_and_may_be_awaited_or_not(job):
+    """Plain handlers cannot await, and async ones may; both read well."""
+    job.progress(0.25)
+    assert job.fraction == 0.25
+    await job.progress(7, "nearly")
+    assert job.fraction == 1.0
+    assert [line.message for line in job.take_logs()] == ["nearly"]
+    job.progress(-1)
+    assert job.fraction == 0.0
+
+
+@pytest.mark.parametrize("fraction", [float("nan"), float("inf"), "half", None])
+def test_progress_refuses_what_is_no_number(job, fraction):
+    """NaN would be refused by the database much later, and take a batch with it."""
+    with pytest.raises(InvalidValueError, match="fraction"):
+        job.progress(fraction)
+    assert job.fraction is None
+
+
+def test_a_plain_handler_can_ask_whether_to_stop(job):
+    """`cancelled` is a flag to read, `check_cancelled` leaves at once."""
+    job.check_cancelled()
+    job.stop()
+    assert job.cancelled
+    with pytest.raises(RunStoppedError):
+        job.check_cancelled()
+
+
+async def test_a_worker_has_no_client_and_says_so():
+    """The error names what is missing and why."""
+    job = JobContext(make_run("greet"), Surroundings(CarriedClock(NOON)))
+    with pytest.raises(Unavailable, match=r"job\.client is not available .* run_in=\"process\""):
+        _ = job.client
+    with pytest.raises(Unavailable, match=r"job\.shared"):
+        await job.shared(lambda: None)
+
+
+async def test_a_shared_resource_is_opened_once_and_closed_at_the_end():
+    """An opener that failed is tried again; the last opened is the first closed."""
+    happened = []
+
+    @asynccontextmanager
+    async def pool():
+        happened.append("open")
+        if len(happened) == 1:
+            message = "not yet"
+            raise OSError(message)
+        yield "pool"
+        happened.append("close")
+
+    shared = SharedResources()
+    job = JobContext(make_run("greet"), Surroundings(CarriedClock(NOON), shared=shared.get))
+    with pytest.raises(OSError, match="not yet"):
+        await job.shared(pool)
+    assert [await job.shared(pool), await job.shared(pool)] == ["pool", "pool"]
+    await shared.aclose()
+    assert happened == ["open", "open", "close"]
+
+
+@pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])
+def test_a_retry_after_a_senseless_delay_is_refused(after):
+    """The handler's author learns it, not the database."""
+    with pytest.raises(InvalidValueError, match="after"):
+        Retry(after=after)
+
+
+def test_a_snooze_until_a_naive_datetime_is_refused():
+    """Nobody knows which instant it means."""
+    with pytest.raises(InvalidValueError, match="time zone"):
+        Snooze(until=datetime(2026, 1, 1))  # noqa: DTZ001 - the very point
+
+
+def test_signals_say_what_they_carry():
+    """Seconds and timedeltas mean the same."""
+    assert Retry(after=timedelta(minutes=1)).after_seconds == Retry(after=60).after_seconds == 60
+    assert (Fail("gone").reason, str(Fail("gone", "it left"))) == ("gone", "it left")
+
+
+def test_a_line_travels_between_processes():
+    """Workers send their lines back."""
+    line = LogLine(NOON, "info", "x", {"a": 1})
+    assert pickle.loads(pickle.dumps(line)) == line  # noqa: S301 - our own
+
+
+def test_the_level_of_every_method_is_one_of_five(job):
+    """The ledger's column knows debug, info, warning, error and critical."""
+    with structlog.testing.capture_logs():
+        for method in ("info", "warn", "warning", "error", "fatal", "critical"):
+            getattr(job.log, method)("x")
+        job.log.log(logging.ERROR, "y")
+    levels = [line.level for line in job.take_logs()]
+    assert levels == ["info", "warning", "warning", "error", "critical", "critical", "error"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,7 +15,7 @@ from listener.errors import ListenerError
 from listener.sql_statements import split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 NAMING = "a migration is called YYYYMMDDHHMMSS_verb_object.sql"
@@ -26,6 +27,7 @@ create table if not exists supabase_migrations.schema_migrations (version text n
 alter table supabase_migrations.schema_migrations add column if not exists statements text[];
 alter table supabase_migrations.schema_migrations add column if not exists name text;
 """
+SEEN = "select 1 from supabase_migrations.schema_migrations where version = %s"
 RECORD = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
 
 
@@ -79,32 +81,35 @@ def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
     """
     migrations = migrations_in(folder)
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10) as connection:
-            connection.execute("select pg_advisory_lock(%s)", (LOCK,))
-            return _apply_pending(connection, migrations)
+        with psycopg.connect(database_url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+            with _alone(connection):
+                connection.execute(LEDGER)
+            return [migration for migration in migrations if _apply(connection, migration)]
     except psycopg.OperationalError as fault:
         raise MigrationError(DATABASE, _one_line(fault)) from fault
 
 
-def _apply_pending(connection: psycopg.Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    connection.execute(LEDGER)
-    seen = connection.execute("select version from supabase_migrations.schema_migrations").fetchall()
-    applied = {version for (version,) in seen}
-    pending = [migration for migration in migrations if migration.version not in applied]
-    for migration in pending:
-        _apply(connection, migration)
-    return pending
-
-
-def _apply(connection: psycopg.Connection, migration: Migration) -> None:
+def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
+    """Apply `migration` unless it was; say whether it had to be."""
     text = migration.text
     try:
-        with connection.transaction():
+        with _alone(connection):
+            if connection.execute(SEEN, (migration.version,)).fetchone():
+                return False
             connection.execute(text.encode())
             connection.execute(RECORD, (migration.version, migration.name, split(text)))
             connection.execute("reset all")  # what a file sets ends with it
     except psycopg.Error as fault:
         raise MigrationError(migration.path.name, _one_line(fault)) from fault
+    return True
+
+
+@contextlib.contextmanager
+def _alone(connection: psycopg.Connection) -> Iterator[None]:
+    """Open a transaction that no other migrator shares its time with; a session's lock would be lost in a pooler."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+        yield
 
 
 def _migration(path: Path) -> Migration:

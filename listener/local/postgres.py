@@ -124,6 +124,7 @@ async def _initdb(cluster: Cluster, folder: Path, password: Path) -> None:
         "--locale-provider=builtin",  # needs no locale of the system
         "--builtin-locale=C.UTF-8",
         "--no-instructions",
+        "--no-sync",  # nothing is in it yet, and the draft counts only once it is complete
     ]
     with cluster.log_file.open("ab") as log_file:
         process = await asyncio.create_subprocess_exec(
@@ -167,13 +168,14 @@ def postgres_program(cluster: Cluster) -> Program:
 
 async def bootstrap(cluster: Cluster) -> None:
     """Give the database what a Supabase project has before its first migration; may be repeated."""
-    statements = files("listener.local").joinpath("bootstrap.sql").read_bytes()
+    scripts = (files("listener.local") / "bootstrap.sql", files("listener.local.realtime") / "schema.sql")
     passwords = {
         "postgres": cluster.keys.postgres_password,
         "authenticator": cluster.keys.authenticator_password,
     }
     async with await psycopg.AsyncConnection.connect(cluster.admin_dsn) as connection:
-        await connection.execute(statements)
+        for script in scripts:
+            await connection.execute(script.read_bytes())
         for role, password in passwords.items():
             change = sql.SQL("alter role {} with password {}")
             await connection.execute(change.format(sql.Identifier(role), sql.Literal(password)))

@@ -59,14 +59,16 @@ def leashed(command: Sequence[str], death_signal: signal.Signals, owner: tuple[i
 
 
 @contextlib.asynccontextmanager
-async def running(program: Program) -> AsyncIterator[None]:
-    """Run `program` from the moment it is ready until the block is left, starting it again whenever it dies.
+async def running(*programs: Program) -> AsyncIterator[None]:
+    """Run `programs` side by side until the block is left, starting again whichever dies; enter it once all are ready.
 
     Raises:
-        ProgramFailedError: It ended, or did not become ready, at its first start.
+        ProgramFailedError: One ended, or did not become ready, at its first start (within an exception group).
     """
     async with anyio.create_task_group() as tasks:
-        await tasks.start(_keep_running, program)
+        async with anyio.create_task_group() as starts:
+            for program in programs:
+                starts.start_soon(tasks.start, _keep_running, program)
         try:
             yield
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
-
-REALTIME_MODULE = "listener.local.realtime"
 
 
 def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, int]) -> Program:
@@ -38,13 +35,11 @@ def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, in
     )
 
 
-def realtime_program(state: StateFolder, cluster: Cluster, port: int) -> Program | None:
-    """Return the Realtime server, None where it is not part of the installation."""
-    if find_spec(f"{REALTIME_MODULE}.__main__") is None:
-        return None
+def realtime_program(state: StateFolder, cluster: Cluster, port: int) -> Program:
+    """Return the Realtime server, for the gateway alone."""
     return Program(
         name="realtime",
-        command=[sys.executable, "-m", REALTIME_MODULE],
+        command=[sys.executable, "-m", "listener.local.realtime"],
         log_file=state.log("realtime"),
         ready=accepts(port),
         environment={

@@ -115,11 +115,13 @@ async def running_stack(
         await programs.enter_async_context(running(postgres_program(stack.cluster)))
         await bootstrap(stack.cluster)
         await to_thread.run_sync(apply_migrations, stack.database_url, migrations or migrations_folder())
-        await programs.enter_async_context(running(postgrest_program(state, stack.cluster)))
-        realtime = realtime_program(state, stack.cluster, ports["realtime"])
-        if realtime is not None:
-            await programs.enter_async_context(running(realtime))
-        await programs.enter_async_context(running(gateway_program(state, stack.cluster, ports)))
+        await programs.enter_async_context(
+            running(
+                postgrest_program(state, stack.cluster),
+                realtime_program(state, stack.cluster, ports["realtime"]),
+                gateway_program(state, stack.cluster, ports),
+            )
+        )
         if with_listener:
             await programs.enter_async_context(running(listener_program(state, stack.environment())))
         yield stack

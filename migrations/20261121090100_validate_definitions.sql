@@ -6,7 +6,9 @@ create table if not exists job_scheduler.limits (
     value numeric not null check (value > 0 and value < 'Infinity'),
     description text not null
 );
-comment on table job_scheduler.limits is 'Bounds that an operator may change; a column at its default always passes.';
+comment on table job_scheduler.limits is
+    'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
+    ' tightened, because the listener has them too.';
 
 insert into job_scheduler.limits (name, value, description) values
 ('max_metadata_bytes', 262144, 'metadata as text'),
@@ -217,8 +219,8 @@ stable
 set search_path = ''
 as $$
 declare
-    lowest numeric := job_scheduler.limit_of('min_interval_seconds');
-    highest numeric := job_scheduler.limit_of('max_interval_seconds');
+    lowest numeric := greatest(job_scheduler.limit_of('min_interval_seconds'), 1);
+    highest numeric := least(job_scheduler.limit_of('max_interval_seconds'), 315360000);
     seconds numeric;
 begin
     if jsonb_typeof(schedule -> 'seconds') = 'number' then
@@ -358,7 +360,7 @@ begin
         perform job_scheduler.refuse_cron(
             expression, null, 'w, # and l of the week only where the other day field is *'
         );
-    elsif field[5] ~ '^[*?]$' and field[3] !~ 'l' then
+    elsif field[5] ~ '^[*?]' and field[3] !~ 'l' then -- else one of the two day fields is enough
         perform job_scheduler.check_cron_date(
             expression, days, job_scheduler.cron_field(
                 field[4], 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}'
@@ -376,22 +378,20 @@ stable
 set search_path = ''
 as $$
 declare
+    longest numeric := least(job_scheduler.limit_of('max_expression_length'), 255);
     expression text := schedule ->> 'expression';
     field text[];
 begin
-    if jsonb_typeof(schedule -> 'expression') <> 'string'
-        or char_length(expression) > job_scheduler.limit_of('max_expression_length') then
+    if jsonb_typeof(schedule -> 'expression') <> 'string' or char_length(expression) > longest then
         perform job_scheduler.refuse(
-            'schedule', schedule, format(
-                '"expression" to be a text of at most %s characters', job_scheduler.limit_of('max_expression_length')
-            )
+            'schedule', schedule, format('"expression" to be a text of at most %s characters', longest)
         );
     end if;
     if lower(expression) in ('@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually') then
         return;
     end if;
     field := regexp_split_to_array(btrim(lower(expression), E' \t'), '[ \t]+');
-    if cardinality(field) not between 5 and 6 then
+    if cardinality(field) not between 5 and 6 or expression ~ '[^ -~\t]' then
         perform job_scheduler.refuse_cron(
             expression, null,
             'five fields (minute hour day-of-month month day-of-week), a sixth for seconds, or an alias such as @daily'

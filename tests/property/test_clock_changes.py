@@ -13,7 +13,8 @@ from importlib.resources import files
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
-from hypothesis import given, settings
+from cronsim import CronSim
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
@@ -179,3 +180,26 @@ def test_an_hourly_cron_job_runs_every_3600_seconds(moment):
     for earlier, later in pairwise(islice(upcoming(cron(name, "0", "*"), start), 60)):
         shift = later.astimezone(zone).utcoffset() - earlier.astimezone(zone).utcoffset()
         assert later - earlier == HOUR or shift % HOUR
+
+
+@BUDGET
+@given(
+    moments(),
+    st.sampled_from(["0", "7", "30", "0,30", "*/20", "5-25/10"]),
+    st.sampled_from(["*", "*/2", "0", "1", "2", "23", "1,2", "2,3", "0-4/2"]),
+)
+def test_cronsim_agrees_where_clocks_are_set_by_whole_hours_at_a_whole_hour(moment, minutes: str, hours: str):
+    """Debian's rule, as cronsim has it, without its faults.
+
+    It names an instant twice where a gap ends at one of its times, and one in the past when asked inside a repeated
+    hour; it loses runs where clocks are set by half an hour, and stands still where they are set a minute past one.
+    """
+    name, after = moment
+    zone = ZoneInfo(name)
+    offsets = {(after + HOUR * ahead).astimezone(zone).utcoffset() for ahead in range(24)}
+    assume(all((one - other) % HOUR == timedelta() for one in offsets for other in offsets))
+    assume(all(change.minute == change.second == 0 for change in changes(name, after.year)))
+    after = after.replace(second=0)
+    theirs = islice(CronSim(f"{minutes} {hours} * * *", after.astimezone(zone)), 14)
+    later = sorted({instant.astimezone(UTC) for instant in theirs if instant.astimezone(UTC) > after})
+    assert list(islice(upcoming(cron(name, minutes, hours), after), 10)) == later[:10]

@@ -1,0 +1,71 @@
+"""Cron expressions in UTC against croniter. Clock changes are in test_clock_changes.py, cronsim with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+
+from croniter import croniter
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from listener.domain.job import Trigger, TriggerType
+from listener.domain.schedule import upcoming
+from listener.errors import InvalidValueError
+
+BUDGET = settings(max_examples=200, deadline=None)
+LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
+WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+
+
+def job(expression: str) -> Trigger:
+    """A cron job without beginning or end."""
+    return Trigger(TriggerType.CRON, LONG_AGO, {"expression": expression})
+
+
+def field(lowest: int, highest: int, names: list[str] | None = None) -> st.SearchStrategy[str]:
+    """Any spelling of a cron field: star, steps, ranges, names, lists."""
+    value = st.integers(lowest, highest)
+    spelled = value.map(lambda number: names[number - lowest] if names else str(number))
+    bounds = st.tuples(value, value).filter(lambda pair: pair[0] < pair[1])
+    span = bounds.map(lambda pair: f"{pair[0]}-{pair[1]}")
+    stepped = st.tuples(span, st.integers(1, 9)).map(lambda pair: f"{pair[0]}/{pair[1]}")
+    star = st.one_of(st.just("*"), st.integers(2, 9).map(lambda step: f"*/{step}"))
+    return st.one_of(star, st.lists(st.one_of(spelled, span, stepped), min_size=1, max_size=3).map(",".join))
+
+
+DAY_FIELDS = st.one_of(
+    st.tuples(field(1, 31), field(0, 6, WEEKDAYS)),
+    st.tuples(st.sampled_from(["L", "l", "1,L", "15W", "w1", "31w", "?"]), st.just("*")),
+    st.tuples(
+        st.sampled_from(["*", "?"]), st.sampled_from(["mon#1", "5#5", "L5", "l0", "1#1,3#2", "0-7", "7", "fri-mon"])
+    ),
+)
+EXPRESSIONS = st.builds(
+    lambda minute, hour, days, month, second: " ".join([minute, hour, days[0], month, days[1], *second]),
+    field(0, 59),
+    field(0, 23),
+    DAY_FIELDS,
+    field(1, 12, MONTHS),
+    st.one_of(st.just([]), field(0, 59).map(lambda second: [second])),
+)
+INSTANTS = st.datetimes(datetime(1971, 1, 1), datetime(2037, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds
+
+
+def accepted(expression: str, after: datetime, count: int) -> list[datetime]:
+    """The next instants; an expression whose date never comes is no example."""
+    try:
+        return list(islice(upcoming(job(expression), after), count))
+    except InvalidValueError:
+        assume(False)  # noqa: FBT003 - hypothesis has it so
+        return []
+
+
+@BUDGET
+@given(EXPRESSIONS, INSTANTS)
+def test_in_utc_every_expression_means_what_croniter_says(expression: str, after: datetime):
+    """Where no clock changes, the two agree (croniter with Vixie's rule for days that start with a star)."""
+    found = accepted(expression, after, 4)
+    reference = croniter(expression, after, ret_type=datetime, implement_cron_bug=True)
+    assert found == [reference.get_next() for _ in found]

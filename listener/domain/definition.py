@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from listener.domain.local_times import LocalTimes
 from listener.domain.refusal import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 MAX_DAYS = 62
@@ -41,7 +42,7 @@ def check_keys(kind: TriggerType, schedule: Mapping[str, Any]) -> None:
         InvalidValueError: naming the keys that the trigger has.
     """
     required, optional = _KEYS[kind]
-    if isinstance(schedule, str) or not required <= set(schedule) <= required | optional:
+    if not isinstance(schedule, Mapping) or not required <= set(schedule) <= required | optional:
         names = [f'"{key}"' for key in sorted(required)] + [f'"{key}" (optional)' for key in sorted(optional)]
         keys = ", ".join(names)
         refuse("schedule", schedule, f"an object with exactly the keys {{{keys}}} for {kind}")

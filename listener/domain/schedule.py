@@ -36,7 +36,7 @@ def next_run(trigger: Trigger, after: datetime) -> datetime | None:
         found = _next_recurring(kind, trigger, start, after)
     except OverflowError:  # beyond the year 9999
         return None
-    if found is None or (trigger.ends_at is not None and found > trigger.ends_at):
+    if found is None or (trigger.ends_at is not None and found > instant("ends_at", trigger.ends_at)):
         return None
     return found
 

@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 MASK = "[redacted]"
 SECRET_KEY = re.compile(
     r"authorization|api[-_]?key|service[-_]?(role[-_]?)?key|secret|passw(or)?d|token|credential|cookie|private[-_]?key"
-    r"|database[-_]?url|db[-_]?url|dsn",
+    r"|database[-_]?url|db[-_]?url|(^|_)dsn",
     re.IGNORECASE,
 )
 SECRET_TEXT = re.compile(
-    r"(?P<kept>(?:apikey|access_token|token)=|Bearer\s+|sb_secret_|://[^\s:/@]+:)"
-    r"(?:[^\s&@\"']+)|eyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
+    r"((?:apikey|access_token|token)=|Bearer\s+|sb_secret_)[^\s&\"']+"
+    r"|(://[^\s:/@]{1,200}:)[^\s@]{1,200}(?=@)"
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
     re.IGNORECASE,
 )
-"""Keys in URLs, bearer tokens, Supabase's secret keys, passwords of connection strings, and bare JWTs."""
+"""Keys in URLs, bearer tokens, Supabase's secret keys, passwords of connection strings, and bare JWTs.
+
+Bounded and anchored so that the time is linear: texts may come from a job's row.
+"""
 MAX_DEPTH = 6
 
 
@@ -34,7 +38,7 @@ def redact(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mutabl
 
 def redact_text(text: str) -> str:
     """Mask secrets inside a text."""
-    return SECRET_TEXT.sub(lambda found: (found["kept"] or "") + MASK, text)
+    return SECRET_TEXT.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
 
 
 def _masked(key: object, value: Any, depth: int) -> Any:  # noqa: ANN401 - log fields are anything

@@ -47,6 +47,7 @@ class Event(StrEnum):
     POLL_FAILED = "poll.failed"
     POLL_RECOVERED = "poll.recovered"
     ROW_INVALID = "row.invalid"
+    PLAN_FAILED = "plan.failed"
     CLAIM_FAILED = "claim.failed"
     CLAIM_REFUSED = "claim.refused"
     RUN_STARTED = "run.started"
@@ -58,9 +59,13 @@ class Event(StrEnum):
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
     LEASE_LOST = "lease.lost"
+    LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"
+    RESCUE_FAILED = "rescue.failed"
     CLEANUP_DONE = "cleanup.done"
+    CLEANUP_FAILED = "cleanup.failed"
     MEETINGS_CHECKED = "meetings.checked"
+    MEETINGS_FAILED = "meetings.failed"
     CATALOGUE_WRITTEN = "catalogue.written"
 
 

@@ -155,9 +155,9 @@ async def test_an_unknown_handler_is_told_with_those_that_are_known():
 
     metrics = Metrics()
     executor = executor_of(known, metrics=metrics)
-    outcome = (await executor.execute(executor.prepare(make_run("knwon\0")))).outcome
+    outcome = (await executor.execute(executor.prepare(make_run("knows\0")))).outcome
     assert (outcome.reason, outcome.retryable) == ("no_handler", False)
-    assert outcome.error == "handler: 'knwon\\x00' is not registered; this listener knows known"
+    assert outcome.error == "handler: 'knows\\x00' is not registered; this listener knows known"
     assert b'listener_runs_total{handler="(unknown)",status="failed"} 1.0' in metrics.exposition()
 
 

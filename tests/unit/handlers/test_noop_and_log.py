@@ -1,0 +1,41 @@
+"""The two smallest handlers."""
+
+from __future__ import annotations
+
+import pytest
+
+from handlers.log import log
+from handlers.noop import noop
+from listener.domain.outcome import Completed, Failed
+from listener.testing import run_handler
+
+
+@pytest.mark.parametrize("payload", [{}, {"anything": ["at", "all"]}, {"sleep_seconds": 0}])
+async def test_noop_takes_any_payload_and_does_nothing(payload):
+    """It is what a first insert runs."""
+    report = await run_handler(noop, payload)
+    assert report.outcome == Completed()
+    assert report.logs == ()
+
+
+async def test_noop_sleeps_as_long_as_it_is_told():
+    """For trying out overlaps, cancellations and timeouts."""
+    report = await run_handler(noop, {"sleep_seconds": 0.05})
+    assert (report.completed_at - report.started_at).total_seconds() >= 0.05
+    outcome = (await run_handler(noop, {"sleep_seconds": 5}, timeout_seconds=0.02)).outcome
+    assert outcome.reason == "timeout"
+
+
+async def test_log_writes_its_line_to_the_ledger():
+    """At the level that it is told, with the fields that it is given, whatever their names are."""
+    report = await run_handler(log, {"message": "hello", "level": "warning", "fields": {"event": 1, "self": 2}})
+    assert report.outcome == Completed()
+    (line,) = report.logs
+    assert (line.level, line.message, line.fields) == ("warning", "hello", {"fields": {"event": 1, "self": 2}})
+
+
+async def test_log_refuses_a_level_that_nobody_has():
+    """The message names the field and the levels."""
+    outcome = (await run_handler(log, {"message": "x", "level": "loud"})).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.error.startswith("metadata.level: 'loud' is not allowed; Input should be 'debug', 'info'")

@@ -1,0 +1,326 @@
+"""A webhook is sent once an attempt, tells the receiver which, and cannot be turned against the listener's network."""
+
+from __future__ import annotations
+
+import json
+import socket
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import h11
+import httpcore
+import pytest
+from anyio.abc import SocketAttribute
+
+from handlers import _egress
+from handlers.webhook import MAX_BODY_BYTES, MAX_RETRY_AFTER_SECONDS, retry_after, webhook
+from listener.domain.outcome import Completed, Failed
+from listener.testing import EXECUTION_ID, NOON, run_handler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from anyio.abc import SocketStream
+
+OPEN = {"webhook_allow_private": True}
+
+
+@dataclass
+class Endpoint:
+    """A real HTTP server that answers as it is told and keeps what it was sent."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    delay_seconds: float = 0
+    breaks: bool = False
+    connections: int = 0
+    requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
+    url: str = ""
+
+    async def serve(self, stream: SocketStream) -> None:
+        """Answer the requests of one connection."""
+        self.connections += 1
+        connection = h11.Connection(h11.SERVER)
+        async with stream:
+            while await self._answer(stream, connection):
+                connection.start_next_cycle()
+
+    async def _answer(self, stream: SocketStream, connection: h11.Connection) -> bool:
+        request, content = None, b""
+        while True:
+            event = connection.next_event()
+            if event is h11.NEED_DATA:
+                try:
+                    connection.receive_data(await stream.receive())
+                except (anyio.EndOfStream, anyio.BrokenResourceError):
+                    return False
+            elif isinstance(event, h11.Request):
+                request = event
+            elif isinstance(event, h11.Data):
+                content += event.data
+            else:
+                break
+        if request is None or self.breaks:
+            return False
+        headers = {name.decode(): value.decode() for name, value in request.headers}
+        self.requests.append((request.method.decode(), request.target.decode(), headers, content))
+        await anyio.sleep(self.delay_seconds)
+        length = [] if "transfer-encoding" in self.headers else [("content-length", str(len(self.body)))]
+        answer = h11.Response(status_code=self.status, headers=[*self.headers.items(), *length])
+        parts = (answer, h11.Data(data=self.body), h11.EndOfMessage())
+        try:
+            await stream.send(b"".join(connection.send(part) or b"" for part in parts))
+        except anyio.BrokenResourceError:
+            return False
+        return connection.our_state is h11.DONE and connection.their_state is h11.DONE
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[Endpoint]:
+    """Serve on a free port of this machine."""
+    served = Endpoint()
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as group:
+        port = listener.extra_attributes[SocketAttribute.local_port]()
+        served.url = f"http://127.0.0.1:{port}/hook"
+        group.start_soon(listener.serve, served.serve)
+        yield served
+        group.cancel_scope.cancel()
+
+
+async def call(endpoint: Endpoint, payload: dict[str, Any] | None = None, **changes: Any) -> Any:
+    """Run the handler against the endpoint, and give the outcome."""
+    changes = {"options": OPEN, **changes}
+    return (await run_handler(webhook, {"url": endpoint.url, **(payload or {})}, **changes)).outcome
+
+
+async def test_the_receiver_can_tell_attempts_and_due_instants_apart(endpoint):
+    """`Idempotency-Key` is the same for every attempt at one due instant."""
+    await call(endpoint, {"body": {"a": 1}, "headers": {"X-Mine": "yes", "X-Job-Id": "forged"}}, attempt=2)
+    await call(endpoint, attempt=3, scheduled_for=NOON + timedelta(days=1))
+    (method, target, headers, content), (_, _, later, nothing) = endpoint.requests
+    assert (method, target, json.loads(content), nothing) == ("POST", "/hook", {"a": 1}, b"")
+    assert headers["content-type"] == "application/json"
+    assert (headers["x-mine"], headers["x-job-id"]) == ("yes", "1")
+    assert (headers["x-execution-id"], headers["x-attempt"]) == (EXECUTION_ID, "2")
+    assert headers["idempotency-key"] == "1:2026-01-05T12:00:00+00:00"
+    assert later["idempotency-key"] == "1:2026-01-06T12:00:00+00:00"
+
+
+async def test_the_result_has_status_headers_and_body(endpoint):
+    """JSON is read; of the headers those are kept that say something."""
+    endpoint.status, endpoint.body = 201, b'{"ok": true}'
+    endpoint.headers = {"content-type": "application/json", "set-cookie": "secret=1"}
+    outcome = await call(endpoint)
+    assert outcome == Completed(
+        {
+            "status": 201,
+            "headers": {"content-type": "application/json", "content-length": "12"},
+            "body": {"ok": True},
+            "truncated": False,
+        }
+    )
+
+
+async def test_a_large_answer_is_cut(endpoint):
+    """The rest is not even read."""
+    endpoint.body = "ä".encode() * (MAX_BODY_BYTES * 4)
+    result = (await call(endpoint)).result
+    assert result["truncated"] is True
+    assert result["body"] == "ä" * (MAX_BODY_BYTES // 2)
+
+
+async def test_a_text_is_sent_as_it_is_when_its_type_is_named(endpoint):
+    """Not every receiver takes JSON."""
+    await call(endpoint, {"method": "PUT", "body": "<a/>", "headers": {"Content-Type": "text/xml"}})
+    method, _, headers, content = endpoint.requests[0]
+    assert (method, headers["content-type"], content) == ("PUT", "text/xml", b"<a/>")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503, 599])
+async def test_what_may_pass_is_tried_again(endpoint, status):
+    """After as long as the server asks for."""
+    endpoint.status, endpoint.headers, endpoint.body = status, {"retry-after": "120"}, b"later"
+    outcome = await call(endpoint)
+    assert (outcome.retryable, outcome.retry_after_seconds) == (True, 120)
+    assert f"answered {status}" in outcome.error
+    assert "later" in outcome.error
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 422, 304])
+async def test_what_will_not_pass_fails_for_good(endpoint, status):
+    """The reason names the status."""
+    endpoint.status = status
+    outcome = await call(endpoint)
+    assert (outcome.reason, outcome.retryable) == (f"http_{status}", False)
+
+
+async def test_redirects_are_not_followed(endpoint):
+    """They could lead anywhere; the message says where this one does."""
+    endpoint.status, endpoint.headers = 302, {"location": endpoint.url + "/elsewhere"}
+    outcome = await call(endpoint)
+    assert outcome.reason == "http_302"
+    assert "/elsewhere" in outcome.error
+    assert len(endpoint.requests) == 1
+
+
+async def test_expected_statuses_replace_the_usual_ones(endpoint):
+    """A 404 may be what one hopes for, and then a 200 is not."""
+    endpoint.status = 404
+    assert isinstance(await call(endpoint, {"expected_status": [404, 410]}), Completed)
+    endpoint.status = 200
+    assert (await call(endpoint, {"expected_status": 404})).reason == "http_200"
+
+
+async def test_a_broken_connection_is_tried_again(endpoint):
+    """So is a port where nobody listens."""
+    endpoint.breaks = True
+    outcome = await call(endpoint)
+    assert (outcome.retryable, outcome.error.split(":")[0]) == (True, "RemoteProtocolError")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        outcome = await call(endpoint, {"url": f"http://127.0.0.1:{free.getsockname()[1]}/"})
+    assert (outcome.retryable, outcome.error.split(":")[0]) == (True, "ConnectError")
+
+
+async def test_an_answer_that_does_not_come_is_tried_again(endpoint):
+    """`timeout_seconds` is for the whole exchange."""
+    endpoint.delay_seconds = 5
+    outcome = await call(endpoint, {"timeout_seconds": 0.05})
+    assert (outcome.retryable, outcome.error) == (True, "no answer within 0.05 s")
+
+
+async def test_connections_are_shared_by_runs_but_cookies_are_not(endpoint):
+    """A job must not act with what another job's receiver set."""
+    endpoint.headers = {"set-cookie": "session=1"}
+    async with _opened(_egress.private_client) as shared:
+        for _ in range(2):
+            request = shared.build_request("GET", endpoint.url)
+            await shared.send(request)
+    assert endpoint.connections == 1
+    assert all("cookie" not in headers for _, _, headers, _ in endpoint.requests)
+
+
+@asynccontextmanager
+async def _opened(opener: Any) -> AsyncIterator[Any]:
+    async with opener() as client:
+        yield client
+
+
+async def test_test_mode_sends_nothing_and_says_what_it_would_send(endpoint):
+    """Without the values of headers, which may be keys that the ledger's readers must not have."""
+    outcome = await call(endpoint, {"body": [1], "headers": {"Authorization": "Bearer hush"}}, test_mode=True)
+    assert endpoint.connections == 0
+    would_send = outcome.result["would_send"]
+    assert (would_send["method"], would_send["url"], would_send["body"]) == ("POST", endpoint.url, [1])
+    assert "hush" not in json.dumps(outcome.result)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "0.0.0.0", "[::1]", "2130706433", "127.1", "[::ffff:127.0.0.1]"],  # noqa: S104
+)
+async def test_the_listeners_own_machine_is_out_of_reach(endpoint, host):
+    """However its address is written; nothing is even connected."""
+    url = endpoint.url.replace("127.0.0.1", host)
+    outcome = await call(endpoint, {"url": url}, options={})
+    assert (outcome.reason, outcome.retryable) == ("forbidden_address", False)
+    assert endpoint.connections == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1:248:1893:25c8:1946", True),
+        ("10.0.0.1", False),
+        ("172.16.5.4", False),
+        ("192.168.1.1", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("0.0.0.0", False),  # noqa: S104 - must be refused
+        ("224.0.0.1", False),
+        ("239.255.255.250", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("64:ff9b::a9fe:a9fe", False),
+        ("64:ff9b::5db8:d822", True),
+        ("2002:7f00:1::", False),
+    ],
+)
+def test_only_public_addresses_are_public(address, public):
+    """Private, shared, loopback, link-local, multicast, and those that carry such an address inside."""
+    assert _egress.is_public(ip_address(address)) is public
+
+
+async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(monkeypatch):
+    """A name that resolves otherwise the second time, or to several, leads nowhere private."""
+    asked, tried = [], []
+
+    async def resolve(host, port, **_: Any):
+        asked.append(host)
+        addresses = ["10.0.0.1", "93.184.216.34", "93.184.216.35"] if len(asked) == 1 else ["127.0.0.1"]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    async def connect(address, *_: Any):
+        tried.append(address)
+        message = "refused"
+        raise httpcore.ConnectError(message)
+
+    backend = _egress.GuardedBackend()
+    monkeypatch.setattr(_egress.anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(backend._inner, "connect_tcp", connect)
+    with pytest.raises(httpcore.ConnectError):
+        await backend.connect_tcp("rebinding.example", 443)
+    assert asked == ["rebinding.example"]
+    assert tried == ["93.184.216.34", "93.184.216.35"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ({"url": "ftp://example.com"}, "metadata.url: 'ftp://example.com' is not allowed"),
+        ({"url": "not a url"}, "metadata.url"),
+        ({"url": "http://x/", "methods": "GET"}, "metadata.methods: 'GET' is not allowed; Extra inputs"),
+        ({"url": "http://x/", "headers": {"a\r\nb": "c"}}, "is no header that can be sent"),
+        ({"url": "http://x/", "headers": {"a": "b\nc"}}, "is no header that can be sent"),
+        ({"url": "http://x/", "headers": {"Host": "other"}}, "is the connection's own"),
+        ({"url": "http://x/", "timeout_seconds": 0}, "metadata.timeout_seconds: 0 is not allowed"),
+        ({}, "metadata.url: is required"),
+    ],
+)
+async def test_a_call_that_makes_no_sense_is_refused_by_field(payload, told):
+    """Before anything is sent."""
+    outcome = (await run_handler(webhook, payload)).outcome
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "invalid_payload"
+    assert told in outcome.error
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("17", 17),
+        ("999999999999", MAX_RETRY_AFTER_SECONDS),
+        (format_datetime(datetime(2026, 1, 5, 12, 1, tzinfo=UTC), usegmt=True), 60),
+        (format_datetime(datetime(2025, 1, 1, tzinfo=UTC), usegmt=True), 0),
+        (format_datetime(datetime(9999, 1, 1, tzinfo=UTC), usegmt=True), MAX_RETRY_AFTER_SECONDS),
+        ("soon", None),
+        ("-5", None),
+        ("Mon, 05 Jan 2026 12:01:00 -0000", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date(header, seconds):
+    """With a bound; nonsense leaves the job's own back-off in place."""
+    assert retry_after(header, NOON) == seconds

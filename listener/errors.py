@@ -93,3 +93,31 @@ class Snooze(Signal):
             raise InvalidValueError(field="until", value=until, allowed="a datetime with a time zone, or a timedelta")
         self.until = until
         super().__init__(f"snoozed until {until}")
+
+
+class SettingsError(ListenerError):
+    """The environment is incomplete or malformed; one line for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
+
+
+class StoreError(ListenerError):
+    """The database did not do what it was asked.
+
+    `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
+    whether the same request may succeed later, and `shrink` whether a smaller one would.
+    """
+
+    def __init__(self, function: str, code: str, message: str, *, retryable: bool, shrink: bool = False) -> None:
+        self.function, self.code, self.retryable, self.shrink = function, code, retryable, shrink
+        super().__init__(f"{function}: {code} {message}")
+
+
+class StageFailedError(ListenerError):
+    """A stage failed again and again; the process must not look alive without it."""
+
+    def __init__(self, stage: str, failures: int, window_seconds: float) -> None:
+        self.stage, self.failures = stage, failures
+        super().__init__(f"stage {stage} failed {failures} times within {window_seconds:g} s")

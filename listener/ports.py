@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from listener.domain.exchange import Claim, Claimed, Ending, Extended, Finished, Page, Plan, Rescued, Summary
 
 
 class Clock(Protocol):
@@ -21,4 +24,63 @@ class Clock(Protocol):
 
     async def sleep_until(self, instant: datetime) -> None:
         """Return at `instant` or after it, never before."""
+        ...
+
+
+class JobStore(Protocol):
+    """The jobs of the database. Each method is one request and one transaction.
+
+    All raise `StoreError` when the request did not succeed.
+    """
+
+    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
+        """Read jobs that changed since `cursor` and matter before `until`; `after` continues a page."""
+        ...
+
+    async def due(self, until: datetime, after: object) -> Page:
+        """Read jobs to act on before `until`, earliest first."""
+        ...
+
+    async def unplanned(self, after: object) -> Page:
+        """Read recurring jobs that have no due instant yet."""
+        ...
+
+    async def plan(self, plans: Sequence[Plan]) -> None:
+        """Write first due instants, each unless its job changed since."""
+        ...
+
+    async def claim(self, claims: Sequence[Claim]) -> Claimed:
+        """Claim due instants; what is not granted is answered with the job's present state."""
+        ...
+
+    async def finish(self, endings: Sequence[Ending]) -> Finished:
+        """Write how attempts ended, each if this listener still holds it."""
+        ...
+
+
+class LeaseStore(Protocol):
+    """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
+
+    async def extend(self, executions: Sequence[str]) -> Extended:
+        """Beat, and extend the claims on these executions."""
+        ...
+
+    async def rescue(self) -> Rescued:
+        """End runs whose lease ran out and queue their next attempts."""
+        ...
+
+    async def clean(self, keep_days: float) -> int:
+        """Forget a batch of what is older than `keep_days`; answers how much."""
+        ...
+
+    async def leave(self) -> None:
+        """Say that this listener is going."""
+        ...
+
+
+class MeetingStore(Protocol):
+    """The reaction of jobs to meetings. All raise `StoreError`."""
+
+    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
+        """Make the jobs right of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
         ...

@@ -206,7 +206,7 @@ as $$
     select coalesce(json_agg(json_build_object(
         'id', e.id, 'scheduled_for', e.scheduled_for, 'run_at', e.run_at, 'attempt', e.attempt, 'cause', e.cause,
         'test_mode', e.test_mode, 'job', json_build_object(
-            'id', j.id, 'job_id', j.job_id, 'workspace_id', j.workspace_id, 'created_by', j.created_by, 'name',
+            'id', j.id, 'revision', j.revision, 'job_id', j.job_id, 'workspace_id', j.workspace_id, 'created_by', j.created_by, 'name',
             j.name, 'handler', j.handler, 'metadata', j.metadata, 'trigger_type',
             j.trigger_type, 'run_date', j.run_date, 'timezone', j.timezone, 'priority',
             j.priority, 'max_attempts', j.max_attempts, 'retry_delay_seconds',
@@ -220,7 +220,8 @@ $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, missed: [instant], missed_reason}]}
+-- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
+-- `due` is the due instant that the job must still have; with `missed`, `run` is the instant to run (null: none).
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
@@ -259,7 +260,7 @@ begin
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
-            j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0 and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null
         order by j.id
         for update of j skip locked
@@ -292,13 +293,15 @@ begin
     for left_over in
         select c.*
         from jsonb_to_recordset(request -> 'claims') as c (
-            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, missed_reason text
+            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
+            missed_reason text
         )
         where c.id <> all(claimed_jobs)
         order by c.id
     loop
         claimed := claimed || job_scheduler.claim_unusual(
             left_over.id, left_over.due, case when left_over.exhausted then 'infinity' else left_over.next end,
+            case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead
         );
     end loop;
@@ -321,7 +324,7 @@ $$;
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_unusual(
-    job bigint, due timestamptz, due_next timestamptz, missed jsonb, missed_reason text,
+    job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz
 )
 returns uuid[]
@@ -338,7 +341,7 @@ begin
     if not found then
         return '{}';
     end if;
-    is_due := coalesce(j.due_at = due, false) and j.status in ('scheduled', 'running');
+    is_due := coalesce(j.due_at = due and due <= soon, false) and j.status in ('scheduled', 'running');
     if j.total_runs + 1 >= j.max_runs then
         due_next := 'infinity';
     end if;
@@ -349,10 +352,15 @@ begin
         select j.id, j.workspace_id, j.created_by, m::timestamptz, m::timestamptz, 'schedule', 'skipped', missed_reason, now(), me
         from jsonb_array_elements_text(missed) as m
         on conflict do nothing;
-        is_due := not missed ? (to_jsonb(due) #>> '{}');
-        if not is_due then
+        if run_for is null then
+            is_due := false;
             update public.scheduled_jobs
-            set due_at = due_next, updated_at = now() where id = j.id
+            set
+                due_at = due_next,
+                status = case when trigger_type = 'once' and status = 'scheduled' then 'cancelled' else status end,
+                error = case when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace' end,
+                updated_at = now()
+            where id = j.id
             returning * into j;
         end if;
     end if;
@@ -380,11 +388,11 @@ begin
         set status = 'running', listener_id = me, lease_expires_at = good_until, started_at = greatest(run_at, now())
         where id = e.id
         returning * into e;
-    elsif is_due and j.status = 'running' and j.overlap = 'skip' or is_due and j.status = 'running' and j.overlap = 'queue' then
+    elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
         values (
-            j.id, j.workspace_id, j.created_by, due, due, 'schedule',
+            j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
             case j.overlap when 'skip' then 'skipped' else 'queued' end, 'overlap',
             case j.overlap when 'skip' then now() end, me
         )
@@ -400,7 +408,7 @@ begin
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
              started_at)
         values (
-            j.id, j.workspace_id, j.created_by, due, due, 'schedule', 'running', me, good_until, greatest(due, now())
+            j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule', 'running', me, good_until, greatest(run_for, now())
         )
         on conflict do nothing
         returning * into e;
@@ -426,7 +434,7 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claim_unusual(
-    bigint, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz
 ) from public;
 
 -- When the service must next act on each job: its due instant or a queued run, whichever is earlier.
@@ -482,7 +490,7 @@ begin
         set
             status = g.status,
             reason = g.reason,
-            started_at = g.started_at,
+            started_at = case when g.status <> 'queued' then g.started_at end,
             completed_at = case when g.status <> 'queued' then g.completed_at end,
             duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
             lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,

@@ -68,6 +68,28 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """What the listener keeps of a row: when to act on it, and what it needs to compute what follows.
+
+    `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
+    it or for a run that waits in the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
+    written; `unplanned` says that its first due instant has to be computed.
+    """
+
+    id: int
+    revision: int
+    status: str
+    priority: int
+    due_at: datetime | None
+    next_run_at: datetime | None
+    trigger: Trigger | None = None
+    defined_at: datetime | None = None
+    unplanned: bool = False
+    misfire: Misfire = Misfire.RUN_ONCE
+    misfire_grace_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
 class RetryPolicy:
     """How often and after how long a failed attempt is tried again; delays in seconds."""
 
@@ -80,11 +102,13 @@ class RetryPolicy:
 class Run:
     """One claimed attempt at one due instant: all that the executor needs.
 
-    `fence` is the token that every later write of this run must name; `row` is the job as it was when claimed.
+    `execution_id` is its fencing token: every later write names it, and is refused once the claim was taken over.
+    `start_at` is when it may start: its due instant, or the time of its retry. `row` is the job as it was when claimed.
     """
 
     execution_id: str
     job_id: int
+    revision: int
     handler: str
     payload: Mapping[str, Any]
     scheduled_for: datetime

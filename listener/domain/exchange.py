@@ -1,0 +1,131 @@
+"""What goes to the database and comes back, as values. All instants are aware datetimes in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from listener.domain.job import Job, Run
+    from listener.domain.outcome import LogLine
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some jobs, and where the next page begins (None: this was the last).
+
+    `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing.
+    """
+
+    jobs: list[Job]
+    cursor: int
+    after: object | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The first due instant of a recurring job at a revision; None when it has none."""
+
+    job_id: int
+    revision: int
+    due: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A wish to run a job's due instant.
+
+    `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
+    follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
+    `missed_reason`, and `run` is the instant to run instead of `due`, or None.
+    """
+
+    job_id: int
+    due: datetime | None
+    next_due: datetime | None = None
+    exhausted: bool = False
+    run: datetime | None = None
+    missed: tuple[datetime, ...] | None = None
+    missed_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What became of a batch of claims: runs granted, the present state of other jobs, and jobs that are gone."""
+
+    runs: list[Run]
+    jobs: list[Job]
+    gone: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one attempt as the ledger takes it.
+
+    `status` is a final status, or `queued` to hand the attempt back until `retry_at`; `failed` with `retry_at` queues
+    the next attempt.
+    """
+
+    execution_id: str
+    status: str
+    completed_at: datetime
+    started_at: datetime | None = None
+    reason: str | None = None
+    result: Any = None
+    error: str | None = None
+    error_details: Mapping[str, Any] | None = None
+    progress: float | None = None
+    retry_at: datetime | None = None
+    logs: tuple[LogLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a batch of endings: the executions written, and jobs that have to be armed again."""
+
+    taken: frozenset[str]
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """Executions whose claim is lost, and the ids of all listeners alive."""
+
+    lost: list[str]
+    listeners: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    """How many runs were taken from the dead, and the jobs to arm for it."""
+
+    runs: int
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What a doorbell says of a table; it may be late, doubled or lost.
+
+    `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
+    rows where the doorbell told them. A hint without any of the three means: look again.
+    """
+
+    source: str
+    table: str
+    jobs: tuple[Job, ...] = ()
+    gone: tuple[int, ...] = ()
+    ids: tuple[str, ...] = ()
+    known_revision: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a look at meetings did; `after` continues a page of all, `cursor` the next poll."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cursor: int = 0
+    after: str | None = None

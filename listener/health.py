@@ -1,0 +1,67 @@
+"""What the service knows of its own health; `/readyz` says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from listener.ports import Clock
+
+STALE_POLL_SECONDS = 30.0
+"""A service that has not seen its database for this long is not ready."""
+
+
+class Health:
+    """The state of the database and of the doorbells, as the stages last saw them.
+
+    Args:
+        clock: dates what is told.
+        doorbells: the names of the doorbells that should be heard; without any, the poll alone counts.
+    """
+
+    def __init__(self, clock: Clock, doorbells: tuple[str, ...] = ()) -> None:
+        self._clock = clock
+        self._polled_at: float | None = None
+        self._poll_fault: str | None = None
+        self._heard = dict.fromkeys(doorbells, False)
+        self._feed_fault = "not connected yet"
+
+    @property
+    def hears(self) -> bool:
+        """Whether at least one doorbell is heard."""
+        return any(self._heard.values())
+
+    @property
+    def doorbells(self) -> dict[str, bool]:
+        """Each doorbell and whether it is heard."""
+        return dict(self._heard)
+
+    def poll_succeeded(self) -> None:
+        """Note that the database answered."""
+        self._polled_at, self._poll_fault = self._clock.monotonic(), None
+
+    def poll_failed(self, fault: str) -> None:
+        """Note that it did not."""
+        self._poll_fault = fault
+
+    def heard(self, doorbell: str) -> None:
+        """Note that a doorbell is subscribed."""
+        self._heard[doorbell] = True
+
+    def deaf(self, fault: str) -> None:
+        """Note that no doorbell is heard."""
+        self._heard = dict.fromkeys(self._heard, False)
+        self._feed_fault = fault
+
+    def fault(self) -> str | None:
+        """Why the service is not ready, or None."""
+        if self._poll_fault is not None:
+            return f"database: {self._poll_fault}"
+        if self._polled_at is None:
+            return "database: not read yet"
+        age = self._clock.monotonic() - self._polled_at
+        if age > STALE_POLL_SECONDS:
+            return f"database: last read {age:.0f} s ago"
+        if self._heard and not self.hears:
+            return f"feed: {self._feed_fault}"
+        return None

@@ -1,0 +1,70 @@
+"""The service's own port: alive, ready, metrics, and what it is doing."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import anyio
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from starlette.requests import Request
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to the service, which drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+def application(
+    fault: Callable[[], str | None],
+    exposition: Callable[[], bytes],
+    describe: Callable[[], Mapping[str, Any]] | None,
+) -> Starlette:
+    """Build the application.
+
+    Args:
+        fault: why the service is not ready, or None.
+        exposition: metrics in Prometheus' text format.
+        describe: what `/debug/scheduler` shows; None leaves that page out.
+    """
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def readyz(_: Request) -> Response:
+        why = fault()
+        return PlainTextResponse(why or "ok", status_code=503 if why else 200)
+
+    async def metrics(_: Request) -> Response:
+        return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def debug(_: Request) -> Response:
+        return JSONResponse(describe() if describe else {})
+
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    if describe is not None:
+        routes.append(Route("/debug/scheduler", debug))
+    return Starlette(routes=routes)
+
+
+async def serve(app: Starlette, host: str, port: int) -> None:
+    """Serve until cancelled."""
+    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off", ws="none")
+    server = _Server(config)
+    try:
+        await server.serve()
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await server.shutdown()

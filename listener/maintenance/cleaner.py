@@ -1,0 +1,57 @@
+"""The cleaner forgets what is old.
+
+Takes nothing. Gives a table that does not grow without end. Guarantees small batches, with pauses, so that it is never
+what somebody waits for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.ports import LeaseStore
+
+INTERVAL_SECONDS = 600.0
+PAUSE_SECONDS = 0.5
+
+
+class Cleaner:
+    """Deletes ledger rows and ended jobs past their keep.
+
+    Args:
+        store: where they are deleted.
+        keep_days: how long they are kept.
+        jitter: numbers from 0 to 1 that keep several cleaners out of step.
+    """
+
+    def __init__(self, store: LeaseStore, keep_days: float, jitter: Callable[[], float]) -> None:
+        self._store, self._keep_days, self._jitter = store, keep_days, jitter
+        self._log = structlog.get_logger("cleaner")
+
+    async def run(self) -> None:
+        """Clean until cancelled."""
+        while True:
+            await anyio.sleep(INTERVAL_SECONDS * (0.5 + self._jitter()))
+            try:
+                deleted = await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.CLEANUP_FAILED, error=str(fault))
+            else:
+                if deleted:
+                    self._log.info(Event.CLEANUP_DONE, rows=deleted, keep_days=self._keep_days)
+
+    async def run_once(self) -> int:
+        """Delete batch after batch until nothing old is left; tells how many rows it was."""
+        total = 0
+        while deleted := await self._store.clean(self._keep_days):
+            total += deleted
+            await anyio.sleep(PAUSE_SECONDS)
+        return total

@@ -1,0 +1,78 @@
+"""The lease keeper keeps this listener's claims alive.
+
+Takes the runs that are held. Gives extended leases, and a heartbeat that tells the other listeners of this one.
+Guarantees that a handler is stopped before its lease could pass to another listener: a claim is trusted for less time
+than the database grants it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from listener.metrics import Metrics
+    from listener.pipeline.runs import Runs
+    from listener.ports import Clock, LeaseStore
+
+TRUSTED_SHARE = 0.8
+"""The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""
+
+
+class LeaseKeeper:
+    """Extends leases three times per lease.
+
+    Args:
+        store: where leases are extended.
+        runs: what is held.
+        clock: measures the trust.
+        metrics: where lost leases are counted.
+        lease_seconds: how long a claim is good.
+    """
+
+    def __init__(self, store: LeaseStore, runs: Runs, clock: Clock, metrics: Metrics, lease_seconds: float) -> None:
+        self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
+        self._interval = lease_seconds / 3
+        self._trusted = lease_seconds * TRUSTED_SHARE
+        self._extended: dict[str, float] = {}
+        self.listeners: list[str] = []
+        self._log = structlog.get_logger("lease_keeper")
+
+    async def run(self) -> None:
+        """Extend until cancelled."""
+        while True:
+            try:
+                await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault))
+            self._stop_untrusted()
+            await anyio.sleep(self._interval)
+
+    async def run_once(self) -> None:
+        """Beat, extend every lease held, and stop the runs whose lease is lost."""
+        asked_at = self._clock.monotonic()
+        held = self._runs.execution_ids
+        extended = await self._store.extend(held)
+        self.listeners = extended.listeners
+        self._extended = dict.fromkeys(set(held).difference(extended.lost), asked_at)
+        # A run that ended while the request was under way is not lost, and no longer held either.
+        lost = self._runs.cancel(extended.lost, "lease_lost")
+        if lost:
+            self._metrics.leases_lost(lost)
+            self._log.warning(Event.LEASE_LOST, runs=lost)
+
+    def _stop_untrusted(self) -> None:
+        """Stop runs whose last extension, or claim, is too long ago to rely on."""
+        oldest = self._clock.monotonic() - self._trusted
+        stale = [each for each, extended_at in self._extended.items() if extended_at < oldest]
+        lost = self._runs.cancel(stale, "lease_lost")
+        if lost:
+            self._metrics.leases_lost(lost)
+            self._log.warning(Event.LEASE_LOST, runs=lost, why="the database did not answer in time")
+        for each in stale:
+            del self._extended[each]

@@ -1,0 +1,65 @@
+"""The rescuer takes over from listeners that died.
+
+Takes nothing. Gives final rows to runs whose lease ran out, and their next attempts to the agenda. Guarantees that a
+job whose listener died runs again within lease + interval.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.metrics import Metrics
+    from listener.pipeline.reconciler import Reconciler
+    from listener.ports import LeaseStore
+
+
+class Rescuer:
+    """Looks for lost runs at intervals.
+
+    Args:
+        store: where lost runs are found and ended.
+        reconciler: takes the jobs that have to run again.
+        metrics: where rescues are counted.
+        interval_seconds: how often to look.
+        jitter: numbers from 0 to 1 that keep several rescuers out of step.
+    """
+
+    def __init__(
+        self,
+        store: LeaseStore,
+        reconciler: Reconciler,
+        metrics: Metrics,
+        interval_seconds: float,
+        jitter: Callable[[], float],
+    ) -> None:
+        self._store, self._reconciler, self._metrics = store, reconciler, metrics
+        self._interval, self._jitter = interval_seconds, jitter
+        self._log = structlog.get_logger("rescuer")
+
+    async def run(self) -> None:
+        """Rescue until cancelled."""
+        while True:
+            try:
+                while await self.run_once():
+                    pass
+            except StoreError as fault:
+                self._log.warning(Event.RESCUE_FAILED, error=str(fault))
+            await anyio.sleep(self._interval * (0.5 + self._jitter() / 2))
+
+    async def run_once(self) -> int:
+        """Rescue one batch; tells how many runs it was."""
+        rescued = await self._store.rescue()
+        self._reconciler.apply(rescued.jobs)
+        if rescued.runs:
+            self._metrics.runs_rescued(rescued.runs)
+            self._log.warning(Event.RUNS_RESCUED, runs=rescued.runs)
+        return rescued.runs

@@ -1,0 +1,77 @@
+"""What this listener knows of the near future: the jobs within the horizon, and the wheel that says which is next.
+
+Takes jobs as the database has them. Gives those whose time has come. Guarantees that a job is there at most once, at
+its present time; being stale costs a refused claim, never a wrong run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from listener.clock import milliseconds
+from listener.wheel.timer_wheel import TimerWheel
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from listener.domain.job import Job
+    from listener.ports import Clock
+
+
+class Agenda:
+    """Jobs by id, armed in the wheel at the time to claim them.
+
+    Args:
+        clock: the database's.
+        ahead_ms: how long before its time a job is given out.
+    """
+
+    def __init__(self, clock: Clock, ahead_ms: int) -> None:
+        self._clock, self._ahead_ms = clock, ahead_ms
+        self._jobs: dict[int, Job] = {}
+        self._wheel: TimerWheel[int] = TimerWheel(milliseconds(clock.now()))
+        self._changed = anyio.Event()
+
+    def __len__(self) -> int:
+        """How many jobs are armed."""
+        return len(self._jobs)
+
+    def __contains__(self, job_id: object) -> bool:
+        """Whether the job is armed."""
+        return job_id in self._jobs
+
+    def arm(self, job: Job, at: datetime) -> None:
+        """Give `job` out when `at` is near; an earlier arming of it is forgotten."""
+        before = self._wheel.next_expiration()
+        when = max(0, milliseconds(at) - self._ahead_ms)
+        self._jobs[job.id] = job
+        self._wheel.arm(job.id, when)
+        if before is None or when < before:
+            self._changed.set()
+
+    def disarm(self, job_id: int) -> None:
+        """Forget the job."""
+        if self._jobs.pop(job_id, None) is not None:
+            self._wheel.disarm(job_id)
+
+    def take_due(self) -> list[Job]:
+        """Take out the jobs whose time is near, earliest first."""
+        due = self._wheel.advance(milliseconds(self._clock.now()))
+        return [self._jobs.pop(job_id) for job_id in due]
+
+    def next_due(self) -> int | None:
+        """Milliseconds since 1970 of the next moment at which something has to be done."""
+        return self._wheel.next_expiration()
+
+    async def wait(self) -> None:
+        """Return when something may be due: at the wheel's next expiration, or when an earlier job was armed."""
+        self._changed = anyio.Event()
+        expiration = self._wheel.next_expiration()
+        if expiration is None:
+            await self._changed.wait()
+            return
+        # Not before the millisecond is over: the wheel counts whole ones.
+        with anyio.move_on_after(max(0, expiration / 1000 - self._clock.now().timestamp())):
+            await self._changed.wait()

@@ -1,0 +1,132 @@
+"""The completer writes how attempts ended, in batches.
+
+Takes reports. Gives final ledger rows and jobs moved on. Guarantees that a report is kept until the database has taken
+or refused it, and that one that the database cannot take does not hold up the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.pipeline.ending import ending_of, unwritable
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.domain.exchange import Ending
+    from listener.domain.job import Run
+    from listener.domain.outcome import Report
+    from listener.pipeline.reconciler import Reconciler
+    from listener.pipeline.runs import Runs
+    from listener.ports import JobStore
+
+WRITES_IN_FLIGHT = 2
+MAX_PAUSE_SECONDS = 10.0
+
+
+class Completer:
+    """Collects endings while a batch is being written, and writes them together.
+
+    Args:
+        store: where endings are written.
+        runs: lets go of what is written.
+        reconciler: takes jobs that have to be armed again.
+        jitter: numbers from 0 to 1 that spread retries.
+        batch_size: how many endings go in one request.
+    """
+
+    def __init__(
+        self, store: JobStore, runs: Runs, reconciler: Reconciler, jitter: Callable[[], float], batch_size: int
+    ) -> None:
+        self._store, self._runs, self._reconciler = store, runs, reconciler
+        self._jitter, self._batch_size = jitter, batch_size
+        self._waiting: list[Ending] = []
+        self._in_flight = 0
+        self._unwritten = 0
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger("completer")
+
+    @property
+    def unwritten(self) -> int:
+        """Endings that the database has not answered yet."""
+        return self._unwritten
+
+    def add(self, run: Run, report: Report) -> None:
+        """Take the end of an attempt."""
+        self.put(ending_of(run, report, self._jitter()))
+
+    def put(self, ending: Ending) -> None:
+        """Take an ending that is decided already."""
+        self._waiting.append(ending)
+        self._unwritten += 1
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                while not self._waiting or self._in_flight >= WRITES_IN_FLIGHT:
+                    self._wake = anyio.Event()
+                    await self._wake.wait()
+                self._in_flight += 1
+                tasks.start_soon(self._write_and_release, self._take_batch())
+
+    async def run_once(self) -> int:
+        """Write one batch; tells how many endings it was."""
+        batch = self._take_batch()
+        await self._write(batch)
+        return len(batch)
+
+    def _take_batch(self) -> list[Ending]:
+        batch = self._waiting[: self._batch_size]
+        del self._waiting[: self._batch_size]
+        return batch
+
+    async def _write_and_release(self, batch: list[Ending]) -> None:
+        try:
+            await self._write(batch)
+        finally:
+            self._in_flight -= 1
+            self._wake.set()
+
+    async def _write(self, batch: list[Ending]) -> None:
+        """Write a batch; one that the database cannot take is split until the guilty ending stands alone."""
+        pause = 0.1
+        while True:
+            try:
+                finished = await self._store.finish(batch)
+            except StoreError as fault:
+                if fault.retryable and not (fault.shrink and len(batch) > 1):
+                    self._log.warning(Event.REPORT_DELAYED, endings=len(batch), error=str(fault))
+                    await anyio.sleep(pause)
+                    pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                    continue
+                await self._write_apart(batch, fault)
+                return
+            self._let_go(batch, finished.taken)
+            self._reconciler.apply(finished.jobs)
+            return
+
+    async def _write_apart(self, batch: list[Ending], fault: StoreError) -> None:
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            await self._write(batch[:middle])
+            await self._write(batch[middle:])
+        elif batch[0].reason != unwritable(batch[0], fault).reason:
+            await self._write([unwritable(batch[0], fault)])
+        else:  # not even the bare fault can be written: the lease will run out, and the rescuer ends the run
+            self._log.error(Event.REPORT_REFUSED, execution_id=batch[0].execution_id, error=str(fault))
+            self._let_go(batch, frozenset({batch[0].execution_id}))
+
+    def _let_go(self, batch: list[Ending], taken: frozenset[str]) -> None:
+        for ending in batch:
+            self._runs.remove(ending.execution_id)
+            if ending.execution_id not in taken:
+                # Another listener, or an earlier try of this very request, has ended the run before.
+                self._log.info(Event.REPORT_REFUSED, execution_id=ending.execution_id, status=ending.status)
+        self._unwritten -= len(batch)

@@ -1,0 +1,185 @@
+"""The dispatcher claims what is due, as far as there is room, and starts it at its time.
+
+Takes jobs whose time is near. Gives claimed runs to the executor, and their reports to the completer. Guarantees that
+nothing starts without a granted claim, and that of more work than room the higher priority goes first.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.pipeline.wish import wish
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from listener.domain.exchange import Claim, Claimed
+    from listener.domain.job import Job, Run
+    from listener.domain.outcome import Report
+    from listener.metrics import Metrics
+    from listener.pipeline.agenda import Agenda
+    from listener.pipeline.executor import Executor
+    from listener.pipeline.prepared import Prepared
+    from listener.pipeline.reconciler import Reconciler
+    from listener.pipeline.runs import Runs
+    from listener.ports import Clock, JobStore
+
+CLAIMS_IN_FLIGHT = 2
+"""While one batch is claimed, the results of another are worked on; more only compete for the same rows."""
+RETRY_PAUSE = timedelta(seconds=1)
+MAX_UNWRITTEN = 5_000
+"""Reports that may wait to be written before no more is claimed: the database is behind."""
+
+
+class Dispatcher:
+    """Claims in batches, as many at a time as there is room for.
+
+    Args:
+        store: where claims are made.
+        executor: runs handlers.
+        runs: what is held.
+        agenda: where recurring jobs are armed again.
+        reconciler: takes the rows that claims come back with.
+        clock: the database's.
+        metrics: where answers are counted.
+        report: takes the end of each run.
+        unwritten: tells how many reports wait.
+        concurrency: how many runs may execute at a time.
+        batch_size: how many claims go in one request.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        store: JobStore,
+        executor: Executor,
+        runs: Runs,
+        agenda: Agenda,
+        reconciler: Reconciler,
+        clock: Clock,
+        metrics: Metrics,
+        report: Callable[[Run, Report], None],
+        unwritten: Callable[[], int],
+        concurrency: int,
+        batch_size: int,
+    ) -> None:
+        self._store, self._executor, self._runs, self._agenda = store, executor, runs, agenda
+        self._reconciler, self._clock, self._metrics = reconciler, clock, metrics
+        self._report, self._unwritten = report, unwritten
+        self._concurrency, self._batch_size = concurrency, batch_size
+        self._ready: dict[int, Job] = {}  # by id, so that a row that is seen twice waits once
+        self._order: list[tuple[int, float, int]] = []  # heap of (-priority, time, id)
+        self._claiming: set[int] = set()
+        self._executing = self._in_flight = 0
+        self._wake = anyio.Event()
+        self._draining = False
+        self._log = structlog.get_logger("dispatcher")
+
+    @property
+    def executing(self) -> int:
+        """Runs between their claim and their report."""
+        return self._executing
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are due and wait for room."""
+        return len(self._ready)
+
+    def add(self, jobs: list[Job]) -> None:
+        """Take jobs whose time is near."""
+        for job in jobs:
+            assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
+            if job.id in self._claiming:
+                continue  # the claim's answer will say what is next
+            if job.id not in self._ready:
+                heapq.heappush(self._order, (-job.priority, job.next_run_at.timestamp(), job.id))
+            self._ready[job.id] = job
+        self._wake.set()
+
+    def drain(self) -> None:
+        """Claim nothing more."""
+        self._draining = True
+
+    async def run(self) -> None:
+        """Claim and start until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                await self._wait_for_work()
+                tasks.start_soon(self._claim_and_start, self._take_batch(), tasks.start_soon)
+
+    async def run_once(self, start: Callable[[Callable[[Prepared], Awaitable[None]], Prepared], object]) -> int:
+        """Claim one batch and start what was granted; tells how much was asked for."""
+        batch = self._take_batch()
+        await self._claim_and_start(batch, start)
+        return len(batch)
+
+    def _room(self) -> int:
+        if self._draining or self._in_flight >= CLAIMS_IN_FLIGHT or self._unwritten() > MAX_UNWRITTEN:
+            return 0
+        return self._concurrency - self._executing - len(self._claiming)
+
+    async def _wait_for_work(self) -> None:
+        while not self._ready or self._room() <= 0:
+            self._wake = anyio.Event()
+            await self._wake.wait()
+
+    def _take_batch(self) -> list[Job]:
+        size = min(self._room(), self._batch_size, len(self._ready))
+        batch = [self._ready.pop(heapq.heappop(self._order)[-1]) for _ in range(size)]
+        self._claiming.update(job.id for job in batch)
+        self._in_flight += 1
+        return batch
+
+    async def _claim_and_start(self, batch: list[Job], start: Callable[..., object]) -> None:
+        now = self._clock.now()
+        claims = {job.id: wish(job, now) for job in batch}
+        try:
+            claimed = await self._store.claim(list(claims.values()))
+        except StoreError as fault:
+            self._put_back(batch, fault)
+            return
+        finally:
+            self._claiming.difference_update(claims)
+            self._in_flight -= 1
+            self._wake.set()
+        self._rearm(batch, claims, claimed)
+        self._metrics.claims_answered(len(claimed.runs), len(batch) - len(claimed.runs))
+        for run in claimed.runs:
+            prepared = self._executor.prepare(run)
+            self._runs.add(prepared)
+            self._executing += 1
+            start(self._execute, prepared)
+
+    def _put_back(self, batch: list[Job], fault: StoreError) -> None:
+        self._log.warning(Event.CLAIM_FAILED, jobs=len(batch), error=str(fault))
+        again = self._clock.now() + RETRY_PAUSE
+        for job in batch:
+            if job.id not in self._agenda:  # unless a newer state of it was armed meanwhile
+                self._agenda.arm(job, again)
+
+    def _rearm(self, batch: list[Job], claims: dict[int, Claim], claimed: Claimed) -> None:
+        """Arm what follows the granted claims; the rows that came back say the rest themselves."""
+        granted = {run.job_id for run in claimed.runs}.difference(job.id for job in claimed.jobs)
+        for job in batch:
+            follows = claims[job.id].next_due
+            if job.id in granted and follows is not None and job.id not in self._agenda:
+                self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows))
+        self._reconciler.forget(claimed.gone)
+        self._reconciler.refused(claimed.jobs)
+
+    async def _execute(self, prepared: Prepared) -> None:
+        try:
+            await self._clock.sleep_until(prepared.run.start_at)
+            report = await self._executor.execute(prepared)
+        finally:
+            self._executing -= 1
+            self._wake.set()
+        self._report(prepared.run, report)

@@ -1,0 +1,90 @@
+"""The planner gives recurring jobs their first due instant.
+
+Takes jobs that have none: new, edited or resumed. Gives them armed. Guarantees that a job is armed only for an instant
+that the database has, and that no job is planned from a definition that has changed since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.domain.exchange import Plan
+from listener.domain.schedule import first_run
+from listener.errors import InvalidValueError, StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.domain.job import Job
+    from listener.ports import Clock, JobStore
+
+RETRY_PAUSE_SECONDS = 1.0
+BATCH = 500
+
+
+class Planner:
+    """Computes and writes first due instants in batches.
+
+    Args:
+        store: where they are written.
+        clock: dates jobs that carry no date of definition.
+        arm: takes each job with its due instant.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
+        self._store, self._clock, self._arm = store, clock, arm
+        self._wanted: dict[int, Job] = {}
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger("planner")
+
+    def __len__(self) -> int:
+        """How many jobs wait for their first due instant."""
+        return len(self._wanted)
+
+    def add(self, job: Job) -> None:
+        """Take a job that has no due instant; a newer revision of it replaces an older one."""
+        self._wanted[job.id] = job
+        self._wake.set()
+
+    def forget(self, job_id: int) -> None:
+        """Drop a job that needs no plan any more."""
+        self._wanted.pop(job_id, None)
+
+    async def run(self) -> None:
+        """Plan until cancelled."""
+        while True:
+            if not self._wanted:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            try:
+                await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.PLAN_FAILED, error=str(fault))
+                await anyio.sleep(RETRY_PAUSE_SECONDS)
+
+    async def run_once(self) -> int:
+        """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
+        batch = list(self._wanted.values())[:BATCH]
+        plans = [plan for job in batch if (plan := self._plan(job))]
+        if plans:
+            await self._store.plan(plans)
+        for plan in plans:
+            if self._wanted.get(plan.job_id) in batch:
+                job = self._wanted.pop(plan.job_id)
+                self._arm(replace(job, due_at=plan.due, next_run_at=plan.due, unplanned=False))
+        return len(batch)
+
+    def _plan(self, job: Job) -> Plan | None:
+        assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
+        try:
+            return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
+        except InvalidValueError as invalid:
+            # The database refuses what it knows to be wrong; what it let pass rests until it is edited.
+            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(invalid))
+            self.forget(job.id)
+            return None

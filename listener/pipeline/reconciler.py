@@ -1,0 +1,103 @@
+"""The reconciler brings the agenda in line with the rows. It is level-based: only a row's present state matters.
+
+Takes jobs as the database has them, in any order and any number of times. Gives armed jobs, jobs to plan, and stops to
+runs whose job was cancelled, deleted or moved. Guarantees that an older revision never undoes a newer one.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from listener.domain.status import JobStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from listener.domain.job import Job
+    from listener.pipeline.agenda import Agenda
+    from listener.pipeline.planner import Planner
+    from listener.pipeline.runs import Runs
+    from listener.ports import Clock
+
+REMEMBERED_REVISIONS = 20_000
+"""Enough to tell an echo from news; forgetting one costs a needless look at the row."""
+REFUSED_PAUSE = timedelta(milliseconds=250)
+"""How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
+
+
+class Reconciler:
+    """Rows in, armed jobs out.
+
+    Args:
+        agenda: what is armed.
+        planner: takes jobs that have no due instant.
+        runs: what is claimed or running here.
+        clock: the database's.
+        horizon: how far ahead jobs are armed.
+    """
+
+    def __init__(self, agenda: Agenda, planner: Planner, runs: Runs, clock: Clock, horizon: timedelta) -> None:
+        self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
+        self._revisions: OrderedDict[int, int] = OrderedDict()
+        self.armed_until: datetime = clock.now() + horizon
+
+    def apply(self, jobs: Iterable[Job]) -> None:
+        """Take rows as they are now."""
+        for job in jobs:
+            if self._is_news(job):
+                self._settle(job)
+
+    def announce(self, job: Job) -> None:
+        """Take a row that a doorbell brought along, unless this revision of it is known already."""
+        if not self.knows(job.id, job.revision):
+            self.apply([job])
+
+    def arm(self, job: Job) -> None:
+        """Arm a job whose next instant this listener has just written itself."""
+        if job.next_run_at is not None and job.next_run_at <= self.armed_until:
+            self._agenda.arm(job, job.next_run_at)
+        else:
+            self._agenda.disarm(job.id)
+
+    def knows(self, job_id: int, revision: int) -> bool:
+        """Whether this revision of the job, or a newer one, has been seen."""
+        return self._revisions.get(job_id, -1) >= revision
+
+    def forget(self, job_ids: Iterable[int]) -> None:
+        """Take note of deleted jobs."""
+        for job_id in job_ids:
+            self._agenda.disarm(job_id)
+            self._revisions.pop(job_id, None)
+            self._runs.cancel_job(job_id, "deleted")
+
+    def refused(self, jobs: Iterable[Job]) -> None:
+        """Take the present state of jobs that could not be claimed; those still due are tried again after a rest."""
+        soon = self._clock.now() + REFUSED_PAUSE
+        for job in jobs:
+            self.apply([job])
+            if job.next_run_at is not None and job.next_run_at < soon and job.id in self._agenda:
+                self._agenda.arm(job, soon)
+
+    def _is_news(self, job: Job) -> bool:
+        """Whether the row is not older than what is known; remembers it."""
+        if self._revisions.get(job.id, -1) > job.revision:
+            return False
+        self._revisions[job.id] = job.revision
+        self._revisions.move_to_end(job.id)
+        if len(self._revisions) > REMEMBERED_REVISIONS:
+            self._revisions.popitem(last=False)
+        return True
+
+    def _settle(self, job: Job) -> None:
+        if job.status == JobStatus.CANCELLED:
+            self._runs.cancel_job(job.id, "cancelled")
+        elif job.status == JobStatus.RUNNING:
+            self._runs.withdraw_edited(job)
+        if job.unplanned:
+            self._planner.add(job)
+        else:
+            self._planner.forget(job.id)
+        self.arm(job)

@@ -1,0 +1,168 @@
+"""The reflector keeps up with the table: it lists, then polls what changed, and lists anew from time to time.
+
+Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
+change is seen at the next poll at the latest, whatever the doorbells missed: the cursor is the oldest transaction that
+was open at the last look, so that no commit slips in behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from listener.domain.exchange import Hint
+    from listener.health import Health
+    from listener.metrics import Metrics
+    from listener.pipeline.reconciler import Reconciler
+    from listener.ports import Clock, JobStore
+
+MAX_PAUSE_SECONDS = 10.0
+
+
+class Reflector:
+    """List, then watch.
+
+    Args:
+        store: where rows are read.
+        reconciler: takes them.
+        clock: the database's.
+        health: told of polls; tells whether a doorbell is heard.
+        metrics: where polls are counted.
+        horizon: how far ahead rows are read.
+        horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
+        poll_seconds: how often to poll while a doorbell is heard.
+        deaf_poll_seconds: how often while none is.
+        relist_seconds: how often to list anew.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        store: JobStore,
+        reconciler: Reconciler,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
+        horizon: timedelta,
+        horizon_jobs: int,
+        poll_seconds: float,
+        deaf_poll_seconds: float,
+        relist_seconds: float,
+    ) -> None:
+        self._store, self._reconciler, self._clock = store, reconciler, clock
+        self._health, self._metrics = health, metrics
+        self._horizon, self._horizon_jobs = horizon, horizon_jobs
+        self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
+        self._relist_seconds = relist_seconds
+        self._cursor: int | None = None
+        self._dirty = False
+        self._wake = anyio.Event()
+        self._relist_at = 0.0
+        self._poll_at = 0.0
+        self._log = structlog.get_logger("reflector")
+
+    def hear(self, hint: Hint) -> None:
+        """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
+        for job in hint.jobs:
+            self._reconciler.announce(job)
+        if hint.gone:
+            self._reconciler.forget(hint.gone)
+        is_echo = hint.known_revision is not None and self._reconciler.knows(*hint.known_revision)
+        if not (hint.jobs or hint.gone or is_echo):
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Poll as soon as possible."""
+        self._dirty = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Reflect until cancelled; a database that does not answer is asked again, at growing intervals."""
+        pause = 0.25
+        while True:
+            try:
+                await self.run_once()
+                pause = 0.25
+            except StoreError as fault:
+                self._health.poll_failed(str(fault))
+                self._metrics.poll_failed()
+                self._log.warning(Event.POLL_FAILED, error=str(fault), retry_in_seconds=pause)
+                self._dirty = True  # what was hinted meanwhile is not known yet
+                await anyio.sleep(pause)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                continue
+            await self._wait()
+
+    async def run_once(self) -> None:
+        """List or poll, whichever is due."""
+        started = self._clock.monotonic()
+        if started >= self._relist_at or self._cursor is None:
+            await self.relist()
+            self._relist_at = started + self._relist_seconds
+        elif self._dirty or started >= self._poll_at:
+            await self.poll()
+        else:
+            return
+        interval = self._poll_seconds if self._health.hears else self._deaf_poll_seconds
+        self._poll_at = started + interval
+        self._metrics.polled(self._clock.monotonic() - started)
+        self._health.poll_succeeded()
+
+    async def poll(self) -> None:
+        """Read what changed since the last look."""
+        self._dirty = False
+        assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
+        page = await self._store.poll(self._cursor, self._reconciler.armed_until, None)
+        cursor = page.cursor
+        self._reconciler.apply(page.jobs)
+        while page.after is not None:
+            page = await self._store.poll(self._cursor, self._reconciler.armed_until, page.after)
+            self._reconciler.apply(page.jobs)
+        self._cursor = cursor
+
+    async def relist(self) -> None:
+        """Read all jobs within the horizon, and those that have no due instant yet."""
+        self._dirty = False
+        until = self._clock.now() + self._horizon
+        cursor = await self._list_due(until)
+        page = await self._store.unplanned(None)
+        self._reconciler.apply(page.jobs)
+        while page.after is not None:
+            page = await self._store.unplanned(page.after)
+            self._reconciler.apply(page.jobs)
+        self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
+
+    async def _list_due(self, until: datetime) -> int:
+        self._reconciler.armed_until = until
+        page = await self._store.due(until, None)
+        cursor, listed = page.cursor, len(page.jobs)
+        self._reconciler.apply(page.jobs)
+        while page.after is not None and listed < self._horizon_jobs:
+            page = await self._store.due(until, page.after)
+            self._reconciler.apply(page.jobs)
+            listed += len(page.jobs)
+        if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
+            self._see_no_further_than(page.jobs[-1].next_run_at or until)
+        return cursor
+
+    def _see_no_further_than(self, until: datetime) -> None:
+        self._reconciler.armed_until = until
+
+    async def _wait(self) -> None:
+        if self._dirty:
+            return
+        self._wake = anyio.Event()
+        left = (self._reconciler.armed_until - self._clock.now()).total_seconds()
+        # The next list comes before the last armed job: half of what is left, but never a busy loop.
+        now = self._clock.monotonic()
+        self._relist_at = min(self._relist_at, now + max(left / 2, 0.5))
+        with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):
+            await self._wake.wait()

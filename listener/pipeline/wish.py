@@ -1,0 +1,42 @@
+"""What to ask of the database for a job whose time is near; pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from listener.domain.exchange import Claim
+from listener.domain.job import Misfire
+from listener.domain.misfire import settle
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from listener.domain.job import Job
+
+
+def wish(job: Job, now: datetime) -> Claim:
+    """Compute the claim for a job at `now`: its due instant, what follows it, and what was missed.
+
+    A job without a due instant near has a run that waits in the ledger; the database knows which.
+    """
+    if job.due_at is None or (job.next_run_at is not None and job.next_run_at < job.due_at):
+        return Claim(job.id, None)
+    if job.trigger is None:
+        late = now - job.due_at > timedelta(seconds=job.misfire_grace_seconds)
+        if late and job.misfire is Misfire.SKIP:
+            return Claim(job.id, job.due_at, missed=(job.due_at,), missed_reason="misfire")
+        return Claim(job.id, job.due_at)
+    return _recurring(job, job.due_at, now)
+
+
+def _recurring(job: Job, due: datetime, now: datetime) -> Claim:
+    """Compute what runs of the instants up to now, one at a time: the rest of them is claimed right after."""
+    assert job.trigger is not None, "a recurring job has a trigger"  # noqa: S101 - the caller has looked
+    verdict = settle(job.trigger, due, max(now, due), job.misfire, job.misfire_grace_seconds)
+    run = verdict.run[0] if verdict.run else None
+    follows = verdict.run[1] if len(verdict.run) > 1 else verdict.next_due
+    missed = tuple(instant for instant in verdict.skipped if follows is None or instant < follows)
+    if run == due and not missed:
+        return Claim(job.id, due, follows, exhausted=follows is None)
+    return Claim(job.id, due, follows, exhausted=follows is None, run=run, missed=missed, missed_reason="misfire")

@@ -1,0 +1,268 @@
+"""The composition root: builds the adapters and the stages, starts them in order, and drains them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import uuid
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import structlog
+
+from listener.clock import DatabaseClock
+from listener.health import Health
+from listener.http.server import application, serve
+from listener.maintenance.cleaner import Cleaner
+from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.maintenance.rescuer import Rescuer
+from listener.metrics import Metrics
+from listener.pipeline.agenda import Agenda
+from listener.pipeline.completer import Completer
+from listener.pipeline.dispatcher import Dispatcher
+from listener.pipeline.ending import SHUTDOWN
+from listener.pipeline.executor import Executor, Limits
+from listener.pipeline.planner import Planner
+from listener.pipeline.reconciler import Reconciler
+from listener.pipeline.reflector import Reflector
+from listener.pipeline.runs import Runs
+from listener.pipeline.supervisor import Supervisor
+from listener.pipeline.timekeeper import Timekeeper
+from listener.reactions.meetings import Meetings
+from listener.registry import Registry
+from listener.supabase.feed import RealtimeFeed
+from listener.supabase.rpc import Rpc
+from listener.supabase.store import SupabaseStore
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from anyio.abc import TaskGroup
+
+    from listener.domain.exchange import Hint
+    from listener.settings import Settings
+
+READY_CHECK_SECONDS = 0.02
+INTERRUPT_SECONDS = 5.0
+"""How long a run that was told to stop, and the last writes, may take at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """All stages of one listener, in the order of the flow."""
+
+    feed: RealtimeFeed
+    reflector: Reflector
+    reconciler: Reconciler
+    planner: Planner
+    agenda: Agenda
+    timekeeper: Timekeeper
+    dispatcher: Dispatcher
+    executor: Executor
+    completer: Completer
+    lease_keeper: LeaseKeeper
+    rescuer: Rescuer
+    cleaner: Cleaner
+    meetings: Meetings | None
+
+
+class Service:
+    """One listener.
+
+    Args:
+        settings: what the environment says.
+
+    Raises:
+        ListenerError: a handler module is not usable.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.listener_id = str(uuid.uuid4())
+        self.clock = DatabaseClock()
+        self.metrics = Metrics()
+        self.runs = Runs()
+        self.health = Health(self.clock, tuple(settings.doorbells))
+        self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
+        self._key = settings.secret_key.get_secret_value()
+        self.rpc = Rpc(settings.url, self._key, self.clock)
+        name = f"{socket.gethostname()}/{os.getpid()}"
+        self.store = SupabaseStore(
+            self.rpc, self.listener_id, name, settings.lease_seconds, settings.claim_ahead_seconds
+        )
+        self._client: Any = None
+        self._registry = Registry.load(settings.handlers)
+        self.stages = self._build(self._registry)
+        self._log = structlog.get_logger("service").bind(listener_id=self.listener_id)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            StageFailedError: a stage failed again and again.
+        """
+        self._log.info(Event.SERVICE_STARTING, url=self._settings.url, handlers=self._registry.names)
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.rpc.aclose)
+            closing.push_async_callback(self.stages.executor.aclose)
+            self._client = await self._make_client()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop_at_signal, tasks.cancel_scope)
+                self._start(tasks)
+        self._log.info(Event.SERVICE_STOPPED)
+
+    def _build(self, registry: Registry) -> Stages:
+        settings, clock, store = self._settings, self.clock, self.store
+        agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
+        # The planner arms through the reconciler, which hands it what to plan.
+        planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+        reconciler = Reconciler(agenda, planner, self.runs, clock, timedelta(seconds=settings.horizon_seconds))
+        limits = Limits(settings.thread_concurrency, settings.process_concurrency)
+        options = {"webhook_allow_private": settings.webhook_allow_private}
+        executor = Executor(registry, clock, lambda: self._client, self.metrics, limits, options=options)
+        completer = Completer(store, self.runs, reconciler, self._jitter, settings.batch_size)
+        dispatcher = Dispatcher(
+            store=store,
+            executor=executor,
+            runs=self.runs,
+            agenda=agenda,
+            reconciler=reconciler,
+            clock=clock,
+            metrics=self.metrics,
+            report=completer.add,
+            unwritten=lambda: completer.unwritten,
+            concurrency=settings.concurrency,
+            batch_size=settings.batch_size,
+        )
+        reflector = Reflector(
+            store=store,
+            reconciler=reconciler,
+            clock=clock,
+            health=self.health,
+            metrics=self.metrics,
+            horizon=timedelta(seconds=settings.horizon_seconds),
+            horizon_jobs=settings.horizon_jobs,
+            poll_seconds=settings.poll_seconds,
+            deaf_poll_seconds=settings.deaf_poll_seconds,
+            relist_seconds=settings.relist_seconds,
+        )
+        meetings = (
+            Meetings(store, self.health, reflector.look_again, settings.poll_seconds, settings.deaf_poll_seconds)
+            if settings.meetings
+            else None
+        )
+        ears: dict[str, Callable[[Hint], None]] = {"scheduled_jobs": reflector.hear}
+        if meetings:
+            ears["meetings"] = meetings.hear
+        feed = RealtimeFeed(
+            url=settings.url,
+            key=self._key,
+            doorbells=tuple(settings.doorbells),
+            tables=tuple(ears),
+            hear=lambda hint: ears[hint.table](hint) if hint.table in ears else None,
+            health=self.health,
+            metrics=self.metrics,
+            clock=clock,
+            jitter=self._jitter,
+        )
+        self.metrics.watch_wheel(lambda: len(agenda))
+        self.metrics.watch_leases(lambda: len(self.runs))
+        self.metrics.watch_unwritten(lambda: completer.unwritten)
+        return Stages(
+            feed=feed,
+            reflector=reflector,
+            reconciler=reconciler,
+            planner=planner,
+            agenda=agenda,
+            timekeeper=Timekeeper(agenda, dispatcher.add),
+            dispatcher=dispatcher,
+            executor=executor,
+            completer=completer,
+            lease_keeper=LeaseKeeper(store, self.runs, clock, self.metrics, settings.lease_seconds),
+            rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
+            cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
+            meetings=meetings,
+        )
+
+    def _start(self, tasks: TaskGroup) -> None:
+        """Start the stages from the end of the flow to its beginning: each finds the next one waiting."""
+        supervisor = Supervisor(self.clock)
+        stages = self.stages
+        ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
+            ("http", self._serve_http),
+            ("completer", stages.completer.run),
+            ("dispatcher", stages.dispatcher.run),
+            ("timekeeper", stages.timekeeper.run),
+            ("planner", stages.planner.run),
+            ("lease_keeper", stages.lease_keeper.run),
+            ("rescuer", stages.rescuer.run),
+            ("reflector", stages.reflector.run),
+            ("feed", stages.feed.run),
+            ("cleaner", stages.cleaner.run),
+        ]
+        if stages.meetings:
+            ordered.append(("meetings", stages.meetings.run))
+        for name, stage in ordered:
+            tasks.start_soon(supervisor.run, name, stage)
+        tasks.start_soon(self._announce_ready)
+
+    async def _announce_ready(self) -> None:
+        while self.health.fault() is not None:  # noqa: ASYNC110 - start-up only
+            await anyio.sleep(READY_CHECK_SECONDS)
+        self._log.info(Event.SERVICE_READY, jobs=len(self.stages.agenda))
+
+    async def _stop_at_signal(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            await self._first(signals)
+            self._log.info(Event.SERVICE_DRAINING, runs=len(self.runs))
+            await self.drain()
+            scope.cancel()
+
+    async def _first(self, signals: AsyncIterator[signal.Signals]) -> None:
+        async for _ in signals:
+            return
+
+    async def drain(self) -> None:
+        """Claim nothing more, let runs finish, hand back the rest, write everything, and leave."""
+        self.stages.dispatcher.drain()
+        with anyio.move_on_after(self._settings.drain_seconds):
+            while self.stages.dispatcher.executing:  # noqa: ASYNC110 - shutdown only
+                await anyio.sleep(READY_CHECK_SECONDS)
+        self.runs.cancel(self.runs.execution_ids, SHUTDOWN)
+        with anyio.move_on_after(INTERRUPT_SECONDS):
+            while self.stages.dispatcher.executing or self.stages.completer.unwritten:  # noqa: ASYNC110
+                await anyio.sleep(READY_CHECK_SECONDS)
+            await self.store.leave()
+
+    async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
+        from listener.supabase.client import make_client  # noqa: PLC0415 - heavy; not needed before the stages
+
+        return await make_client(self._settings.url, self._key)
+
+    async def _serve_http(self) -> None:
+        host, port = self._settings.http_address
+        describe = self.describe if self._settings.debug else None
+        await serve(application(self.health.fault, self.metrics.exposition, describe), host, port)
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what the service is doing, for `/debug/scheduler`."""
+        stages, next_due = self.stages, self.stages.agenda.next_due()
+        return {
+            "listener_id": self.listener_id,
+            "ready": self.health.fault() or True,
+            "jobs_armed": len(stages.agenda),
+            "next_due_ms": next_due,
+            "jobs_waiting_for_room": stages.dispatcher.waiting,
+            "runs_executing": stages.dispatcher.executing,
+            "leases_held": len(self.runs),
+            "reports_unwritten": stages.completer.unwritten,
+            "feed": {"sessions": stages.feed.sessions, "doorbells": self.health.doorbells},
+            "listeners": stages.lease_keeper.listeners,
+            "meetings": stages.meetings.summary if stages.meetings else None,
+        }

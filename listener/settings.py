@@ -1,0 +1,122 @@
+"""The only reader of the environment. Every setting that users may make stands here, with its default and unit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from listener.errors import SettingsError
+
+Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
+
+
+class Settings(BaseSettings):
+    """What `listener run` is told; read from the environment, then `.env.local`, then `.env`."""
+
+    model_config = SettingsConfigDict(env_prefix="LISTENER_", env_file=(".env", ".env.local"), extra="ignore")
+
+    supabase_url: HttpUrl = Field(validation_alias="SUPABASE_URL", description="The project's URL.")
+    secret_key: SecretStr = Field(
+        validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
+        min_length=1,
+        description="sb_secret_… key, or the legacy service_role JWT.",
+    )
+    handlers: Annotated[list[str], NoDecode] = Field(
+        default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
+    )
+    concurrency: int = Field(default=500, ge=1, le=100_000, description="Runs at a time in this listener.")
+    thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
+    process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
+    lease_seconds: float = Field(default=30, ge=1, le=3600, description="How long a claim is good without extension.")
+    rescue_seconds: Seconds = Field(default=5, description="How often runs of dead listeners are looked for.")
+    horizon_seconds: float = Field(default=300, ge=5, description="How far ahead jobs are kept in memory.")
+    horizon_jobs: int = Field(default=50_000, ge=100, description="How many jobs are kept in memory at most.")
+    claim_ahead_seconds: float = Field(
+        default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
+    )
+    batch_size: int = Field(default=500, ge=1, le=1000, description="Jobs in one request.")
+    poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is heard.")
+    deaf_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
+    relist_seconds: Seconds = Field(default=60, description="How often all jobs within the horizon are read anew.")
+    drain_seconds: float = Field(default=20, ge=0, description="How long runs may finish after SIGTERM.")
+    cleanup_after_days: float = Field(default=7, gt=0, description="Age at which finished jobs and ledger rows go.")
+    doorbells: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
+        default=["broadcast", "postgres_changes"], description="Realtime features to listen on; empty means polling."
+    )
+    http_bind: str = Field(
+        default="127.0.0.1:8787", pattern=r"^.+:\d+$", description="host:port of /livez, /readyz and /metrics."
+    )
+    debug: bool = Field(default=True, description="Serve /debug/scheduler.")
+    log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
+    webhook_allow_private: bool = Field(default=False, description="Let `webhook` reach private addresses.")
+    meetings: bool = Field(
+        default=True,
+        validation_alias="ENABLE_MEETING_STATUS_UPDATES",
+        description="Turn meetings from upcoming to done when they end.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
+        for name in ("handlers", "doorbells"):
+            if isinstance(values.get(name), str):
+                values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
+        return values
+
+    @property
+    def url(self) -> str:
+        """The project's URL without a trailing slash."""
+        return str(self.supabase_url).rstrip("/")
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Host and port of the service's own HTTP server."""
+        host, _, port = self.http_bind.rpartition(":")
+        return host, int(port)
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        SettingsError: one line for each missing or malformed setting.
+    """
+    try:
+        return Settings()
+    except ValidationError as invalid:
+        raise SettingsError([_line(fault) for fault in invalid.errors()]) from None
+
+
+def setting_names() -> dict[str, tuple[str, Any, str]]:
+    """Describe every setting: the name of its variable, its default, and what it does."""
+    described = {}
+    for name, field in Settings.model_fields.items():
+        described[_variable(name)] = (name, None if field.is_required() else field.default, field.description or "")
+    return described
+
+
+def _variable(name: str) -> str:
+    field = Settings.model_fields.get(name)
+    alias = field.validation_alias if field else None
+    if isinstance(alias, AliasChoices):
+        return " or ".join(str(choice) for choice in alias.choices)
+    return str(alias) if alias else f"LISTENER_{name.upper()}"
+
+
+def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    name = str(fault["loc"][0]) if fault["loc"] else "settings"
+    variable = _variable(name.lower().removeprefix("listener_")) if name not in _ALIASES else _ALIASES[name]
+    if fault["type"] == "missing":
+        return f"{variable} is not set"
+    shown = "" if "key" in name.lower() else f" (it is {fault.get('input')!r})"
+    return f"{variable}: {fault['msg'].lower()}{shown}"
+
+
+_ALIASES = {
+    "SUPABASE_URL": "SUPABASE_URL",
+    "SUPABASE_SECRET_KEY": "SUPABASE_SECRET_KEY or SUPABASE_SERVICE_ROLE_KEY",
+    "ENABLE_MEETING_STATUS_UPDATES": "ENABLE_MEETING_STATUS_UPDATES",
+}

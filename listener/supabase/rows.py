@@ -1,0 +1,67 @@
+"""From the database's JSON to the domain's values."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from listener.domain.job import DstFold, DstGap, Job, Misfire, RetryPolicy, Run, Trigger, TriggerType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def instant(text: str | None) -> datetime | None:
+    """Read PostgreSQL's ISO 8601 form of a timestamptz."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def job(row: Mapping[str, Any]) -> Job:
+    """Read what `job_scheduler.job_row` writes."""
+    return Job(
+        id=row["id"],
+        revision=row["revision"],
+        status=row["status"],
+        priority=row["priority"],
+        due_at=instant(row["due_at"]),
+        next_run_at=instant(row["next_run_at"]),
+        trigger=None if row["trigger_type"] == "once" else trigger(row),
+        defined_at=instant(row.get("defined_at")),
+        unplanned=row.get("unplanned", False),
+        misfire=Misfire(row["misfire"]),
+        misfire_grace_seconds=row["misfire_grace_seconds"],
+    )
+
+
+def trigger(row: Mapping[str, Any]) -> Trigger:
+    """Read the columns that say when a job is due."""
+    return Trigger(
+        type=TriggerType(row["trigger_type"]),
+        run_date=datetime.fromisoformat(row["run_date"]),
+        schedule=row["schedule"],
+        timezone=row["timezone"],
+        ends_at=instant(row["ends_at"]),
+        dst_gap=DstGap(row["dst_gap"]),
+        dst_fold=DstFold(row["dst_fold"]),
+    )
+
+
+def run(row: Mapping[str, Any]) -> Run:
+    """Read what `job_scheduler.claimed_runs` writes."""
+    of = row["job"]
+    return Run(
+        execution_id=row["id"],
+        job_id=of["id"],
+        revision=of["revision"],
+        handler=of["handler"],
+        payload=of["metadata"],
+        scheduled_for=datetime.fromisoformat(row["scheduled_for"]),
+        start_at=datetime.fromisoformat(row["run_at"]),
+        attempt=row["attempt"],
+        cause=row["cause"],
+        test_mode=row["test_mode"],
+        timeout_seconds=of["timeout_seconds"],
+        retry=RetryPolicy(of["max_attempts"], of["retry_delay_seconds"], of["retry_backoff"]),
+        recurring=of["trigger_type"] != "once",
+        row=of,
+    )

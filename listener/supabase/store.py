@@ -1,0 +1,153 @@
+"""The jobs of the database through PostgREST. Batches become one request; an error is a `StoreError`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from listener.domain.exchange import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.supabase import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from listener.domain.exchange import Claim, Ending, Plan
+    from listener.supabase.rpc import Rpc
+
+PAGE = 1000
+CLEANUP_BATCH = 500
+AHEAD_TOLERANCE_SECONDS = 1.0
+"""The clock is an estimate: the database grants a claim that comes this much too early."""
+
+
+class SupabaseStore:
+    """The stages' view of the database: `JobStore`, `LeaseStore` and `MeetingStore` of `listener.ports`.
+
+    Args:
+        rpc: calls the SQL functions.
+        listener_id: this process's random id, part of every claim.
+        name: shown beside it in `job_listeners`.
+        lease_seconds: how long a claim is good.
+        claim_ahead_seconds: how long before its time a job is claimed.
+    """
+
+    def __init__(self, rpc: Rpc, listener_id: str, name: str, lease_seconds: float, claim_ahead_seconds: float) -> None:
+        self._rpc, self._id, self._name = rpc, listener_id, name
+        self._lease_seconds = lease_seconds
+        self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
+
+    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
+        """Read jobs that changed since `cursor` and matter before `until`."""
+        request = {"cursor": cursor, "until": until, "after": after, "limit": PAGE}
+        return _page(await self._rpc.call("poll_jobs_v1", request))
+
+    async def due(self, until: datetime, after: object) -> Page:
+        """Read jobs to act on before `until`, earliest first."""
+        return _page(await self._rpc.call("due_jobs_v1", {"until": until, "after": after, "limit": PAGE}))
+
+    async def unplanned(self, after: object) -> Page:
+        """Read recurring jobs that have no due instant yet."""
+        return _page(await self._rpc.call("unplanned_jobs_v1", {"after": after, "limit": PAGE}))
+
+    async def plan(self, plans: Sequence[Plan]) -> None:
+        """Write first due instants."""
+        wanted = [{"id": plan.job_id, "revision": plan.revision, "due": plan.due} for plan in plans]
+        await self._rpc.call("plan_jobs_v1", {"plans": wanted})
+
+    async def claim(self, claims: Sequence[Claim]) -> Claimed:
+        """Claim due instants."""
+        request = {
+            "listener": self._id,
+            "lease_seconds": self._lease_seconds,
+            "ahead_seconds": self._ahead_seconds,
+            "claims": [_claim(claim) for claim in claims],
+        }
+        answer = await self._rpc.call("claim_runs_v1", request)
+        return Claimed(
+            runs=[rows.run(row) for row in answer["runs"]],
+            jobs=[rows.job(row) for row in answer["rows"]],
+            gone=answer["gone"],
+        )
+
+    async def finish(self, endings: Sequence[Ending]) -> Finished:
+        """Write how attempts ended."""
+        request = {
+            "listener": self._id,
+            "results": [_ending(ending) for ending in endings],
+            "logs": [
+                {
+                    "execution_id": ending.execution_id,
+                    "at": line.at,
+                    "level": line.level,
+                    "message": line.message,
+                    "fields": line.fields,
+                }
+                for ending in endings
+                for line in ending.logs
+            ],
+        }
+        answer = await self._rpc.call("finish_runs_v1", request)
+        return Finished(frozenset(answer["taken"]), [rows.job(row) for row in answer["rows"]])
+
+    async def extend(self, executions: Sequence[str]) -> Extended:
+        """Beat, and extend claims."""
+        request = {
+            "listener": self._id,
+            "name": self._name,
+            "lease_seconds": self._lease_seconds,
+            "executions": list(executions),
+        }
+        answer = await self._rpc.call("extend_leases_v1", request)
+        return Extended(answer["lost"], answer["listeners"] or [])
+
+    async def rescue(self) -> Rescued:
+        """Take runs from the dead."""
+        answer = await self._rpc.call("rescue_runs_v1", {"limit": PAGE})
+        return Rescued(answer["rescued"], [rows.job(row) for row in answer["rows"]])
+
+    async def clean(self, keep_days: float) -> int:
+        """Forget a batch of what is older than `keep_days`."""
+        answer = await self._rpc.call("clean_ledger_v1", {"keep_days": keep_days, "limit": CLEANUP_BATCH})
+        return int(answer["executions"] + answer["jobs"])
+
+    async def leave(self) -> None:
+        """Say that this listener is going."""
+        await self._rpc.call("leave_v1", {"listener": self._id})
+
+    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
+        """Make the jobs of meetings right."""
+        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after, "limit": PAGE}
+        answer = await self._rpc.call("sync_meetings_v1", request)
+        counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
+        return Summary(counts, answer["cursor"], answer.get("after"))
+
+
+def _page(answer: dict[str, Any]) -> Page:
+    return Page([rows.job(row) for row in answer["rows"]], answer["cursor"], answer["after"])
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    wish: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
+    if claim.next_due is not None:
+        wish["next"] = claim.next_due
+    if claim.exhausted:
+        wish["exhausted"] = True
+    if claim.missed is not None:
+        wish |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
+    return wish
+
+
+def _ending(ending: Ending) -> dict[str, Any]:
+    told = {
+        "id": ending.execution_id,
+        "status": ending.status,
+        "completed_at": ending.completed_at,
+        "started_at": ending.started_at,
+        "reason": ending.reason,
+        "result": ending.result,
+        "error": ending.error,
+        "error_details": ending.error_details,
+        "progress": ending.progress,
+        "retry_at": ending.retry_at,
+    }
+    return {key: value for key, value in told.items() if value is not None}

@@ -50,7 +50,6 @@ class Event(StrEnum):
     PLAN_FAILED = "plan.failed"
     CLAIM_FAILED = "claim.failed"
     CLAIM_REFUSED = "claim.refused"
-    RUN_STARTED = "run.started"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_SNOOZED = "run.snoozed"

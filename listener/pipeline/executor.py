@@ -209,8 +209,7 @@ class Executor:
             completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
         outcome = _within_attempts(outcome, prepared)
         self._count(prepared, STATUS[type(outcome)], completed_at)
-        if type(outcome) is Failed:
-            self._log.warning(Event.RUN_FAILED, **_identity(prepared), error=outcome.error, reason=outcome.reason)
+        self._tell(prepared, outcome)
         return Report(
             execution_id=run.execution_id,
             outcome=outcome,
@@ -219,6 +218,17 @@ class Executor:
             logs=prepared.context.take_logs(),
             progress=prepared.context.fraction,
         )
+
+    def _tell(self, prepared: Prepared, outcome: Outcome) -> None:
+        match outcome:
+            case Completed():
+                self._log.debug(Event.RUN_COMPLETED, **_identity(prepared))
+            case Failed():
+                self._log.warning(Event.RUN_FAILED, **_identity(prepared), error=outcome.error, reason=outcome.reason)
+            case Snoozed():
+                self._log.debug(Event.RUN_SNOOZED, **_identity(prepared), until=outcome.until.isoformat())
+            case Cancelled():
+                self._log.info(Event.RUN_CANCELLED, **_identity(prepared), reason=outcome.reason)
 
     def _count(self, prepared: Prepared, status: str, completed_at: datetime) -> None:
         started_at, name = prepared.started_at, prepared.handler.name if prepared.handler else UNKNOWN

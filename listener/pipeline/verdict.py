@@ -46,32 +46,33 @@ def of_result(value: object, sizes: Sizes) -> Outcome:
 
 def _no_json(error: str) -> Failed:
     """Say that the work was done, so it is not done again, but that its result cannot be kept."""
-    return Failed(error=clean_text(error, MAX_ERROR_CHARACTERS), reason="invalid_result", retryable=False)
+    return Failed(error=_shown(error), reason="invalid_result", retryable=False)
 
 
 def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     """Judge a handler that raised."""
     signal = _signal(error)
     if signal is not None:
-        return of_signal(signal, now)
+        return _of_signal(signal, attempt, now, sizes)
     reason = "worker_died" if isinstance(error, BrokenWorkerProcess) else None
     text = f"{type(error).__name__}: {_message(error)}"
     return Failed(
-        error=redact_text(clean_text(text, MAX_ERROR_CHARACTERS)),
+        error=_shown(text),
         reason=reason,
         details=_details(error, attempt, sizes),
     )
 
 
-def of_signal(signal: Signal, now: datetime) -> Outcome:
-    """Translate what the handler asked for."""
+def _of_signal(signal: Signal, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
+    """Translate what the handler asked for; the exception that it was raised from, if any, is kept."""
+    error = _shown(str(signal))
+    details = _details(signal.__cause__, attempt, sizes) if signal.__cause__ else None
     match signal:
         case Retry():
-            error = clean_text(str(signal), MAX_ERROR_CHARACTERS)
-            return Failed(error=error, reason="retry", retry_after_seconds=signal.after_seconds)
+            return Failed(error=error, reason="retry", details=details, retry_after_seconds=signal.after_seconds)
         case Fail():
             reason = clean_text(signal.reason, MAX_REASON_CHARACTERS)
-            return Failed(error=clean_text(str(signal), MAX_ERROR_CHARACTERS), reason=reason, retryable=False)
+            return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(signal, now)
         case _:
@@ -93,6 +94,10 @@ def _signal(error: BaseException) -> Signal | None:
     return error if isinstance(error, Signal) else None
 
 
+def _shown(text: str) -> str:
+    return redact_text(clean_text(text, MAX_ERROR_CHARACTERS))
+
+
 def _message(error: BaseException) -> str:
     try:
         return str(error)
@@ -106,7 +111,7 @@ def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]
     limit = sizes.traceback_characters
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": redact_text(clean_text(_message(error), MAX_ERROR_CHARACTERS)),
+        "message": _shown(_message(error)),
         "traceback": text if len(text) <= limit else f"… ({len(text) - limit} more characters)\n{text[-limit:]}",
         "attempt": attempt,
     }

@@ -244,6 +244,23 @@ async def test_signals_choose_the_outcome():
     assert (await outcome_of("never")).reason == "snooze"
 
 
+async def test_the_cause_of_a_signal_is_kept():
+    """`raise Retry() from error` shows the error and its traceback in `error_details`, and no secret of either."""
+
+    @handler
+    async def signalling(job):
+        try:
+            _ = {}["sb_secret_hush"]
+        except KeyError as error:
+            raise Retry(message="later, with sb_secret_hush") from error
+
+    outcome = (await run_handler(signalling)).outcome
+    assert outcome.details["type"] == "builtins.KeyError"
+    assert "in signalling" in outcome.details["traceback"]
+    assert outcome.error == "later, with sb_secret_[redacted]"
+    assert outcome.details["message"] == "'sb_secret_[redacted]'"
+
+
 async def test_a_signal_from_inside_a_task_group_counts():
     """A task group wraps what its children raise."""
 

@@ -1,0 +1,53 @@
+"""Run the Realtime server: `REALTIME_JWT_SECRET=… REALTIME_DSN=… python -m listener.local.realtime --port 4000`.
+
+The secret and the DSN, which may hold a password, travel in the environment: arguments are visible to every user.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+
+import uvloop
+
+from listener.local.realtime.server import Options, Server
+
+
+def main() -> int:
+    """Parse the command line and serve until SIGTERM or SIGINT."""
+    options = _options(sys.argv[1:])
+    try:
+        uvloop.run(_run(options))
+    except OSError as fault:
+        print(f"realtime: {fault}", file=sys.stderr)  # noqa: T201 - a program's last words
+        return 1
+    return 0
+
+
+async def _run(options: Options) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Server(options).run(stop)
+
+
+def _options(arguments: list[str]) -> Options:
+    parser = argparse.ArgumentParser(prog="python -m listener.local.realtime", description=__doc__)
+    parser.add_argument("--host", default=os.environ.get("REALTIME_HOST", "127.0.0.1"))
+    parser.add_argument("--port", type=int, default=int(os.environ.get("REALTIME_PORT", "4000")))
+    parser.add_argument("--idle-seconds", type=float, default=60.0, help="close sockets that send nothing for so long")
+    parser.add_argument(
+        "--max-events-per-second", type=float, default=None, help="drop changes beyond it, as Supabase does"
+    )
+    given = parser.parse_args(arguments)
+    dsn, secret = os.environ.get("REALTIME_DSN"), os.environ.get("REALTIME_JWT_SECRET")
+    if not dsn or not secret:
+        parser.error("REALTIME_DSN (libpq, a superuser) and REALTIME_JWT_SECRET are required in the environment")
+    return Options(dsn, secret, given.host, given.port, given.idle_seconds, given.max_events_per_second)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

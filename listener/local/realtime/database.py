@@ -1,0 +1,70 @@
+"""Connections of this server: plain SQL on one superuser session, serialised, opened again when PostgreSQL restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg.abc import Query
+
+# Every value is text in PostgreSQL's ISO forms and in UTC, as the real server's session has them; names come qualified.
+SESSION = (
+    "-c timezone=UTC -c datestyle=ISO,YMD -c intervalstyle=postgres -c bytea_output=hex -c search_path= -c jit=off"
+)
+STATEMENT_TIMEOUT = "-c statement_timeout=10s"  # a policy that sleeps must not hold every subscriber for ever
+
+
+class Database:
+    """One session, one statement at a time. `dsn` is libpq's."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
+        self._turn = asyncio.Lock()
+
+    async def rows(self, query: Query, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return the result of one statement.
+
+        Raises:
+            psycopg.Error: PostgreSQL refused the statement, or is not there.
+        """
+        async with self._turn:
+            connection = await self._open()
+            cursor = await connection.execute(query, params or None)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def close(self) -> None:
+        """Close the session."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _open(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            options = f"{SESSION} {STATEMENT_TIMEOUT}"
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, options=options, application_name="realtime", prepare_threshold=2
+            )
+        return self._connection
+
+
+async def apply_schema(dsn: str) -> None:
+    """Create the `realtime` schema and the publications, where they are missing.
+
+    Raises:
+        psycopg.Error: PostgreSQL is not there, or the role is no superuser.
+    """
+    script = files("listener.local.realtime").joinpath("schema.sql").read_bytes()
+    async with await psycopg.AsyncConnection.connect(
+        dsn, autocommit=True, options="-c client_min_messages=warning"
+    ) as connection:
+        async with connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock(7308332177516823410)")  # two servers, one schema
+            await connection.execute(script)
+        if connection.info.server_version >= 180000:  # noqa: PLR2004 - generated columns can be published from 18 on
+            await connection.execute("alter publication supabase_realtime set (publish_generated_columns = stored)")

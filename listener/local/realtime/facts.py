@@ -1,0 +1,110 @@
+"""What delivery knows of tables: keys, row-level security, columns, privileges. Asked of the database, kept for a moment."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from listener.local.realtime.database import Database
+    from listener.local.realtime.pgoutput import Relation
+
+# DDL and grants on a table show in the stream; what a role may do besides (BYPASSRLS, membership) does not.
+FRESH_SECONDS = 1.0
+NO_KEY = "Error 400: Bad Request, no primary key"
+UNAUTHORIZED = "Error 401: Unauthorized"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFacts:
+    """What one role may do with a table."""
+
+    bypasses_rls: bool
+    readable: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """One table. `name` is quoted and qualified; `types` maps oids to (SQL name, is enum); `columns` are (name, typname)."""
+
+    name: str
+    rls: bool
+    key: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    types: dict[int, tuple[str, bool]]
+    roles: dict[str, RoleFacts]
+    asked_at: float
+
+    def error_for(self, role: str) -> str | None:
+        """Return the error that `role` gets instead of rows inserted or updated, None if it may read them."""
+        if not self.key:
+            return NO_KEY
+        facts = self.roles.get(role)
+        return None if facts is not None and facts.readable.issuperset(self.key) else UNAUTHORIZED
+
+    def checks_rows_for(self, role: str) -> bool:
+        """Tell whether policies decide what `role` sees."""
+        return self.rls and not self.roles[role].bypasses_rls
+
+
+class FactsCache:
+    """Facts by table oid. `version` changes when they do."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._facts: dict[int, TableFacts] = {}
+        self.version = 0
+
+    def known(self, oid: int) -> TableFacts | None:
+        """Return what is known without asking, None when nothing is."""
+        return self._facts.get(oid)
+
+    def forget(self, oid: int) -> None:
+        """Ask again next time: the table has changed."""
+        self._facts.pop(oid, None)
+
+    async def of(self, relation: Relation, roles: Collection[str]) -> TableFacts | None:
+        """Return the facts of a table for `roles`, None when it is gone.
+
+        Raises:
+            psycopg.Error: PostgreSQL is not there.
+        """
+        facts = self._facts.get(relation.oid)
+        fresh = facts is not None and time.monotonic() - facts.asked_at < FRESH_SECONDS
+        if facts is not None and fresh and facts.roles.keys() >= set(roles):
+            return facts
+        return await self._ask(relation, roles)
+
+    async def _ask(self, relation: Relation, roles: Collection[str]) -> TableFacts | None:
+        types = [column.type_oid for column in relation.columns]
+        query = "select realtime.local_table_facts(%s, %s, %s)"
+        rows = await self._database.rows(query, (relation.oid, sorted(roles), types))
+        facts = _facts(rows[0][0]) if rows and rows[0][0] else None
+        if facts is None:
+            self._facts.pop(relation.oid, None)
+            return None
+        if not _same(facts, self._facts.get(relation.oid)):
+            self.version += 1
+        self._facts[relation.oid] = facts
+        return facts
+
+
+def _same(one: TableFacts, other: TableFacts | None) -> bool:
+    return other is not None and (one.key, one.rls, one.roles) == (other.key, other.rls, other.roles)
+
+
+def _facts(answer: dict[str, Any]) -> TableFacts:
+    return TableFacts(
+        name=answer["name"],
+        rls=answer["rls"],
+        key=tuple(answer["key"]),
+        columns=tuple((name, type_name) for name, type_name in answer["columns"]),
+        types={int(oid): (name, kind == "e") for oid, (name, kind) in answer["types"].items()},
+        roles={
+            role: RoleFacts(each["bypasses"], frozenset(each["readable"])) for role, each in answer["roles"].items()
+        },
+        asked_at=time.monotonic(),
+    )

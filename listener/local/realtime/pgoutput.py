@@ -1,0 +1,128 @@
+"""Read messages of logical decoding's `pgoutput` plugin, protocol version 1, with text values.
+
+Layouts are those of PostgreSQL's manual, "Logical Replication Message Formats". The offsets are kept plain because a busy
+table sends tens of thousands of messages a second and most of them are dropped after the first few bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+INSERT, UPDATE, DELETE = ord("I"), ord("U"), ord("D")
+EVENTS = {INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
+
+RELATION_ID = struct.Struct(">xI").unpack_from  # after the message's kind
+_LENGTH = struct.Struct(">I").unpack_from
+_COUNT = struct.Struct(">H").unpack_from
+_BEGIN = struct.Struct(">xQq").unpack_from
+_COLUMN = struct.Struct(">Ii").unpack_from
+
+_TUPLE_AT = 6  # kind, relation id, kind of tuple
+_NEW = ord("N")
+_NULL, _UNCHANGED = ord("n"), ord("u")
+
+
+class _Absent:
+    """A value that was not sent: a TOASTed one that did not change, or a column outside the replica identity."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
+Value = str | None | _Absent
+Row = list[Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as the relation message names it."""
+
+    name: str
+    type_oid: int
+    in_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table's shape from here on in the stream. `identity` is pg_class.relreplident."""
+
+    oid: int
+    schema: str
+    table: str
+    identity: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(slots=True)
+class Change:
+    """One row's change. `size` is its bytes on the wire; `new` is None for DELETE, `old` None where nothing was sent."""
+
+    relation: Relation
+    kind: int
+    new: Row | None
+    old: Row | None
+    size: int
+    committed_at: str
+
+
+def commit_time(begin: bytes) -> str:
+    """Return the commit time of a BEGIN message as the real server writes it: UTC, cut to milliseconds."""
+    microseconds = _BEGIN(begin)[1]
+    instant = POSTGRES_EPOCH + timedelta(milliseconds=microseconds // 1000)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def relation(message: bytes) -> Relation:
+    """Return what a RELATION message says."""
+    oid = RELATION_ID(message)[0]
+    schema, at = _name(message, 5)
+    table, at = _name(message, at)
+    identity, count = chr(message[at]), _COUNT(message, at + 1)[0]
+    at += 3
+    columns = []
+    for _ in range(count):
+        in_key = bool(message[at] & 1)
+        name, at = _name(message, at + 1)
+        columns.append(Column(name, _COLUMN(message, at)[0], in_key))
+        at += 8
+    return Relation(oid, schema, table, identity, tuple(columns))
+
+
+def change(message: bytes, shape: Relation, committed_at: str) -> Change:
+    """Return what an INSERT, UPDATE or DELETE message says."""
+    kind, tuple_kind = message[0], message[5]
+    if tuple_kind == _NEW:
+        return Change(shape, kind, _row(message, _TUPLE_AT)[0], None, len(message), committed_at)
+    old, at = _row(message, _TUPLE_AT)
+    if tuple_kind == ord("K"):
+        old = [value if column.in_key else ABSENT for value, column in zip(old, shape.columns, strict=True)]
+    new = _row(message, at + 1)[0] if kind == UPDATE else None
+    return Change(shape, kind, new, old, len(message), committed_at)
+
+
+def _row(message: bytes, at: int) -> tuple[Row, int]:
+    values: Row = []
+    add = values.append
+    count = _COUNT(message, at)[0]
+    at += 2
+    for _ in range(count):
+        mark = message[at]
+        at += 1
+        if mark == _NULL:
+            add(None)
+        elif mark == _UNCHANGED:
+            add(ABSENT)
+        else:
+            end = at + 4 + _LENGTH(message, at)[0]
+            add(message[at + 4 : end].decode())
+            at = end
+    return values, at
+
+
+def _name(message: bytes, at: int) -> tuple[str, int]:
+    end = message.index(0, at)
+    return message[at:end].decode(), end + 1

@@ -1,0 +1,209 @@
+"""The server: one replication stream, one delivery, any number of sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import structlog
+from aiohttp import WSCloseCode, web
+
+from listener.local.realtime.channel import World
+from listener.local.realtime.database import Database, apply_schema
+from listener.local.realtime.delivery import Delivery
+from listener.local.realtime.facts import FactsCache
+from listener.local.realtime.intake import Intake, Message
+from listener.local.realtime.pgoutput import Change
+from listener.local.realtime.rate import RateLimit
+from listener.local.realtime.replication import StreamEndedError, open_stream
+from listener.local.realtime.rows import RowReader
+from listener.local.realtime.sockets import Socket
+from listener.local.realtime.subscriptions import Registry
+from listener.local.realtime.tokens import ExpiredTokenError, TokenError, Verifier
+from listener.local.realtime.topics import Topics
+from listener.local.realtime.wire import UserBroadcast, codec_for, compact
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+log = structlog.get_logger()
+
+FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 2.0
+LARGEST_FRAME_BYTES = 4 * 1024 * 1024
+FIRST_STREAM_SECONDS = 10.0
+CLOSE_SECONDS = 0.5  # what a client gets to answer a close
+CLEAN_UP_SECONDS = 3600.0
+_CLEAN_UP = "delete from realtime.messages where inserted_at < (now() at time zone 'utc') - interval '3 days'"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. `dsn` is libpq's, of a superuser; `events_per_second` None means no limit."""
+
+    dsn: str
+    jwt_secret: str
+    host: str = "127.0.0.1"
+    port: int = 4000
+    idle_seconds: float = 60.0
+    events_per_second: float | None = None
+
+
+class Server:
+    """Everything that one process runs."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._registry = Registry()
+        self._for_sockets, self._for_delivery = Database(options.dsn), Database(options.dsn)
+        verifier = Verifier(options.jwt_secret)
+        self._world = World(self._for_sockets, self._registry, Topics(), verifier, asyncio.Event())
+        self._limit = RateLimit(options.events_per_second)
+        self._sockets: set[Socket] = set()
+        self._websockets: set[web.WebSocketResponse] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set, then close every socket as a server that restarts does (1012).
+
+        Raises:
+            OSError: The port is taken.
+        """
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        await runner.setup()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                workers = [tasks.create_task(self._stream_for_ever()), tasks.create_task(self._clean_up_for_ever())]
+                await self._listen(runner)
+                await stop.wait()
+                for worker in workers:
+                    worker.cancel()
+        finally:
+            await self._close_sockets()
+            await runner.cleanup()
+            await self._for_sockets.close()
+            await self._for_delivery.close()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        with contextlib.suppress(
+            TimeoutError
+        ):  # whoever starts us waits for the port: it should mean that changes flow
+            await asyncio.wait_for(self._world.streaming.wait(), FIRST_STREAM_SECONDS)
+        await web.TCPSite(runner, self._options.host, self._options.port).start()
+        log.info("realtime_listening", host=self._options.host, port=self._options.port)
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        application.router.add_get("/realtime/v1/websocket", self._serve_websocket)
+        application.router.add_get("/socket/websocket", self._serve_websocket)
+        application.router.add_get("/health", self._serve_health)
+        application.router.add_get("/api/tenants/{tenant}/health", self._serve_health)
+        return application
+
+    async def _serve_health(self, _: web.Request) -> web.Response:
+        healthy = self._world.streaming.is_set()
+        body = {"healthy": healthy, "connected_clients": len(self._sockets), "subscriptions": len(self._registry)}
+        return web.json_response(body, status=200 if healthy else 503)
+
+    async def _serve_websocket(self, request: web.Request) -> web.StreamResponse:
+        token = request.query.get("apikey") or request.headers.get("x-api-key") or ""
+        refusal = self._refusal(token)
+        if refusal is not None:
+            return web.json_response({"error": refusal}, status=401, dumps=compact)
+        codec = codec_for(request.query.get("vsn", "1.0.0"))
+        if codec is None:
+            return web.Response(status=403)
+        websocket = web.WebSocketResponse(
+            autoping=False, compress=False, max_msg_size=LARGEST_FRAME_BYTES, timeout=CLOSE_SECONDS
+        )
+        await websocket.prepare(request)
+        socket = Socket(websocket, codec, self._world, token)
+        self._sockets.add(socket)
+        self._websockets.add(websocket)
+        try:
+            await socket.serve(self._options.idle_seconds)
+        finally:
+            self._sockets.discard(socket)
+            self._websockets.discard(websocket)
+        return websocket
+
+    def _refusal(self, token: str) -> str | None:
+        if not token:
+            return "API key is missing"
+        try:
+            self._world.verifier.verify(token)
+        except ExpiredTokenError:
+            return "Token has expired"
+        except TokenError as fault:
+            return fault.reason
+        return None
+
+    async def _stream_for_ever(self) -> None:
+        backoff, interrupted = FIRST_BACKOFF_SECONDS, False
+        while True:
+            try:
+                await self._stream(interrupted=interrupted)
+            except (psycopg.Error, StreamEndedError, OSError) as fault:
+                log.warning("replication_lost", reason=str(fault).strip(), retry_in_seconds=backoff)
+            if self._world.streaming.is_set():
+                backoff, interrupted = FIRST_BACKOFF_SECONDS, True
+            self._world.streaming.clear()
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+
+    async def _stream(self, *, interrupted: bool) -> None:
+        await apply_schema(self._options.dsn)
+        facts = FactsCache(self._for_delivery)
+        intake = Intake(self._registry, facts)
+        delivery = Delivery(intake.gate, facts, RowReader(self._for_delivery), self._limit)
+        async with open_stream(self._options.dsn, intake.accept) as stream:
+            self._world.streaming.set()
+            log.info("replication_running")
+            if interrupted:
+                self._tell_resubscribed()
+            await _first_of(stream.run(intake.ready_for_more), self._deliver(intake, delivery))
+
+    async def _deliver(self, intake: Intake, delivery: Delivery) -> None:
+        while True:
+            changes: list[Change] = []
+            for item in await intake.next_batch():
+                if isinstance(item, Message):
+                    meta = {"id": item.id}
+                    self._world.topics.broadcast(
+                        (item.topic, item.private), UserBroadcast(item.event, item.payload, meta)
+                    )
+                else:
+                    changes.append(item)
+            if changes:
+                await delivery.deliver(changes)
+
+    def _tell_resubscribed(self) -> None:
+        for socket in self._sockets:
+            for channel in socket.channels.values():
+                channel.resubscribed()
+
+    async def _clean_up_for_ever(self) -> None:
+        while True:
+            await self._world.streaming.wait()
+            try:
+                await self._for_sockets.rows(_CLEAN_UP)
+            except psycopg.Error as fault:
+                log.warning("clean_up_failed", reason=str(fault))
+            await asyncio.sleep(CLEAN_UP_SECONDS)
+
+    async def _close_sockets(self) -> None:
+        closings = [websocket.close(code=WSCloseCode.SERVICE_RESTART) for websocket in self._websockets]
+        await asyncio.gather(*closings, return_exceptions=True)
+
+
+async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends, and end as it did."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -55,18 +55,6 @@ def main() -> None:
         _end(f"{missing.name} is not installed: pip install 'supabase-job-listener[local]'")
     except ListenerError as fault:
         _end(str(fault))
-    except BaseExceptionGroup as faults:
-        _end_group(faults)
-
-
-def _end_group(faults: BaseExceptionGroup[BaseException]) -> None:
-    expected, others = faults.split(ListenerError)
-    if others is not None or expected is None:
-        raise faults
-    leaves = expected.exceptions
-    while isinstance(leaves[0], BaseExceptionGroup):
-        leaves = leaves[0].exceptions
-    _end(str(leaves[0]))
 
 
 def _end(message: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from listener.errors import ListenerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -31,7 +34,15 @@ class ProgramFailedError(ListenerError):
 
     def __init__(self, program: str, what: str, log: Path) -> None:
         self.program, self.what, self.log = program, what, log
-        super().__init__(f"{program} {what}; its last lines are in {log}{_last_line(log)}")
+        super().__init__(f"{program} {what}; its last lines are in {log}{_telling_line(log)}")
+
+
+class NoFreePortError(ListenerError):
+    """Nothing of the range is free on loopback."""
+
+    def __init__(self, ports: range) -> None:
+        self.ports = ports
+        super().__init__(f"no free port found between {ports.start} and {ports.stop - 1} on 127.0.0.1")
 
 
 class NoStackError(ListenerError):
@@ -42,6 +53,22 @@ class NoStackError(ListenerError):
         super().__init__(f"{folder} holds no stack; start one with `listener up --state-dir {folder}`")
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return f" ({lines[-1].strip()})" if lines else ""
+@contextlib.contextmanager
+def lone_fault() -> Iterator[None]:
+    """Raise the one exception within an exception group instead of the group; several stay a group."""
+    try:
+        yield
+    except BaseExceptionGroup as faults:
+        lone: BaseException = faults
+        while isinstance(lone, BaseExceptionGroup) and len(lone.exceptions) == 1:
+            lone = lone.exceptions[0]
+        if isinstance(lone, BaseExceptionGroup):
+            raise
+        raise lone from None
+
+
+def _telling_line(log: Path) -> str:
+    """Return the log's last line that speaks of a fault, else its last line, in brackets."""
+    lines = log.read_text(errors="replace").splitlines()[-40:] if log.exists() else []
+    faults = [line for line in lines if re.search(r"fatal|error|panic", line, re.IGNORECASE)]
+    return f" ({(faults or lines)[-1].strip()})" if lines else ""

@@ -33,10 +33,6 @@ class Keys(BaseModel, frozen=True):
     admin_password: str
     authenticator_password: str
 
-    def role_jwt(self, apikey: str) -> str | None:
-        """Return the JWT of the role that `apikey` stands for, None when it is no key of this stack."""
-        return self.jwt_by_apikey().get(apikey)
-
     def jwt_by_apikey(self) -> dict[str, str]:
         """Map every accepted `apikey` to the JWT of its role; the old JWT keys stand for themselves."""
         return {

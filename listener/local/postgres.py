@@ -83,7 +83,7 @@ def cluster_in(state: StateFolder, keys: Keys, port: int) -> Cluster:
     """
     owner = _unprivileged() if os.geteuid() == 0 else None
     home = state.root if reachable_by(owner, state.root) else state.outside()
-    sockets = state.sockets() if home == state.root else home / "sockets"
+    sockets = state.sockets_below(home)
     sockets.mkdir(parents=True, exist_ok=True)
     _give(sockets, owner)
     programs = reachable_copy(_installed(), home / "postgres", owner) / "bin"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from listener.local.errors import ProgramFailedError
+from listener.local.errors import ProgramFailedError, lone_fault
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -63,16 +63,17 @@ async def running(*programs: Program) -> AsyncIterator[None]:
     """Run `programs` side by side until the block is left, starting again whichever dies; enter it once all are ready.
 
     Raises:
-        ProgramFailedError: One ended, or did not become ready, at its first start (within an exception group).
+        ProgramFailedError: One ended, or did not become ready, at its first start.
     """
-    async with anyio.create_task_group() as tasks:
-        async with anyio.create_task_group() as starts:
-            for program in programs:
-                starts.start_soon(tasks.start, _keep_running, program)
-        try:
-            yield
-        finally:
-            tasks.cancel_scope.cancel()
+    with lone_fault():
+        async with anyio.create_task_group() as tasks:
+            async with anyio.create_task_group() as starts:
+                for program in programs:
+                    starts.start_soon(tasks.start, _keep_running, program)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
 
 
 async def _keep_running(program: Program, *, task_status: TaskStatus[None]) -> None:

@@ -7,13 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
+import random
 import socket
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from listener.local.errors import NoStackError, StateFolderInUseError
+from listener.local.errors import NoFreePortError, NoStackError, StateFolderInUseError
 from listener.local.keys import Keys, load_or_create, write_private
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_LIMIT = 107  # bytes, sun_path of Linux; the longest name in the folder is PostgreSQL's
 LONGEST_SOCKET = ".s.PGSQL.65535.lock"
+LASTING = Path("/var/tmp")  # noqa: S108 - outlives a restart of the machine, unlike /tmp; `outside` checks the owner
+PORTS = range(20000, 32000)  # below those that the kernel gives to outgoing connections, which come and go
+CHANCE = random.SystemRandom()
 SERVICES = ("api", "postgres", "realtime", "listener")
 
 
@@ -56,13 +59,21 @@ class StateFolder:
         return self.root / f"{program}.log"
 
     def outside(self) -> Path:
-        """Return the folder for what cannot lie below `root`: the same one for the same `root`, in a short path."""
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"listener-{digest}"
+        """Return a folder for what cannot lie below `root`, made if need be: a short path, one for each `root`.
 
-    def sockets(self) -> Path:
-        """Return the folder of the Unix sockets: below `root`, unless the path would be too long for a socket."""
-        inside = self.root / "sockets"
+        Raises:
+            StateFolderInUseError: It belongs to another user, who may have put it there to be trusted.
+        """
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        folder = LASTING / f"listener-{digest}"
+        folder.mkdir(mode=0o711, exist_ok=True)
+        if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+            raise StateFolderInUseError(folder, "another user")
+        return folder
+
+    def sockets_below(self, home: Path) -> Path:
+        """Return the folder of the Unix sockets: in `home`, unless the path would be too long for a socket."""
+        inside = home / "sockets"
         fits = len(os.fsencode(inside / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT
         return inside if fits else self.outside() / "sockets"
 
@@ -90,7 +101,7 @@ class StateFolder:
         """Return a port for every service: the one of the last start where it is free, else any free one."""
         last = self.last_ports()
         with contextlib.ExitStack() as held:
-            ports = {service: _free_port(last.get(service, 0), held) for service in SERVICES}
+            ports = {service: _free_port(last.get(service), held) for service in SERVICES}
         write_private(self.ports_file, json.dumps(ports))
         return ports
 
@@ -113,12 +124,13 @@ class StateFolder:
             yield
 
 
-def _free_port(preferred: int, held: contextlib.ExitStack) -> int:
-    """Return `preferred` if nothing listens there, else a free port; it stays taken until `held` is closed."""
+def _free_port(preferred: int | None, held: contextlib.ExitStack) -> int:
+    """Return `preferred` if nothing listens there, else any free port; it stays taken until `held` is closed."""
     listening = held.enter_context(socket.socket())
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind(("127.0.0.1", preferred))
-    except OSError:
-        listening.bind(("127.0.0.1", 0))
-    return int(listening.getsockname()[1])
+    for port in (preferred, *CHANCE.sample(PORTS, 50)):
+        with contextlib.suppress(OSError):
+            if port is not None:
+                listening.bind(("127.0.0.1", port))
+                return port
+    raise NoFreePortError(PORTS)

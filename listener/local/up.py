@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 from rich.console import Console
 
+from listener.local.errors import lone_fault
 from listener.local.keys import write_private
 from listener.local.stack import Stack, running_stack
 
@@ -29,11 +30,12 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
         with_listener: Start the listener too.
 
     Raises:
-        ListenerError: The stack did not start (see `running_stack`), perhaps within an exception group.
+        ListenerError: The stack did not start; see `running_stack`.
     """
     console = Console()
-    async with anyio.create_task_group() as tasks:
-        with anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+    _remove(env_file)  # a killed stack's: whoever waits for the file must not believe that one
+    with lone_fault(), anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+        async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, orders, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
                 with _written(env_file, stack):
@@ -57,6 +59,11 @@ def _written(env_file: Path | None, stack: Stack) -> Iterator[None]:
     try:
         yield
     finally:
+        _remove(env_file)
+
+
+def _remove(env_file: Path | None) -> None:
+    if env_file is not None:
         env_file.unlink(missing_ok=True)
 
 

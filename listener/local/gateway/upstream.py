@@ -43,7 +43,7 @@ class Upstream(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._parser: httptools.HttpResponseParser
         self._head = b""
-        self._in_body = self._bodyless = self._complete = False
+        self._in_body = self._bodyless = self._complete = self._reusable = False
 
     @property
     def usable(self) -> bool:
@@ -61,6 +61,10 @@ class Upstream(asyncio.Protocol):
         """Close it in the middle of a response that nobody waits for any more."""
         self._receiver = None
         self.transport.abort()
+
+    def on_headers_complete(self) -> None:
+        """Note whether the connection outlives the response (called by the parser, which forgets it at the end)."""
+        self._reusable = self._parser.should_keep_alive()
 
     def on_message_complete(self) -> None:
         """Note the response's end (called by the parser)."""
@@ -94,7 +98,7 @@ class Upstream(asyncio.Protocol):
             return
         if self._complete or self._bodyless:
             self._receiver = None
-            if not self._parser.should_keep_alive():
+            if not self._reusable:
                 self.transport.close()
             receiver.response_complete()
 

@@ -191,8 +191,8 @@ def test_an_hourly_cron_job_runs_every_3600_seconds(moment):
 def test_cronsim_agrees_where_clocks_are_set_by_whole_hours_at_a_whole_hour(moment, minutes: str, hours: str):
     """Debian's rule, as cronsim has it, without its faults.
 
-    It names an instant twice where a gap ends at one of its times, and one in the past when asked inside a repeated
-    hour; it loses runs where clocks are set by half an hour, and stands still where they are set a minute past one.
+    Asked inside a repeated hour, it names an instant in the past; it loses runs where clocks are set by half an hour,
+    and stands still where they are set a minute past the hour.
     """
     name, after = moment
     zone = ZoneInfo(name)

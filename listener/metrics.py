@@ -43,7 +43,7 @@ class Metrics:
         )
         self._lateness = Histogram(
             "listener_run_lateness_seconds",
-            "From the due instant to the handler's start.",
+            "From the instant when a run may start to its start.",
             buckets=LATENESS_BUCKETS,
             registry=of,
         )

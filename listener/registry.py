@@ -125,7 +125,7 @@ class Handler:
         try:
             payload, is_async = Payload(function), _is_async(function)
             mode = _mode(is_async=is_async, run_in=declared.run_in)
-        except TypeError as error:
+        except (TypeError, NameError) as error:  # from Python 3.14 on, a signature may meet a name that is not there
             raise InvalidHandlerError(function.__module__, name, str(error)) from error
         return cls(
             name=name,

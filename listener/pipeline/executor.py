@@ -16,11 +16,12 @@ from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.context import JobContext, Surroundings
-from listener.domain.outcome import Cancelled, Completed, Failed, Outcome, Report, Snoozed
+from listener.domain.outcome import Failed
 from listener.metrics import Metrics
 from listener.payload import misfit
 from listener.pipeline import verdict
 from listener.pipeline.prepared import Prepared
+from listener.pipeline.reporter import Reporter, identity
 from listener.pipeline.shared import SharedResources
 from listener.pipeline.threads import ThreadCall
 from listener.pipeline.worker import Task, work
@@ -29,15 +30,11 @@ from listener.telemetry import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
-    from datetime import datetime
 
     from listener.domain.job import Run
+    from listener.domain.outcome import Outcome, Report
     from listener.ports import Clock
     from listener.registry import Handler, Registry
-
-UNKNOWN = "(unknown)"
-"""The metrics' label for names that no handler has: clients choose those, and labels must stay bounded."""
-STATUS = {Completed: "completed", Failed: "failed", Snoozed: "snoozed", Cancelled: "cancelled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +77,7 @@ class Executor:
         self._processes = CapacityLimiter(self._limits.processes)
         self._own = {each.name: CapacityLimiter(each.concurrency) for each in registry if each.concurrency}
         self._log = structlog.get_logger("executor").bind()
+        self._reporter = Reporter(clock, self._metrics, self._log)
         self._running = 0
         self.abandoned_threads = 0
         self._metrics.watch_running(lambda: self._running)
@@ -111,7 +109,7 @@ class Executor:
                 outcome = await self._run(prepared)
             finally:
                 self._running -= 1
-        return self._report(prepared, outcome)
+        return self._reporter.report(prepared, outcome)
 
     async def aclose(self) -> None:
         """Close what handlers share."""
@@ -184,7 +182,7 @@ class Executor:
         self.abandoned_threads += 1
         call.when_ended(self._thread_ended, prepared.slots.pop_all())
         self._metrics.thread_abandoned()
-        self._log.warning(Event.RUN_THREAD_ABANDONED, **_identity(prepared))
+        self._log.warning(Event.RUN_THREAD_ABANDONED, **identity(prepared))
 
     def _thread_ended(self, slots: ExitStack) -> None:
         self.abandoned_threads -= 1
@@ -201,52 +199,3 @@ class Executor:
 
     def _judged(self, prepared: Prepared, error: BaseException) -> Outcome:
         return verdict.of_exception(error, prepared.run.attempt, self._clock.now(), self._limits.sizes)
-
-    def _report(self, prepared: Prepared, outcome: Outcome) -> Report:
-        run, started_at = prepared.run, prepared.started_at
-        completed_at = self._clock.now()
-        if started_at is not None and completed_at < started_at:
-            completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
-        outcome = _within_attempts(outcome, prepared)
-        self._count(prepared, STATUS[type(outcome)], completed_at)
-        self._tell(prepared, outcome)
-        return Report(
-            execution_id=run.execution_id,
-            outcome=outcome,
-            started_at=started_at,
-            completed_at=completed_at,
-            logs=prepared.context.take_logs(),
-            progress=prepared.context.fraction,
-        )
-
-    def _tell(self, prepared: Prepared, outcome: Outcome) -> None:
-        match outcome:
-            case Completed():
-                self._log.debug(Event.RUN_COMPLETED, **_identity(prepared))
-            case Failed():
-                self._log.warning(Event.RUN_FAILED, **_identity(prepared), error=outcome.error, reason=outcome.reason)
-            case Snoozed():
-                self._log.debug(Event.RUN_SNOOZED, **_identity(prepared), until=outcome.until.isoformat())
-            case Cancelled():
-                self._log.info(Event.RUN_CANCELLED, **_identity(prepared), reason=outcome.reason)
-
-    def _count(self, prepared: Prepared, status: str, completed_at: datetime) -> None:
-        started_at, name = prepared.started_at, prepared.handler.name if prepared.handler else UNKNOWN
-        if started_at is None:
-            self._metrics.run_refused(name, status)
-            return
-        lateness = (started_at - prepared.run.scheduled_for).total_seconds()
-        self._metrics.run_ended(name, status, lateness, (completed_at - started_at).total_seconds())
-
-
-def _within_attempts(outcome: Outcome, prepared: Prepared) -> Outcome:
-    """Let the handler's own limit of attempts hold beside the job's."""
-    most = prepared.handler.max_attempts if prepared.handler else None
-    if type(outcome) is Failed and outcome.retryable and most is not None and prepared.run.attempt >= most:
-        return replace(outcome, retryable=False)
-    return outcome
-
-
-def _identity(prepared: Prepared) -> dict[str, object]:
-    run = prepared.run
-    return {"job_id": run.job_id, "execution_id": run.execution_id, "handler": run.handler, "attempt": run.attempt}

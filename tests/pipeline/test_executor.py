@@ -756,6 +756,22 @@ async def test_a_run_costs_little_because_the_rest_was_prepared():
     assert time.thread_time() - began < 0.25
 
 
+async def test_a_corrected_clock_ends_no_run_before_its_start():
+    """The estimate of the database's clock may step back while a handler runs; durations stay positive."""
+
+    class Corrected(CarriedClock):
+        def now(self):
+            self._base -= timedelta(seconds=5)
+            return super().now()
+
+    @handler
+    async def noop(job): ...
+
+    executor = Executor(Registry([Handler.of(noop)]), Corrected(NOON), lambda: None)
+    report = await executor.execute(executor.prepare(make_run("noop")))
+    assert report.completed_at == report.started_at
+
+
 async def test_the_metrics_count_ends_by_handler_and_status():
     """Started runs have a lateness and a duration."""
 

@@ -108,6 +108,22 @@ def test_a_zone_newer_than_the_installation_is_accepted(database: psycopg.Connec
             database.execute("insert into public.scheduled_jobs (handler, timezone) values ('noop', 'europe/berlin')")
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "'noop', 'UTC', 'once', '{}'::jsonb",
+        "'noop', 'Europe/Berlin', 'cron', '{\"expression\": \"*/5 9-17 * * mon-fri\"}'::jsonb",
+    ],
+)
+def test_a_large_insert_is_checked_in_seconds(database: psycopg.Connection[Any], columns: str):
+    """The checks cost microseconds a row; reading all zones for each row would take ten minutes here."""
+    names = "handler, timezone, trigger_type, schedule"
+    insert = f"insert into public.scheduled_jobs ({names}) select {columns} from generate_series(1, 10000)"  # noqa: S608
+    with database.transaction(force_rollback=True):
+        database.execute("set local statement_timeout = '15s'")
+        assert database.execute(insert).rowcount == 10_000
+
+
 def test_an_operator_may_change_a_limit(database: psycopg.Connection[Any]):
     """The table of limits is what is enforced, from the next row on."""
     fast = "insert into public.scheduled_jobs (handler, trigger_type, schedule) values ('noop', 'interval', %s)"

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
 
+DRAIN_SECONDS = 1.5  # of the five in which Ctrl-C is to end everything
+
 
 def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, int]) -> Program:
     """Return the gateway, on the port of the service `api`."""
@@ -58,8 +60,9 @@ def listener_program(state: StateFolder, environment: Mapping[str, str]) -> Prog
         command=[sys.executable, "-m", "listener.cli", "run"],
         log_file=state.log("listener"),
         ready=answers_ok(environment["LISTENER_HTTP_URL"] + "/readyz"),
-        environment=environment,
+        environment={**environment, "LISTENER_DRAIN_SECONDS": str(DRAIN_SECONDS)},
         ready_seconds=30.0,
+        stop_seconds=DRAIN_SECONDS + 1,
     )
 
 

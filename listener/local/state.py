@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,12 +65,15 @@ class StateFolder:
         Raises:
             StateFolderInUseError: It belongs to another user, who may have put it there to be trusted.
         """
-        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
-        folder = LASTING / f"listener-{digest}"
+        folder = self._outside()
         folder.mkdir(mode=0o711, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             raise StateFolderInUseError(folder, "another user")
         return folder
+
+    def _outside(self) -> Path:
+        digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return LASTING / f"listener-{digest}"
 
     def sockets_below(self, home: Path) -> Path:
         """Return the folder of the Unix sockets: in `home`, unless the path would be too long for a socket."""
@@ -78,7 +82,9 @@ class StateFolder:
         return inside if fits else self.outside() / "sockets"
 
     def keys(self) -> Keys:
-        """Return the keys of the stack, new ones at the first start."""
+        """Return the keys of the stack, new ones at the first start; what old keys locked elsewhere goes with them."""
+        if not self.keys_file.exists():
+            shutil.rmtree(self._outside(), ignore_errors=True)
         return load_or_create(self.keys_file)
 
     def existing_keys(self) -> Keys:

@@ -68,25 +68,30 @@ def _remove(env_file: Path | None) -> None:
 
 
 def _greet(console: Console, stack: Stack) -> None:
+    """Show what to connect to. Lines are not wrapped: they are there to be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:
         console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
-    for title, text in (("Insert a job", _curl(stack)), ("The same with supabase-js", _snippet(stack))):
+    for title, text in (("Insert a job", curl_line(stack)), ("The same with supabase-js", snippet(stack))):
         console.print(f"\n[dim]{title}:[/dim]")
-        console.print(text, highlight=False, markup=False, soft_wrap=True)  # never wrapped: it is there to be copied
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.rule("Ctrl-C stops everything; database and keys stay")
 
 
-def _curl(stack: Stack) -> str:
+def curl_line(stack: Stack) -> str:
+    """Return a shell command that inserts a job and shows its row."""
     return (
         f"curl -s '{stack.url}/rest/v1/scheduled_jobs' -H 'apikey: {stack.service_key}' "
         "-H 'Content-Type: application/json' -H 'Prefer: return=representation' -d '{\"handler\": \"noop\"}'"
     )
 
 
-def _snippet(stack: Stack) -> str:
+def snippet(stack: Stack) -> str:
+    """Return a JavaScript module that inserts a job and shows its row."""
     return f"""\
 import {{ createClient }} from '@supabase/supabase-js'
-const supabase = createClient('{stack.url}', '{stack.service_key}')
-const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ handler: 'noop' }}).select().single()"""
+import ws from 'ws' // only before Node 22, which has a WebSocket of its own
+const supabase = createClient('{stack.url}', '{stack.service_key}', {{ realtime: {{ transport: ws }} }})
+const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ handler: 'noop' }}).select().single()
+console.log(data ?? error)"""

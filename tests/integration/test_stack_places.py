@@ -35,8 +35,7 @@ async def test_a_folder_that_is_closed_to_others_and_far_down_will_do(closed_fol
         answer = await client.get(stack.url + "/rest/v1/", headers={"apikey": stack.keys.secret_key})
         assert answer.is_success
     assert (closed_folder / "secrets.json").exists()
-    for path in closed_folder.iterdir():
-        path.unlink()
+    _empty(closed_folder)
     async with running_stack(closed_folder):  # a folder that was emptied is a new stack, whatever lies beside it
         pass
 
@@ -46,3 +45,8 @@ async def test_a_fault_within_the_block_comes_out_as_it_is(closed_folder: Path) 
     with pytest.raises(ZeroDivisionError):
         async with running_stack(closed_folder):
             raise ZeroDivisionError
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()

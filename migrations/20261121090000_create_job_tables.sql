@@ -142,6 +142,20 @@ create table if not exists public.job_listeners (
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
 
+-- One row for each statement that a listener should hear of, however many rows it changed: Realtime limits events per
+-- second, so listening to the jobs themselves would lose events whenever many change at once.
+create table if not exists job_scheduler.signals (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    message jsonb not null
+);
+
+comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+
+alter table job_scheduler.signals enable row level security;
+grant usage on schema job_scheduler to service_role;
+grant select on job_scheduler.signals to service_role;
+
 alter table public.scheduled_jobs replica identity full;
 
 -- Every client watches its jobs through Realtime; adding the table twice is no error.
@@ -155,6 +169,12 @@ begin
         where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'scheduled_jobs'
     ) then
         alter publication supabase_realtime add table public.scheduled_jobs;
+    end if;
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'job_scheduler' and tablename = 'signals'
+    ) then
+        alter publication supabase_realtime add table job_scheduler.signals;
     end if;
 end
 $$;

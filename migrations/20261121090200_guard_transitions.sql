@@ -5,17 +5,22 @@
 
 grant usage on schema job_scheduler to authenticated, service_role;
 
--- Tells the listeners to look again. It may be lost, so it never fails the write that rings it.
+-- Tells the listeners to look again, by both doorbells: a row that postgres_changes delivers, and a private broadcast
+-- where the database has that function. Either may be lost, so it never fails the write that rings it.
 create or replace function job_scheduler.ring(what text, rows_changed jsonb)
 returns void
 language plpgsql
 security definer -- a client may not send to the listeners' private topic itself
 set search_path = ''
 as $$
+declare
+    message constant jsonb := jsonb_build_object(
+        'table', what, 'rows', rows_changed, 'xid', pg_current_xact_id()::text::bigint
+    );
 begin
+    insert into job_scheduler.signals (message) values (message);
     if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-        execute 'select realtime.send($1, $2, $3, true)'
-        using jsonb_build_object('table', what, 'rows', rows_changed), 'changed', 'job_scheduler';
+        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
     end if;
 exception when others then
     raise warning 'job_scheduler.ring: %', sqlerrm;

@@ -762,6 +762,7 @@ begin
         for update skip locked
     );
     get diagnostics jobs = row_count;
+    delete from job_scheduler.signals where at < now() - interval '1 hour';
     return json_build_object('executions', executions, 'jobs', jobs);
 end
 $$;

@@ -111,7 +111,8 @@ class Hint:
     """What a doorbell says of a table; it may be late, doubled or lost.
 
     `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
-    rows where the doorbell told them. A hint without any of the three means: look again.
+    rows where the doorbell told them. A hint without any of the three means: look again, unless you have seen
+    everything up to transaction `xid`.
     """
 
     source: str
@@ -119,7 +120,7 @@ class Hint:
     jobs: tuple[Job, ...] = ()
     gone: tuple[int, ...] = ()
     ids: tuple[str, ...] = ()
-    known_revision: tuple[int, int] | None = None
+    xid: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.pipeline.runners import Runners
 from listener.pipeline.wish import wish
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from listener.domain.exchange import Claim, Claimed
     from listener.domain.job import Job, Run
@@ -111,11 +112,12 @@ class Dispatcher:
     async def run(self) -> None:
         """Claim and start until cancelled."""
         async with anyio.create_task_group() as tasks:
+            runners = Runners(tasks, self.execute)
             while True:
                 await self._wait_for_work()
-                tasks.start_soon(self._claim_and_start, self._take_batch(), tasks.start_soon)
+                tasks.start_soon(self._claim_and_start, self._take_batch(), runners.start)
 
-    async def run_once(self, start: Callable[[Callable[[Prepared], Awaitable[None]], Prepared], object]) -> int:
+    async def run_once(self, start: Callable[[Prepared], object]) -> int:
         """Claim one batch and start what was granted; tells how much was asked for."""
         batch = self._take_batch()
         await self._claim_and_start(batch, start)
@@ -138,7 +140,7 @@ class Dispatcher:
         self._in_flight += 1
         return batch
 
-    async def _claim_and_start(self, batch: list[Job], start: Callable[..., object]) -> None:
+    async def _claim_and_start(self, batch: list[Job], start: Callable[[Prepared], object]) -> None:
         now = self._clock.now()
         claims = {job.id: wish(job, now) for job in batch}
         try:
@@ -156,7 +158,7 @@ class Dispatcher:
             prepared = self._executor.prepare(run)
             self._runs.add(prepared)
             self._executing += 1
-            start(self._execute, prepared)
+            start(prepared)
 
     def _put_back(self, batch: list[Job], fault: StoreError) -> None:
         self._log.warning(Event.CLAIM_FAILED, jobs=len(batch), error=str(fault))
@@ -175,7 +177,8 @@ class Dispatcher:
         self._reconciler.forget(claimed.gone)
         self._reconciler.refused(claimed.jobs)
 
-    async def _execute(self, prepared: Prepared) -> None:
+    async def execute(self, prepared: Prepared) -> None:
+        """Wait for the run's time, run it, and pass its report on."""
         try:
             await self._clock.sleep_until(prepared.run.start_at)
             report = await self._executor.execute(prepared)

@@ -75,8 +75,8 @@ class Reflector:
             self._reconciler.announce(job)
         if hint.gone:
             self._reconciler.forget(hint.gone)
-        is_echo = hint.known_revision is not None and self._reconciler.knows(*hint.known_revision)
-        if not (hint.jobs or hint.gone or is_echo):
+        is_old = hint.xid is not None and self._cursor is not None and hint.xid < self._cursor
+        if not (hint.jobs or hint.gone or is_old):
             self.look_again()
 
     def look_again(self) -> None:

@@ -37,7 +37,7 @@ class RealtimeFeed:
         url: the project's URL.
         key: the service's key.
         doorbells: `broadcast`, `postgres_changes`, or both.
-        tables: what to listen to.
+        tables: whose changes `hear` takes.
         hear: takes every hint, by table.
         health: told what is heard.
         metrics: where hints and sessions are counted.
@@ -92,7 +92,7 @@ class RealtimeFeed:
         session = Session(self._url, self._key, self._hint, self._subscribed)
         try:
             with anyio.move_on_after(ROTATE_SECONDS):
-                await session.live(self._doorbells, self._tables)
+                await session.live(self._doorbells)
         finally:
             self._metrics.feed_state("down")
             await session.close()

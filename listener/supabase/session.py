@@ -11,10 +11,10 @@ import anyio
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 
 from listener.errors import ListenerError
-from listener.supabase.hints import of_broadcast, of_change
+from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from realtime import AsyncRealtimeChannel
 
@@ -25,8 +25,8 @@ TOPIC = "job_scheduler"
 JOIN_SECONDS = 15.0
 CLOSE_SECONDS = 1.0
 CHECK_SECONDS = 5.0
-ASKED_FOR = "status=in.(scheduled,paused,cancelled)"
-"""Updates that a client may have made. Most are the service's own: hearing them would spend the server's limit."""
+SIGNALS = "signals"
+"""The table in schema job_scheduler that gets a row for each statement that matters, not for each row changed."""
 
 
 class SessionEndedError(ListenerError):
@@ -49,7 +49,7 @@ class Session:
         self._ended = anyio.Event()
         self._why = ""
 
-    async def live(self, doorbells: tuple[str, ...], tables: tuple[str, ...]) -> None:
+    async def live(self, doorbells: tuple[str, ...]) -> None:
         """Connect, join, and hear until something is wrong.
 
         Raises:
@@ -58,7 +58,7 @@ class Session:
         try:
             with anyio.fail_after(JOIN_SECONDS):
                 await self._client.connect()
-                for channel, name in self._channels(doorbells, tables):
+                for channel, name in self._channels(doorbells):
                     await channel.subscribe(self._follow(name))
         except TimeoutError:
             self._end("joining took too long")
@@ -88,14 +88,9 @@ class Session:
             if socket is not None:
                 socket.transport.abort()
 
-    def _channels(self, doorbells: tuple[str, ...], tables: tuple[str, ...]) -> list[tuple[AsyncRealtimeChannel, str]]:
-        channels = []
-        if "broadcast" in doorbells:
-            channels.append((self._broadcast_channel(), "broadcast"))
-        if "postgres_changes" in doorbells:
-            # A table that is not published silences its whole channel, so each has its own.
-            channels += [(self._changes_channel(table), "postgres_changes") for table in tables]
-        return channels
+    def _channels(self, doorbells: tuple[str, ...]) -> list[tuple[AsyncRealtimeChannel, str]]:
+        makers = {"broadcast": self._broadcast_channel, "postgres_changes": self._changes_channel}
+        return [(makers[doorbell](), doorbell) for doorbell in doorbells]
 
     def _broadcast_channel(self) -> AsyncRealtimeChannel:
         channel = self._client.channel(
@@ -108,19 +103,20 @@ class Session:
                 }
             },
         )
-        hear = self._safely(lambda message: self._hear(of_broadcast(message["payload"])))
+        hear = self._safely(lambda message: self._signal("broadcast", message["payload"]))
         return channel.on_broadcast("changed", hear)
 
-    def _changes_channel(self, table: str) -> AsyncRealtimeChannel:
-        channel = self._client.channel(f"listener-{table}-{uuid.uuid4()}")
-        hear = self._safely(lambda change: self._hear(of_change(table, change["data"])))
-        events = RealtimePostgresChangesListenEvent
-        asked_for = ASKED_FOR if table == "scheduled_jobs" else None
-        channel.on_postgres_changes(events.Insert, hear, table=table, schema="public")
-        channel.on_postgres_changes(events.Update, hear, table=table, schema="public", filter=asked_for)
-        channel.on_postgres_changes(events.Delete, hear, table=table, schema="public")
+    def _changes_channel(self) -> AsyncRealtimeChannel:
+        channel = self._client.channel(f"listener-{uuid.uuid4()}")
+        hear = self._safely(lambda change: self._signal("postgres_changes", change["data"]["record"]["message"]))
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.Insert, hear, table=SIGNALS, schema="job_scheduler"
+        )
         # "Subscribed to PostgreSQL" comes after the join, and again after the server has lost changes.
         return channel.on_system(self._safely(lambda _: self._subscribed("postgres_changes")))
+
+    def _signal(self, source: str, message: Mapping[str, Any]) -> None:
+        self._hear(read_signal(source, message))
 
     def _follow(self, name: str) -> Callable[[RealtimeSubscribeStates, Exception | None], None]:
         def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,7 +38,8 @@ def supabase(tmp_path: Path, blank_database: str) -> Callable[..., subprocess.Co
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [str(CLI), *words, f"--remote={blank_database}?sslmode=disable", "--workdir", str(tmp_path)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        quiet = {**os.environ, "DO_NOT_TRACK": "1", "SUPABASE_TELEMETRY_DISABLED": "1"}
+        return subprocess.run(command, env=quiet, capture_output=True, text=True, timeout=120, check=False)
 
     return run
 

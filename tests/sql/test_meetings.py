@@ -298,17 +298,20 @@ def test_a_meeting_of_nobody_has_its_job_too(database: Database, sync):
     assert jobs_of(database, meeting)[0]["created_by"] is None
 
 
-def test_syncs_at_the_same_time_make_one_job(migrated_database: str, database: Database):
-    """Two replicas that start together neither collide nor make two."""
+def test_syncs_at_the_same_time_take_turns(migrated_database: str, database: Database, sync):
+    """Two replicas that start together neither collide nor make two jobs, and lock no rows in each other's way."""
     meeting = meet(database)
+    sync()
+    start = "select public.sync_meetings_v1('{\"limit\": 10}')"
     with psycopg.connect(migrated_database) as one, psycopg.connect(migrated_database) as two:
-        one.execute("select public.sync_meetings_v1('{\"limit\": 10}')")
+        one.execute(start)  # it writes nothing, so that only the turn itself can be waited for
         two.execute("set lock_timeout = '100ms'")
+        two.commit()
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            two.execute("select public.sync_meetings_v1('{\"limit\": 10}')")
-        one.commit()
+            two.execute(start)
         two.rollback()
-        two.execute("select public.sync_meetings_v1('{\"limit\": 10}')")
+        one.commit()
+        two.execute(start)
     assert len(jobs_of(database, meeting)) == 1
 
 

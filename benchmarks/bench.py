@@ -1,0 +1,201 @@
+"""What the listener takes, measured on the embedded stack: pickup, lateness, throughput, a burst, a full table.
+
+Run it on an idle machine: `python benchmarks/bench.py` (or with the names of single measurements).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import statistics
+import tempfile
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import httpx
+import psutil
+import psycopg
+
+from listener.local.program import running
+from listener.local.services import listener_program
+from listener.local.stack import running_stack
+from listener.local.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from listener.local.stack import Stack
+
+ROW = "insert into public.scheduled_jobs (handler) values ('noop') returning id"
+
+
+class Bench:
+    """A stack, a connection to it, and listeners started on it as they are needed."""
+
+    def __init__(self, stack: Stack, state: StateFolder) -> None:
+        self.stack, self.state = stack, state
+        self.sql = psycopg.connect(stack.database_url, autocommit=True)
+
+    @asynccontextmanager
+    async def listener(self, **settings: str) -> AsyncIterator[psutil.Process]:
+        """Run a listener, and give its process once it is ready."""
+        environment = {**self.stack.environment(), "LISTENER_LOG_LEVEL": "warning", **settings}
+        async with running(listener_program(self.state, environment)):
+            yield next(
+                each for each in psutil.process_iter() if each.ppid() in {os.getpid()} and "run" in each.cmdline()[-1:]
+            )
+
+    def empty(self) -> None:
+        """Start every measurement with empty tables."""
+        self.sql.execute("truncate public.scheduled_jobs, public.job_executions, job_scheduler.signals cascade")
+        self.sql.execute("vacuum analyze public.scheduled_jobs, public.job_executions")
+
+    async def finished(self, count: int, within: float = 120.0) -> None:
+        """Wait until the ledger holds `count` completed runs."""
+        with anyio.fail_after(within):
+            while self.value("select count(*) from public.job_executions where status = 'completed'") < count:
+                await anyio.sleep(0.05)
+
+    def value(self, query: str) -> Any:  # noqa: ANN401 - whatever the query gives
+        """Give the one value of a query."""
+        row = self.sql.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+    def lateness(self) -> list[float]:
+        """Milliseconds from due instant to handler start of every run, ascending."""
+        rows = self.sql.execute("select lateness_ms from public.job_executions where lateness_ms is not null order by 1")
+        return [value for (value,) in rows]
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """p50, p99 and the greatest of milliseconds."""
+    ordered = sorted(values)
+    return {
+        "samples": len(ordered),
+        "p50_ms": round(statistics.median(ordered), 2),
+        "p99_ms": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 2),
+        "max_ms": round(ordered[-1], 2),
+    }
+
+
+async def _pickup(bench: Bench, doorbells: str, samples: int) -> dict[str, float]:
+    bench.empty()
+    seen = []
+    async with bench.listener(LISTENER_DOORBELLS=doorbells):
+        await anyio.sleep(1)
+        for _ in range(samples):
+            job = bench.sql.execute(ROW).fetchone()
+            assert job is not None
+            committed = time.time()  # noqa: TID251 - the ledger's instants are on the same machine's clock
+            started = None
+            while started is None:
+                await anyio.sleep(0.02)
+                started = bench.value(f"select started_at from public.job_executions where scheduled_job_id = {job[0]} and status = 'completed'") if bench.value(f"select count(*) from public.job_executions where scheduled_job_id = {job[0]} and status = 'completed'") else None  # noqa: E501, S608
+            seen.append((started.timestamp() - committed) * 1000)
+    return summary(seen)
+
+
+async def pickup(bench: Bench) -> dict[str, float]:
+    """Commit of an insert to handler start, both doorbells, 200 samples."""
+    return await _pickup(bench, "broadcast,postgres_changes", 200)
+
+
+async def pickup_changes(bench: Bench) -> dict[str, float]:
+    """The same by postgres_changes alone."""
+    return await _pickup(bench, "postgres_changes", 200)
+
+
+async def lateness(bench: Bench) -> dict[str, float]:
+    """2,000 jobs due at random times over 20 s."""
+    bench.empty()
+    async with bench.listener():
+        await anyio.sleep(1)
+        chance = random.Random(1)  # noqa: S311 - the same jobs in every run
+        offsets = [2 + 20 * chance.random() for _ in range(2000)]
+        bench.sql.execute(
+            "insert into public.scheduled_jobs (handler, run_date) "
+            "select 'noop', now() + make_interval(secs => o) from unnest(%s::float8[]) as o",
+            (offsets,),
+        )
+        await bench.finished(2000)
+    return summary(bench.lateness())
+
+
+async def burst(bench: Bench) -> dict[str, float]:
+    """2,000 jobs due at one instant, armed before."""
+    bench.empty()
+    async with bench.listener(LISTENER_CONCURRENCY="2000"):
+        await anyio.sleep(1)
+        bench.sql.execute(
+            "insert into public.scheduled_jobs (handler, run_date) "
+            "select 'noop', now() + interval '4 seconds' from generate_series(1, 2000)"
+        )
+        await bench.finished(2000)
+    return summary(bench.lateness())
+
+
+async def throughput(bench: Bench) -> dict[str, float]:
+    """20,000 no-op jobs due now, ledger included: from the commit to the last row written."""
+    bench.empty()
+    async with bench.listener():
+        await anyio.sleep(1)
+        bench.sql.execute("insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 20000)")
+        began = time.perf_counter()
+        await bench.finished(20_000)
+        seconds = time.perf_counter() - began
+    return {"jobs": 20_000, "seconds": round(seconds, 2), "jobs_per_second": round(20_000 / seconds)}
+
+
+async def waiting(bench: Bench) -> dict[str, float]:
+    """1,000,000 jobs due in days: start to ready, memory, and CPU at rest."""
+    bench.empty()
+    bench.sql.execute("set session_replication_role = replica") if False else None  # noqa: B018
+    for _ in range(20):
+        bench.sql.execute(
+            "insert into public.scheduled_jobs (handler, run_date) "
+            "select 'noop', now() + interval '3 days' + n * interval '1 second' from generate_series(1, 50000) as n"
+        )
+    bench.sql.execute("vacuum analyze public.scheduled_jobs")
+    began = time.perf_counter()
+    async with bench.listener() as process:
+        ready = time.perf_counter() - began
+        await anyio.sleep(3)
+        before = process.cpu_times()
+        await anyio.sleep(20)
+        after = process.cpu_times()
+        rss = process.memory_info().rss
+    used = (after.user + after.system) - (before.user + before.system)
+    result = {"start_to_ready_s": round(ready, 2), "rss_mb": round(rss / 2**20), "idle_cpu_percent": round(used / 20 * 100, 2)}
+    bench.empty()
+    return result
+
+
+MEASUREMENTS = {each.__name__: each for each in (pickup, pickup_changes, lateness, throughput, burst, waiting)}
+
+
+async def main(names: list[str]) -> None:
+    """Measure, print, and write the results beside this file."""
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="listener-bench-") as folder:
+        Path(folder).chmod(0o711)
+        async with running_stack(Path(folder)) as stack:
+            bench = Bench(stack, StateFolder(Path(folder)))
+            for name in names:
+                results[name] = await MEASUREMENTS[name](bench)
+                print(f"{name:16} {json.dumps(results[name])}", flush=True)
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    target = Path(__file__).parent / "results.json"
+    target.write_text(json.dumps({"machine": machine, **results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], default=list(MEASUREMENTS))
+    anyio.run(main, parser.parse_args().names or list(MEASUREMENTS))

@@ -22,7 +22,7 @@ from listener.domain.schedule import next_run, upcoming
 
 HALF_MINUTE, HOUR, DAY = timedelta(seconds=30), timedelta(hours=1), timedelta(days=1)
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
-BUDGET = settings(max_examples=100, deadline=None)
+BUDGET = settings(max_examples=80, deadline=None)
 
 
 def known_zones() -> list[str]:

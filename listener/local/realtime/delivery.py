@@ -91,7 +91,7 @@ class Delivery:
         if gate is None:
             return None
         roles = {m.subscription.identity.role for matchers in gate.matchers.values() for m in matchers}
-        facts = await self._facts.of(relation, roles)
+        facts = await self._facts.of(relation, roles, sorted({change.transaction.xid for change in changes}))
         gate = self._gate_of(relation.oid)  # facts may have changed it
         if facts is None or gate is None:
             return None
@@ -127,8 +127,7 @@ class Delivery:
             rows += [candidate] if viewers else []
         if not asked:
             return
-        new_rows = [candidate.change.new or [] for candidate in rows]
-        answers = await self._rows.visible(group.relation, group.facts, new_rows, list(asked))
+        answers = await self._rows.visible(group.facts, [candidate.change for candidate in rows], list(asked))
         sees = dict(zip(asked, answers, strict=True))
         for index, candidate in enumerate(rows):
             candidate.matchers = [

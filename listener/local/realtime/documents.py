@@ -61,7 +61,7 @@ def change(change: Change, facts: TableFacts, chosen: Container[str], new: Texts
     return (
         f'{{"table":{compact(relation.table)},"type":"{EVENTS[kind]}",{record}"columns":{_columns(facts, chosen)},'
         f'"errors":{TOO_LARGE if too_large else "null"},"schema":{compact(relation.schema)},'
-        f'"commit_timestamp":"{change.committed_at}"{previous}}}'
+        f'"commit_timestamp":"{change.transaction.committed_at}"{previous}}}'
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from listener.local.realtime.database import Database
     from listener.local.realtime.pgoutput import Relation
@@ -66,8 +66,8 @@ class FactsCache:
         """Ask again next time: the table has changed."""
         self._facts.pop(oid, None)
 
-    async def of(self, relation: Relation, roles: Collection[str]) -> TableFacts | None:
-        """Return the facts of a table for `roles`, None when it is gone.
+    async def of(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
+        """Return the facts of a table for `roles`, None when it is gone; at least as new as the transactions `xids`.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.
@@ -76,12 +76,12 @@ class FactsCache:
         fresh = facts is not None and time.monotonic() - facts.asked_at < FRESH_SECONDS
         if facts is not None and fresh and facts.roles.keys() >= set(roles):
             return facts
-        return await self._ask(relation, roles)
+        return await self._ask(relation, roles, xids)
 
-    async def _ask(self, relation: Relation, roles: Collection[str]) -> TableFacts | None:
+    async def _ask(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
         types = [column.type_oid for column in relation.columns]
-        query = "select realtime.local_table_facts(%s, %s, %s)"
-        rows = await self._database.rows(query, (relation.oid, sorted(roles), types))
+        query = "select realtime.local_table_facts(%s, %s, %s, %s)"
+        rows = await self._database.rows(query, (relation.oid, sorted(roles), types, list(xids)))
         facts = _facts(rows[0][0]) if rows and rows[0][0] else None
         if facts is None:
             self._facts.pop(relation.oid, None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from listener.local.realtime import pgoutput
-from listener.local.realtime.pgoutput import EVENTS, INSERT, RELATION_ID, Change, Relation, Row
+from listener.local.realtime.pgoutput import EVENTS, INSERT, RELATION_ID, Change, Relation, Row, Transaction
 from listener.local.realtime.subscriptions import Gate, match
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Intake:
         self._gates: dict[int, Gate] = {}
         self._gates_of: tuple[int, int] = (-1, -1)
         self._pending: list[Item] = []
-        self._committed_at = ""
+        self._transaction = Transaction(0, "")
         self._batches: deque[list[Item]] = deque()
         self._arrived = asyncio.Event()
         self.ready_for_more = asyncio.Event()
@@ -67,7 +67,7 @@ class Intake:
         elif kind == _COMMIT:
             self._hand_over()
         elif kind == _BEGIN:
-            self._committed_at = pgoutput.commit_time(message)
+            self._transaction = pgoutput.begin(message)
         elif kind == _RELATION:
             relation = pgoutput.relation(message)
             self._relations[relation.oid] = relation
@@ -110,12 +110,12 @@ class Intake:
         return self._gates[oid]
 
     def _keep_broadcast(self, message: bytes, oid: int) -> None:
-        row = pgoutput.change(message, self._relations[oid], self._committed_at).new
+        row = pgoutput.change(message, self._relations[oid], self._transaction).new
         if row is not None and message[0] == INSERT:
             self._add(_message(self._relations[oid], row))
 
     def _keep(self, message: bytes, oid: int, gate: Gate) -> None:
-        change = pgoutput.change(message, self._relations[oid], self._committed_at)
+        change = pgoutput.change(message, self._relations[oid], self._transaction)
         if gate.wants(change):
             self._add(change)
 

@@ -17,7 +17,7 @@ EVENTS = {INSERT: "INSERT", UPDATE: "UPDATE", DELETE: "DELETE"}
 RELATION_ID = struct.Struct(">xI").unpack_from  # after the message's kind
 _LENGTH = struct.Struct(">I").unpack_from
 _COUNT = struct.Struct(">H").unpack_from
-_BEGIN = struct.Struct(">xQq").unpack_from
+_BEGIN = struct.Struct(">xQqI").unpack_from
 _COLUMN = struct.Struct(">Ii").unpack_from
 
 _TUPLE_AT = 6  # kind, relation id, kind of tuple
@@ -57,6 +57,14 @@ class Relation:
     columns: tuple[Column, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A committed transaction. `committed_at` is in the real server's form: UTC, cut to milliseconds."""
+
+    xid: int
+    committed_at: str
+
+
 @dataclass(slots=True)
 class Change:
     """One row's change. `size` is its bytes on the wire; `new` is None for DELETE, `old` None where nothing was sent."""
@@ -66,14 +74,14 @@ class Change:
     new: Row | None
     old: Row | None
     size: int
-    committed_at: str
+    transaction: Transaction
 
 
-def commit_time(begin: bytes) -> str:
-    """Return the commit time of a BEGIN message as the real server writes it: UTC, cut to milliseconds."""
-    microseconds = _BEGIN(begin)[1]
+def begin(message: bytes) -> Transaction:
+    """Return what a BEGIN message says."""
+    _, microseconds, xid = _BEGIN(message)
     instant = POSTGRES_EPOCH + timedelta(milliseconds=microseconds // 1000)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Transaction(xid, instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 def relation(message: bytes) -> Relation:
@@ -92,16 +100,26 @@ def relation(message: bytes) -> Relation:
     return Relation(oid, schema, table, identity, tuple(columns))
 
 
-def change(message: bytes, shape: Relation, committed_at: str) -> Change:
+def change(message: bytes, shape: Relation, transaction: Transaction) -> Change:
     """Return what an INSERT, UPDATE or DELETE message says."""
     kind, tuple_kind = message[0], message[5]
     if tuple_kind == _NEW:
-        return Change(shape, kind, _row(message, _TUPLE_AT)[0], None, len(message), committed_at)
+        new, _ = _row(message, _TUPLE_AT)
+        return Change(
+            shape, kind, new, _unchanged_key(shape, new) if kind == UPDATE else None, len(message), transaction
+        )
     old, at = _row(message, _TUPLE_AT)
     if tuple_kind == ord("K"):
         old = [value if column.in_key else ABSENT for value, column in zip(old, shape.columns, strict=True)]
     new = _row(message, at + 1)[0] if kind == UPDATE else None
-    return Change(shape, kind, new, old, len(message), committed_at)
+    return Change(shape, kind, new, old, len(message), transaction)
+
+
+def _unchanged_key(shape: Relation, new: Row) -> Row | None:
+    """Return the old row of an UPDATE that left the replica identity as it was: those columns, and nothing else."""
+    if shape.identity not in "di":
+        return None
+    return [value if column.in_key else ABSENT for value, column in zip(new, shape.columns, strict=True)]
 
 
 def _row(message: bytes, at: int) -> tuple[Row, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import structlog
 
-from listener.local.realtime.wire import UserBroadcast, compact
+from listener.local.realtime.wire import UserBroadcast
 
 if TYPE_CHECKING:
     from listener.local.realtime.database import Database
@@ -67,4 +68,9 @@ async def replayed(database: Database, topic: str, wish: dict[str, Any]) -> list
     """
     limit = min(int(wish.get("limit") or MOST_REPLAYED), MOST_REPLAYED)
     rows = await database.rows(_REPLAY, (topic, float(wish.get("since") or 0), limit))
-    return [UserBroadcast(event, compact(payload), {"id": id_, "replayed": True}) for id_, event, payload in rows]
+    return [UserBroadcast(event, _sorted_json(payload), {"id": id_, "replayed": True}) for id_, event, payload in rows]
+
+
+def _sorted_json(payload: object) -> str:
+    """Return JSON in the key order of the real server, which reads replayed messages into maps."""
+    return json.dumps(payload, separators=(",", ":"), ensure_ascii=False, sort_keys=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.bindings import Filter
     from listener.local.realtime.database import Database
     from listener.local.realtime.facts import TableFacts
-    from listener.local.realtime.pgoutput import Relation
+    from listener.local.realtime.pgoutput import Change, Relation
 
 log = structlog.get_logger()
 
@@ -58,9 +58,9 @@ class RowReader:
         return {each: answer[each] for each, answer in zip(filters, singly, strict=True)}
 
     async def visible(
-        self, relation: Relation, facts: TableFacts, rows: Sequence[Row], viewers: Sequence[tuple[str, str]]
+        self, facts: TableFacts, changes: Sequence[Change], viewers: Sequence[tuple[str, str]]
     ) -> list[set[int]]:
-        """Return, for each viewer (role, claims), the indexes of the rows that its policies show.
+        """Return, for each viewer (role, claims), the indexes of the changes whose new rows its policies show.
 
         The row is looked up as it is now, by primary key, as the real server does. There, one viewer whose claims make a
         policy raise silences every subscriber of every table; here it only sees nothing itself.
@@ -68,6 +68,7 @@ class RowReader:
         Raises:
             psycopg.Error: PostgreSQL is not there.
         """
+        relation = changes[-1].relation
         at = [index for index, column in enumerate(relation.columns) if column.name in facts.key]
         matches = sql.SQL(" and ").join(
             sql.SQL("t.{} = (k.v->>{})::{}").format(
@@ -81,16 +82,17 @@ class RowReader:
             "select coalesce(array_agg(n::integer - 1), '{{}}') from jsonb_array_elements($1) with ordinality as k (v, n)"
             " where exists (select from {} as t where {})"
         ).format(sql.SQL(facts.name), matches)  # type: ignore[arg-type]  # regclass's own spelling
-        keys = json.dumps([[row[index] for index in at] for row in rows])
-        query = "select viewer, positions from realtime.local_visible_rows(%s, %s, %s)"
-        answers = await self._database.rows(query, (finder.as_string(), keys, json.dumps(list(viewers))))
+        keys = json.dumps([[(change.new or [])[index] for index in at] for change in changes])
+        xids = sorted({change.transaction.xid for change in changes})
+        query = "select viewer, positions from realtime.local_visible_rows(%s, %s, %s, %s)"
+        answers = await self._database.rows(query, (finder.as_string(), keys, json.dumps(list(viewers)), xids))
         return [set(positions) for _, positions in sorted(answers)]
 
     async def _evaluate(
         self, relation: Relation, facts: TableFacts, rows: Sequence[Row], filters: Sequence[OpenFilter]
     ) -> dict[OpenFilter, list[bool]]:
         conditions = [condition(each, *_value(index, relation, facts)) for index, each in filters]
-        query = sql.SQL("select {}").format(sql.SQL(", ").join(conditions)) + _FROM_ROWS
+        query = _literally(sql.SQL("select {}").format(sql.SQL(", ").join(conditions))) + _FROM_ROWS
         answers = await self._database.rows(query, (_as_parameter(relation, rows),))
         return {each: [bool(answer[number]) for answer in answers] for number, each in enumerate(filters)}
 
@@ -110,7 +112,12 @@ def _json_query(column_types: tuple[int, ...], types: tuple[tuple[int, tuple[str
         )
         for index, oid in enumerate(column_types)
     ]
-    return sql.SQL("select {}").format(sql.SQL(", ").join(texts)) + _FROM_ROWS
+    return _literally(sql.SQL("select {}").format(sql.SQL(", ").join(texts))) + _FROM_ROWS
+
+
+def _literally(query: sql.Composed) -> sql.Composable:
+    """Return a query whose per cent signs, in patterns and names, are no placeholders."""
+    return sql.SQL(query.as_string().replace("%", "%%"))
 
 
 def _as_parameter(relation: Relation, rows: Sequence[Row]) -> str:

@@ -176,47 +176,70 @@ begin
 end
 $$;
 
+-- Return once the transactions are visible to new statements: WAL tells of a commit a moment before snapshots do.
+create or replace function realtime.local_await(xids bigint[]) returns void
+language plpgsql set search_path = '' as $$
+declare
+    newest bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    full_xids xid8[] := array(
+        select (case when x > newest then x - (1::bigint << 32) else x end)::text::xid8
+        from (select (newest >> 32 << 32) + xid from unnest(xids) as xid) as of_this_epoch (x)
+    );
+begin
+    for attempt in 1 .. 5000 loop
+        exit when (select bool_and(pg_visible_in_snapshot(xid, pg_current_snapshot())) from unnest(full_xids) as xid);
+        perform pg_sleep(0.0002);
+    end loop;
+end
+$$;
+
 -- What delivery must know of a table: its primary key, whether RLS is on, its columns, and who may read what.
-create or replace function realtime.local_table_facts(entity oid, roles text[], types oid[]) returns jsonb
-language sql stable set search_path = '' as $$
-    select jsonb_build_object(
-        'rls', c.relrowsecurity,
-        'name', c.oid::regclass::text,
-        'key', coalesce((
-            select jsonb_agg(a.attname) from pg_catalog.pg_index i
-            join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
-            where i.indrelid = c.oid and i.indisprimary
-        ), '[]'),
-        'columns', coalesce((
-            select jsonb_agg(jsonb_build_array(a.attname, t.typname) order by a.attnum)
-            from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
-            where a.attrelid = c.oid and a.attnum > 0
-        ), '[]'),
-        'types', coalesce((
-            select jsonb_object_agg(t.oid, jsonb_build_array(t.oid::regtype::text, t.typtype))
-            from pg_catalog.pg_type t where t.oid = any(types)
-        ), '{}'),
-        'roles', coalesce((
-            select jsonb_object_agg(r.rolname, jsonb_build_object(
-                'bypasses', r.rolbypassrls or r.rolsuper,
-                'readable', coalesce((
-                    select jsonb_agg(a.attname) from pg_catalog.pg_attribute a
-                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-                        and has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
-                ), '[]')
-            )) from pg_catalog.pg_roles r where r.rolname = any(roles)
-        ), '{}')
-    )
-    from pg_catalog.pg_class c where c.oid = entity
+create or replace function realtime.local_table_facts(entity oid, roles text[], types oid[], xids bigint[]) returns jsonb
+language plpgsql set search_path = '' as $$
+begin
+    perform realtime.local_await(xids);
+    return (
+        select jsonb_build_object(
+            'rls', c.relrowsecurity,
+            'name', c.oid::regclass::text,
+            'key', coalesce((
+                select jsonb_agg(a.attname) from pg_catalog.pg_index i
+                join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+                where i.indrelid = c.oid and i.indisprimary
+            ), '[]'),
+            'columns', coalesce((
+                select jsonb_agg(jsonb_build_array(a.attname, t.typname) order by a.attnum)
+                from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+                where a.attrelid = c.oid and a.attnum > 0
+            ), '[]'),
+            'types', coalesce((
+                select jsonb_object_agg(t.oid, jsonb_build_array(t.oid::regtype::text, t.typtype))
+                from pg_catalog.pg_type t where t.oid = any(types)
+            ), '{}'),
+            'roles', coalesce((
+                select jsonb_object_agg(r.rolname, jsonb_build_object(
+                    'bypasses', r.rolbypassrls or r.rolsuper,
+                    'readable', coalesce((
+                        select jsonb_agg(a.attname) from pg_catalog.pg_attribute a
+                        where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+                            and has_column_privilege(r.oid, c.oid, a.attnum, 'SELECT')
+                    ), '[]')
+                )) from pg_catalog.pg_roles r where r.rolname = any(roles)
+            ), '{}')
+        )
+        from pg_catalog.pg_class c where c.oid = entity
+    );
+end
 $$;
 
 -- Which of the rows that `finder` selects by `keys` each viewer (role, claims) may see. A policy that raises hides the rows
 -- from that viewer alone.
-create or replace function realtime.local_visible_rows(finder text, keys jsonb, viewers jsonb)
+create or replace function realtime.local_visible_rows(finder text, keys jsonb, viewers jsonb, xids bigint[])
 returns table (viewer integer, positions integer[]) language plpgsql set search_path = '' as $$
 declare
     who record;
 begin
+    perform realtime.local_await(xids);
     for who in
         select n::integer - 1 as n, v ->> 0 as role, v ->> 1 as claims from jsonb_array_elements(viewers) with ordinality as x (v, n)
     loop
@@ -272,6 +295,7 @@ $$;
 
 revoke all on function realtime.local_cast(text, regtype) from public;
 revoke all on function realtime.local_check_filters(regclass, name, text[], text[], text[], text[]) from public;
-revoke all on function realtime.local_table_facts(oid, text[], oid[]) from public;
-revoke all on function realtime.local_visible_rows(text, jsonb, jsonb) from public;
+revoke all on function realtime.local_await(bigint[]) from public;
+revoke all on function realtime.local_table_facts(oid, text[], oid[], bigint[]) from public;
+revoke all on function realtime.local_visible_rows(text, jsonb, jsonb, bigint[]) from public;
 revoke all on function realtime.local_topic_rights(text, name, text) from public;

@@ -1,0 +1,127 @@
+"""The local server says, frame by frame, what Supabase's Realtime said when the conversations were recorded."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.stack
+
+A, B = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
+EVERY_TYPE = r"""
+insert into ty (
+    id, bigi, num, numnan, f4, f8, finf, bo, tx, vc, ch, u, da, tm, tmz, ts, tsz, iv, js, jsb, by, ta, ia, na, jsa, tsa, en, ena,
+    dom, ip, pt, rng, ms, bt, xmlx, hs, "Mixed Case"
+) values (
+    9007199254740993, 9223372036854775807, 12345.6700, 'NaN', 0.1, 0.1, 'Infinity', true, E'é\u2028 "q" \\ \n', 'vc', 'ch',
+    '11111111-1111-1111-1111-111111111111', '2026-01-02', '03:04:05.6', '03:04:05+09', '2026-01-02 03:04:05.123456',
+    '2026-01-02 03:04:05.123456+09', '1 day 02:03:04', '{"b":1,"a":2}', '{"b":1,"a":2.50}', '\xdeadbeef', '{a,NULL,"b,c"}',
+    '{1,NULL,3}', '{1.10,2}', array['{"x":1}'::jsonb], '{"2026-01-02 03:04:05+09"}', 'ok', '{sad,ok}', 5, '10.0.0.1/8', '(1,2)',
+    '[1,5)', 12.50, b'101', '<a>1</a>', 'fat cat', 'mc'
+)
+"""
+EXACT = [
+    "a_realtime_py",
+    "b_supabase_js",
+    "c_filters",
+    "d7_py_bad_filter",
+    "d7_py_lower_event",
+    "d7_py_nonexistent_table",
+    "e2_no_pk",
+    "f_two_tables",
+    "j1_broadcast_presence",
+    "j3_supabase_js_broadcast_vsn2",
+]
+
+
+def agree(player: Any) -> None:
+    assert player.differences() == {}
+
+
+@pytest.mark.parametrize("name", EXACT)
+async def test_a_conversation_goes_as_recorded(name: str, play: Callable[..., Any]) -> None:
+    """Every recorded answer comes, in its words, and none besides."""
+    agree(await play(name))
+
+
+async def test_refused_subscriptions_are_refused_in_the_recorded_words(play: Callable[..., Any], scene: Any) -> None:
+    """Unknown tables, bad filters, bad columns: the same message for each."""
+    agree(await play("d2_subscription_errors", scene({4000: "insert into scheduled_jobs (status) values ('x')"})))
+
+
+async def test_refused_joins_are_refused_in_the_recorded_words(play: Callable[..., Any], scene: Any) -> None:
+    """Bad tokens, topics and private channels without a policy; a join of the same topic replaces the first."""
+    agree(await play("d3_join_token_errors", scene()))
+
+
+async def test_a_channel_lives_as_long_as_its_token(play: Callable[..., Any], scene: Any) -> None:
+    """Expiry ends a channel, a new token renews it, another user's token changes what it may see."""
+    owned = "insert into owned_jobs (owner, status) values ('{}', '{}')"
+    hidden = {
+        300: owned.format(A, "s1"),
+        300.1: owned.format(B, "s1"),
+        5000: owned.format(A, "s2a"),
+        5000.1: owned.format(B, "s2b"),
+        13000: "insert into scheduled_jobs (status) values ('after-expiry')",
+    }
+    agree(await play("d4_token_expiry", scene(hidden, faster=4)))
+
+
+async def test_row_level_security_decides_who_hears_of_a_row(play: Callable[..., Any], scene: Any) -> None:
+    """Policies, column privileges and a missing grant on the key act as recorded, for each role and user."""
+    instead = {
+        "replica identity default": "alter table owned_jobs replica identity default",
+        "column privileges: revoke select on secret from authenticated": (
+            "alter table owned_jobs replica identity full;"
+            "revoke select on owned_jobs from authenticated; grant select (id, owner, status) on owned_jobs to authenticated"
+        ),
+        "revoke select incl. pk": "revoke select (id) on owned_jobs from authenticated",
+    }
+    agree(await play("e_rls", scene({19000: "revoke select on owned_jobs from anon"}, instead)))
+
+
+async def test_types_and_replica_identities_are_written_as_recorded(play: Callable[..., Any], scene: Any) -> None:
+    """Every type's JSON, old_record by identity, tables altered while somebody listens."""
+    subscribed_again = re.compile("Subscribed to PostgreSQL")
+
+    def ignored(line: dict[str, Any]) -> bool:
+        """The real server subscribes again, by its own clock, when a published table is altered."""
+        if line["text"].startswith("SQL: insert into ty(id,bigi"):
+            return True
+        return line["t_ms"] > 20000 and bool(subscribed_again.search(line["text"]))
+
+    def without_xml(frame: str) -> str:
+        """PostgreSQL's wheel is built without libxml, so the column is of type text here."""
+        return frame.replace('"xmlx", "type": "xml"', '"xmlx", "type": "text"')
+
+    agree(await play("k_types_and_replica_identity", scene({15: EVERY_TYPE}, ignored=ignored, rewritten=without_xml)))
+
+
+async def test_private_channels_and_broadcasts_from_the_database_go_as_recorded(
+    play: Callable[..., Any], scene: Any
+) -> None:
+    """Policies admit to a topic; realtime.send and broadcast_changes reach it; a replay repeats the last messages."""
+    trigger = """
+        create or replace function tell_room() returns trigger language plpgsql security definer as $$
+        begin
+            perform realtime.broadcast_changes('room:1', tg_op, tg_op, tg_table_name, tg_table_schema, new, old);
+            return null;
+        end $$;
+        create trigger tell after insert or update or delete on scheduled_jobs for each row execute function tell_room();
+    """
+    sends = ";;".join(["""select realtime.send('{"k":1}', 'ev', 'room:1', true)"""] * 100)
+    agree(await play("j2_private_and_db_broadcast", scene({9000: trigger, 13620: sends})))
+
+
+async def test_malformed_frames_are_ignored_and_idle_sockets_closed(
+    play: Callable[..., Any], start_realtime: Callable[..., Any]
+) -> None:
+    """Rubbish gets no answer; a socket that sends nothing for the idle time is closed with code 1000."""
+    player = await play("d5_malformed_and_idle", server=start_realtime("--idle-seconds", "1"))
+    agree(player)
+    assert {websocket.close_code for websocket in player._sockets.values()} == {1000}

@@ -48,5 +48,5 @@ async def test_a_fault_within_the_block_comes_out_as_it_is(closed_folder: Path) 
 
 
 def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
+    shutil.rmtree(folder)
+    folder.mkdir(mode=0o700)

@@ -10,7 +10,9 @@ from listener.errors import ListenerError
 from listener.local.realtime.elixir import inspect, inspect_tuples
 from listener.local.realtime.wire import compact
 
-OPERATORS = frozenset("eq neq lt lte gt gte in like ilike is match imatch isdistinct".split())
+OPERATORS = frozenset(
+    {"eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "match", "imatch", "isdistinct"}
+)
 EVENTS = frozenset({"INSERT", "UPDATE", "DELETE"})
 NO_PARAMETERS = "No subscription params provided. Please provide at least a `schema` or `table` to subscribe to: "
 SELECT_FAULT = 'Error parsing `select` params: expected a list of column name strings, e.g. select: ["col1", "col2"]'

@@ -62,7 +62,7 @@ class Transport(Protocol):
 class Channel:
     """A channel after its join was accepted. `join_ref` names it in the frames of vsn 2.0.0."""
 
-    def __init__(  # noqa: PLR0913 - facts of one join
+    def __init__(  # noqa: PLR0913, PLR0917 - facts of one join
         self,
         world: World,
         transport: Transport,

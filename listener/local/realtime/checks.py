@@ -1,4 +1,4 @@
-"""Accept or refuse a binding, as the database sees it: published tables, readable columns, values that fit their types."""
+"""Accept or refuse a binding, as the database sees it: published tables, readable columns, fitting values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _TABLES = """
 """
 _FILTERS = """
     select f.type_oid, t.typtype = 'e', f.canonical
-    from realtime.local_check_filters(%s::text::regclass, %s, %s, %s, %s, %s) with ordinality as f (type_oid, canonical, n)
+    from realtime.local_check_filters(%s::text::regclass, %s, %s, %s, %s, %s)
+    with ordinality as f (type_oid, canonical, n)
     join pg_catalog.pg_type t on t.oid = f.type_oid
     order by f.n
 """

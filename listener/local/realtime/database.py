@@ -11,7 +11,7 @@ import psycopg
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from psycopg.abc import Query
+    from psycopg import sql
 
 # Every value is text in PostgreSQL's ISO forms and in UTC, as the real server's session has them; names come qualified.
 SESSION = (
@@ -28,7 +28,7 @@ class Database:
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
         self._turn = asyncio.Lock()
 
-    async def rows(self, query: Query, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    async def rows(self, query: str | sql.SQL | sql.Composed, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return the result of one statement.
 
         Raises:

@@ -1,7 +1,7 @@
 """Turn a batch of changes into frames for those who may see them.
 
-Takes: batches in commit order. Gives: one frame per change, channel and set of selected columns. Guarantees: nobody receives a
-row that the policies hide, or a column that the role may not read.
+Takes: batches in commit order. Gives: one frame per change, channel and set of selected columns. Guarantees: nobody
+receives a row that the policies hide, or a column that the role may not read.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Delivery:
         self._gate_of, self._facts, self._rows, self._limit = gate_of, facts, rows, limit
 
     async def deliver(self, changes: Sequence[Change]) -> None:
-        """Send one batch. What PostgreSQL cannot answer for (it restarts, a table is gone) is dropped, with a warning."""
+        """Send one batch. What PostgreSQL cannot answer for (it restarts, a table is gone) is dropped and logged."""
         by_relation: defaultdict[int, list[Change]] = defaultdict(list)
         for change in changes:
             by_relation[change.relation.oid].append(change)

@@ -1,4 +1,4 @@
-"""The `data` of a `postgres_changes` event, as JSON text: records keep the text of PostgreSQL's jsonb, key order included."""
+"""The `data` of a `postgres_changes` event, as JSON text: records keep the text and key order of PostgreSQL's jsonb."""
 
 from __future__ import annotations
 

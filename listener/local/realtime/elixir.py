@@ -7,7 +7,7 @@ from typing import Any
 LINE_WIDTH = 80  # `inspect` breaks a list that does not fit
 
 
-def inspect(value: Any) -> str:  # noqa: ANN401 - anything that JSON can carry
+def inspect(value: Any) -> str:  # noqa: ANN401, PLR0911 - anything that JSON can carry, a line for each kind
     """Return `value` as Elixir writes it: nil, maps with =>, tuples in braces."""
     match value:
         case None:

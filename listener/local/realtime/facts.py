@@ -1,4 +1,4 @@
-"""What delivery knows of tables: keys, row-level security, columns, privileges. Asked of the database, kept for a moment."""
+"""What delivery knows of tables: keys, row-level security, columns, privileges. Asked, and kept a moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RoleFacts:
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """One table. `name` is quoted and qualified; `types` maps oids to (SQL name, is enum); `columns` are (name, typname)."""
+    """One table. `name` is quoted and qualified, `types` are (SQL name, is enum), `columns` are (name, typname)."""
 
     name: str
     rls: bool

@@ -1,7 +1,7 @@
 """Decide filters: on the raw text of one column where that is exact, else as an SQL condition for the database.
 
-Texts are compared for types whose equal values have equal text; integers and numerics are ordered here too. Everything else
-(patterns, dates, collations) is left to PostgreSQL, which is the definition of what these operators mean.
+Texts are compared for types whose equal values have equal text; integers and numerics are ordered here too. Everything
+else (patterns, dates, collations) is left to PostgreSQL, which is the definition of what these operators mean.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Decision = Callable[[str | None], bool]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A filter that the database has accepted for a column type. `canonical` are its values in PostgreSQL's text form."""
+    """A filter that the database accepted for a column type. `canonical` are its values as PostgreSQL writes them."""
 
     filter: Filter
     type_oid: int
@@ -97,16 +97,16 @@ def _by_order(name: str, bound: str | None) -> Decision | None:
 
 def condition(filter_: Filter, value: sql.Composable, type_name: str) -> sql.Composable:
     """Return the SQL condition of `filter_` over `value`, an expression of the type named `type_name`."""
-    type_sql = sql.SQL(type_name)  # type: ignore[arg-type]  # regtype's own, quoted, spelling
+    type_sql = sql.SQL(type_name)  # regtype's own, quoted, spelling
     bound = sql.SQL("{}::{}").format(sql.Literal(filter_.value), type_sql)
     match filter_.operator:
         case "isdistinct":
             plain = sql.SQL("({} is distinct from {})").format(value, bound)
         case "is":
-            plain = sql.SQL("({} is {})").format(value, sql.SQL(filter_.value))  # type: ignore[arg-type]  # one of four words
+            plain = sql.SQL("({} is {})").format(value, sql.SQL(filter_.value))  # one of four words
         case name:
             if name == "in":
                 bound = sql.SQL("{}::{}[]").format(sql.Literal(filter_.value), type_sql)
-            symbol = sql.SQL(_SQL_OPERATORS[name])  # type: ignore[arg-type]  # from the table above
+            symbol = sql.SQL(_SQL_OPERATORS[name])  # from the table above
             plain = sql.SQL("({} {} ({}))").format(value, symbol, bound)
     return sql.SQL("(not {})").format(plain) if filter_.negated else plain

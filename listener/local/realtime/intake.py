@@ -1,7 +1,7 @@
 """Take pgoutput messages, keep what somebody wants, hand it over at each commit.
 
-Takes: messages, in WAL order. Gives: batches of changes and of broadcasts, in commit order. Guarantees: a change that no
-binding can want is dropped before it is parsed.
+Takes: messages, in WAL order. Gives: batches of changes and of broadcasts, in commit order. Guarantees: a change that
+no binding can want is dropped before it is parsed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Read messages of logical decoding's `pgoutput` plugin, protocol version 1, with text values.
 
-Layouts are those of PostgreSQL's manual, "Logical Replication Message Formats". The offsets are kept plain because a busy
-table sends tens of thousands of messages a second and most of them are dropped after the first few bytes.
+Layouts are those of PostgreSQL's manual, "Logical Replication Message Formats". The offsets are kept plain because a
+busy table sends tens of thousands of messages a second and most of them are dropped after the first few bytes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Transaction:
 
 @dataclass(slots=True)
 class Change:
-    """One row's change. `size` is its bytes on the wire; `new` is None for DELETE, `old` None where nothing was sent."""
+    """One row's change. `size` is its bytes on the wire; `new` is None for DELETE, `old` where nothing was sent."""
 
     relation: Relation
     kind: int
@@ -108,9 +108,11 @@ def change(message: bytes, shape: Relation, transaction: Transaction) -> Change:
         return Change(
             shape, kind, new, _unchanged_key(shape, new) if kind == UPDATE else None, len(message), transaction
         )
-    old, at = _row(message, _TUPLE_AT)
-    if tuple_kind == ord("K"):
-        old = [value if column.in_key else ABSENT for value, column in zip(old, shape.columns, strict=True)]
+    sent, at = _row(message, _TUPLE_AT)
+    keys_alone = tuple_kind == ord("K")
+    old = [
+        ABSENT if keys_alone and not column.in_key else value for value, column in zip(sent, shape.columns, strict=True)
+    ]
     new = _row(message, at + 1)[0] if kind == UPDATE else None
     return Change(shape, kind, new, old, len(message), transaction)
 

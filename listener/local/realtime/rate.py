@@ -1,4 +1,4 @@
-"""The real server's limit on `postgres_changes`: an average over the last minute, beyond which changes vanish silently."""
+"""The real server's limit on `postgres_changes`: beyond an average over a minute, changes vanish silently."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ WINDOW_SECONDS = 60
 
 
 class RateLimit:
-    """Counts changes × subscriptions. `per_second` None admits everything."""
+    """Counts changes times subscriptions. `per_second` None admits everything."""
 
     def __init__(self, per_second: float | None) -> None:
         self._per_second = per_second

@@ -1,7 +1,7 @@
 """A logical replication stream, read with libpq through the event loop.
 
-The slot is temporary: when this process is killed PostgreSQL drops it, and no WAL is held back. As with the real server,
-what is committed while no stream is open is lost to subscribers.
+The slot is temporary: when this process is killed PostgreSQL drops it, and no WAL is held back. As with the real
+server, what is committed while no stream is open is lost to subscribers.
 """
 
 from __future__ import annotations

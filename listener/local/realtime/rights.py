@@ -1,4 +1,4 @@
-"""What the policies on `realtime.messages` let a token do with a private channel, and the messages that it may replay."""
+"""What the policies on `realtime.messages` let a token do with a private channel, and what it may replay."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def rights(database: Database, topic: str, identity: Identity) -> Rights:
 
 
 async def replayed(database: Database, topic: str, wish: dict[str, Any]) -> list[UserBroadcast]:
-    """Return the latest messages of a private topic since `since` (UNIX milliseconds), at most `limit`, the oldest first.
+    """Return the latest messages of a private topic since `since` (UNIX milliseconds), at most `limit`, oldest first.
 
     Raises:
         psycopg.OperationalError: PostgreSQL is not there.

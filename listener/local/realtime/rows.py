@@ -1,4 +1,4 @@
-"""Ask the database about rows of the stream: their JSON, open filters, and who may see them. One statement for many rows."""
+"""Ask the database about rows of the stream: their JSON, open filters, and who may see them. Many rows a statement."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class RowReader:
     ) -> list[set[int]]:
         """Return, for each viewer (role, claims), the indexes of the changes whose new rows its policies show.
 
-        The row is looked up as it is now, by primary key, as the real server does. There, one viewer whose claims make a
-        policy raise silences every subscriber of every table; here it only sees nothing itself.
+        The row is looked up as it is now, by primary key, as the real server does. There, one viewer whose claims make
+        a policy raise silences every subscriber of every table; here it only sees nothing itself.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.
@@ -74,14 +74,14 @@ class RowReader:
             sql.SQL("t.{} = (k.v->>{})::{}").format(
                 sql.Identifier(relation.columns[index].name),
                 sql.Literal(position),
-                sql.SQL(facts.types[relation.columns[index].type_oid][0]),  # type: ignore[arg-type]  # regtype's own spelling
+                sql.SQL(facts.types[relation.columns[index].type_oid][0]),  # regtype's own spelling
             )
             for position, index in enumerate(at)
         )
         finder = sql.SQL(
-            "select coalesce(array_agg(n::integer - 1), '{{}}') from jsonb_array_elements($1) with ordinality as k (v, n)"
-            " where exists (select from {} as t where {})"
-        ).format(sql.SQL(facts.name), matches)  # type: ignore[arg-type]  # regclass's own spelling
+            "select coalesce(array_agg(n::integer - 1), '{{}}')"
+            " from jsonb_array_elements($1) with ordinality as k (v, n) where exists (select from {} as t where {})"
+        ).format(sql.SQL(facts.name), matches)  # regclass's own spelling
         keys = json.dumps([[(change.new or [])[index] for index in at] for change in changes])
         xids = sorted({change.transaction.xid for change in changes})
         query = "select viewer, positions from realtime.local_visible_rows(%s, %s, %s, %s)"
@@ -99,7 +99,7 @@ class RowReader:
 
 def _value(index: int, relation: Relation, facts: TableFacts) -> tuple[sql.Composable, str]:
     type_name = facts.types[relation.columns[index].type_oid][0]
-    return sql.SQL("(v->>{})::{}").format(sql.Literal(index), sql.SQL(type_name)), type_name  # type: ignore[arg-type]
+    return sql.SQL("(v->>{})::{}").format(sql.Literal(index), sql.SQL(type_name)), type_name
 
 
 @lru_cache(maxsize=256)
@@ -108,7 +108,7 @@ def _json_query(column_types: tuple[int, ...], types: tuple[tuple[int, tuple[str
     texts = [
         sql.SQL("coalesce(to_jsonb((v->>{})::{})::text, 'null')").format(
             sql.Literal(index),
-            sql.SQL("text" if oid == BYTEA else names[oid]),  # type: ignore[arg-type]  # regtype's own spelling
+            sql.SQL("text" if oid == BYTEA else names[oid]),  # regtype's own spelling
         )
         for index, oid in enumerate(column_types)
     ]
@@ -121,7 +121,7 @@ def _literally(query: sql.Composed) -> sql.Composable:
 
 
 def _as_parameter(relation: Relation, rows: Sequence[Row]) -> str:
-    """Return the rows as one JSON array, in the forms of the real server's decoder: NaN is null, bytea loses its \\x."""
+    """Return the rows as one JSON array, in the forms of the real server's decoder: NaN is null, bytea bare digits."""
     numbers = [i for i, c in enumerate(relation.columns) if c.type_oid == NUMERIC or c.type_oid in FLOATS]
     binaries = [i for i, c in enumerate(relation.columns) if c.type_oid == BYTEA]
     plain = [[None if value is ABSENT else value for value in row] for row in rows]

@@ -241,7 +241,8 @@ declare
 begin
     perform realtime.local_await(xids);
     for who in
-        select n::integer - 1 as n, v ->> 0 as role, v ->> 1 as claims from jsonb_array_elements(viewers) with ordinality as x (v, n)
+        select n::integer - 1 as n, v ->> 0 as role, v ->> 1 as claims
+        from jsonb_array_elements(viewers) with ordinality as x (v, n)
     loop
         viewer := who.n;
         begin

@@ -16,7 +16,6 @@ from listener.local.realtime.database import Database, apply_schema
 from listener.local.realtime.delivery import Delivery
 from listener.local.realtime.facts import FactsCache
 from listener.local.realtime.intake import Intake, Message
-from listener.local.realtime.pgoutput import Change
 from listener.local.realtime.rate import RateLimit
 from listener.local.realtime.replication import StreamEndedError, open_stream
 from listener.local.realtime.rows import RowReader
@@ -28,6 +27,8 @@ from listener.local.realtime.wire import UserBroadcast, codec_for, compact
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+
+    from listener.local.realtime.pgoutput import Change
 
 log = structlog.get_logger()
 

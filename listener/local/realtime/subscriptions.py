@@ -27,7 +27,7 @@ class Subscriber(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """One binding of one channel. `checked` are its filters as accepted, by the index of the filter and the column's type."""
+    """One binding of one channel. `checked` are its filters, by (index, column's type)."""
 
     binding: Binding
     identity: Identity
@@ -43,9 +43,9 @@ class Subscription:
 class Matcher:
     """A subscription, bound to a relation's shape.
 
-    `tests` decide on column texts here, `open` are left to the database as (column index, filter). `possible` is false when
-    a filter names a column that the table does not have; `unfiltered` holds when the client gets an error frame whatever its
-    filters are. `needles` are byte strings one of which a wanted message contains, None when that cannot be told.
+    `tests` decide on column texts here; `open` filters, as (column index, filter), are left to the database. `possible`
+    is false when a filter names a column that the table lacks. `unfiltered` holds when the client gets an error frame
+    whatever its filters are. A wanted message contains one of `needles`; None when that cannot be told.
     """
 
     subscription: Subscription
@@ -79,7 +79,7 @@ class Gate:
         self._needles = {kind: _all_needles(matchers) for kind, matchers in self.matchers.items()}
 
     def may_want(self, kind: int, message: bytes) -> bool:
-        """Tell whether the message deserves to be parsed. Called for every change that the table sees: keep it small."""
+        """Tell whether the message deserves to be parsed. Called for every change of the table: keep it small."""
         needles = self._needles[kind]
         if needles is None:
             return True
@@ -126,6 +126,7 @@ class Registry:
         self.version = 0
 
     def __len__(self) -> int:
+        """Return how many there are."""
         return len(self._active)
 
     def replace(self, old: Iterable[Subscription], new: Iterable[Subscription]) -> None:

@@ -5,15 +5,30 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 
 from listener.errors import ListenerError
 
+if TYPE_CHECKING:
+    from jwt.types import Options
+
+INVALID, WRONGLY_SIGNED, NO_JWT = "InvalidJWTToken", "JwtSignatureError", "MalformedJWT"
 SIGNATURE = "Failed to validate JWT signature"
 MALFORMED = "The token provided is not a valid JWT"
 MISSING_FIELDS = "Fields `role` and `exp` are required in JWT"
+
+
+# What the claims mean is decided here, in the real server's order and words.
+SIGNATURE_ALONE: Options = {
+    "verify_exp": False,
+    "verify_aud": False,
+    "verify_iat": False,
+    "verify_nbf": False,
+    "verify_sub": False,
+    "verify_jti": False,
+}
 
 
 class TokenError(ListenerError):
@@ -28,7 +43,7 @@ class ExpiredTokenError(TokenError):
     """A token whose `exp` has passed, `seconds` ago."""
 
     def __init__(self, seconds: int) -> None:
-        super().__init__("InvalidJWTToken", f"Token has expired {seconds} seconds ago")
+        super().__init__(INVALID, f"Token has expired {seconds} seconds ago")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +76,17 @@ class Verifier:
         claims = self._decode(token)
         role, expires = claims.get("role"), claims.get("exp")
         if not isinstance(role, str) or not isinstance(expires, int | float):
-            raise TokenError("InvalidJWTToken", MISSING_FIELDS)
+            raise TokenError(INVALID, MISSING_FIELDS)
         identity = Identity(role, json.dumps(claims), float(expires))
         if identity.seconds_left <= 0:
             raise ExpiredTokenError(int(-identity.seconds_left))
         return identity
 
     def _decode(self, token: str) -> dict[str, Any]:
-        checks = {
-            "verify_exp": False,
-            "verify_aud": False,
-            "verify_iat": False,
-            "verify_nbf": False,
-            "verify_sub": False,
-        }
-        checks["verify_jti"] = False
         try:
-            claims: dict[str, Any] = jwt.decode(token, self._secret, algorithms=["HS256"], options=checks)
+            claims: dict[str, Any] = jwt.decode(token, self._secret, algorithms=["HS256"], options=SIGNATURE_ALONE)
         except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
-            raise TokenError("JwtSignatureError", SIGNATURE) from None
+            raise TokenError(WRONGLY_SIGNED, SIGNATURE) from None
         except jwt.PyJWTError:
-            raise TokenError("MalformedJWT", MALFORMED) from None
+            raise TokenError(NO_JWT, MALFORMED) from None
         return claims

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from listener.local.realtime.wire import UserBroadcast
+if TYPE_CHECKING:
+    from listener.local.realtime.wire import UserBroadcast
 
 PHX_REF_BYTES = 12
 

@@ -78,8 +78,14 @@ class ObjectCodec:
         )
 
     def encode(
-        self, topic: str, event: str, payload: str, *, ref: str | None = None, join_ref: str | None = None
-    ) -> str:  # noqa: ARG002 - this serializer drops it
+        self,
+        topic: str,
+        event: str,
+        payload: str,
+        *,
+        ref: str | None = None,
+        join_ref: str | None = None,  # noqa: ARG002 - these frames do not carry it
+    ) -> str:
         """See `Codec.encode`."""
         return f'{{"ref":{compact(ref)},"event":{compact(event)},"payload":{payload},"topic":{compact(topic)}}}'
 

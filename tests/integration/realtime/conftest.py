@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import asyncio  # noqa: TID251 - sockets and readers of the player; aiohttp knows nothing else
 import base64
 import contextlib
 import itertools
@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,13 @@ class RealtimeServer:
             connection.execute(statements)
 
 
+def _now() -> float:
+    return datetime.now(UTC).timestamp()  # noqa: TID251 - tokens expire on the wall clock
+
+
 def token(role: str, seconds: float = 3600, **claims: object) -> str:
     """Sign a token as the recordings' project would."""
-    payload = {"role": role, "iss": "supabase", "exp": int(time.time() + seconds), **claims}
+    payload = {"role": role, "iss": "supabase", "exp": int(_now() + seconds), **claims}
     return jwt.encode(payload, SECRET, algorithm="HS256")
 
 
@@ -204,7 +209,7 @@ class Player:
 
     def _signed_anew(self, line: dict[str, Any]) -> str:
         moment = self._began + line["t_ms"] / 1000
-        since = str(int((time.time() - 3600) * 1000))
+        since = str(int((_now() - 3600) * 1000))
         text = re.sub(r'("since": )\d+', rf"\g<1>{since}", line["text"])
         return TOKEN.sub(lambda found: self._signed(found[0], moment), text)
 
@@ -222,7 +227,7 @@ class Player:
     def _renewed(self, claims: dict[str, Any], moment: float) -> str:
         if "exp" in claims:
             left = claims["exp"] - moment
-            claims["exp"] = time.time() + left / (self._scene.faster if claims["exp"] <= self._ends else 1)
+            claims["exp"] = _now() + left / (self._scene.faster if claims["exp"] <= self._ends else 1)
         return jwt.encode(claims, SECRET, algorithm="HS256")
 
     def differences(self) -> dict[str, Any]:

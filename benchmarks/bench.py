@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import httpx
 import psutil
 import psycopg
 
@@ -28,11 +27,13 @@ from listener.local.stack import running_stack
 from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+    from typing import LiteralString
 
     from listener.local.stack import Stack
 
 ROW = "insert into public.scheduled_jobs (handler) values ('noop') returning id"
+STARTED = "select max(started_at) from public.job_executions where scheduled_job_id = %s and status = 'completed'"
 
 
 class Bench:
@@ -62,15 +63,17 @@ class Bench:
             while self.value("select count(*) from public.job_executions where status = 'completed'") < count:
                 await anyio.sleep(0.05)
 
-    def value(self, query: str) -> Any:  # noqa: ANN401 - whatever the query gives
+    def value(self, query: LiteralString, arguments: Sequence[object] = ()) -> Any:  # noqa: ANN401 - any type of SQL
         """Give the one value of a query."""
-        row = self.sql.execute(query).fetchone()
+        row = self.sql.execute(query, arguments).fetchone()
         assert row is not None
         return row[0]
 
     def lateness(self) -> list[float]:
         """Milliseconds from due instant to handler start of every run, ascending."""
-        rows = self.sql.execute("select lateness_ms from public.job_executions where lateness_ms is not null order by 1")
+        rows = self.sql.execute(
+            "select lateness_ms from public.job_executions where lateness_ms is not null order by 1"
+        )
         return [value for (value,) in rows]
 
 
@@ -97,7 +100,7 @@ async def _pickup(bench: Bench, doorbells: str, samples: int) -> dict[str, float
             started = None
             while started is None:
                 await anyio.sleep(0.02)
-                started = bench.value(f"select started_at from public.job_executions where scheduled_job_id = {job[0]} and status = 'completed'") if bench.value(f"select count(*) from public.job_executions where scheduled_job_id = {job[0]} and status = 'completed'") else None  # noqa: E501, S608
+                started = bench.value(STARTED, job)
             seen.append((started.timestamp() - committed) * 1000)
     return summary(seen)
 
@@ -156,7 +159,6 @@ async def throughput(bench: Bench) -> dict[str, float]:
 async def waiting(bench: Bench) -> dict[str, float]:
     """1,000,000 jobs due in days: start to ready, memory, and CPU at rest."""
     bench.empty()
-    bench.sql.execute("set session_replication_role = replica") if False else None  # noqa: B018
     for _ in range(20):
         bench.sql.execute(
             "insert into public.scheduled_jobs (handler, run_date) "
@@ -172,7 +174,11 @@ async def waiting(bench: Bench) -> dict[str, float]:
         after = process.cpu_times()
         rss = process.memory_info().rss
     used = (after.user + after.system) - (before.user + before.system)
-    result = {"start_to_ready_s": round(ready, 2), "rss_mb": round(rss / 2**20), "idle_cpu_percent": round(used / 20 * 100, 2)}
+    result = {
+        "start_to_ready_s": round(ready, 2),
+        "rss_mb": round(rss / 2**20),
+        "idle_cpu_percent": round(used / 20 * 100, 2),
+    }
     bench.empty()
     return result
 

@@ -36,20 +36,16 @@ class Event(StrEnum):
 
     SERVICE_STARTING = "service.starting"
     SERVICE_READY = "service.ready"
-    SERVICE_NOT_READY = "service.not_ready"
     SERVICE_DRAINING = "service.draining"
     SERVICE_STOPPED = "service.stopped"
     SERVICE_STAGE_FAILED = "service.stage_failed"
     FEED_SESSION_OPENED = "feed.session_opened"
     FEED_SESSION_ENDED = "feed.session_ended"
-    FEED_CANARY_LOST = "feed.canary_lost"
-    FEED_CHANGES_MISSED = "feed.changes_missed"
     POLL_FAILED = "poll.failed"
     POLL_RECOVERED = "poll.recovered"
     ROW_INVALID = "row.invalid"
     PLAN_FAILED = "plan.failed"
     CLAIM_FAILED = "claim.failed"
-    CLAIM_REFUSED = "claim.refused"
     RUN_COMPLETED = "run.completed"
     RUN_FAILED = "run.failed"
     RUN_SNOOZED = "run.snoozed"
@@ -65,7 +61,6 @@ class Event(StrEnum):
     CLEANUP_FAILED = "cleanup.failed"
     MEETINGS_CHECKED = "meetings.checked"
     MEETINGS_FAILED = "meetings.failed"
-    CATALOGUE_WRITTEN = "catalogue.written"
 
 
 def configure_logging(

@@ -111,8 +111,9 @@ comment on table public.job_executions is
 comment on column public.job_executions.run_at is 'When a queued run may start: its due instant, or the time of its retry.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
 
+-- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
 create index if not exists job_executions_lease_idx
-on public.job_executions (lease_expires_at) where status = 'running';
+on public.job_executions (lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_created_by_idx

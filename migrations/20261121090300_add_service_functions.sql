@@ -583,21 +583,6 @@ begin
 end
 $$;
 
--- One request that ends runs and claims the next: requests are dear, rows are not.
-create or replace function public.exchange_runs_v1(request jsonb)
-returns json
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-    finished json;
-begin
-    finished := public.finish_runs_v1(request -> 'finish');
-    return json_build_object('finish', finished, 'claim', public.claim_runs_v1(request -> 'claim'));
-end
-$$;
-
 -- A listener's heartbeat, and the extension of its claims. A claim that it no longer holds is answered as lost.
 -- {listener, name, lease_seconds, executions: [id]} -> {now, lost: [id], listeners: [id of each that is alive]}
 create or replace function public.extend_leases_v1(request jsonb)
@@ -773,7 +758,7 @@ declare
 begin
     foreach name in array array[
         'poll_jobs_v1', 'due_jobs_v1', 'unplanned_jobs_v1', 'plan_jobs_v1', 'claim_runs_v1', 'finish_runs_v1',
-        'exchange_runs_v1', 'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
+        'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
     ] loop
         execute format('revoke all on function public.%I(jsonb) from public, anon, authenticated', name);
         execute format('grant execute on function public.%I(jsonb) to service_role', name);

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from listener.service import Service
+    from listener.settings import Settings
 
 
 def run() -> None:
@@ -30,5 +36,8 @@ def _tune_garbage_collection() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _serve(service: type, settings: object) -> None:
-    await service(settings).run()
+async def _serve(make: type[Service], settings: Settings) -> None:
+    service = make(settings)
+    await service.run()
+    if service.stages.executor.abandoned_threads:
+        os._exit(0)  # the interpreter would wait for handlers that did not stop when told to

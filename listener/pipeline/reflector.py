@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from listener.pipeline.reconciler import Reconciler
     from listener.ports import Clock, JobStore
 
-MAX_PAUSE_SECONDS = 10.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
 
 
 class Reflector:
@@ -86,11 +86,13 @@ class Reflector:
 
     async def run(self) -> None:
         """Reflect until cancelled; a database that does not answer is asked again, at growing intervals."""
-        pause = 0.25
+        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 await self.run_once()
-                pause = 0.25
+                if pause > FIRST_PAUSE_SECONDS:
+                    self._log.info(Event.POLL_RECOVERED)
+                pause = FIRST_PAUSE_SECONDS
             except StoreError as fault:
                 self._health.poll_failed(str(fault))
                 self._metrics.poll_failed()

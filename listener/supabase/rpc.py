@@ -6,12 +6,11 @@ the same key; what may be retried is decided here, by the table below.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from listener.errors import StoreError
 
@@ -74,7 +73,7 @@ class Rpc:
         """
         asked_at = self._clock.monotonic()
         try:
-            response = await self._http.post(function, content=_encode(request))
+            response = await self._http.post(function, content=to_json({"request": request}))
         except httpx.HTTPError as fault:
             # Every function is idempotent, so an answer that got lost may be asked for again.
             raise StoreError(function, type(fault).__name__, str(fault), retryable=True) from fault
@@ -89,16 +88,6 @@ class Rpc:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._http.aclose()
-
-
-def _encode(request: dict[str, Any]) -> bytes:
-    return json.dumps({"request": request}, separators=(",", ":"), default=_iso).encode()
-
-
-def _iso(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(value)
 
 
 def _error(function: str, response: httpx.Response) -> StoreError:

@@ -62,22 +62,31 @@ def leashed(command: Sequence[str], death_signal: signal.Signals, owner: tuple[i
 async def running(*programs: Program) -> AsyncIterator[None]:
     """Run `programs` side by side until the block is left, starting again whichever dies; enter it once all are ready.
 
+    Cancellation from outside ends the block first and the programs after it, so that nested blocks stop in their order.
+
     Raises:
         ProgramFailedError: One ended, or did not become ready, at its first start.
     """
+    scopes = [anyio.CancelScope(shield=True) for _ in programs]
     with lone_fault():
         async with anyio.create_task_group() as tasks:
-            async with anyio.create_task_group() as starts:
-                for program in programs:
-                    starts.start_soon(tasks.start, _keep_running, program)
             try:
+                async with anyio.create_task_group() as starts:
+                    for program, scope in zip(programs, scopes, strict=True):
+                        starts.start_soon(tasks.start, _keep_running_within, scope, program)
                 yield
             finally:
-                tasks.cancel_scope.cancel()
+                for scope in scopes:
+                    scope.cancel()
 
 
-async def _keep_running(program: Program, *, task_status: TaskStatus[None]) -> None:
-    await _run_until_death(program, task_status.started)
+async def _keep_running_within(scope: anyio.CancelScope, program: Program, *, task_status: TaskStatus[None]) -> None:
+    with scope:
+        await _keep_running(program, task_status.started)
+
+
+async def _keep_running(program: Program, on_ready: Callable[[], None]) -> None:
+    await _run_until_death(program, on_ready)
     backoff = FIRST_BACKOFF_SECONDS
     while True:
         await anyio.sleep(backoff)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import psycopg
 import pytest
 from websockets.sync.client import connect
@@ -59,6 +60,11 @@ def _open(stack: Stack) -> socket.socket:
     return socket.create_connection(("127.0.0.1", stack.ports["api"]), timeout=10)
 
 
+def _gateway() -> psutil.Process:
+    mine = psutil.Process().children()
+    return next(child for child in mine if "listener.local.gateway" in child.cmdline())
+
+
 def _read_to_end(client: socket.socket) -> bytes:
     return b"".join(iter(lambda: client.recv(1 << 20), b""))
 
@@ -96,7 +102,10 @@ def test_a_reader_that_is_slow_slows_the_service_and_loses_nothing(stack: Stack)
             )
             + body
         )
+        gateway = _gateway()
+        before = gateway.memory_info().rss
         time.sleep(0.5)
+        assert gateway.memory_info().rss - before < 10_000_000
         assert _read_to_end(client).count(b"x") >= 30_000_000
 
 

@@ -1,0 +1,13 @@
+"""`listener demo`: everything once, live in the terminal."""
+
+from __future__ import annotations
+
+import anyio
+import typer
+
+from listener.demo.show import play
+
+
+def demo() -> None:
+    """Start a stack, run jobs of every kind, show them live, check their outcomes, and leave nothing behind."""
+    raise typer.Exit(anyio.run(play))

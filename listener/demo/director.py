@@ -1,0 +1,90 @@
+"""What a person would do while the jobs run: insert them, cancel, pause, resume, rehearse, move a meeting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from listener.demo.scenes import MEETING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from supabase import AsyncClient
+
+    from listener.demo.board import Board
+    from listener.demo.scenes import Scene
+    from listener.ports import Clock
+
+LOOK_SECONDS = 0.05
+WORK_SECONDS = 2.0
+PAUSE_AFTER_SECONDS, PAUSE_SECONDS = 1.5, 6.0
+REHEARSE_AFTER_SECONDS = 2.5
+MEETING_LASTS, MOVED_BY, MOVE_AFTER_SECONDS = timedelta(seconds=6), timedelta(seconds=4), 3.0
+
+
+class Director:
+    """Plays the scenes through a client.
+
+    Args:
+        client: a signed-in user's.
+        board: shows the jobs.
+        clock: dates the meeting.
+    """
+
+    def __init__(self, client: AsyncClient, board: Board, clock: Clock) -> None:
+        self._client, self._board, self._clock = client, board, clock
+        self.meeting: Mapping[str, Any] = {}
+
+    async def play(self) -> None:
+        """Insert everything, then do what each scene needs; returns when nothing is left to do."""
+        ids = {line.scene.name: await self._insert(line.scene) for line in self._board.lines.values() if line.scene.row}
+        async with anyio.create_task_group() as acts:
+            acts.start_soon(self._hold_a_meeting)
+            acts.start_soon(self._cancel, ids["cancelled"])
+            acts.start_soon(self._pause, ids["paused"])
+            acts.start_soon(self._rehearse, ids["rehearsed"])
+
+    async def _insert(self, scene: Scene) -> int:
+        row = {"job_id": scene.name, "name": scene.trigger, **scene.row}
+        inserted = await self._client.table("scheduled_jobs").insert(row).execute()
+        return int(_only(inserted.data)["id"])
+
+    async def _call(self, function: str, job: int, **arguments: object) -> None:
+        await self._client.rpc(function, {"job": job, **arguments}).execute()
+
+    async def _cancel(self, job: int) -> None:
+        """Cancel once the handler is in the middle of its work."""
+        while self._board.lines["cancelled"].status != "running":  # noqa: ASYNC110 - as a person looks at the board
+            await anyio.sleep(LOOK_SECONDS)
+        await anyio.sleep(WORK_SECONDS)
+        await self._call("cancel_job", job)
+
+    async def _pause(self, job: int) -> None:
+        await anyio.sleep(PAUSE_AFTER_SECONDS)
+        await self._call("pause_job", job)
+        await anyio.sleep(PAUSE_SECONDS)
+        await self._call("resume_job", job)
+
+    async def _rehearse(self, job: int) -> None:
+        await anyio.sleep(REHEARSE_AFTER_SECONDS)
+        await self._call("run_job_now", job, test_mode=True)
+
+    async def _hold_a_meeting(self) -> None:
+        """Insert a meeting, and let it take longer than planned: its job moves along."""
+        start = self._clock.now()
+        end = start + MEETING_LASTS
+        meetings = self._client.table("meetings")
+        row = {"title": "Demo", "start_time": start.isoformat(), "end_time": end.isoformat()}
+        self.meeting = _only((await meetings.insert(row).execute()).data)
+        self._board.name_job(f"meeting-status:{self.meeting['id']}", MEETING)
+        await anyio.sleep(MOVE_AFTER_SECONDS)
+        moved = {"end_time": (end + MOVED_BY).isoformat()}
+        self.meeting = _only((await meetings.update(moved).eq("id", self.meeting["id"]).execute()).data)
+
+
+def _only(rows: Any) -> Mapping[str, Any]:  # noqa: ANN401 - PostgREST's JSON
+    row: Mapping[str, Any] = rows[0]
+    return row

@@ -1,0 +1,151 @@
+"""The demo from curtain to curtain."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from rich.console import Console
+from rich.live import Live
+
+from listener.clock import DatabaseClock
+from listener.demo.audience import signed_in, watch
+from listener.demo.board import Board, Line
+from listener.demo.director import Director
+from listener.demo.scenes import scenes
+from listener.demo.verdict import Verdict, judge
+from listener.local.errors import lone_fault
+from listener.local.program import running
+from listener.local.services import listener_program
+from listener.local.stack import Stack, running_stack
+from listener.local.state import StateFolder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from supabase import AsyncClient
+
+USER = "demo"
+HANDLERS = "handlers,listener.demo.handlers"
+STOP_ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
+PLAY_SECONDS = 40.0
+SETTLE_SECONDS = 3.0
+LOOK_SECONDS = 0.1
+FRAMES_PER_SECOND = 10
+
+
+async def play() -> int:
+    """Run the demo; give the exit code.
+
+    Raises:
+        ListenerError: the stack or the listener did not start, or Realtime is not heard.
+    """
+    console, folder = Console(highlight=False), _new_folder()
+    codes: list[int] = []
+    with lone_fault(), anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_at, orders, tasks.cancel_scope)
+            codes.append(await _on_stage(console, folder))
+            tasks.cancel_scope.cancel()
+    code = codes[0] if codes else INTERRUPTED
+    if code == 1:
+        console.print(f"logs and database stay in {folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+def _new_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="listener-demo-"))
+    folder.chmod(0o711)  # PostgreSQL runs as another user when this is root
+    return folder
+
+
+async def _stop_at(orders: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async for _ in orders:
+        scope.cancel()
+        return
+
+
+async def _on_stage(console: Console, folder: Path) -> int:
+    console.print("starting PostgreSQL, PostgREST, Realtime and the listener …", style="dim")
+    began = anyio.current_time()
+    async with running_stack(folder) as stack, _listener(folder, stack), signed_in(stack, USER) as client:
+        console.print(f"up after {anyio.current_time() - began:.1f} s; [bold]{USER}[/bold] signs in and inserts jobs\n")
+        verdict = await _perform(console, client)
+    _sum_up(console, verdict)
+    return 1 if verdict.faults else 0
+
+
+def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextManager[None]:
+    """Run the service as in production, a process of its own, with the demo's handlers."""
+    environment = {**stack.environment(), "LISTENER_HANDLERS": HANDLERS}
+    return running(listener_program(StateFolder.at(folder), environment))
+
+
+async def _perform(console: Console, client: AsyncClient) -> Verdict:
+    clock = DatabaseClock()
+    began = anyio.current_time()
+    board = Board(scenes(clock.now()), partial(_tell, console, began))
+    await watch(client, board)
+    director = Director(client, board, clock)
+    with _shown(console, board), anyio.move_on_after(PLAY_SECONDS):
+        await director.play()
+        while board.missing:  # noqa: ASYNC110 - the board is what Realtime makes of it
+            await anyio.sleep(LOOK_SECONDS)
+    return await _judge_settled(client, board, director)
+
+
+async def _judge_settled(client: AsyncClient, board: Board, director: Director) -> Verdict:
+    """Judge; the last runs may need a moment to be written, but not more."""
+    until = anyio.current_time() + SETTLE_SECONDS
+    while True:
+        verdict = await judge(client, board, director.meeting)
+        if not verdict.faults or anyio.current_time() > until:
+            return verdict
+        await anyio.sleep(LOOK_SECONDS)
+
+
+@contextlib.contextmanager
+def _shown(console: Console, board: Board) -> Iterator[None]:
+    """Show the board at a terminal; elsewhere `_tell` prints a line for each transition."""
+    if not console.is_terminal:
+        yield
+        return
+    with Live(board, console=console, refresh_per_second=FRAMES_PER_SECOND):
+        yield
+
+
+def _tell(console: Console, began: float, line: Line) -> None:
+    if console.is_terminal:
+        return
+    seconds = anyio.current_time() - began
+    console.print(f"{seconds:5.1f} s  {line.scene.name:<17} {_words(line)}", markup=False, soft_wrap=True)
+
+
+def _words(line: Line) -> str:
+    due, status, late, runs, attempt, told = line.cells()
+    facts = {"due": due, "late": late, "runs": runs, "attempt": attempt, "→": told}
+    return f"{status:<10} " + ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact)
+
+
+def _sum_up(console: Console, verdict: Verdict) -> None:
+    for fault in verdict.faults:
+        console.print(f"[bold red]✗[/bold red] {fault}", soft_wrap=True)
+    jobs = len({run["scheduled_job_id"] for run in verdict.runs})
+    result = (
+        "[bold red]not[/bold red] as it should be" if verdict.faults else "[bold green]all[/bold green] as it should be"
+    )
+    console.print(
+        f"\n{jobs} jobs, {len(verdict.runs)} runs in the ledger: {result}. "
+        f"Started late by {verdict.lateness(0.5):.0f} ms (p50), {verdict.lateness(0.99):.0f} ms (p99).",
+        soft_wrap=True,
+    )
+    console.print("Next: [bold]make up[/bold] keeps the stack running and shows how to insert jobs of your own.")

@@ -1,0 +1,69 @@
+"""`listener up` starts the listener too: a row that a client inserts runs, with nothing else to do."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def up() -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+    """Give the running command and what its env file says."""
+    with tempfile.TemporaryDirectory(prefix="listener-up-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        env_file = folder / "stack.env"
+        options = ["--state-dir", str(folder / "state"), "--env-file", str(env_file)]
+        with (folder / "output").open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "listener.cli", "up", *options], stdout=output, cwd=folder
+            )
+        try:
+            deadline = time.monotonic() + 60
+            while not env_file.exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            yield process, dict(line.split("=", 1) for line in env_file.read_text().splitlines())
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def test_a_row_runs_and_ctrl_c_ends_everything_within_five_seconds(
+    up: tuple[subprocess.Popen[bytes], dict[str, str]],
+) -> None:
+    """The env file appears only when the listener is ready."""
+    process, settings = up
+    assert httpx.get(settings["LISTENER_HTTP_URL"] + "/readyz").status_code == 200
+    with httpx.Client(
+        base_url=settings["SUPABASE_URL"], headers={"apikey": settings["SUPABASE_SERVICE_ROLE_KEY"]}
+    ) as client:
+        prefer = {"prefer": "return=representation"}
+        job = client.post("/rest/v1/scheduled_jobs", json={"handler": "noop"}, headers=prefer).json()[0]
+        deadline = time.monotonic() + 10
+        while job["status"] != "completed":
+            assert time.monotonic() < deadline, job
+            time.sleep(0.05)
+            job = client.get("/rest/v1/scheduled_jobs", params={"id": f"eq.{job['id']}"}).json()[0]
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert len(children) >= 5
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 0
+    assert time.monotonic() - began < 5
+    assert not any(child.is_running() for child in children)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 COMMANDS: Final = ("run", "up", "migrate", "preview", "token", "doctor", "demo")
-EXIT_FAULT = 1
+ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
+EXIT_FAULT: Final = 1
 
 
 class LazyGroup(TyperGroup):
@@ -31,10 +32,22 @@ class LazyGroup(TyperGroup):
         """Import the command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        function: Callable[..., None] = getattr(import_module(f"listener.commands.{cmd_name}"), cmd_name)
         alone = typer.Typer(add_completion=False)
-        alone.command(cmd_name)(function)
+        try:
+            function: Callable[..., None] = getattr(import_module(f"listener.commands.{cmd_name}"), cmd_name)
+        except ModuleNotFoundError as missing:  # the others, and help, must work without it
+            alone.command(cmd_name, context_settings=ANYTHING)(_refusal(missing))
+        else:
+            alone.command(cmd_name)(function)
         return get_command(alone)
+
+
+def _refusal(missing: ModuleNotFoundError) -> Callable[[], None]:
+    def refuse() -> None:
+        """Needs more to be installed."""
+        raise missing
+
+    return refuse
 
 
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

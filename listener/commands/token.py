@@ -7,10 +7,6 @@ from typing import Annotated
 
 import typer
 
-from listener.local.keys import user_token
-from listener.local.state import StateFolder
-from listener.local.users import remember_user
-
 StateDir = Annotated[Path, typer.Option(envvar="LISTENER_STATE_DIR", help="State folder of the stack.")]
 
 
@@ -19,6 +15,10 @@ def token(
     state_dir: StateDir = Path(".listener"),
 ) -> None:
     """Print a JWT for a user of the embedded stack, as Supabase Auth would issue it."""
+    from listener.local.keys import user_token  # noqa: PLC0415 - help must not need what only the stack needs
+    from listener.local.state import StateFolder  # noqa: PLC0415
+    from listener.local.users import remember_user  # noqa: PLC0415
+
     state = StateFolder(state_dir.resolve())
     keys = state.existing_keys()
     remember_user(state, user)

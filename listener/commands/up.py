@@ -9,8 +9,6 @@ from typing import Annotated
 import anyio
 import typer
 
-from listener.local.up import stay_up
-
 StateDir = Annotated[Path, typer.Option(envvar="LISTENER_STATE_DIR", help="Where database, keys and logs lie.")]
 
 
@@ -25,4 +23,6 @@ def up(
     ] = False,
 ) -> None:
     """Start PostgreSQL, PostgREST, Realtime and the listener on loopback; Ctrl-C stops them."""
+    from listener.local.up import stay_up  # noqa: PLC0415 - help must not need what only the stack needs
+
     anyio.run(partial(stay_up, state_dir, env_file, with_listener=not no_listener))

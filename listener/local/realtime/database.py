@@ -29,15 +29,23 @@ class Database:
         self._turn = asyncio.Lock()
 
     async def rows(self, query: str | sql.SQL | sql.Composed, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Return the result of one statement.
+        """Return the result of one statement, which may be tried twice: the session can have died since the last one.
 
         Raises:
             psycopg.Error: PostgreSQL refused the statement, or is not there.
         """
         async with self._turn:
-            connection = await self._open()
-            cursor = await connection.execute(query, params or None)
-            return await cursor.fetchall() if cursor.description else []
+            try:
+                return await self._rows(query, params)
+            except psycopg.OperationalError:
+                if self._connection is None or not self._connection.closed:
+                    raise
+            return await self._rows(query, params)
+
+    async def _rows(self, query: str | sql.SQL | sql.Composed, params: Sequence[Any]) -> list[tuple[Any, ...]]:
+        connection = await self._open()
+        cursor = await connection.execute(query, params or None)
+        return await cursor.fetchall() if cursor.description else []
 
     async def close(self) -> None:
         """Close the session."""

@@ -104,10 +104,9 @@ def change(message: bytes, shape: Relation, transaction: Transaction) -> Change:
     """Return what an INSERT, UPDATE or DELETE message says."""
     kind, tuple_kind = message[0], message[5]
     if tuple_kind == _NEW:
-        new, _ = _row(message, _TUPLE_AT)
-        return Change(
-            shape, kind, new, _unchanged_key(shape, new) if kind == UPDATE else None, len(message), transaction
-        )
+        row, _ = _row(message, _TUPLE_AT)
+        key = _unchanged_key(shape, row) if kind == UPDATE else None
+        return Change(shape, kind, row, key, len(message), transaction)
     sent, at = _row(message, _TUPLE_AT)
     keys_alone = tuple_kind == ord("K")
     old = [

@@ -44,8 +44,20 @@ class Agenda:
 
     def arm(self, job: Job, at: datetime) -> None:
         """Give `job` out when `at` is near; an earlier arming of it is forgotten."""
+        self._arm(job, milliseconds(at) - self._ahead_ms)
+
+    def arm_again(self, job: Job, at: datetime, pause_ms: int) -> None:
+        """Arm a job that was refused just now: after a pause if it is due, and not at once if it is near."""
+        when, now = milliseconds(at), milliseconds(self._clock.now())
+        if when <= now:
+            when = now + pause_ms
+        elif when - self._ahead_ms > now:
+            when -= self._ahead_ms
+        self._arm(job, when)
+
+    def _arm(self, job: Job, when: int) -> None:
         before = self._wheel.next_expiration()
-        when = max(0, milliseconds(at) - self._ahead_ms)
+        when = max(0, when)
         self._jobs[job.id] = job
         self._wheel.arm(job.id, when)
         if before is None or when < before:

@@ -180,7 +180,10 @@ class Dispatcher:
     async def execute(self, prepared: Prepared) -> None:
         """Wait for the run's time, run it, and pass its report on."""
         try:
-            await self._clock.sleep_until(prepared.run.start_at)
+            if prepared.cancelled is None:
+                with anyio.CancelScope() as waiting:
+                    prepared.runs_in(waiting)  # what is withdrawn before its time ends at once
+                    await self._clock.sleep_until(prepared.run.start_at)
             report = await self._executor.execute(prepared)
         finally:
             self._executing -= 1

@@ -7,14 +7,13 @@ runs whose job was cancelled, deleted or moved. Guarantees that an older revisio
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from listener.domain.job import Job
     from listener.pipeline.agenda import Agenda
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 REMEMBERED_REVISIONS = 20_000
 """Enough to tell an echo from news; forgetting one costs a needless look at the row."""
-REFUSED_PAUSE = timedelta(milliseconds=250)
+REFUSED_PAUSE_MS = 250
 """How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
 
 
@@ -75,11 +74,10 @@ class Reconciler:
 
     def refused(self, jobs: Iterable[Job]) -> None:
         """Take the present state of jobs that could not be claimed; those still due are tried again after a rest."""
-        soon = self._clock.now() + REFUSED_PAUSE
         for job in jobs:
             self.apply([job])
-            if job.next_run_at is not None and job.next_run_at < soon and job.id in self._agenda:
-                self._agenda.arm(job, soon)
+            if job.next_run_at is not None and job.id in self._agenda:
+                self._agenda.arm_again(job, job.next_run_at, REFUSED_PAUSE_MS)
 
     def _is_news(self, job: Job) -> bool:
         """Whether the row is not older than what is known; remembers it."""

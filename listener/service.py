@@ -94,7 +94,12 @@ class Service:
         self.rpc = Rpc(settings.url, self._key, self.clock)
         name = f"{socket.gethostname()}/{os.getpid()}"
         self.store = SupabaseStore(
-            self.rpc, self.listener_id, name, settings.lease_seconds, settings.claim_ahead_seconds
+            self.rpc,
+            listener_id=self.listener_id,
+            name=name,
+            lease_seconds=settings.lease_seconds,
+            claim_ahead_seconds=settings.claim_ahead_seconds,
+            key_concurrency=settings.key_concurrency,
         )
         self._client: Any = None
         self._registry = Registry.load(settings.handlers)
@@ -157,7 +162,10 @@ class Service:
             if settings.meetings
             else None
         )
-        ears: dict[str, Callable[[Hint], None]] = {"scheduled_jobs": reflector.hear}
+        ears: dict[str, Callable[[Hint], None]] = {
+            "scheduled_jobs": reflector.hear,
+            "stopped_runs": self._stop_replaced,
+        }
         if meetings:
             ears["meetings"] = meetings.hear
         feed = RealtimeFeed(
@@ -227,6 +235,10 @@ class Service:
     async def _first(self, signals: AsyncIterator[signal.Signals]) -> None:
         async for _ in signals:
             return
+
+    def _stop_replaced(self, hint: Hint) -> None:
+        """Stop runs that a claim with `overlap` `replace` has ended in the ledger already."""
+        self.runs.cancel(hint.ids, "overlap")
 
     async def drain(self) -> None:
         """Claim nothing more, let runs finish, hand back the rest, write everything, and leave."""

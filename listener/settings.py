@@ -29,6 +29,7 @@ class Settings(BaseSettings):
     concurrency: int = Field(default=500, ge=1, le=100_000, description="Runs at a time in this listener.")
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
+    key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")
     lease_seconds: float = Field(default=30, ge=1, le=3600, description="How long a claim is good without extension.")
     rescue_seconds: Seconds = Field(default=5, description="How often runs of dead listeners are looked for.")
     horizon_seconds: float = Field(default=300, ge=5, description="How far ahead jobs are kept in memory.")

@@ -60,7 +60,7 @@ comment on column public.scheduled_jobs.next_run_at is
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
-    'The next due instant of the schedule; null until the service has planned it, infinity when none is to come.';
+    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
@@ -74,6 +74,8 @@ on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null and trigger_type <> 'once';
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+create index if not exists scheduled_jobs_concurrency_key_idx
+on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_created_by_idx
 on public.scheduled_jobs (created_by) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
@@ -108,7 +110,8 @@ create table if not exists public.job_executions (
 
 comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
-comment on column public.job_executions.run_at is 'When a queued run may start: its due instant, or the time of its retry.';
+comment on column public.job_executions.run_at is
+    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
 
 -- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
@@ -116,6 +119,8 @@ create index if not exists job_executions_lease_idx
 on public.job_executions (lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
+create index if not exists job_executions_blocked_idx
+on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
 create index if not exists job_executions_created_by_idx
 on public.job_executions (created_by) where created_by is not null;
 create index if not exists job_executions_workspace_id_idx

@@ -109,7 +109,7 @@ begin
         new.due_at := new.run_date;
         new.next_run_at := new.run_date;
     elsif new.status = 'paused' then
-        new.due_at := 'infinity';
+        new.due_at := '9999-01-01Z';
     end if;
     return new;
 end
@@ -134,6 +134,8 @@ begin
             new.due_at := case when new.trigger_type = 'once' then new.run_date end;
             new.next_run_at := new.due_at;
             new.attempt := case when new.status = 'running' then old.attempt else 0 end;
+        else
+            new.due_at := '9999-01-01Z'; -- planned anew when it is resumed
         end if;
     end if;
     return new;
@@ -159,7 +161,9 @@ begin
         new.attempt := case when old.status = 'paused' then old.attempt else 0 end;
         new.error := case when old.status = 'paused' then old.error end;
         -- A paused retry resumes as the retry that it is; a finished job that runs again has a due instant of its own.
+        -- A recurring job keeps its due instant while it is paused: those that passed are entered as skipped.
         new.due_at := case
+            when new.trigger_type <> 'once' and old.status = 'paused' then nullif(old.due_at, '9999-01-01Z')
             when new.trigger_type <> 'once' then null
             when old.status = 'paused' and old.attempt > 0 then null
             when old.status = 'paused' then new.run_date
@@ -167,7 +171,7 @@ begin
         end;
         new.next_run_at := new.due_at;
     else
-        new.due_at := 'infinity';
+        new.due_at := case when new.status = 'paused' and new.trigger_type <> 'once' then old.due_at else '9999-01-01Z' end;
         new.next_run_at := null;
     end if;
     return new;
@@ -188,7 +192,7 @@ begin
     update public.scheduled_jobs as j
     set
         queued_runs = q.waiting,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), 'infinity'),
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
         revision = pg_current_xact_id()::text::bigint
     from (
         select

@@ -13,12 +13,12 @@ as $$
     select case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, 'infinity'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
+            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, 'infinity'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
+            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
@@ -153,7 +153,7 @@ declare
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     with plans as (
-        select p.id, p.revision, coalesce(p.due, 'infinity') as due
+        select p.id, p.revision, coalesce(p.due, '9999-01-01Z') as due
         from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz)
     ), free as (
         select j.id, p.due
@@ -166,7 +166,7 @@ begin
     update public.scheduled_jobs as j
     set
         due_at = f.due,
-        next_run_at = nullif(least(f.due, j.next_run_at), 'infinity'),
+        next_run_at = nullif(least(f.due, j.next_run_at), '9999-01-01Z'),
         updated_at = now()
     from free as f
     where j.id = f.id;
@@ -188,7 +188,7 @@ begin
     with spent as (
         update public.scheduled_jobs
         set status = 'running'
-        where id = any(jobs) and status = 'scheduled' and due_at = 'infinity' and queued_runs = 0
+        where id = any(jobs) and status = 'scheduled' and due_at = '9999-01-01Z' and queued_runs = 0
         returning id
     )
     select array_agg(s.id) into jobs from spent as s;
@@ -256,7 +256,7 @@ begin
     ), free as (
         select
             j.id, a.due,
-            case when a.exhausted or j.total_runs + 1 >= j.max_runs then 'infinity' else a.next end as next
+            case when a.exhausted or j.total_runs + 1 >= j.max_runs then '9999-01-01Z' else a.next end as next
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
@@ -286,7 +286,7 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = nullif(f.next, 'infinity')
+        due_at = f.next, next_run_at = nullif(f.next, '9999-01-01Z')
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 
@@ -300,9 +300,10 @@ begin
         order by c.id
     loop
         claimed := claimed || job_scheduler.claim_unusual(
-            left_over.id, left_over.due, case when left_over.exhausted then 'infinity' else left_over.next end,
+            left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
             case when left_over.missed is null then left_over.due else left_over.run end,
-            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead
+            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
+            coalesce((request ->> 'key_concurrency')::integer, 1)
         );
     end loop;
 
@@ -325,7 +326,7 @@ $$;
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_unusual(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
-    me uuid, good_until timestamptz, soon timestamptz
+    me uuid, good_until timestamptz, soon timestamptz, key_limit integer
 )
 returns uuid[]
 language plpgsql
@@ -336,14 +337,18 @@ declare
     e public.job_executions;
     is_due boolean;
     key_is_taken boolean := false;
+    stopped jsonb;
 begin
     select s.* into j from public.scheduled_jobs as s where s.id = job for update skip locked;
     if not found then
         return '{}';
     end if;
     is_due := coalesce(j.due_at = due and due <= soon, false) and j.status in ('scheduled', 'running');
-    if j.total_runs + 1 >= j.max_runs then
-        due_next := 'infinity';
+    if j.max_runs is not null and j.total_runs + 1 + (
+        select count(distinct u.scheduled_for) from public.job_executions as u
+        where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
+    ) >= j.max_runs then
+        due_next := '9999-01-01Z';
     end if;
 
     if is_due and missed is not null then
@@ -366,26 +371,26 @@ begin
     end if;
 
     if j.concurrency_key is not null then
-        perform pg_advisory_xact_lock(hashtextextended('job_scheduler ' || j.concurrency_key, 0));
-        key_is_taken := exists (
-            select from public.scheduled_jobs as s
-            where
-                s.concurrency_key = j.concurrency_key and s.status = 'running' and s.id <> j.id
-                and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-        );
+        key_is_taken := job_scheduler.key_room(j, key_limit) <= 0;
     end if;
 
     select q.* into e
     from public.job_executions as q
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-        and (q.cause = 'manual' or j.status = 'scheduled' and not key_is_taken)
+        and (q.cause = 'manual' or j.status = 'scheduled')
     order by q.run_at
     limit 1
     for update;
-    if found then
+    if found and key_is_taken then
+        -- Blocked until a run of the same key ends: see job_scheduler.release_keys.
+        update public.job_executions set run_at = '9999-01-01Z', reason = 'concurrency' where id = e.id;
+        e := null;
+    elsif found then
         update public.job_executions
-        set status = 'running', listener_id = me, lease_expires_at = good_until, started_at = greatest(run_at, now())
+        set
+            status = 'running', reason = null, listener_id = me, lease_expires_at = good_until,
+            started_at = greatest(run_at, now())
         where id = e.id
         returning * into e;
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
@@ -398,11 +403,22 @@ begin
         )
         on conflict do nothing;
         update public.scheduled_jobs set due_at = due_next, updated_at = now() where id = j.id;
-    elsif is_due and not key_is_taken then
+    elsif is_due and key_is_taken then
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason)
+        values (j.id, j.workspace_id, j.created_by, run_for, '9999-01-01Z', 'schedule', 'queued', 'concurrency')
+        on conflict do nothing;
+        update public.scheduled_jobs set due_at = due_next, updated_at = now() where id = j.id;
+    elsif is_due then
         if j.status = 'running' and j.overlap = 'replace' then
-            update public.job_executions
-            set status = 'cancelled', reason = 'overlap', completed_at = now()
-            where scheduled_job_id = j.id and status = 'running' and cause = 'schedule';
+            with replaced as (
+                update public.job_executions
+                set status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null
+                where scheduled_job_id = j.id and status = 'running' and cause = 'schedule'
+                returning id
+            )
+            select jsonb_agg(r.id) into stopped from replaced as r;
+            perform job_scheduler.ring('stopped_runs', stopped);
         end if;
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
@@ -434,8 +450,77 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claim_unusual(
-    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer
 ) from public;
+
+-- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock.
+create or replace function job_scheduler.key_room(j public.scheduled_jobs, key_limit integer)
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+    tenant constant text := coalesce(j.workspace_id, j.created_by)::text;
+begin
+    perform pg_advisory_xact_lock(hashtextextended(concat('job_scheduler ', tenant, ' ', j.concurrency_key), 0));
+    return key_limit - (
+        select count(*)
+        from public.scheduled_jobs as s
+        inner join public.job_executions as e on s.id = e.scheduled_job_id and e.status = 'running'
+        where
+            s.concurrency_key = j.concurrency_key and s.claimed_by is not null
+            and coalesce(s.workspace_id, s.created_by)::text is not distinct from tenant
+    );
+end
+$$;
+revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer) from public;
+
+-- Unblocks the runs that waited for the keys of these jobs, the highest priority first; answers the jobs to arm.
+create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
+returns bigint[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+    j public.scheduled_jobs;
+    freed bigint[];
+    all_freed bigint[] := '{}';
+begin
+    for j in
+        select distinct on (s.concurrency_key, coalesce(s.workspace_id, s.created_by)) s.*
+        from public.scheduled_jobs as s
+        where s.id = any(jobs) and s.concurrency_key is not null
+        order by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
+    loop
+        with blocked as (
+            select e.id
+            from public.job_executions as e
+            inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+            where
+                e.status = 'queued' and e.run_at = '9999-01-01Z' and s.concurrency_key = j.concurrency_key
+                and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+                and (e.cause = 'manual' or s.status = 'scheduled')
+            order by s.priority desc, e.scheduled_for
+            limit greatest(job_scheduler.key_room(j, key_limit), 0)
+        ), released as (
+            update public.job_executions as e
+            set run_at = now(), reason = null
+            from blocked as b
+            where e.id = b.id
+            returning e.scheduled_job_id
+        )
+        select coalesce(array_agg(r.scheduled_job_id), '{}') into freed from released as r;
+        all_freed := all_freed || freed;
+    end loop;
+    if cardinality(all_freed) > 0 then
+        perform job_scheduler.set_wake(all_freed);
+        -- Another listener may be the one with room.
+        perform job_scheduler.ring('scheduled_jobs', null);
+    end if;
+    return all_freed;
+end
+$$;
+revoke all on function job_scheduler.release_keys(bigint[], integer) from public;
 
 -- When the service must next act on each job: its due instant or a queued run, whichever is earlier.
 create or replace function job_scheduler.set_wake(jobs bigint[])
@@ -446,7 +531,7 @@ as $$
     update public.scheduled_jobs as j
     set
         queued_runs = w.waiting,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), 'infinity')
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
     from (
         select
             s.id, count(e.id) as waiting,
@@ -476,6 +561,7 @@ declare
     me constant uuid := (request ->> 'listener')::uuid;
     taken json;
     to_wake bigint[];
+    keyed bigint[];
     to_arm json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
@@ -521,6 +607,12 @@ begin
             count(*) filter (where e.status = 'failed' and e.retry_at is null) as bad,
             bool_or(e.cause = 'schedule') as by_schedule,
             bool_or(e.retry_at is not null) as waits,
+            bool_or(exists (
+                select from public.job_executions as o
+                where
+                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.cause = 'schedule'
+                    and o.id not in (select x.id from ended as x)
+            )) as others_run,
             -- of several runs of one job in a batch, the last one speaks
             (array_agg(e.status order by e.completed_at desc))[1] as status,
             (array_agg(e.started_at order by e.completed_at desc))[1] as started_at,
@@ -534,14 +626,9 @@ begin
         set
             status = case
                 when j.status <> 'running' or not b.by_schedule then j.status
-                when j.overlap in ('allow', 'replace') and exists (
-                    select from public.job_executions as o
-                    where
-                        o.scheduled_job_id = j.id and o.status = 'running' and o.cause = 'schedule'
-                        and o.id not in (select id from ended)
-                ) then 'running'
+                when b.others_run then 'running'
                 when b.waits or j.queued_runs > 0 then 'scheduled'
-                when j.trigger_type = 'once' and j.due_at is null or j.due_at = 'infinity'
+                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z'
                     then case b.status when 'queued' then 'scheduled' else b.status end
                 else 'scheduled'
             end,
@@ -554,18 +641,22 @@ begin
             failed_runs = j.failed_runs + b.bad,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
-            claimed_by = null,
-            lease_expires_at = null,
+            claimed_by = case when b.others_run then j.claimed_by end,
+            lease_expires_at = case when b.others_run then j.lease_expires_at end,
             updated_at = now()
         from by_job as b
         where j.id = b.id
-        returning j.id, j.queued_runs > 0 or b.waits as waits
+        returning j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed
     )
     select
         (select coalesce(json_agg(e.id), '[]') from ended as e),
-        (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits)
-    into taken, to_wake;
+        (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits),
+        (select array_agg(m.id) from moved as m where m.keyed)
+    into taken, to_wake, keyed;
 
+    if keyed is not null then
+        to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
+    end if;
     if cardinality(to_wake) > 0 then
         perform job_scheduler.set_wake(to_wake);
         select coalesce(json_agg(job_scheduler.job_row(j)), '[]') into to_arm
@@ -638,8 +729,8 @@ as $$
     returning json_build_object('now', clock_timestamp())
 $$;
 
--- Ends runs whose lease ran out and queues their next attempt at once.
--- {limit} -> {now, rescued, rows: [job_row to arm]}
+-- Ends runs whose lease ran out and queues their next attempt at once; frees the keys that nobody holds any more.
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -690,7 +781,7 @@ begin
             status = case
                 when j.status <> 'running' or not b.by_schedule then j.status
                 when b.again or j.queued_runs > 0 then 'scheduled'
-                when j.trigger_type = 'once' and j.due_at is null or j.due_at = 'infinity' then 'failed'
+                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z' then 'failed'
                 else 'scheduled'
             end,
             last_run_status = 'failed',
@@ -707,6 +798,15 @@ begin
     select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
 
     perform job_scheduler.set_wake(jobs);
+    jobs := jobs || job_scheduler.release_keys(
+        jobs || array(
+            select e.scheduled_job_id from public.job_executions as e
+            where e.status = 'queued' and e.run_at = '9999-01-01Z'
+            order by e.scheduled_for
+            limit 100
+        ),
+        coalesce((request ->> 'key_concurrency')::integer, 1)
+    );
     return json_build_object(
         'now', clock_timestamp(),
         'rescued', rescued,

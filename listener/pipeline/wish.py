@@ -12,7 +12,7 @@ from listener.domain.misfire import settle
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from listener.domain.job import Job
+    from listener.domain.job import Job, Trigger
 
 
 def wish(job: Job, now: datetime) -> Claim:
@@ -33,6 +33,8 @@ def wish(job: Job, now: datetime) -> Claim:
 def _recurring(job: Job, due: datetime, now: datetime) -> Claim:
     """Compute what runs of the instants up to now, one at a time: the rest of them is claimed right after."""
     assert job.trigger is not None, "a recurring job has a trigger"  # noqa: S101 - the caller has looked
+    if job.defined_at is not None and due < job.defined_at:
+        return _resumed(job, job.trigger, due, job.defined_at)
     verdict = settle(job.trigger, due, max(now, due), job.misfire, job.misfire_grace_seconds)
     run = verdict.run[0] if verdict.run else None
     follows = verdict.run[1] if len(verdict.run) > 1 else verdict.next_due
@@ -40,3 +42,12 @@ def _recurring(job: Job, due: datetime, now: datetime) -> Claim:
     if run == due and not missed:
         return Claim(job.id, due, follows, exhausted=follows is None)
     return Claim(job.id, due, follows, exhausted=follows is None, run=run, missed=missed, missed_reason="misfire")
+
+
+def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime) -> Claim:
+    """Skip the instants that passed while the job was paused: only a pause leaves an instant behind the definition."""
+    passed = settle(trigger, due, resumed_at - timedelta(microseconds=1), Misfire.SKIP, 0)
+    follows = passed.next_due
+    return Claim(
+        job.id, due, follows, exhausted=follows is None, run=None, missed=passed.skipped, missed_reason="paused"
+    )

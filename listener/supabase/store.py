@@ -29,9 +29,20 @@ class SupabaseStore:
         name: shown beside it in `job_listeners`.
         lease_seconds: how long a claim is good.
         claim_ahead_seconds: how long before its time a job is claimed.
+        key_concurrency: how many runs of jobs that share a key go on at a time.
     """
 
-    def __init__(self, rpc: Rpc, listener_id: str, name: str, lease_seconds: float, claim_ahead_seconds: float) -> None:
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        rpc: Rpc,
+        *,
+        listener_id: str,
+        name: str,
+        lease_seconds: float,
+        claim_ahead_seconds: float,
+        key_concurrency: int = 1,
+    ) -> None:
+        self._key_concurrency = key_concurrency
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
@@ -60,6 +71,7 @@ class SupabaseStore:
             "listener": self._id,
             "lease_seconds": self._lease_seconds,
             "ahead_seconds": self._ahead_seconds,
+            "key_concurrency": self._key_concurrency,
             "claims": [_claim(claim) for claim in claims],
         }
         answer = await self._rpc.call("claim_runs_v1", request)
@@ -73,6 +85,7 @@ class SupabaseStore:
         """Write how attempts ended."""
         request = {
             "listener": self._id,
+            "key_concurrency": self._key_concurrency,
             "results": [_ending(ending) for ending in endings],
             "logs": [
                 {
@@ -102,7 +115,7 @@ class SupabaseStore:
 
     async def rescue(self) -> Rescued:
         """Take runs from the dead."""
-        answer = await self._rpc.call("rescue_runs_v1", {"limit": PAGE})
+        answer = await self._rpc.call("rescue_runs_v1", {"limit": PAGE, "key_concurrency": self._key_concurrency})
         return Rescued(answer["rescued"], [rows.job(row) for row in answer["rows"]])
 
     async def clean(self, keep_days: float) -> int:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import Claim, Claimed, Ending, Extended, Finished, Page, Plan, Rescued, Summary
+    from listener.domain.exchange import Claim, Claimed, Ending, Extended, Finished, Note, Page, Plan, Rescued, Summary
 
 
 class Clock(Protocol):
@@ -63,6 +63,10 @@ class LeaseStore(Protocol):
 
     async def extend(self, executions: Sequence[str]) -> Extended:
         """Beat, and extend the claims on these executions."""
+        ...
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """Write progress and log lines of runs that go on."""
         ...
 
     async def rescue(self) -> Rescued:

@@ -20,6 +20,7 @@ from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.maintenance.recorder import Recorder
 from listener.maintenance.rescuer import Rescuer
 from listener.metrics import Metrics
 from listener.pipeline.agenda import Agenda
@@ -68,6 +69,7 @@ class Stages:
     completer: Completer
     lease_keeper: LeaseKeeper
     rescuer: Rescuer
+    recorder: Recorder
     cleaner: Cleaner
     meetings: Meetings | None
 
@@ -194,6 +196,7 @@ class Service:
             completer=completer,
             lease_keeper=LeaseKeeper(store, self.runs, clock, self.metrics, settings.lease_seconds),
             rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
+            recorder=Recorder(store, self.runs),
             cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
             meetings=meetings,
         )
@@ -210,6 +213,7 @@ class Service:
             ("planner", stages.planner.run),
             ("lease_keeper", stages.lease_keeper.run),
             ("rescuer", stages.rescuer.run),
+            ("recorder", stages.recorder.run),
             ("reflector", stages.reflector.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),

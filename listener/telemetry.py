@@ -53,6 +53,7 @@ class Event(StrEnum):
     RUN_THREAD_ABANDONED = "run.thread_abandoned"
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
+    NOTES_DELAYED = "notes.delayed"
     LEASE_LOST = "lease.lost"
     LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"

@@ -664,13 +664,44 @@ begin
         where j.id = any(to_wake);
     end if;
 
+    perform job_scheduler.keep_logs(request -> 'logs', me);
+    return json_build_object('now', clock_timestamp(), 'taken', taken, 'rows', coalesce(to_arm, '[]'));
+end
+$$;
+
+-- Keeps what handlers logged, in their order; the end of a run and the lines of it arrive together.
+create or replace function job_scheduler.keep_logs(logs jsonb, me uuid)
+returns void
+language sql
+set search_path = ''
+as $$
     insert into public.job_execution_logs (execution_id, at, level, message, fields)
     select l.execution_id, l.at, l.level, l.message, l.fields
-    from jsonb_to_recordset(request -> 'logs')
-        as l (execution_id uuid, at timestamptz, level text, message text, fields jsonb)
-    where exists (select from public.job_executions as e where e.id = l.execution_id and e.listener_id = me);
+    from rows from (
+        jsonb_to_recordset(logs) as (execution_id uuid, at timestamptz, level text, message text, fields jsonb)
+    ) with ordinality as l (execution_id, at, level, message, fields, n)
+    where exists (select from public.job_executions as e where e.id = l.execution_id and e.listener_id = me)
+    order by l.n
+$$;
+revoke all on function job_scheduler.keep_logs(jsonb, uuid) from public;
 
-    return json_build_object('now', clock_timestamp(), 'taken', taken, 'rows', coalesce(to_arm, '[]'));
+-- What runs tell while they go on.
+-- {listener, notes: [{id, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+create or replace function public.note_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    me constant uuid := (request ->> 'listener')::uuid;
+begin
+    update public.job_executions as e
+    set progress = n.progress
+    from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
+    where e.id = n.id and e.listener_id = me and e.status = 'running' and n.progress is distinct from e.progress;
+    perform job_scheduler.keep_logs(request -> 'logs', me);
+    return json_build_object('now', clock_timestamp());
 end
 $$;
 
@@ -858,7 +889,7 @@ declare
 begin
     foreach name in array array[
         'poll_jobs_v1', 'due_jobs_v1', 'unplanned_jobs_v1', 'plan_jobs_v1', 'claim_runs_v1', 'finish_runs_v1',
-        'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
+        'note_runs_v1', 'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
     ] loop
         execute format('revoke all on function public.%I(jsonb) from public, anon, authenticated', name);
         execute format('grant execute on function public.%I(jsonb) to service_role', name);

@@ -83,6 +83,15 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a run told while it goes on: how far it is, from 0 to 1, and what it logged since the last note."""
+
+    execution_id: str
+    progress: float | None
+    logs: tuple[LogLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """What became of a batch of endings: the executions written, and jobs that have to be armed again."""
 

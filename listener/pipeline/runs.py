@@ -26,6 +26,10 @@ class Runs:
         """Whether the run is held."""
         return execution_id in self._prepared
 
+    def items(self) -> Iterable[tuple[str, Prepared]]:
+        """Give every run held, by execution id."""
+        return self._prepared.items()
+
     @property
     def execution_ids(self) -> list[str]:
         """The executions held now."""

@@ -8,10 +8,10 @@ from listener.domain.exchange import Claimed, Extended, Finished, Page, Rescued,
 from listener.supabase import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import Claim, Ending, Plan
+    from listener.domain.exchange import Claim, Ending, Note, Plan
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
@@ -87,17 +87,7 @@ class SupabaseStore:
             "listener": self._id,
             "key_concurrency": self._key_concurrency,
             "results": [_ending(ending) for ending in endings],
-            "logs": [
-                {
-                    "execution_id": ending.execution_id,
-                    "at": line.at,
-                    "level": line.level,
-                    "message": line.message,
-                    "fields": line.fields,
-                }
-                for ending in endings
-                for line in ending.logs
-            ],
+            "logs": _logs(endings),
         }
         answer = await self._rpc.call("finish_runs_v1", request)
         return Finished(frozenset(answer["taken"]), [rows.job(row) for row in answer["rows"]])
@@ -112,6 +102,15 @@ class SupabaseStore:
         }
         answer = await self._rpc.call("extend_leases_v1", request)
         return Extended(answer["lost"], answer["listeners"] or [])
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """Write progress and log lines of runs that go on."""
+        request = {
+            "listener": self._id,
+            "notes": [{"id": note.execution_id, "progress": note.progress} for note in notes],
+            "logs": _logs(notes),
+        }
+        await self._rpc.call("note_runs_v1", request)
 
     async def rescue(self) -> Rescued:
         """Take runs from the dead."""
@@ -137,6 +136,20 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     return Page([rows.job(row) for row in answer["rows"]], answer["cursor"], answer["after"])
+
+
+def _logs(told: Iterable[Note | Ending]) -> list[dict[str, Any]]:
+    return [
+        {
+            "execution_id": each.execution_id,
+            "at": line.at,
+            "level": line.level,
+            "message": line.message,
+            "fields": line.fields,
+        }
+        for each in told
+        for line in each.logs
+    ]
 
 
 def _claim(claim: Claim) -> dict[str, Any]:

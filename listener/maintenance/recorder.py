@@ -1,0 +1,70 @@
+"""The recorder writes what long runs tell while they run.
+
+Takes the runs that are held. Gives their progress and log lines to the ledger, once a second at the most. Guarantees
+that lines keep their order; what could not be written is written with the next batch, or with the end of the run.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.domain.exchange import Note
+from listener.errors import StoreError
+from listener.telemetry import Event
+
+if TYPE_CHECKING:
+    from listener.pipeline.runs import Runs
+    from listener.ports import LeaseStore
+
+INTERVAL_SECONDS = 1.0
+MAX_KEPT = 10_000
+"""Notes that may wait for the database; beyond that the oldest are dropped, as the end of a run matters more."""
+
+
+class Recorder:
+    """Collects notes and writes them together.
+
+    Args:
+        store: where notes are written.
+        runs: what is held.
+    """
+
+    def __init__(self, store: LeaseStore, runs: Runs) -> None:
+        self._store, self._runs = store, runs
+        self._told: dict[str, float | None] = {}
+        self._waiting: list[Note] = []
+        self._log = structlog.get_logger("recorder")
+
+    async def run(self) -> None:
+        """Record until cancelled."""
+        while True:
+            await anyio.sleep(INTERVAL_SECONDS)
+            try:
+                await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.NOTES_DELAYED, notes=len(self._waiting), error=str(fault))
+
+    async def run_once(self) -> int:
+        """Write what is new; tells how many runs it was about."""
+        self._waiting += self._collect()
+        del self._waiting[:-MAX_KEPT]
+        if not self._waiting:
+            return 0
+        batch = list(self._waiting)
+        await self._store.note(batch)
+        del self._waiting[: len(batch)]
+        return len(batch)
+
+    def _collect(self) -> list[Note]:
+        notes = []
+        told: dict[str, float | None] = {}
+        for execution_id, prepared in self._runs.items():
+            progress = told[execution_id] = prepared.progress
+            logs = prepared.take_logs()
+            if logs or progress != self._told.get(execution_id):
+                notes.append(Note(execution_id, progress, logs))
+        self._told = told
+        return notes

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
 from listener.errors import ListenerError
 from listener.local.realtime.elixir import inspect, inspect_tuples
-from listener.local.realtime.wire import compact
+from listener.local.realtime.phash2 import phash2
 
 OPERATORS = frozenset(
     {"eq", "neq", "lt", "lte", "gt", "gte", "in", "like", "ilike", "is", "match", "imatch", "isdistinct"}
@@ -19,7 +18,6 @@ SELECT_FAULT = 'Error parsing `select` params: expected a list of column name st
 WILDCARD_SELECT = (
     "Column selection is not supported for wildcard subscriptions. Provide an explicit schema and table name."
 )
-BINDING_IDS = 2**27  # the real server's ids are below that too
 
 
 class BindingError(ListenerError):
@@ -57,11 +55,6 @@ class Binding:
         )
 
 
-def binding_id(params: dict[str, Any]) -> int:
-    """Return the id of a binding: the same for the same parameters, on every socket and after every restart."""
-    return zlib.crc32(compact(dict(sorted(params.items()))).encode()) % BINDING_IDS
-
-
 def parse(params: dict[str, Any]) -> Binding:
     """Return the binding that `params` ask for.
 
@@ -74,7 +67,7 @@ def parse(params: dict[str, Any]) -> Binding:
     if select is not None and "*" in (schema, table):
         raise BindingError(WILDCARD_SELECT)
     chosen = None if select is None else frozenset(select)
-    return Binding(binding_id(params), _event(params.get("event")), schema, table, filters, chosen, select)
+    return Binding(phash2(params), _event(params.get("event")), schema, table, filters, chosen, select)
 
 
 def _event(event: object) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import psycopg
 
-from listener.local.realtime.bindings import Binding, BindingError, binding_id, parse
+from listener.local.realtime.bindings import Binding, BindingError, parse
 from listener.local.realtime.checks import check
+from listener.local.realtime.phash2 import phash2
 from listener.local.realtime.rights import Rights, replayed, rights
 from listener.local.realtime.subscriptions import Subscription
 from listener.local.realtime.tokens import TokenError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.subscriptions import Registry
     from listener.local.realtime.tokens import Identity, Verifier
     from listener.local.realtime.topics import Presences, Topics
-    from listener.local.realtime.wire import Codec
+    from listener.local.realtime.wire import Codec, Ref
 
 SUBSCRIBED = "Subscribed to PostgreSQL"
 RETRY_SECONDS = 0.5
@@ -67,7 +68,7 @@ class Channel:
         world: World,
         transport: Transport,
         topic: str,
-        join_ref: str | None,
+        join_ref: Ref,
         request: JoinRequest,
         identity: Identity,
     ) -> None:
@@ -85,7 +86,7 @@ class Channel:
     @property
     def accepted(self) -> list[dict[str, Any]]:
         """The bindings as a join's reply repeats them."""
-        return [{"id": binding_id(params), **dict(sorted(params.items()))} for params in self._request.postgres_changes]
+        return [{"id": phash2(params), **dict(sorted(params.items()))} for params in self._request.postgres_changes]
 
     async def authorise(self) -> bool:
         """Ask what the channel may do; tell whether it may be joined at all.
@@ -265,7 +266,7 @@ class Channel:
         payload = {"message": message, "status": status, "extension": extension, "channel": self.name}
         self._push("system", compact(payload))
 
-    def _push(self, event: str, payload: str, *, ref: str | None = None) -> None:
+    def _push(self, event: str, payload: str, *, ref: Ref = None) -> None:
         self._transport.send(self._transport.codec.encode(self.topic, event, payload, ref=ref, join_ref=self.join_ref))
 
     @property

@@ -19,6 +19,16 @@ SESSION = (
 )
 STATEMENT_TIMEOUT = "-c statement_timeout=10s"  # a policy that sleeps must not hold every subscriber for ever
 
+PUBLISH_GENERATED = """
+    do $$
+    begin
+        if exists (select from pg_publication where pubname = 'supabase_realtime' and pubgencols <> 's') then
+            alter publication supabase_realtime set (publish_generated_columns = stored);
+        end if;
+    end
+    $$
+"""
+
 
 class Database:
     """One session, one statement at a time. `dsn` is libpq's."""
@@ -75,4 +85,4 @@ async def apply_schema(dsn: str) -> None:
             await connection.execute("select pg_advisory_xact_lock(7308332177516823410)")  # two servers, one schema
             await connection.execute(script)
         if connection.info.server_version >= 180000:  # noqa: PLR2004 - generated columns can be published from 18 on
-            await connection.execute("alter publication supabase_realtime set (publish_generated_columns = stored)")
+            await connection.execute(PUBLISH_GENERATED)

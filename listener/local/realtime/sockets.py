@@ -41,16 +41,16 @@ class Socket:
 
     async def serve(self, idle_seconds: float) -> None:
         """Serve the client until it leaves, or has sent nothing for `idle_seconds`."""
-        with contextlib.suppress(ConnectionError):
-            async with self._group:
-                self.start_soon(self._write())
-                try:
+        async with self._group:
+            self.start_soon(self._write())
+            try:
+                with contextlib.suppress(ConnectionError):
                     await self._read(idle_seconds)
-                finally:
-                    for channel in list(self.channels.values()):
-                        channel.drop()
-                    for task in self._tasks:
-                        task.cancel()
+            finally:
+                for channel in list(self.channels.values()):
+                    channel.drop()
+                for task in self._tasks:
+                    task.cancel()
 
     def send(self, frame: str | bytes) -> None:
         """See `Transport.send`."""
@@ -88,19 +88,21 @@ class Socket:
                     return
 
     async def _write(self) -> None:
-        while True:
-            await self._unsent.wait()
-            self._unsent.clear()
-            while self._outgoing:
-                if len(self._outgoing) > MOST_WAITING_FRAMES:
-                    self._outgoing.clear()
-                    await self._websocket.close(code=GOING_AWAY)
-                    return
-                frame = self._outgoing.popleft()
-                if isinstance(frame, str):
-                    await self._websocket.send_str(frame)
-                else:
-                    await self._websocket.send_bytes(frame)
+        with contextlib.suppress(ConnectionError):  # the reader sees it too, and ends the socket
+            while len(self._outgoing) <= MOST_WAITING_FRAMES:
+                await self._send_waiting()
+            self._outgoing.clear()
+            await self._websocket.close(code=GOING_AWAY)
+
+    async def _send_waiting(self) -> None:
+        await self._unsent.wait()
+        self._unsent.clear()
+        while 0 < len(self._outgoing) <= MOST_WAITING_FRAMES:
+            frame = self._outgoing.popleft()
+            if isinstance(frame, str):
+                await self._websocket.send_str(frame)
+            else:
+                await self._websocket.send_bytes(frame)
 
     async def _handle(self, push: Push) -> None:
         channel = self.channels.get(push.topic)

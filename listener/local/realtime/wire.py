@@ -15,6 +15,9 @@ JSON_ENCODING = 1
 LONGEST_HEADER_BYTES = 255  # each length in a binary header is one byte
 
 
+Ref = str | int | None  # a client's own mark of a push, repeated in the reply
+
+
 @dataclass(frozen=True, slots=True)
 class UserBroadcast:
     """A broadcast whose payload travels verbatim: JSON text, or bytes that only vsn 2.0.0 can carry."""
@@ -31,8 +34,8 @@ class Push:
     topic: str
     event: str
     payload: dict[str, Any]
-    ref: str | None = None
-    join_ref: str | None = None
+    ref: Ref = None
+    join_ref: Ref = None
     broadcast: UserBroadcast | None = None
 
 
@@ -43,9 +46,7 @@ class Codec(Protocol):
         """Return the push, or None when the frame is malformed; the real server ignores such frames."""
         ...
 
-    def encode(
-        self, topic: str, event: str, payload: str, *, ref: str | None = None, join_ref: str | None = None
-    ) -> str:
+    def encode(self, topic: str, event: str, payload: str, *, ref: Ref = None, join_ref: Ref = None) -> str:
         """Return a text frame; `payload` is JSON text."""
         ...
 
@@ -83,8 +84,8 @@ class ObjectCodec:
         event: str,
         payload: str,
         *,
-        ref: str | None = None,
-        join_ref: str | None = None,  # noqa: ARG002 - these frames do not carry it
+        ref: Ref = None,
+        join_ref: Ref = None,  # noqa: ARG002 - these frames do not carry it
     ) -> str:
         """See `Codec.encode`."""
         return f'{{"ref":{compact(ref)},"event":{compact(event)},"payload":{payload},"topic":{compact(topic)}}}'
@@ -110,9 +111,7 @@ class ArrayCodec:
             return None
         return _push(*message)
 
-    def encode(
-        self, topic: str, event: str, payload: str, *, ref: str | None = None, join_ref: str | None = None
-    ) -> str:
+    def encode(self, topic: str, event: str, payload: str, *, ref: Ref = None, join_ref: Ref = None) -> str:
         """See `Codec.encode`."""
         return f"[{compact(join_ref)},{compact(ref)},{compact(topic)},{compact(event)},{payload}]"
 
@@ -143,8 +142,8 @@ def _push(join_ref: object, ref: object, topic: object, event: object, payload: 
     return Push(topic, event, payload if isinstance(payload, dict) else {}, _ref(ref), _ref(join_ref))
 
 
-def _ref(ref: object) -> str | None:
-    return None if ref is None else str(ref)
+def _ref(ref: object) -> Ref:
+    return ref if isinstance(ref, str | int) else None
 
 
 def _loads(text: str) -> object:

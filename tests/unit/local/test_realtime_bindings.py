@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.local.realtime.bindings import BindingError, Filter, binding_id, parse
+from listener.local.realtime.bindings import BindingError, Filter, parse
 
 
 def filters(text: str) -> tuple[Filter, ...]:
@@ -79,9 +79,3 @@ def test_no_filter_text_breaks_the_parser(text: str) -> None:
         filters(text)
     except BindingError:
         return
-
-
-def test_an_id_depends_on_the_parameters_alone() -> None:
-    """Neither their order nor the process matters."""
-    assert binding_id({"event": "*", "schema": "public"}) == binding_id({"schema": "public", "event": "*"})
-    assert binding_id({"event": "*"}) != binding_id({"event": "INSERT"})

@@ -337,18 +337,25 @@ declare
     e public.job_executions;
     is_due boolean;
     key_is_taken boolean := false;
+    next_if_run timestamptz := due_next; -- none, when this run is the last that max_runs grants
+    must_skip boolean;
     stopped jsonb;
 begin
     select s.* into j from public.scheduled_jobs as s where s.id = job for update skip locked;
     if not found then
         return '{}';
     end if;
-    is_due := coalesce(j.due_at = due and due <= soon, false) and j.status in ('scheduled', 'running');
+    -- Whether it meets a running job is seen when it is due, not when it is claimed ahead of that.
+    is_due := coalesce(j.due_at = due, false) and case
+        when j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow' then due <= soon
+        when j.status = 'running' then due <= clock_timestamp() + interval '20 milliseconds'
+        else false
+    end;
     if j.max_runs is not null and j.total_runs + 1 + (
         select count(distinct u.scheduled_for) from public.job_executions as u
         where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
     ) >= j.max_runs then
-        due_next := '9999-01-01Z';
+        next_if_run := '9999-01-01Z';
     end if;
 
     if is_due and missed is not null then
@@ -394,21 +401,27 @@ begin
         where id = e.id
         returning * into e;
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
+        -- An instant that was due before the present run began did not meet a running job: it waits its turn.
+        must_skip := j.overlap = 'skip' and exists (
+            select from public.job_executions as o
+            where o.scheduled_job_id = j.id and o.status = 'running' and o.cause = 'schedule' and o.started_at <= run_for
+        );
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
         values (
             j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-            case j.overlap when 'skip' then 'skipped' else 'queued' end, 'overlap',
-            case j.overlap when 'skip' then now() end, me
+            case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
         )
         on conflict do nothing;
-        update public.scheduled_jobs set due_at = due_next, updated_at = now() where id = j.id;
+        update public.scheduled_jobs
+        set due_at = case when must_skip then due_next else next_if_run end, updated_at = now()
+        where id = j.id;
     elsif is_due and key_is_taken then
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason)
         values (j.id, j.workspace_id, j.created_by, run_for, '9999-01-01Z', 'schedule', 'queued', 'concurrency')
         on conflict do nothing;
-        update public.scheduled_jobs set due_at = due_next, updated_at = now() where id = j.id;
+        update public.scheduled_jobs set due_at = next_if_run, updated_at = now() where id = j.id;
     elsif is_due then
         if j.status = 'running' and j.overlap = 'replace' then
             with replaced as (
@@ -431,7 +444,7 @@ begin
         -- A one-time job that is asked to run again at an instant that it has had gets a new one.
         update public.scheduled_jobs
         set
-            due_at = case when e.id is null and trigger_type = 'once' then clock_timestamp() else due_next end,
+            due_at = case when e.id is null and trigger_type = 'once' then clock_timestamp() else next_if_run end,
             updated_at = now()
         where id = j.id;
     end if;

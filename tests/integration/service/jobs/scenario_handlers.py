@@ -1,0 +1,99 @@
+"""Handlers of the service's tests. Each leaves marks in a file that the test names, so that it is seen what really ran."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+from pydantic import BaseModel
+
+from listener import Fail, JobContext, Retry, Snooze, handler
+
+
+class Errand(BaseModel):
+    """What the test asks of a handler: where to leave marks, how long to take."""
+
+    marks: Path | None = None
+    seconds: float = 0.0
+    good_from_attempt: int = 1
+
+    def mark(self, word: str, job: JobContext) -> None:
+        """Add a line: the word, the process, the attempt."""
+        if self.marks is not None:
+            with self.marks.open("a") as marks:
+                marks.write(f"{word} {os.getpid()} {job.attempt}\n")
+
+
+class Parcel(BaseModel):
+    """A payload with fields that may be wrong."""
+
+    event_id: str
+    count: int
+
+
+@handler("rest")
+async def rest(job: JobContext, errand: Errand) -> dict[str, Any]:
+    """Wait on the loop; tells what it was given."""
+    errand.mark("begun", job)
+    try:
+        await anyio.sleep(errand.seconds)
+    except anyio.get_cancelled_exc_class():
+        errand.mark("stopped", job)
+        raise
+    errand.mark("ended", job)
+    return {"test_mode": job.test_mode, "attempt": job.attempt, "scheduled_for": job.scheduled_for.isoformat()}
+
+
+@handler("rest_in_thread")
+def rest_in_thread(job: JobContext, errand: Errand) -> None:
+    """Wait in a thread, looking now and then whether to stop."""
+    errand.mark("begun", job)
+    until = time.monotonic() + errand.seconds
+    while time.monotonic() < until:
+        if job.cancelled:
+            errand.mark("stopped", job)
+            job.check_cancelled()
+        time.sleep(0.02)
+    errand.mark("ended", job)
+
+
+@handler("fail_first")
+async def fail_first(job: JobContext, errand: Errand) -> None:
+    """Fail until the attempt that is to be good."""
+    errand.mark("begun", job)
+    if job.attempt < errand.good_from_attempt:
+        message = f"attempt {job.attempt} is too early"
+        raise RuntimeError(message)
+
+
+@handler("ask_again")
+async def ask_again(job: JobContext) -> int:
+    """Ask for a second attempt after a delay of its own choice."""
+    if job.attempt == 1:
+        raise Retry(after=0.3)
+    return job.attempt
+
+
+@handler("give_up")
+async def give_up(_job: JobContext) -> None:
+    """Fail for good."""
+    raise Fail("no_such_recipient", "nobody lives there")
+
+
+@handler("doze")
+async def doze(job: JobContext) -> int:
+    """Snooze for half a second after its due instant."""
+    wanted = job.scheduled_for + timedelta(seconds=0.5)
+    if job.now() < wanted:
+        raise Snooze(until=wanted)
+    return job.attempt
+
+
+@handler("deliver")
+async def deliver(_job: JobContext, payload: Parcel) -> str:
+    """Take a payload that has a shape."""
+    return payload.event_id

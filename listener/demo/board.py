@@ -86,14 +86,17 @@ class Board:
     """The lines of all jobs.
 
     Args:
-        scenes: what is played.
         tell: called with each line that has made a transition.
     """
 
-    def __init__(self, scenes: Sequence[Scene], tell: Callable[[Line], None]) -> None:
-        self.lines = {scene.name: Line(scene) for scene in scenes}
+    def __init__(self, tell: Callable[[Line], None]) -> None:
+        self.lines: dict[str, Line] = {}
         self._names: dict[str, str] = {}
         self._tell = tell
+
+    def announce(self, scenes: Sequence[Scene]) -> None:
+        """Make a line for each scene."""
+        self.lines = {scene.name: Line(scene) for scene in scenes}
 
     def name_job(self, job_id: str, name: str) -> None:
         """Know a job that was not inserted under the name of its scene."""

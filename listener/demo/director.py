@@ -11,6 +11,7 @@ from listener.demo.scenes import MEETING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from supabase import AsyncClient
 
@@ -20,9 +21,10 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05
 WORK_SECONDS = 2.0
-PAUSE_AFTER_SECONDS, PAUSE_SECONDS = 1.5, 6.0
-REHEARSE_AFTER_SECONDS = 2.5
-MEETING_LASTS, MOVED_BY, MOVE_AFTER_SECONDS = timedelta(seconds=6), timedelta(seconds=4), 3.0
+# since the opening: each with a second to spare before the next due instant of what it concerns
+PAUSED_AT, RESUMED_AT = timedelta(seconds=1.5), timedelta(seconds=7)
+REHEARSED_AT = timedelta(seconds=2.5)
+MOVED_AT, PLANNED_END, MOVED_END = timedelta(seconds=3), timedelta(seconds=6), timedelta(seconds=10)
 
 
 class Director:
@@ -31,11 +33,12 @@ class Director:
     Args:
         client: a signed-in user's.
         board: shows the jobs.
-        clock: dates the meeting.
+        clock: says when to act.
+        opening: when the scenes begin.
     """
 
-    def __init__(self, client: AsyncClient, board: Board, clock: Clock) -> None:
-        self._client, self._board, self._clock = client, board, clock
+    def __init__(self, client: AsyncClient, board: Board, clock: Clock, opening: datetime) -> None:
+        self._client, self._board, self._clock, self._opening = client, board, clock, opening
         self.meeting: Mapping[str, Any] = {}
 
     async def play(self) -> None:
@@ -63,25 +66,24 @@ class Director:
         await self._call("cancel_job", job)
 
     async def _pause(self, job: int) -> None:
-        await anyio.sleep(PAUSE_AFTER_SECONDS)
+        await self._clock.sleep_until(self._opening + PAUSED_AT)
         await self._call("pause_job", job)
-        await anyio.sleep(PAUSE_SECONDS)
+        await self._clock.sleep_until(self._opening + RESUMED_AT)
         await self._call("resume_job", job)
 
     async def _rehearse(self, job: int) -> None:
-        await anyio.sleep(REHEARSE_AFTER_SECONDS)
+        await self._clock.sleep_until(self._opening + REHEARSED_AT)
         await self._call("run_job_now", job, test_mode=True)
 
     async def _hold_a_meeting(self) -> None:
         """Insert a meeting, and let it take longer than planned: its job moves along."""
-        start = self._clock.now()
-        end = start + MEETING_LASTS
+        start, end = self._opening.isoformat(), (self._opening + PLANNED_END).isoformat()
         meetings = self._client.table("meetings")
-        row = {"title": "Demo", "start_time": start.isoformat(), "end_time": end.isoformat()}
+        row = {"title": "Demo", "start_time": start, "end_time": end}
         self.meeting = _only((await meetings.insert(row).execute()).data)
         self._board.name_job(f"meeting-status:{self.meeting['id']}", MEETING)
-        await anyio.sleep(MOVE_AFTER_SECONDS)
-        moved = {"end_time": (end + MOVED_BY).isoformat()}
+        await self._clock.sleep_until(self._opening + MOVED_AT)
+        moved = {"end_time": (self._opening + MOVED_END).isoformat()}
         self.meeting = _only((await meetings.update(moved).eq("id", self.meeting["id"]).execute()).data)
 
 

@@ -93,9 +93,11 @@ def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextMana
 async def _perform(console: Console, client: AsyncClient) -> Verdict:
     clock = DatabaseClock()
     began = anyio.current_time()
-    board = Board(scenes(clock.now()), partial(_tell, console, began))
+    board = Board(partial(_tell, console, began))
     await watch(client, board)
-    director = Director(client, board, clock)
+    opening = clock.now()
+    board.announce(scenes(opening))
+    director = Director(client, board, clock, opening)
     with _shown(console, board), anyio.move_on_after(PLAY_SECONDS):
         await director.play()
         while board.missing:  # noqa: ASYNC110 - the board is what Realtime makes of it

@@ -79,6 +79,12 @@ def as_instants(occurrences: list[Occurrence]) -> list[str]:
     return [_iso(occurrence.at) for occurrence in occurrences]
 
 
+def as_answer(trigger: Trigger, occurrences: list[Occurrence]) -> dict[str, object]:
+    """The description and every occurrence, as JSON: `description`, and `runs` of `at` (UTC), `local` and `note`."""
+    runs = [{"at": _iso(each.at), "local": each.local, "note": each.note} for each in occurrences]
+    return {"description": describe(trigger), "runs": runs}
+
+
 def _iso(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
 

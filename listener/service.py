@@ -264,7 +264,7 @@ class Service:
     async def _serve_http(self) -> None:
         host, port = self._settings.http_address
         describe = self.describe if self._settings.debug else None
-        await serve(application(self.health.fault, self.metrics.exposition, describe), host, port)
+        await serve(application(self.health.fault, self.metrics.exposition, describe, self.clock.now), host, port)
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""

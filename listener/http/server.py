@@ -1,4 +1,4 @@
-"""The service's own port: alive, ready, metrics, and what it is doing."""
+"""The service's own port: alive, ready, metrics, what it is doing, and what a schedule would do."""
 
 from __future__ import annotations
 
@@ -11,11 +11,21 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from listener.errors import InvalidValueError
+from listener.preview import as_answer
+from listener.preview import preview as occurrences_of
+from listener.preview_request import read_request
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from typing import Any
 
     from starlette.requests import Request
+
+
+MOST_PREVIEWED = 1000
+"""Runs in one preview: the loop computes them, and other jobs are waiting for it."""
 
 
 class _Server(uvicorn.Server):
@@ -31,6 +41,7 @@ def application(
     fault: Callable[[], str | None],
     exposition: Callable[[], bytes],
     describe: Callable[[], Mapping[str, Any]] | None,
+    now: Callable[[], datetime],
 ) -> Starlette:
     """Build the application.
 
@@ -38,6 +49,7 @@ def application(
         fault: why the service is not ready, or None.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
+        now: the present, where `/api/preview` begins unless it is told otherwise.
     """
 
     async def livez(_: Request) -> Response:
@@ -50,10 +62,23 @@ def application(
     async def metrics(_: Request) -> Response:
         return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def preview(request: Request) -> Response:
+        try:
+            asked = read_request(dict(request.query_params), now(), most=MOST_PREVIEWED)
+            occurrences = occurrences_of(asked.trigger, asked.after, asked.n)
+        except InvalidValueError as invalid:
+            return JSONResponse({"message": str(invalid)}, status_code=400)
+        return JSONResponse(as_answer(asked.trigger, occurrences))
+
     async def debug(_: Request) -> Response:
         return JSONResponse(describe() if describe else {})
 
-    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    routes = [
+        Route("/livez", livez),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+        Route("/api/preview", preview),
+    ]
     if describe is not None:
         routes.append(Route("/debug/scheduler", debug))
     return Starlette(routes=routes)

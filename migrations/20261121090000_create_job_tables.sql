@@ -31,6 +31,7 @@ create table if not exists public.scheduled_jobs (
     dst_gap text not null default 'run_after',
     dst_fold text not null default 'first',
     concurrency_key text,
+    cleanup_after_days numeric check (cleanup_after_days > 0),
     -- what the service writes
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
@@ -57,6 +58,8 @@ create table if not exists public.scheduled_jobs (
 comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
 comment on column public.scheduled_jobs.next_run_at is
     'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
+comment on column public.scheduled_jobs.cleanup_after_days is
+    'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
@@ -76,6 +79,8 @@ on public.scheduled_jobs (id) where due_at is null and trigger_type <> 'once';
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
+create index if not exists scheduled_jobs_cleanup_idx
+on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
 create index if not exists scheduled_jobs_created_by_idx
 on public.scheduled_jobs (created_by) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
@@ -119,6 +124,8 @@ create index if not exists job_executions_lease_idx
 on public.job_executions (lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
+create index if not exists job_executions_completed_at_idx
+on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
 on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
 create index if not exists job_executions_created_by_idx

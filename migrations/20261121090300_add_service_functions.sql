@@ -870,23 +870,34 @@ security definer
 set search_path = ''
 as $$
 declare
-    oldest constant timestamptz := now() - make_interval(secs => (request ->> 'keep_days')::double precision * 86400);
+    keep_days constant numeric := (request ->> 'keep_days')::numeric;
+    -- the least of all keeps: what is younger need not be looked at
+    youngest constant timestamptz := now() - least(
+        keep_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
+    )::double precision * interval '1 day';
     executions integer;
     jobs integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     delete from public.job_executions
     where id in (
-        select e.id from public.job_executions as e
-        where e.status not in ('queued', 'running') and e.completed_at < oldest
+        select e.id
+        from public.job_executions as e
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+        where
+            e.completed_at < youngest and e.status not in ('queued', 'running')
+            and e.completed_at
+            < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
-        for update skip locked
+        for update of e skip locked
     );
     get diagnostics executions = row_count;
     delete from public.scheduled_jobs
     where id in (
         select j.id from public.scheduled_jobs as j
-        where j.status in ('completed', 'failed', 'cancelled') and j.updated_at < oldest
+        where
+            j.status in ('completed', 'failed', 'cancelled')
+            and j.updated_at < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update skip locked
     );

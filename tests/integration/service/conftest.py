@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +18,14 @@ import httpx
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.datetime import TimestamptzLoader
 from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from psycopg.abc import Buffer
     from supabase import Client
 
     from listener.local.stack import Stack
@@ -38,6 +40,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.stack)
+
+
+class EndlessLoader(TimestamptzLoader):
+    """Reads infinity, which Python's calendar does not have, as the end of that calendar."""
+
+    def load(self, value: Buffer) -> datetime:
+        """Read an instant."""
+        return datetime.max.replace(tzinfo=UTC) if bytes(value) == b"infinity" else super().load(value)
 
 
 def until(true: Callable[[], Any], what: str, within: float = PATIENCE_SECONDS) -> Any:
@@ -175,7 +185,10 @@ class Project:
 
     def ledger(self, job: int) -> list[dict[str, Any]]:
         """Give the executions of a job in the order of their due instants and attempts."""
-        query = "select * from public.job_executions where scheduled_job_id = %s order by scheduled_for, cause desc, attempt"
+        query = (
+            "select * from public.job_executions where scheduled_job_id = %s "
+            "order by scheduled_for, cause desc, attempt"
+        )
         return self.rows(query, job)
 
     def states(self, job: int) -> list[tuple[str, str | None]]:
@@ -211,6 +224,7 @@ def project(embedded_stack: Stack, tables_to_empty: list[str]) -> Iterator[Proje
     """Give the project, empty at the start of each module."""
     options = {"autocommit": True, "row_factory": dict_row}
     with psycopg.connect(embedded_stack.admin_dsn, **options) as connection, httpx.Client(timeout=20) as http:
+        connection.adapters.register_loader("timestamptz", EndlessLoader)
         connection.execute("delete from auth.users")
         connection.execute(f"truncate {', '.join(tables_to_empty)} cascade")
         client = create_client(embedded_stack.url, embedded_stack.service_key, SyncClientOptions(httpx_client=http))
@@ -224,15 +238,21 @@ def shared_settings(request: pytest.FixtureRequest) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def listener(
+def listener_factory(
     embedded_stack: Stack,
     project: Project,
     shared_settings: dict[str, object],
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Listener]:
-    """Run one listener for all tests of a module."""
+) -> Iterator[Callable[[], Listener]]:
+    """Give a starter of listeners that live as long as a module, with its settings."""
     with listeners_on(embedded_stack, tmp_path_factory.mktemp("listener")) as listeners:
-        yield listeners.start(**shared_settings)
+        yield lambda: listeners.start(**shared_settings)
+
+
+@pytest.fixture(scope="module")
+def listener(listener_factory: Callable[[], Listener]) -> Listener:
+    """Run one listener for all tests of a module."""
+    return listener_factory()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Handlers of the service's tests. Each leaves marks in a file that the test names, so that it is seen what really ran."""
+"""Handlers of the service's tests; they leave marks in a file that the test names, to show what really ran."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ async def ask_again(job: JobContext) -> int:
 @handler("give_up")
 async def give_up(_job: JobContext) -> None:
     """Fail for good."""
-    raise Fail("no_such_recipient", "nobody lives there")
+    raise Fail(reason="no_such_recipient", message="nobody lives there")
 
 
 @handler("doze")

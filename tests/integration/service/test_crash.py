@@ -1,0 +1,53 @@
+"""A listener that is killed loses nothing: another one runs what it had claimed, and all that was still to come."""
+
+from __future__ import annotations
+
+import signal
+
+RUNNING, DUE = 500, 5_000
+
+FILL = """
+insert into public.scheduled_jobs (handler, metadata, retry_delay_seconds)
+select 'rest', jsonb_build_object('seconds', %s), 0 from generate_series(1, %s)
+"""
+HOW_MANY = "select count(*) as n from public.scheduled_jobs where status = %s"
+BY_INSTANT = """
+select scheduled_job_id, scheduled_for, count(*) filter (where status = 'completed') as completed,
+    array_agg(distinct coalesce(reason, status)) filter (where status <> 'completed') as others
+from public.job_executions group by 1, 2
+"""
+ENDS = "select status, count(*) as n from public.scheduled_jobs group by status"
+
+
+def test_a_killed_listener_loses_no_job_and_no_instant_ends_twice(project, listeners, eventually) -> None:
+    """With 500 jobs running and 5,000 due, each due instant ends completed exactly once; what was lost says so."""
+    quick = {"lease_seconds": 3, "rescue_seconds": 1, "concurrency": RUNNING}
+    first = listeners.start(**quick)
+    project.sql.execute(FILL, [60, RUNNING])
+    eventually(lambda: project.rows(HOW_MANY, "running")[0]["n"] == RUNNING, "all run")
+    project.sql.execute(FILL, [0, DUE])
+    eventually(lambda: first.describe()["jobs_waiting_for_room"] > 0, "the others wait")
+    first.stop(signal.SIGKILL)
+    project.sql.execute("update public.scheduled_jobs set metadata = '{}'")
+
+    listeners.start(**quick)
+    eventually(lambda: project.rows(ENDS) == [{"status": "completed", "n": RUNNING + DUE}], "all end", 60)
+    instants = project.rows(BY_INSTANT)
+    assert len(instants) == RUNNING + DUE
+    assert {row["completed"] for row in instants} == {1}
+    lost = [row for row in instants if row["others"]]
+    assert {tuple(row["others"]) for row in lost} == {("lease_lost",)}
+    assert len(lost) == RUNNING
+
+
+def test_a_retry_whose_listener_died_is_not_late(project, listeners, eventually) -> None:
+    """The attempt that waits in the ledger is taken up by a listener that was there before."""
+    settings = {"lease_seconds": 3, "rescue_seconds": 1, "poll_seconds": 1}
+    first = listeners.start(**settings)
+    job = project.insert("fail_first", metadata={"good_from_attempt": 2}, retry_delay_seconds=4)
+    project.wait_for_runs(job, 1)
+    listeners.start(**settings)
+    project.update(job, metadata={"good_from_attempt": 2, "marks": None})
+    first.stop(signal.SIGKILL)
+    assert project.wait(job)["status"] == "completed"
+    assert project.ledger(job)[1]["lateness_ms"] < 5_000

@@ -3,18 +3,21 @@
 -- All are security definer, because they write columns that not even service_role may write itself, and only
 -- service_role may call them.
 
--- What a listener keeps of a job: enough to arm it and to compute what follows.
-create or replace function job_scheduler.job_row(j public.scheduled_jobs)
-returns json
-language sql
-stable
-set search_path = ''
-as $$
-    select case
+-- What a listener keeps of a job: enough to arm it and to compute what follows. A view, because a function is called
+-- for each row, and there may be thousands.
+create or replace view job_scheduler.job_rows with (security_invoker = true) as
+select
+    j.id,
+j.revision,
+j.next_run_at,
+j.due_at,
+j.status,
+j.trigger_type,
+    case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
-            'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds
+            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -24,9 +27,9 @@ as $$
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold
         )
-    end
-$$;
-revoke all on function job_scheduler.job_row(public.scheduled_jobs) from public;
+    end as job_row
+from public.scheduled_jobs as j;
+revoke all on job_scheduler.job_rows from public;
 
 -- The oldest transaction still open: rows of later ones may yet appear, so the next poll begins here.
 create or replace function job_scheduler.horizon()
@@ -50,7 +53,7 @@ set search_path = ''
 as $$
     with page as (
         select j.*
-        from public.scheduled_jobs as j
+        from job_scheduler.job_rows as j
         where
             j.revision >= (request ->> 'cursor')::bigint
             and (
@@ -70,7 +73,7 @@ as $$
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.revision, p.id), '[]') from page as p),
+        'rows', (select coalesce(json_agg(p.job_row order by p.revision, p.id), '[]') from page as p),
         'after', (
             select json_build_array(p.revision, p.id) from page as p
             where (select count(*) from page) = (request ->> 'limit')::int
@@ -90,7 +93,7 @@ set search_path = ''
 as $$
     with page as (
         select j.*
-        from public.scheduled_jobs as j
+        from job_scheduler.job_rows as j
         where
             j.next_run_at <= (request ->> 'until')::timestamptz
             and (j.next_run_at, j.id) > (
@@ -104,7 +107,7 @@ as $$
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.next_run_at, p.id), '[]') from page as p),
+        'rows', (select coalesce(json_agg(p.job_row order by p.next_run_at, p.id), '[]') from page as p),
         'after', (
             select json_build_array(p.next_run_at, p.id) from page as p
             where (select count(*) from page) = (request ->> 'limit')::int
@@ -124,7 +127,7 @@ set search_path = ''
 as $$
     with page as (
         select j.*
-        from public.scheduled_jobs as j
+        from job_scheduler.job_rows as j
         where
             j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
             and j.id > coalesce((request ->> 'after')::bigint, 0)
@@ -135,7 +138,7 @@ as $$
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(job_scheduler.job_row(p) order by p.id), '[]') from page as p),
+        'rows', (select coalesce(json_agg(p.job_row order by p.id), '[]') from page as p),
         'after', (select max(p.id) from page as p where (select count(*) from page) = (request ->> 'limit')::int)
     )
 $$;
@@ -308,14 +311,14 @@ begin
     end loop;
 
     select
-        coalesce(json_agg(job_scheduler.job_row(j)) filter (where j.id is not null), '[]'),
+        coalesce(json_agg(j.job_row) filter (where j.id is not null), '[]'),
         coalesce(json_agg(c.id) filter (where j.id is null), '[]')
     into refused, gone
     from (
         select (a ->> 'id')::bigint as id from jsonb_array_elements(request -> 'claims') as a
         where (a ->> 'id')::bigint <> all(claimed_jobs)
     ) as c
-    left join public.scheduled_jobs as j on c.id = j.id;
+    left join job_scheduler.job_rows as j on c.id = j.id;
     return json_build_object(
         'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused, 'gone', gone
     );
@@ -672,8 +675,8 @@ begin
     end if;
     if cardinality(to_wake) > 0 then
         perform job_scheduler.set_wake(to_wake);
-        select coalesce(json_agg(job_scheduler.job_row(j)), '[]') into to_arm
-        from public.scheduled_jobs as j
+        select coalesce(json_agg(j.job_row), '[]') into to_arm
+        from job_scheduler.job_rows as j
         where j.id = any(to_wake);
     end if;
 
@@ -855,7 +858,7 @@ begin
         'now', clock_timestamp(),
         'rescued', rescued,
         'rows', (
-            select coalesce(json_agg(job_scheduler.job_row(j)), '[]') from public.scheduled_jobs as j where j.id = any(jobs)
+            select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         )
     );
 end

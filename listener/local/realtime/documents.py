@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from listener.local.realtime.pgoutput import ABSENT, DELETE, EVENTS, UPDATE
@@ -43,23 +44,22 @@ def refused(relation: Relation, kind: int, error: str) -> str:
     )
 
 
-def change(change: Change, facts: TableFacts, chosen: Container[str], new: Texts | None, old: Texts | None) -> str:
+def change(change: Change, facts: TableFacts, chosen: frozenset[str], new: Texts | None, old: Texts | None) -> str:
     """Return the document of a change with the columns named in `chosen`."""
     relation, kind = change.relation, change.kind
     too_large = _decoder_bytes(change) > LARGEST_CHANGE_BYTES
-    record = (
-        ""
-        if kind == DELETE or new is None
-        else f'"record":{_object(_filled(new, old), chosen, _kept(new, too_large))},'
-    )
+    record = ""
+    if kind != DELETE and new is not None:
+        record = f'"record":{_object(_filled(new, old), chosen, _kept(new, too_large))},'
     previous = ""
     if kind in {UPDATE, DELETE}:
         before = old or Texts({})
         secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: its key is all that is told
         told = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
         previous = f',"old_record":{_object(told, chosen, _kept(before, too_large))}'
+    columns = _columns(facts.columns, chosen)
     return (
-        f'{{"table":{compact(relation.table)},"type":"{EVENTS[kind]}",{record}"columns":{_columns(facts, chosen)},'
+        f'{{"table":{compact(relation.table)},"type":"{EVENTS[kind]}",{record}"columns":{columns},'
         f'"errors":{TOO_LARGE if too_large else "null"},"schema":{compact(relation.schema)},'
         f'"commit_timestamp":"{change.transaction.committed_at}"{previous}}}'
     )
@@ -82,20 +82,21 @@ class _Everything:
 
 
 def _object(columns: dict[str, str], chosen: Container[str], kept: Container[str]) -> str:
-    names = sorted((name for name in columns if name in chosen and name in kept), key=_jsonb_order)
-    return "{" + ", ".join(f"{json.dumps(name, ensure_ascii=False)}: {columns[name]}" for name in names) + "}"
+    ordered = _ordered(tuple(columns))
+    return "{" + ", ".join([key + columns[name] for name, key in ordered if name in chosen and name in kept]) + "}"
 
 
-def _jsonb_order(name: str) -> tuple[int, bytes]:
-    encoded = name.encode()
-    return len(encoded), encoded
+@lru_cache(maxsize=256)
+def _ordered(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the names in jsonb's order, shorter ones first, each with its text as a key."""
+    ordered = sorted(names, key=lambda name: (len(name.encode()), name.encode()))
+    return [(name, json.dumps(name, ensure_ascii=False) + ": ") for name in ordered]
 
 
-def _columns(facts: TableFacts, chosen: Container[str]) -> str:
-    described = (
-        f'{{"name": {json.dumps(name)}, "type": {json.dumps(kind)}}}' for name, kind in facts.columns if name in chosen
-    )
-    return f"[{', '.join(described)}]"
+@lru_cache(maxsize=256)
+def _columns(columns: tuple[tuple[str, str], ...], chosen: frozenset[str]) -> str:
+    named = [(json.dumps(name, ensure_ascii=False), json.dumps(kind)) for name, kind in columns if name in chosen]
+    return "[" + ", ".join(f'{{"name": {name}, "type": {kind}}}' for name, kind in named) + "]"
 
 
 def _decoder_bytes(change: Change) -> int:

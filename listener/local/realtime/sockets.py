@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from listener.local.realtime.channel import World
 
-MOST_WAITING_FRAMES = 20_000  # a client that does not read is cut off rather than kept in memory
+MOST_WAITING_BYTES = 128 * 1024 * 1024  # a client that does not read is cut off rather than kept in memory
 NORMAL_CLOSURE, GOING_AWAY = 1000, 1001
 NO_DATABASE = "UnableToConnectToProject: Realtime was unable to connect to the project database"
 
@@ -35,6 +35,7 @@ class Socket:
         self.codec = codec
         self.channels: dict[str, Channel] = {}
         self._outgoing: deque[str | bytes] = deque()
+        self._waiting_bytes = 0
         self._unsent = asyncio.Event()
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -55,6 +56,7 @@ class Socket:
     def send(self, frame: str | bytes) -> None:
         """See `Transport.send`."""
         self._outgoing.append(frame)
+        self._waiting_bytes += len(frame)
         self._unsent.set()
 
     def start_soon(self, work: Coroutine[Any, Any, None]) -> None:
@@ -89,7 +91,7 @@ class Socket:
 
     async def _write(self) -> None:
         with contextlib.suppress(ConnectionError):  # the reader sees it too, and ends the socket
-            while len(self._outgoing) <= MOST_WAITING_FRAMES:
+            while self._waiting_bytes <= MOST_WAITING_BYTES:
                 await self._send_waiting()
             self._outgoing.clear()
             await self._websocket.close(code=GOING_AWAY)
@@ -97,8 +99,9 @@ class Socket:
     async def _send_waiting(self) -> None:
         await self._unsent.wait()
         self._unsent.clear()
-        while 0 < len(self._outgoing) <= MOST_WAITING_FRAMES:
+        while self._outgoing and self._waiting_bytes <= MOST_WAITING_BYTES:
             frame = self._outgoing.popleft()
+            self._waiting_bytes -= len(frame)
             if isinstance(frame, str):
                 await self._websocket.send_str(frame)
             else:

@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,7 @@ class Bench:
         """Run a listener, and give its process once it is ready."""
         environment = {**self.stack.environment(), "LISTENER_LOG_LEVEL": "warning", **settings}
         async with running(listener_program(self.state, environment)):
-            yield next(
-                each for each in psutil.process_iter() if each.ppid() in {os.getpid()} and "run" in each.cmdline()[-1:]
-            )
+            yield next(child for child in psutil.Process().children() if child.cmdline()[-1:] == ["run"])
 
     def empty(self) -> None:
         """Start every measurement with empty tables."""
@@ -183,7 +182,68 @@ async def waiting(bench: Bench) -> dict[str, float]:
     return result
 
 
-MEASUREMENTS = {each.__name__: each for each in (pickup, pickup_changes, lateness, throughput, burst, waiting)}
+async def planning(bench: Bench) -> dict[str, float]:
+    """10,000 recurring jobs without a due instant: from the start of the listener until all are planned and armed."""
+    bench.empty()
+    bench.sql.execute(
+        "insert into public.scheduled_jobs (handler, trigger_type, schedule) "
+        """select 'noop', 'cron', '{"expression": "0 9 * * 1-5"}' from generate_series(1, 10000)"""
+    )
+    began = time.perf_counter()
+    async with bench.listener():
+        ready = time.perf_counter() - began
+        while bench.value("select count(*) from public.scheduled_jobs where due_at is null"):
+            await anyio.sleep(0.02)
+        planned = time.perf_counter() - began
+    return {"jobs": 10_000, "start_to_ready_s": round(ready, 2), "start_to_planned_s": round(planned, 2)}
+
+
+async def _recurring(bench: Bench, apart: timedelta) -> dict[str, float]:
+    bench.empty()
+    async with bench.listener(LISTENER_CONCURRENCY="2000"):
+        await anyio.sleep(1)
+        bench.sql.execute(
+            "insert into public.scheduled_jobs (handler, trigger_type, schedule, run_date) "
+            """select 'noop', 'interval', '{"seconds": 10}', date_trunc('second', now()) + interval '3 seconds' """
+            "+ n * %s from generate_series(1, 1000) as n",
+            (apart,),
+        )
+        await anyio.sleep(125)
+    gaps = bench.value(
+        "select count(*) from (select scheduled_for - lag(scheduled_for) over "
+        "(partition by scheduled_job_id order by scheduled_for) as gap from public.job_executions) as g "
+        "where gap <> interval '10 seconds'"
+    )
+    worst_batch = bench.value(
+        "select max(late) from (select max(lateness_ms) as late from public.job_executions group by scheduled_for) as b"
+    )
+    return {**summary(bench.lateness()), "instants_missing": gaps, "last_of_worst_instant_ms": round(worst_batch, 1)}
+
+
+async def recurring_spread(bench: Bench) -> dict[str, float]:
+    """1,000 recurring jobs every 10 s for two minutes, their anchors spread over the 10 s."""
+    return await _recurring(bench, timedelta(milliseconds=10))
+
+
+async def recurring_together(bench: Bench) -> dict[str, float]:
+    """1,000 recurring jobs every 10 s for two minutes, all due at the same instants."""
+    return await _recurring(bench, timedelta())
+
+
+MEASUREMENTS = {
+    each.__name__: each
+    for each in (
+        pickup,
+        pickup_changes,
+        lateness,
+        throughput,
+        burst,
+        waiting,
+        planning,
+        recurring_spread,
+        recurring_together,
+    )
+}
 
 
 async def main(names: list[str]) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from anyio.abc import TaskStatus
-
 LEASH = Path(__file__).with_name("leash.py")
 FIRST_BACKOFF_SECONDS = 0.1  # doubled at each death, so that a program that cannot start does not burn the machine
 LONGEST_BACKOFF_SECONDS = 5.0
@@ -67,22 +65,31 @@ async def running(*programs: Program) -> AsyncIterator[None]:
     Raises:
         ProgramFailedError: One ended, or did not become ready, at its first start.
     """
-    scopes = [anyio.CancelScope(shield=True) for _ in programs]
+    keepers = [_Keeper(program) for program in programs]
     with lone_fault():
         async with anyio.create_task_group() as tasks:
             try:
-                async with anyio.create_task_group() as starts:
-                    for program, scope in zip(programs, scopes, strict=True):
-                        starts.start_soon(tasks.start, _keep_running_within, scope, program)
+                for keeper in keepers:
+                    tasks.start_soon(keeper.run)
+                for keeper in keepers:
+                    await keeper.ready.wait()
                 yield
             finally:
-                for scope in scopes:
-                    scope.cancel()
+                for keeper in keepers:
+                    keeper.scope.cancel()
 
 
-async def _keep_running_within(scope: anyio.CancelScope, program: Program, *, task_status: TaskStatus[None]) -> None:
-    with scope:
-        await _keep_running(program, task_status.started)
+class _Keeper:
+    """Keeps one program running until its own scope, which is shielded from all others, is cancelled."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.ready = anyio.Event()
+        self.scope = anyio.CancelScope(shield=True)
+
+    async def run(self) -> None:
+        with self.scope:
+            await _keep_running(self.program, self.ready.set)
 
 
 async def _keep_running(program: Program, on_ready: Callable[[], None]) -> None:

@@ -68,6 +68,15 @@ async def test_cancellation_from_outside_stops_the_inner_program_before_the_oute
     assert bench.lines() == ["started outer", "started inner", "stopped inner", "stopped outer"]
 
 
+async def test_cancellation_during_the_start_stops_what_has_been_started(bench: Bench) -> None:
+    """Ctrl-C is heard at any time."""
+    late = bench.program("late", script=SCRIPT.replace('note("started")', 'note("begun")'))
+    with anyio.fail_after(5), anyio.move_on_after(0.5):
+        async with running(bench.program("ready"), late):
+            pytest.fail("the block was entered")
+    assert sorted(bench.lines()) == ["begun late", "started ready", "stopped late", "stopped ready"]
+
+
 async def test_a_program_that_does_not_stop_when_asked_is_killed(bench: Bench) -> None:
     """Within a second and a little."""
     with anyio.fail_after(5):

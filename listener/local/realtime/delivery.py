@@ -48,7 +48,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Group:
-    """The candidates of one relation."""
+    """The candidates of one relation in one shape."""
 
     relation: Relation
     facts: TableFacts
@@ -59,40 +59,40 @@ class Delivery:
     """Delivers batches, one at a time."""
 
     def __init__(
-        self, gate_of: Callable[[int], Gate | None], facts: FactsCache, rows: RowReader, limit: RateLimit
+        self, gate_of: Callable[[Relation], Gate | None], facts: FactsCache, rows: RowReader, limit: RateLimit
     ) -> None:
         self._gate_of, self._facts, self._rows, self._limit = gate_of, facts, rows, limit
 
     async def deliver(self, changes: Sequence[Change]) -> None:
         """Send one batch. What PostgreSQL cannot answer for (it restarts, a table is gone) is dropped and logged."""
-        by_relation: defaultdict[int, list[Change]] = defaultdict(list)
+        by_shape: defaultdict[int, list[Change]] = defaultdict(list)
         for change in changes:
-            by_relation[change.relation.oid].append(change)
+            by_shape[id(change.relation)].append(change)
         ready: dict[int, Candidate] = {}
-        facts_of: dict[int, TableFacts] = {}
-        for of_one in by_relation.values():
+        facts_of: dict[int, TableFacts] = {}  # by shape
+        for of_one in by_shape.values():
             try:
                 group = await self._prepare(of_one)
             except psycopg.Error as fault:
                 log.warning("changes_dropped", table=of_one[0].relation.table, changes=len(of_one), reason=str(fault))
                 continue
             if group is not None:
-                facts_of[group.relation.oid] = group.facts
+                facts_of[id(group.relation)] = group.facts
                 ready.update((id(each.change), each) for each in group.candidates)
         for change in changes:
             candidate = ready.get(id(change))
             if candidate is not None:
-                self._send(candidate, facts_of[change.relation.oid])
+                self._send(candidate, facts_of[id(change.relation)])
         await asyncio.sleep(0)
 
     async def _prepare(self, changes: list[Change]) -> Group | None:
         relation = changes[-1].relation
-        gate = self._gate_of(relation.oid)
+        gate = self._gate_of(relation)
         if gate is None:
             return None
         roles = {m.subscription.identity.role for matchers in gate.matchers.values() for m in matchers}
         facts = await self._facts.of(relation, roles, sorted({change.transaction.xid for change in changes}))
-        gate = self._gate_of(relation.oid)  # facts may have changed it
+        gate = self._gate_of(relation)  # facts may have changed it
         if facts is None or gate is None:
             return None
         group = Group(relation, facts, [Candidate(change, _wanting(gate, change)) for change in changes])

@@ -67,14 +67,14 @@ class FactsCache:
         self._facts.pop(oid, None)
 
     async def of(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
-        """Return the facts of a table for `roles`, None when it is gone; at least as new as the transactions `xids`.
+        """Return the facts of a table for `roles`, None when it or one of its types is gone; at least as new as `xids`.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.
         """
         facts = self._facts.get(relation.oid)
         fresh = facts is not None and time.monotonic() - facts.asked_at < FRESH_SECONDS
-        if facts is not None and fresh and facts.roles.keys() >= set(roles):
+        if facts is not None and fresh and facts.roles.keys() >= set(roles) and _knows_types(facts, relation):
             return facts
         return await self._ask(relation, roles, xids)
 
@@ -83,13 +83,17 @@ class FactsCache:
         query = "select realtime.local_table_facts(%s, %s, %s, %s)"
         rows = await self._database.rows(query, (relation.oid, sorted(roles), types, list(xids)))
         facts = _facts(rows[0][0]) if rows and rows[0][0] else None
-        if facts is None:
+        if facts is None or not _knows_types(facts, relation):
             self._facts.pop(relation.oid, None)
             return None
         if not _same(facts, self._facts.get(relation.oid)):
             self.version += 1
         self._facts[relation.oid] = facts
         return facts
+
+
+def _knows_types(facts: TableFacts, relation: Relation) -> bool:
+    return all(column.type_oid in facts.types for column in relation.columns)
 
 
 def _same(one: TableFacts, other: TableFacts | None) -> bool:

@@ -86,9 +86,9 @@ class Intake:
             self.ready_for_more.set()
         return batch
 
-    def gate(self, oid: int) -> Gate | None:
-        """Return what is wanted of a relation now."""
-        return self._gate(oid)
+    def gate(self, relation: Relation) -> Gate | None:
+        """Return what is wanted of a relation now, also of a shape that it had before a change in the same batch."""
+        return self._gate(relation.oid) if self._relations.get(relation.oid) is relation else self._new_gate(relation)
 
     def _gate(self, oid: int) -> Gate | None:
         state = (self._registry.version, self._facts.version)
@@ -101,13 +101,16 @@ class Intake:
         relation = self._relations.get(oid)
         if relation is None:
             return None
-        facts = self._facts.known(oid)
+        self._gates[oid] = self._new_gate(relation)
+        return self._gates[oid]
+
+    def _new_gate(self, relation: Relation) -> Gate:
+        facts = self._facts.known(relation.oid)
         matchers = [
             match(each, relation, unfiltered=facts is None or facts.error_for(each.identity.role) is not None)
             for each in self._registry.concerning(relation)
         ]
-        self._gates[oid] = Gate(matchers)
-        return self._gates[oid]
+        return Gate(matchers)
 
     def _keep_broadcast(self, message: bytes, oid: int) -> None:
         row = pgoutput.change(message, self._relations[oid], self._transaction).new

@@ -146,6 +146,19 @@ async def test_a_filter_on_text_finds_its_rows_among_many(realtime: Any, sign: C
         assert await ear.silent()
 
 
+async def test_a_table_altered_within_a_transaction_is_read_in_each_of_its_shapes(
+    realtime: Any, sign: Callable[..., str]
+) -> None:
+    """Filters and records follow the columns, not their positions."""
+    async with listening(realtime, sign("service_role"), "other_jobs", filter="payload=eq.p") as ear:
+        insert = "insert into other_jobs (status, payload) values ('s', 'p'), ('p', 's')"
+        realtime.sql(f"{insert}; alter table other_jobs drop column name, add column more int default 7; {insert}")
+        rows = [(await ear.next())["new"] for _ in range(2)]
+        assert rows[0] == {"id": 1, "status": "s", "payload": "p"}
+        assert rows[1] == {"id": 3, "status": "s", "payload": "p", "more": 7}
+        assert await ear.silent()
+
+
 async def test_changes_of_one_transaction_come_in_their_order(realtime: Any, sign: Callable[..., str]) -> None:
     """Also when it is longer than one batch."""
     async with listening(realtime, sign("service_role"), "scheduled_jobs") as ear:

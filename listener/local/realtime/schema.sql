@@ -79,9 +79,7 @@ begin
     perform realtime.send(
         jsonb_build_object(
             'old_record', old, 'record', new, 'operation', operation, 'table', table_name, 'schema', table_schema
-        ),
-        event_name,
-        topic_name
+        ), event_name, topic_name
     );
 exception
     when others then

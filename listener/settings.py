@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, model_validator
+from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from listener.api_key import key_fault
 from listener.errors import SettingsError
+from listener.redaction import redact_text
 
+LAST_PORT = 65535
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
 class Settings(BaseSettings):
     """What `listener run` is told; read from the environment, then `.env.local`, then `.env`."""
 
-    model_config = SettingsConfigDict(env_prefix="LISTENER_", env_file=(".env", ".env.local"), extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LISTENER_",
+        env_file=(".env", ".env.local"),
+        env_ignore_empty=True,  # compose files and shells hand on what is not set as an empty text
+        extra="ignore",
+    )
 
     supabase_url: HttpUrl = Field(validation_alias="SUPABASE_URL", description="The project's URL.")
     secret_key: SecretStr = Field(
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
-        min_length=1,
-        description="sb_secret_… key, or the legacy service_role JWT.",
+        description="`sb_secret_…` key, or the legacy service_role JWT.",
     )
     handlers: Annotated[list[str], NoDecode] = Field(
         default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
@@ -32,7 +39,9 @@ class Settings(BaseSettings):
     key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")
     lease_seconds: float = Field(default=30, ge=1, le=3600, description="How long a claim is good without extension.")
     rescue_seconds: Seconds = Field(default=5, description="How often runs of dead listeners are looked for.")
-    horizon_seconds: float = Field(default=300, ge=5, description="How far ahead jobs are kept in memory.")
+    horizon_seconds: float = Field(
+        default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
+    )
     horizon_jobs: int = Field(default=50_000, ge=100, description="How many jobs are kept in memory at most.")
     claim_ahead_seconds: float = Field(
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
@@ -41,15 +50,16 @@ class Settings(BaseSettings):
     poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is heard.")
     deaf_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
     relist_seconds: Seconds = Field(default=60, description="How often all jobs within the horizon are read anew.")
-    drain_seconds: float = Field(default=20, ge=0, description="How long runs may finish after SIGTERM.")
-    cleanup_after_days: float = Field(default=7, gt=0, description="Age at which finished jobs and ledger rows go.")
+    drain_seconds: float = Field(default=20, ge=0, le=86400, description="How long runs may finish after SIGTERM.")
+    cleanup_after_days: float = Field(
+        default=7, gt=0, le=36600, description="Age at which finished jobs and ledger rows go."
+    )
     doorbells: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
-        default=["broadcast", "postgres_changes"], description="Realtime features to listen on; empty means polling."
+        default=["broadcast", "postgres_changes"],
+        description="Realtime features to listen on; `none` for polling alone.",
     )
-    http_bind: str = Field(
-        default="127.0.0.1:8787", pattern=r"^.+:\d+$", description="host:port of /livez, /readyz and /metrics."
-    )
-    debug: bool = Field(default=True, description="Serve /debug/scheduler.")
+    http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
+    debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     webhook_allow_private: bool = Field(default=False, description="Let `webhook` reach private addresses.")
@@ -65,7 +75,27 @@ class Settings(BaseSettings):
         for name in ("handlers", "doorbells"):
             if isinstance(values.get(name), str):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
+        if values.get("doorbells") == ["none"]:
+            values["doorbells"] = []
         return values
+
+    @field_validator("secret_key")
+    @classmethod
+    def _check_key(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value().strip()
+        why_not = key_fault(text)
+        if why_not:
+            raise ValueError(why_not)
+        return SecretStr(text)
+
+    @field_validator("http_bind")
+    @classmethod
+    def _check_address(cls, address: str) -> str:
+        host, _, port = address.rpartition(":")
+        if not (host and port.isdecimal() and int(port) <= LAST_PORT):
+            message = f"should be host:port, the port at most {LAST_PORT}"
+            raise ValueError(message)
+        return address
 
     @property
     def url(self) -> str:
@@ -95,7 +125,8 @@ def setting_names() -> dict[str, tuple[str, Any, str]]:
     """Describe every setting: the name of its variable, its default, and what it does."""
     described = {}
     for name, field in Settings.model_fields.items():
-        described[_variable(name)] = (name, None if field.is_required() else field.default, field.description or "")
+        default = None if field.is_required() else field.default
+        described[_variable(name)] = (name, default, field.description or "")
     return described
 
 
@@ -108,12 +139,14 @@ def _variable(name: str) -> str:
 
 
 def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    """Say it in one line, in the words of the environment; what looks like a secret is masked."""
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
-    variable = _variable(name.lower().removeprefix("listener_")) if name not in _ALIASES else _ALIASES[name]
+    variable = _ALIASES.get(name) or _variable(name.lower().removeprefix("listener_"))
     if fault["type"] == "missing":
         return f"{variable} is not set"
-    shown = "" if "key" in name.lower() else f" (it is {fault.get('input')!r})"
-    return f"{variable}: {fault['msg'].lower()}{shown}"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if variable == _ALIASES["SUPABASE_SECRET_KEY"] else f" (it is {redact_text(repr(fault.get('input')))})"
+    return f"{variable}: {message[:1].lower()}{message[1:]}{shown}"
 
 
 _ALIASES = {

@@ -35,6 +35,7 @@ class Event(StrEnum):
     """Every event that the service logs; `docs/telemetry.md` says what each means."""
 
     SERVICE_STARTING = "service.starting"
+    SERVICE_LEGACY_KEY = "service.legacy_key"
     SERVICE_READY = "service.ready"
     SERVICE_DRAINING = "service.draining"
     SERVICE_STOPPED = "service.stopped"

@@ -6,6 +6,8 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from listener.service import Service
     from listener.settings import Settings
@@ -20,10 +22,21 @@ def run() -> None:
 
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
+    _warn_of_legacy_key(settings.secret_key.get_secret_value())
     from listener.service import Service  # noqa: PLC0415
 
     _tune_garbage_collection()
     anyio.run(_serve, Service, settings, backend_options={"use_uvloop": True})
+
+
+def _warn_of_legacy_key(key: str) -> None:
+    from listener.api_key import is_legacy  # noqa: PLC0415 - as above
+    from listener.telemetry import Event  # noqa: PLC0415
+
+    if is_legacy(key):
+        structlog.get_logger("service").warning(
+            Event.SERVICE_LEGACY_KEY, advice="make a secret key (sb_secret_…) and set SUPABASE_SECRET_KEY"
+        )
 
 
 def _tune_garbage_collection() -> None:

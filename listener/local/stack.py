@@ -86,6 +86,7 @@ class Stack:
             "DATABASE_URL": self.database_url,
             "LISTENER_HTTP_BIND": f"127.0.0.1:{self.ports['listener']}",
             "LISTENER_HTTP_URL": self.http_url,
+            "LISTENER_DEBUG": "true",  # on loopback, for whoever develops: nobody else gets there
         }
 
 

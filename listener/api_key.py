@@ -1,0 +1,40 @@
+"""What can be told from a Supabase API key by looking at it. Nothing is verified: that is the gateway's trade."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+JWT_PARTS = 3
+SERVICE_ROLE = "service_role"
+
+
+def key_fault(key: str) -> str | None:
+    """Say why the service cannot work with this key, or nothing.
+
+    A key that is of neither kind passes: the gateway judges it.
+    """
+    if key.startswith("sb_publishable_"):
+        return "is a publishable key, which is for browsers; the service needs the secret key"
+    if not key or " " in key or not (key.isascii() and key.isprintable()):
+        return "should be one word of ASCII characters"
+    role = (jwt_claims(key) or {}).get("role", SERVICE_ROLE)
+    return None if role == SERVICE_ROLE else f"is the key of role {role}; the service needs the secret key"
+
+
+def is_legacy(key: str) -> bool:
+    """Whether the key is a JWT, the kind that Supabase replaces by `sb_secret_…` keys."""
+    return jwt_claims(key) is not None
+
+
+def jwt_claims(key: str) -> dict[str, Any] | None:
+    """Read what a JWT says of itself; None for what is no JWT."""
+    parts = key.split(".")
+    if len(parts) != JWT_PARTS:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=="))
+    except ValueError:
+        return None
+    return claims if isinstance(claims, dict) else None

@@ -1,0 +1,175 @@
+"""The environment is read completely, refused in words that help, and never shows a secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from listener.api_key import is_legacy
+from listener.errors import SettingsError
+from listener.settings import Settings, read_settings, setting_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEY = "SUPABASE_SECRET_KEY or SUPABASE_SERVICE_ROLE_KEY"
+SECRET = "sb_secret_c2VjcmV0_abcdefgh"  # noqa: S105 - the kind of thing that must not be shown
+
+
+def _jwt(role: str) -> str:
+    parts = ({"alg": "HS256"}, {"role": role, "exp": 2083758400})
+    return ".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts) + ".sig"
+
+
+@pytest.fixture(autouse=True)
+def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Settings]:
+    """Read the settings in an empty folder and an environment that has these variables alone."""
+    monkeypatch.chdir(tmp_path)
+
+    def read_with(**variables: str) -> Settings:
+        for each in setting_names():
+            for name in each.split(" or "):
+                monkeypatch.delenv(name, raising=False)
+        for name, text in variables.items():
+            monkeypatch.setenv(name, text)
+        return read_settings()
+
+    return read_with
+
+
+def _faults(read: Callable[..., Settings], **variables: str) -> list[str]:
+    with pytest.raises(SettingsError) as refused:
+        read(**variables)
+    assert str(refused.value).split("\n") == refused.value.faults, "one line each"
+    return refused.value.faults
+
+
+def test_url_and_key_are_enough(read):
+    """All else has a default."""
+    settings = read(SUPABASE_URL="https://abc.supabase.co/", SUPABASE_SECRET_KEY=SECRET)
+    assert settings.url == "https://abc.supabase.co"
+    assert settings.secret_key.get_secret_value() == SECRET
+    assert settings.handlers == ["handlers"]
+    assert settings.http_address == ("127.0.0.1", 8787)
+
+
+def test_each_missing_setting_is_one_line(read):
+    """By the names that the reader has to write."""
+    assert _faults(read) == ["SUPABASE_URL is not set", f"{KEY} is not set"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("SUPABASE_URL", "abc.supabase.co"),
+        ("LISTENER_CONCURRENCY", "many"),
+        ("LISTENER_LEASE_SECONDS", "0"),
+        ("LISTENER_LEASE_SECONDS", "nan"),
+        ("LISTENER_HORIZON_SECONDS", "inf"),
+        ("LISTENER_CLEANUP_AFTER_DAYS", "-1"),
+        ("LISTENER_DOORBELLS", "broadcast,bell"),
+        ("LISTENER_HTTP_BIND", "8787"),
+        ("LISTENER_HTTP_BIND", "0.0.0.0:99999"),
+        ("LISTENER_LOG_FORMAT", "xml"),
+        ("ENABLE_MEETING_STATUS_UPDATES", "perhaps"),
+    ],
+)
+def test_a_malformed_setting_is_one_line_with_name_and_value(read, name: str, text: str):
+    """Whatever else is right."""
+    good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
+    [line] = _faults(read, **{**good, name: text})
+    assert line.startswith(f"{name}: ")
+    assert text.rpartition(",")[2] in line
+
+
+def test_all_faults_are_told_at_once(read):
+    """Nobody wants to start five times."""
+    lines = _faults(read, LISTENER_CONCURRENCY="0", LISTENER_LOG_LEVEL="loud", SUPABASE_URL="x")
+    assert [line.split(":")[0].split(" is")[0] for line in lines] == [
+        "SUPABASE_URL",
+        KEY,
+        "LISTENER_CONCURRENCY",
+        "LISTENER_LOG_LEVEL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("sb_publishable_abc_def", "publishable"),
+        (_jwt("anon"), "role anon"),
+        ("two words", "one word"),
+        ("sb_secret_\u201cquoted\u201d", "one word"),
+    ],
+)
+def test_a_key_that_cannot_work_is_refused_without_being_shown(read, key: str, why: str):
+    """Better here than as a 401 on each request."""
+    [line] = _faults(read, SUPABASE_URL="http://localhost", SUPABASE_SECRET_KEY=key)
+    assert line.startswith(f"{KEY}: ")
+    assert why in line
+    assert key not in line
+
+
+def test_a_secret_in_the_wrong_variable_is_not_shown(read):
+    """People paste the key where the URL belongs."""
+    assert SECRET not in "".join(_faults(read, SUPABASE_URL=SECRET, SUPABASE_SECRET_KEY=SECRET))
+
+
+def test_settings_do_not_show_the_key(read):
+    """Not in a traceback either."""
+    assert SECRET not in repr(read(SUPABASE_URL="http://localhost", SUPABASE_SECRET_KEY=SECRET))
+
+
+def test_either_name_of_the_key_works_and_an_empty_one_counts_as_missing(read):
+    """Compose files hand on what is not set as an empty text."""
+    legacy = _jwt("service_role")
+    settings = read(SUPABASE_URL="http://localhost", SUPABASE_SECRET_KEY="", SUPABASE_SERVICE_ROLE_KEY=legacy)
+    assert settings.secret_key.get_secret_value() == legacy
+
+
+def test_the_new_key_wins_over_the_legacy_one(read):
+    """Where both are set."""
+    keys = {"SUPABASE_SERVICE_ROLE_KEY": _jwt("service_role"), "SUPABASE_SECRET_KEY": f" {SECRET}\n"}
+    assert read(SUPABASE_URL="http://localhost", **keys).secret_key.get_secret_value() == SECRET
+
+
+def test_legacy_keys_are_told_from_new_ones():
+    """A JWT is one, whatever its role; everything else is not."""
+    assert is_legacy(_jwt("service_role"))
+    assert not any(is_legacy(key) for key in (SECRET, "a.b.c", "", "a.WzFd.c"))
+
+
+def test_env_files_are_read_and_the_local_one_wins(read, tmp_path: Path):
+    """And the environment wins over both."""
+    (tmp_path / ".env").write_text(f"SUPABASE_URL=http://shared\nSUPABASE_SECRET_KEY={SECRET}\nLISTENER_BATCH_SIZE=7\n")
+    (tmp_path / ".env.local").write_text("SUPABASE_URL=http://local\nLISTENER_CONCURRENCY=8\nOTHER=1\n")
+    settings = read(LISTENER_CONCURRENCY="9")
+    assert (settings.url, settings.batch_size, settings.concurrency) == ("http://local", 7, 9)
+
+
+def test_lists_are_separated_by_commas(read):
+    """Blanks around them do not matter."""
+    good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
+    settings = read(**good, LISTENER_HANDLERS="handlers, my_package.jobs,", LISTENER_DOORBELLS="broadcast")
+    assert settings.handlers == ["handlers", "my_package.jobs"]
+    assert settings.doorbells == ["broadcast"]
+    assert read(**good, LISTENER_DOORBELLS="none").doorbells == []
+
+
+def test_meetings_can_be_switched_off(read):
+    """By the name that projects already have."""
+    good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
+    assert read(**good).meetings
+    assert not read(**good, ENABLE_MEETING_STATUS_UPDATES="false").meetings
+
+
+def test_every_setting_has_a_name_and_a_description():
+    """What the documentation's table is made of."""
+    described = setting_names()
+    assert len(described) == len(Settings.model_fields)
+    assert all(description for _, _, description in described.values())
+    assert {"SUPABASE_URL", KEY, "LISTENER_HANDLERS", "ENABLE_MEETING_STATUS_UPDATES"} <= set(described)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -33,12 +31,10 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def embedded_stack() -> Iterator[Stack]:
     """Run one stack, migrated, for the whole session, in a thread of its own so that no test's loop is its loop."""
-    from listener.local.stack import running_stack  # noqa: PLC0415 - unit tests do not load the stack
+    from listener.local.stack import temporary_stack  # noqa: PLC0415 - unit tests do not load the stack
 
-    with tempfile.TemporaryDirectory(prefix="listener-tests-") as folder:
-        Path(folder).chmod(0o711)  # PostgreSQL runs as another user when the tests run as root
-        with start_blocking_portal() as portal, portal.wrap_async_context_manager(running_stack(Path(folder))) as stack:
-            yield stack
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(temporary_stack()) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ Example::
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
@@ -24,7 +26,6 @@ from listener.migrate import apply_migrations, migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from listener.local.keys import Keys
 
@@ -88,6 +89,19 @@ class Stack:
             "LISTENER_HTTP_URL": self.http_url,
             "LISTENER_DEBUG": "true",  # on loopback, for whoever develops: nobody else gets there
         }
+
+
+@contextlib.asynccontextmanager
+async def temporary_stack(*, with_listener: bool = False) -> AsyncIterator[Stack]:
+    """Run a stack that leaves nothing behind, its logs neither; raises what `running_stack` raises."""
+    with tempfile.TemporaryDirectory(prefix="listener-") as folder:
+        state = StateFolder.at(Path(folder))
+        state.root.chmod(0o711)  # PostgreSQL must get in, as another user where we are root
+        try:
+            async with running_stack(state.root, with_listener=with_listener) as stack:
+                yield stack
+        finally:
+            state.discard_outside()
 
 
 @contextlib.asynccontextmanager

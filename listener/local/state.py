@@ -71,6 +71,10 @@ class StateFolder:
             raise StateFolderInUseError(folder, "another user")
         return folder
 
+    def discard_outside(self) -> None:
+        """Remove what `outside` holds."""
+        shutil.rmtree(self._outside(), ignore_errors=True)
+
     def _outside(self) -> Path:
         digest = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
         return LASTING / f"listener-{digest}"
@@ -84,7 +88,7 @@ class StateFolder:
     def keys(self) -> Keys:
         """Return the keys of the stack, new ones at the first start; what old keys locked elsewhere goes with them."""
         if not self.keys_file.exists():
-            shutil.rmtree(self._outside(), ignore_errors=True)
+            self.discard_outside()
         return load_or_create(self.keys_file)
 
     def existing_keys(self) -> Keys:

@@ -35,6 +35,6 @@ test: install ## every test, on real parts
 	$(BIN)/pytest
 
 bench: install ## this scheduler and its peers, on this machine
-	$(BIN)/python benchmarks
+	$(BIN)/python benchmarks/bench.py
 
 .PHONY: help install up demo lint test bench

@@ -7,12 +7,14 @@ than the database grants it.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.pipeline.ending import LEASE_LOST
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 TRUSTED_SHARE = 0.8
 """The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""
+WATCH_SHARE = 0.05
+"""How often, in leases, the trust is looked at: also while a request for more of it hangs."""
+HASTE = 5
+"""After a failed extension the next one comes this much sooner."""
 
 
 class LeaseKeeper:
@@ -39,40 +45,52 @@ class LeaseKeeper:
         self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
+        self._watch = lease_seconds * WATCH_SHARE
+        self._asked_at = clock.monotonic()
         self._extended: dict[str, float] = {}
         self.listeners: list[str] = []
         self._log = structlog.get_logger("lease_keeper")
 
     async def run(self) -> None:
         """Extend until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stop_in_time)
+            while True:
+                pause = self._interval
+                try:
+                    with anyio.fail_after(self._interval):  # a connection that hangs is left for a new one
+                        await self.run_once()
+                except (StoreError, TimeoutError) as fault:
+                    self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault) or "no answer in time")
+                    pause = self._interval / HASTE
+                await anyio.sleep(pause)
+
+    async def _stop_in_time(self) -> None:
         while True:
-            try:
-                await self.run_once()
-            except StoreError as fault:
-                self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault))
-            self._stop_untrusted()
-            await anyio.sleep(self._interval)
+            await anyio.sleep(self._watch)
+            self.stop_untrusted()
 
     async def run_once(self) -> None:
         """Beat, extend every lease held, and stop the runs whose lease is lost."""
-        asked_at = self._clock.monotonic()
-        held = self._runs.execution_ids
+        held, asked_at = self._runs.execution_ids, self._clock.monotonic()
+        for each in held:  # what is new was claimed since the last look, at the earliest
+            self._extended.setdefault(each, self._asked_at)
+        self._asked_at = asked_at
         extended = await self._store.extend(held)
         self.listeners = extended.listeners
         self._extended = dict.fromkeys(set(held).difference(extended.lost), asked_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
-        lost = self._runs.cancel(extended.lost, "lease_lost")
+        lost = self._runs.cancel(extended.lost, LEASE_LOST)
         if lost:
             self._metrics.leases_lost(lost)
             self._log.warning(Event.LEASE_LOST, runs=lost)
 
-    def _stop_untrusted(self) -> None:
+    def stop_untrusted(self) -> None:
         """Stop runs whose last extension, or claim, is too long ago to rely on."""
         oldest = self._clock.monotonic() - self._trusted
         stale = [each for each, extended_at in self._extended.items() if extended_at < oldest]
-        lost = self._runs.cancel(stale, "lease_lost")
+        lost = self._runs.cancel(stale, LEASE_LOST)
         if lost:
             self._metrics.leases_lost(lost)
             self._log.warning(Event.LEASE_LOST, runs=lost, why="the database did not answer in time")
-        for each in stale:
-            del self._extended[each]
+        self._extended.update(dict.fromkeys(stale, math.inf))  # told to stop once is enough

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SHUTDOWN = "shutdown"
 """The reason of runs that this listener stopped because it goes: another one takes them over at once."""
+LEASE_LOST = "lease_lost"
+"""The reason of runs that this listener stopped because it could no longer rely on its claim."""
 UNWRITABLE = "unwritable"
 
 
@@ -41,6 +43,8 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
         return replace(told, result=outcome.result)
     if isinstance(outcome, Cancelled) and outcome.reason == SHUTDOWN:
         return _handed_back(run, told)
+    if isinstance(outcome, Cancelled) and outcome.reason == LEASE_LOST:
+        return _given_up(run, told)
     if isinstance(outcome, Cancelled):
         return replace(told, status=RunStatus.CANCELLED, reason=outcome.reason)
     step = decide(outcome, run.attempt, run.retry, jitter, report.completed_at)
@@ -63,6 +67,15 @@ def _handed_back(run: Run, told: Ending) -> Ending:
         return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
     error = "the listener was shut down before the handler ended"
     return replace(told, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=told.completed_at)
+
+
+def _given_up(run: Run, told: Ending) -> Ending:
+    """Decide as the rescuer would; refused if one has been there before, but if none has, nobody else will."""
+    if told.started_at is None:
+        return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
+    error = "the listener could not extend its lease, and stopped the handler"
+    again = told.completed_at if run.attempt < run.retry.max_attempts else None
+    return replace(told, status=RunStatus.FAILED, reason=LEASE_LOST, error=error, retry_at=again)
 
 
 def unwritable(ending: Ending, fault: StoreError) -> Ending:

@@ -40,11 +40,15 @@ class DatabaseClock:
 
     def observe(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
         """Learn from an answer: what the database's clock said between two monotonic instants."""
-        round_trip = answered_at - asked_at
-        if self._best and round_trip > self._best[0] and answered_at - self._best[1] < SAMPLE_AGE_SECONDS:
+        round_trip, told = answered_at - asked_at, database_now.timestamp()
+        # The clock said it between the question and the answer: an estimate outside that was overtaken by a step of the
+        # database's clock, or by a sleep of this machine.
+        is_possible = told - answered_at <= self._offset <= told - asked_at
+        is_worse = self._best and round_trip > self._best[0] and answered_at - self._best[1] < SAMPLE_AGE_SECONDS
+        if is_worse and is_possible:
             return
         self._best = (round_trip, answered_at)
-        self._offset = database_now.timestamp() - (asked_at + answered_at) / 2
+        self._offset = told - (asked_at + answered_at) / 2
 
 
 def milliseconds(instant: datetime) -> int:

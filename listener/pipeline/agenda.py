@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from listener.domain.job import Job
     from listener.ports import Clock
 
+LONGEST_WAIT_SECONDS = 1.0
+"""The clock is an estimate: a wait that was computed from it may have become wrong meanwhile."""
+
 
 class Agenda:
     """Jobs by id, armed in the wheel at the time to claim them.
@@ -85,5 +88,6 @@ class Agenda:
             await self._changed.wait()
             return
         # Not before the millisecond is over: the wheel counts whole ones.
-        with anyio.move_on_after(max(0, expiration / 1000 - self._clock.now().timestamp())):
+        left = expiration / 1000 - self._clock.now().timestamp()
+        with anyio.move_on_after(min(max(0, left), LONGEST_WAIT_SECONDS)):
             await self._changed.wait()

@@ -1,6 +1,7 @@
 """The timekeeper sleeps until the next job is near.
 
-Takes the agenda. Gives jobs to the dispatcher when their time is near. Guarantees that it wakes for nothing else.
+Takes the agenda. Gives jobs to the dispatcher when their time is near. Guarantees that none waits longer than that,
+also when the estimate of the database's clock is corrected meanwhile.
 """
 
 from __future__ import annotations

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
+SENSELESS = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What reading or computing with a row that makes no sense may raise."""
+
 
 class ListenerError(Exception):
     """Base of every error raised on purpose."""
@@ -107,7 +110,7 @@ class StoreError(ListenerError):
     """The database did not do what it was asked.
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
-    whether the same request may succeed later, and `shrink` whether a smaller one would.
+    whether the same request may succeed later, and `shrink` whether a smaller one would: one row may be to blame.
     """
 
     def __init__(self, function: str, code: str, message: str, *, retryable: bool, shrink: bool = False) -> None:

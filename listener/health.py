@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 STALE_POLL_SECONDS = 30.0
 """A service that has not seen its database for this long is not ready."""
+STALE_POLLS = 3
+"""Unless it polls so seldom that this many polls take longer."""
 
 
 class Health:
@@ -17,10 +19,13 @@ class Health:
     Args:
         clock: dates what is told.
         doorbells: the names of the doorbells that should be heard; without any, the poll alone counts.
+        poll_seconds: the longest time between two polls that are meant to be.
     """
 
-    def __init__(self, clock: Clock, doorbells: tuple[str, ...] = ()) -> None:
+    def __init__(self, clock: Clock, doorbells: tuple[str, ...] = (), poll_seconds: float = 0) -> None:
         self._clock = clock
+        self._stale_seconds = max(STALE_POLL_SECONDS, STALE_POLLS * poll_seconds)
+        self._draining = False
         self._polled_at: float | None = None
         self._poll_fault: str | None = None
         self._heard = dict.fromkeys(doorbells, False)
@@ -53,14 +58,20 @@ class Health:
         self._heard = dict.fromkeys(self._heard, False)
         self._feed_fault = fault
 
+    def drain(self) -> None:
+        """Note that the service is going: what asks for its readiness is not to count on it any more."""
+        self._draining = True
+
     def fault(self) -> str | None:
         """Why the service is not ready, or None."""
+        if self._draining:
+            return "draining"
         if self._poll_fault is not None:
             return f"database: {self._poll_fault}"
         if self._polled_at is None:
             return "database: not read yet"
         age = self._clock.monotonic() - self._polled_at
-        if age > STALE_POLL_SECONDS:
+        if age > self._stale_seconds:
             return f"database: last read {age:.0f} s ago"
         if self._heard and not self.hears:
             return f"feed: {self._feed_fault}"

@@ -16,6 +16,7 @@ import anyio
 import structlog
 
 from listener.clock import DatabaseClock
+from listener.errors import StoreError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
@@ -90,7 +91,8 @@ class Service:
         self.clock = DatabaseClock()
         self.metrics = Metrics()
         self.runs = Runs()
-        self.health = Health(self.clock, tuple(settings.doorbells))
+        slowest = max(settings.poll_seconds, settings.deaf_poll_seconds)
+        self.health = Health(self.clock, tuple(settings.doorbells), slowest)
         self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
         self._key = settings.secret_key.get_secret_value()
         self.rpc = Rpc(settings.url, self._key, self.clock)
@@ -133,7 +135,14 @@ class Service:
         limits = Limits(settings.thread_concurrency, settings.process_concurrency)
         options = {"webhook_allow_private": settings.webhook_allow_private}
         executor = Executor(registry, clock, lambda: self._client, self.metrics, limits, options=options)
-        completer = Completer(store, self.runs, reconciler, self._jitter, settings.batch_size)
+        completer = Completer(
+            store,
+            self.runs,
+            reconciler,
+            self._jitter,
+            settings.batch_size,
+            written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
+        )
         dispatcher = Dispatcher(
             store=store,
             executor=executor,
@@ -246,15 +255,23 @@ class Service:
 
     async def drain(self) -> None:
         """Claim nothing more, let runs finish, hand back the rest, write everything, and leave."""
-        self.stages.dispatcher.drain()
+        dispatcher, completer = self.stages.dispatcher, self.stages.completer
+        self.health.drain()
+        dispatcher.drain()
         with anyio.move_on_after(self._settings.drain_seconds):
-            while self.stages.dispatcher.executing:  # noqa: ASYNC110 - shutdown only
+            while not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
                 await anyio.sleep(READY_CHECK_SECONDS)
         self.runs.cancel(self.runs.execution_ids, SHUTDOWN)
         with anyio.move_on_after(INTERRUPT_SECONDS):
-            while self.stages.dispatcher.executing or self.stages.completer.unwritten:  # noqa: ASYNC110
+            while completer.unwritten or not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
                 await anyio.sleep(READY_CHECK_SECONDS)
+            await self._leave()
+
+    async def _leave(self) -> None:
+        try:
             await self.store.leave()
+        except StoreError as fault:  # the others find out by themselves when its heartbeat is old
+            self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault))
 
     async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
         from listener.supabase.client import make_client  # noqa: PLC0415 - heavy; not needed before the stages

@@ -6,13 +6,14 @@ or refused it, and that one that the database cannot take does not hold up the o
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.pipeline.ending import ending_of, unwritable
+from listener.pipeline.ending import UNWRITABLE, ending_of, unwritable
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from listener.ports import JobStore
 
 WRITES_IN_FLIGHT = 2
-MAX_PAUSE_SECONDS = 10.0
+MAX_RESTING = 8
+"""Batches that may wait beside those in flight, because of a row that somebody has locked; more tell of overload."""
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 
 class Completer:
@@ -38,15 +41,23 @@ class Completer:
         reconciler: takes jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
         batch_size: how many endings go in one request.
+        written: told when fewer endings wait.
     """
 
-    def __init__(
-        self, store: JobStore, runs: Runs, reconciler: Reconciler, jitter: Callable[[], float], batch_size: int
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        store: JobStore,
+        runs: Runs,
+        reconciler: Reconciler,
+        jitter: Callable[[], float],
+        batch_size: int,
+        *,
+        written: Callable[[], None],
     ) -> None:
         self._store, self._runs, self._reconciler = store, runs, reconciler
-        self._jitter, self._batch_size = jitter, batch_size
+        self._jitter, self._batch_size, self._written = jitter, batch_size, written
         self._waiting: list[Ending] = []
-        self._in_flight = 0
+        self._in_flight = self._resting = 0
         self._unwritten = 0
         self._wake = anyio.Event()
         self._log = structlog.get_logger("completer")
@@ -90,38 +101,55 @@ class Completer:
     async def _write_and_release(self, batch: list[Ending]) -> None:
         try:
             await self._write(batch)
+        except BaseException:  # the stage ends: its next start writes what this one has not
+            self._waiting += [ending for ending in batch if ending.execution_id in self._runs]
+            raise
         finally:
             self._in_flight -= 1
             self._wake.set()
 
     async def _write(self, batch: list[Ending]) -> None:
         """Write a batch; one that the database cannot take is split until the guilty ending stands alone."""
-        pause = 0.1
-        while True:
+        parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
+        while parts:
+            part = parts.popleft()
             try:
-                finished = await self._store.finish(batch)
+                finished = await self._store.finish(part)
             except StoreError as fault:
-                if fault.retryable and not (fault.shrink and len(batch) > 1):
-                    self._log.warning(Event.REPORT_DELAYED, endings=len(batch), error=str(fault))
-                    await anyio.sleep(pause)
+                if fault.shrink and len(part) > 1:
+                    middle = len(part) // 2
+                    parts += [part[:middle], part[middle:]]
+                elif fault.retryable or not fault.shrink:  # no ending is to blame: a key, a right, the network
+                    parts.append(part)  # behind the others, which may have better luck
+                    self._log.warning(Event.REPORT_DELAYED, endings=sum(map(len, parts)), error=str(fault))
+                    await self._rest(pause, aside=fault.shrink)
                     pause = min(pause * 2, MAX_PAUSE_SECONDS)
-                    continue
-                await self._write_apart(batch, fault)
-                return
-            self._let_go(batch, finished.taken)
-            self._reconciler.apply(finished.jobs)
-            return
+                else:
+                    parts += self._reduced(part[0], fault)
+            else:
+                self._let_go(part, finished.taken)
+                self._reconciler.apply(finished.jobs)
 
-    async def _write_apart(self, batch: list[Ending], fault: StoreError) -> None:
-        if len(batch) > 1:
-            middle = len(batch) // 2
-            await self._write(batch[:middle])
-            await self._write(batch[middle:])
-        elif batch[0].reason != unwritable(batch[0], fault).reason:
-            await self._write([unwritable(batch[0], fault)])
-        else:  # not even the bare fault can be written: the lease will run out, and the rescuer ends the run
-            self._log.error(Event.REPORT_REFUSED, execution_id=batch[0].execution_id, error=str(fault))
-            self._let_go(batch, frozenset({batch[0].execution_id}))
+    async def _rest(self, seconds: float, *, aside: bool) -> None:
+        """Wait; `aside`, without keeping others from writing."""
+        step = 1 if aside and self._resting < MAX_RESTING else 0
+        self._in_flight -= step
+        self._resting += step
+        self._wake.set()
+        try:
+            await anyio.sleep(seconds)
+        finally:
+            self._in_flight += step
+            self._resting -= step
+
+    def _reduced(self, ending: Ending, fault: StoreError) -> list[list[Ending]]:
+        """Give what can still be said of an ending that the database refuses, as the parts to write."""
+        if ending.reason != UNWRITABLE:
+            return [[unwritable(ending, fault)]]
+        # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
+        self._log.error(Event.REPORT_REFUSED, execution_id=ending.execution_id, error=str(fault))
+        self._let_go([ending], frozenset({ending.execution_id}))
+        return []
 
     def _let_go(self, batch: list[Ending], taken: frozenset[str]) -> None:
         for ending in batch:
@@ -130,3 +158,4 @@ class Completer:
                 # Another listener, or an earlier try of this very request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=ending.execution_id, status=ending.status)
         self._unwritten -= len(batch)
+        self._written()

@@ -7,6 +7,7 @@ nothing starts without a granted claim, and that of more work than room the high
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from listener.errors import StoreError
+from listener.errors import SENSELESS, StoreError
+from listener.pipeline.ending import SHUTDOWN
 from listener.pipeline.runners import Runners
 from listener.pipeline.wish import wish
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from listener.domain.exchange import Claim, Claimed
     from listener.domain.job import Job, Run
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 CLAIMS_IN_FLIGHT = 2
 """While one batch is claimed, the results of another are worked on; more only compete for the same rows."""
 RETRY_PAUSE = timedelta(seconds=1)
+REFUSED_PAUSE = timedelta(seconds=60)
+"""How long a job rests whose claim makes the database's function fail."""
 MAX_UNWRITTEN = 5_000
 """Reports that may wait to be written before no more is claimed: the database is behind."""
 
@@ -77,8 +82,9 @@ class Dispatcher:
         self._report, self._unwritten = report, unwritten
         self._concurrency, self._batch_size = concurrency, batch_size
         self._ready: dict[int, Job] = {}  # by id, so that a row that is seen twice waits once
-        self._order: list[tuple[int, float, int]] = []  # heap of (-priority, time, id)
+        self._order: list[tuple[int, float, int]] = []  # heap of (-priority, time, id); may hold ids twice
         self._claiming: set[int] = set()
+        self._seen_meanwhile: dict[int, Job] = {}  # while they were being claimed
         self._executing = self._in_flight = 0
         self._wake = anyio.Event()
         self._draining = False
@@ -90,6 +96,11 @@ class Dispatcher:
         return self._executing
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nothing executes, and no claim is under way that could change that."""
+        return not (self._executing or self._in_flight)
+
+    @property
     def waiting(self) -> int:
         """Jobs that are due and wait for room."""
         return len(self._ready)
@@ -99,10 +110,17 @@ class Dispatcher:
         for job in jobs:
             assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
             if job.id in self._claiming:
-                continue  # the claim's answer will say what is next
-            if job.id not in self._ready:
-                heapq.heappush(self._order, (-job.priority, job.next_run_at.timestamp(), job.id))
+                self._seen_meanwhile[job.id] = job  # the claim's answer says whether it is news
+                continue
+            place = (-job.priority, job.next_run_at.timestamp(), job.id)
+            waiting = self._ready.get(job.id)
+            if waiting is None or place[0] < -waiting.priority:
+                heapq.heappush(self._order, place)
             self._ready[job.id] = job
+        self.look_again()
+
+    def look_again(self) -> None:
+        """See whether there is room now."""
         self._wake.set()
 
     def drain(self) -> None:
@@ -111,8 +129,10 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and start until cancelled."""
+        self._executing = self._in_flight = 0  # whatever an earlier start of this stage left has ended with it
+        self._claiming.clear()
         async with anyio.create_task_group() as tasks:
-            runners = Runners(tasks, self.execute)
+            runners = Runners(tasks, self.execute, self._forsake)
             while True:
                 await self._wait_for_work()
                 tasks.start_soon(self._claim_and_start, self._take_batch(), runners.start)
@@ -135,47 +155,88 @@ class Dispatcher:
 
     def _take_batch(self) -> list[Job]:
         size = min(self._room(), self._batch_size, len(self._ready))
-        batch = [self._ready.pop(heapq.heappop(self._order)[-1]) for _ in range(size)]
+        batch: list[Job] = []
+        while len(batch) < size:
+            job = self._ready.pop(heapq.heappop(self._order)[-1], None)
+            if job is not None:  # else it was moved forward, and went then
+                batch.append(job)
         self._claiming.update(job.id for job in batch)
         self._in_flight += 1
         return batch
 
     async def _claim_and_start(self, batch: list[Job], start: Callable[[Prepared], object]) -> None:
-        now = self._clock.now()
-        claims = {job.id: wish(job, now) for job in batch}
+        """Claim a batch; where one row makes the claim fail, in parts, until that row stands alone."""
+        parts = deque([batch])
         try:
-            claimed = await self._store.claim(list(claims.values()))
-        except StoreError as fault:
-            self._put_back(batch, fault)
-            return
+            while parts:
+                part = parts.popleft()
+                claims = self._wishes(part, self._clock.now())
+                try:
+                    claimed = await self._store.claim(list(claims.values()))
+                except StoreError as fault:
+                    if fault.shrink and len(part) > 1:
+                        parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+                    else:
+                        self._put_back(part, fault)
+                    continue
+                self._claiming.difference_update(job.id for job in part)
+                self._rearm(part, claims, claimed)
+                self._metrics.claims_answered(len(claimed.runs), len(part) - len(claimed.runs))
+                self._start(claimed, start)
         finally:
-            self._claiming.difference_update(claims)
+            self._claiming.difference_update(job.id for job in batch)
             self._in_flight -= 1
             self._wake.set()
-        self._rearm(batch, claims, claimed)
-        self._metrics.claims_answered(len(claimed.runs), len(batch) - len(claimed.runs))
+
+    def _wishes(self, jobs: list[Job], now: datetime) -> dict[int, Claim]:
+        claims = {}
+        for job in jobs:
+            try:
+                claims[job.id] = wish(job, now)
+            except SENSELESS as senseless:
+                self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
+        return claims
+
+    def _start(self, claimed: Claimed, start: Callable[[Prepared], object]) -> None:
         for run in claimed.runs:
             prepared = self._executor.prepare(run)
             self._runs.add(prepared)
             self._executing += 1
             start(prepared)
+        if self._draining:  # granted too late: another listener is to have them at once
+            self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 
-    def _put_back(self, batch: list[Job], fault: StoreError) -> None:
-        self._log.warning(Event.CLAIM_FAILED, jobs=len(batch), error=str(fault))
-        again = self._clock.now() + RETRY_PAUSE
-        for job in batch:
+    def _put_back(self, jobs: list[Job], fault: StoreError) -> None:
+        is_guilty = fault.shrink and not fault.retryable
+        told = {"job_id": jobs[0].id} if is_guilty else {"jobs": len(jobs)}
+        self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
+        again = self._clock.now() + (REFUSED_PAUSE if is_guilty else RETRY_PAUSE)
+        for job in jobs:
+            self._claiming.discard(job.id)
+            newest = self._seen_meanwhile.pop(job.id, job)
             if job.id not in self._agenda:  # unless a newer state of it was armed meanwhile
-                self._agenda.arm(job, again)
+                self._agenda.arm(newest, again)
 
     def _rearm(self, batch: list[Job], claims: dict[int, Claim], claimed: Claimed) -> None:
         """Arm what follows the granted claims; the rows that came back say the rest themselves."""
         granted = {run.job_id for run in claimed.runs}.difference(job.id for job in claimed.jobs)
         for job in batch:
+            if job.id not in granted or job.id in self._agenda:
+                continue
             follows = claims[job.id].next_due
-            if job.id in granted and follows is not None and job.id not in self._agenda:
+            if follows is not None:
                 self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows))
         self._reconciler.forget(claimed.gone)
         self._reconciler.refused(claimed.jobs)
+        if self._seen_meanwhile:
+            self._look_at_news(batch)
+
+    def _look_at_news(self, batch: list[Job]) -> None:
+        """Arm jobs that were edited between their claim and its answer: the answer does not say so."""
+        for job in batch:
+            seen = self._seen_meanwhile.pop(job.id, job)
+            if seen.revision > job.revision and seen.id not in self._agenda:
+                self._reconciler.apply([seen])
 
     async def execute(self, prepared: Prepared) -> None:
         """Wait for the run's time, run it, and pass its report on."""
@@ -184,8 +245,14 @@ class Dispatcher:
                 with anyio.CancelScope() as waiting:
                     prepared.runs_in(waiting)  # what is withdrawn before its time ends at once
                     await self._clock.sleep_until(prepared.run.start_at)
-            report = await self._executor.execute(prepared)
+            self._report(prepared.run, await self._executor.execute(prepared))
+        except BaseException:
+            self._forsake(prepared)
+            raise
         finally:
             self._executing -= 1
             self._wake.set()
-        self._report(prepared.run, report)
+
+    def _forsake(self, prepared: Prepared) -> None:
+        """Let the lease of a run run out that nobody will report, because the stage was stopped."""
+        self._runs.remove(prepared.run.execution_id)

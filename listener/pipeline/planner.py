@@ -7,6 +7,7 @@ that the database has, and that no job is planned from a definition that has cha
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,7 +15,7 @@ import structlog
 
 from listener.domain.exchange import Plan
 from listener.domain.schedule import first_run
-from listener.errors import InvalidValueError, StoreError
+from listener.errors import SENSELESS, StoreError
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from listener.ports import Clock, JobStore
 
 RETRY_PAUSE_SECONDS = 1.0
-BATCH = 500
+BATCH = 200
+"""Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
 
 
 class Planner:
@@ -39,6 +41,7 @@ class Planner:
     def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
         self._store, self._clock, self._arm = store, clock, arm
         self._wanted: dict[int, Job] = {}
+        self._size = BATCH
         self._wake = anyio.Event()
         self._log = structlog.get_logger("planner")
 
@@ -69,22 +72,40 @@ class Planner:
 
     async def run_once(self) -> int:
         """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
-        batch = list(self._wanted.values())[:BATCH]
-        plans = [plan for job in batch if (plan := self._plan(job))]
+        batch = list(islice(self._wanted.values(), self._size))
+        plans = [(job, plan) for job in batch if (plan := self._plan(job))]
         if plans:
-            await self._store.plan(plans)
-        for plan in plans:
-            if self._wanted.get(plan.job_id) in batch:
-                job = self._wanted.pop(plan.job_id)
+            await self._write(plans)
+        for job, plan in plans:
+            if self._wanted.get(job.id) is job:  # else a newer revision came meanwhile
+                del self._wanted[job.id]
                 self._arm(replace(job, due_at=plan.due, next_run_at=plan.due, unplanned=False))
         return len(batch)
+
+    async def _write(self, plans: list[tuple[Job, Plan]]) -> None:
+        """Write plans; after a fault that one of them may have caused, the next batch is smaller.
+
+        Raises:
+            StoreError: they were not written.
+        """
+        try:
+            await self._store.plan([plan for _, plan in plans])
+        except StoreError as fault:
+            self._size = max(1, len(plans) // 2) if fault.shrink else self._size
+            if fault.shrink and not fault.retryable and len(plans) == 1:
+                self._rest(plans[0][0], fault)
+            raise
+        self._size = min(BATCH, self._size * 2)
+
+    def _rest(self, job: Job, why: Exception) -> None:
+        """Leave a row that makes no sense alone until it is edited."""
+        self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(why))
+        self.forget(job.id)
 
     def _plan(self, job: Job) -> Plan | None:
         assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
         try:
             return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
-        except InvalidValueError as invalid:
-            # The database refuses what it knows to be wrong; what it let pass rests until it is edited.
-            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(invalid))
-            self.forget(job.id)
+        except SENSELESS as senseless:  # the database refuses what it knows to be wrong; this it let pass
+            self._rest(job, senseless)
             return None

@@ -6,8 +6,9 @@ runs whose job was cancelled, deleted or moved. Guarantees that an older revisio
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from listener.domain.status import JobStatus
 
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from listener.pipeline.runs import Runs
     from listener.ports import Clock
 
-REMEMBERED_REVISIONS = 20_000
+REMEMBERED = 20_000
 """Enough to tell an echo from news; forgetting one costs a needless look at the row."""
 REFUSED_PAUSE_MS = 250
 """How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
+
+T = TypeVar("T")
 
 
 class Reconciler:
@@ -41,21 +44,32 @@ class Reconciler:
     def __init__(self, agenda: Agenda, planner: Planner, runs: Runs, clock: Clock, horizon: timedelta) -> None:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
         self._revisions: OrderedDict[int, int] = OrderedDict()
+        self._answered: OrderedDict[int, float] = OrderedDict()
         self.armed_until: datetime = clock.now() + horizon
 
-    def apply(self, jobs: Iterable[Job]) -> None:
-        """Take rows as they are now."""
+    def apply(self, jobs: Iterable[Job], asked_at: float | None = None) -> None:
+        """Take rows as they are now.
+
+        Args:
+            jobs: the rows.
+            asked_at: for rows that were only read, the monotonic time before that began: where this listener has
+                written such a row since, the answer to that tells more.
+        """
         for job in jobs:
-            if self._is_news(job):
+            if self._is_news(job, asked_at):
                 self._settle(job)
 
     def announce(self, job: Job) -> None:
         """Take a row that a doorbell brought along, unless this revision of it is known already."""
         if not self.knows(job.id, job.revision):
-            self.apply([job])
+            self.apply([job], -math.inf)
 
     def arm(self, job: Job) -> None:
         """Arm a job whose next instant this listener has just written itself."""
+        self._remember(self._answered, job.id, self._clock.monotonic())
+        self._arm(job)
+
+    def _arm(self, job: Job) -> None:
         if job.next_run_at is not None and job.next_run_at <= self.armed_until:
             self._agenda.arm(job, job.next_run_at)
         else:
@@ -70,32 +84,44 @@ class Reconciler:
         for job_id in job_ids:
             self._agenda.disarm(job_id)
             self._revisions.pop(job_id, None)
+            self._answered.pop(job_id, None)
             self._runs.cancel_job(job_id, "deleted")
 
     def refused(self, jobs: Iterable[Job]) -> None:
         """Take the present state of jobs that could not be claimed; those still due are tried again after a rest."""
         for job in jobs:
-            self.apply([job])
+            if not self._is_news(job, None):
+                continue
+            self._settle(job)
             if job.next_run_at is not None and job.id in self._agenda:
                 self._agenda.arm_again(job, job.next_run_at, REFUSED_PAUSE_MS)
 
-    def _is_news(self, job: Job) -> bool:
+    def _is_news(self, job: Job, asked_at: float | None) -> bool:
         """Whether the row is not older than what is known; remembers it."""
-        if self._revisions.get(job.id, -1) > job.revision:
+        known = self._revisions.get(job.id, -1)
+        if known > job.revision:
             return False
-        self._revisions[job.id] = job.revision
-        self._revisions.move_to_end(job.id)
-        if len(self._revisions) > REMEMBERED_REVISIONS:
-            self._revisions.popitem(last=False)
+        if asked_at is None:
+            self._remember(self._answered, job.id, self._clock.monotonic())
+        elif known == job.revision and self._answered.get(job.id, -math.inf) >= asked_at:
+            return False
+        self._remember(self._revisions, job.id, job.revision)
         return True
+
+    @staticmethod
+    def _remember(memory: OrderedDict[int, T], job_id: int, what: T) -> None:
+        memory[job_id] = what
+        memory.move_to_end(job_id)
+        if len(memory) > REMEMBERED:
+            memory.popitem(last=False)
 
     def _settle(self, job: Job) -> None:
         if job.status == JobStatus.CANCELLED:
-            self._runs.cancel_job(job.id, "cancelled")
+            self._runs.cancel_job(job.id, "cancelled", job.revision)
         elif job.status == JobStatus.RUNNING:
             self._runs.withdraw_edited(job)
         if job.unplanned:
             self._planner.add(job)
         else:
             self._planner.forget(job.id)
-        self.arm(job)
+        self._arm(job)

@@ -16,15 +16,19 @@ from listener.errors import StoreError
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from datetime import datetime, timedelta
 
-    from listener.domain.exchange import Hint
+    from listener.domain.exchange import Hint, Page
     from listener.health import Health
     from listener.metrics import Metrics
     from listener.pipeline.reconciler import Reconciler
     from listener.ports import Clock, JobStore
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
+LEAST_RELIST_SECONDS = 0.5
+LIST_SHARE = 4
+"""Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
 
 
 class Reflector:
@@ -66,6 +70,7 @@ class Reflector:
         self._dirty = False
         self._wake = anyio.Event()
         self._relist_at = 0.0
+        self._relist_pause = LEAST_RELIST_SECONDS
         self._poll_at = 0.0
         self._log = structlog.get_logger("reflector")
 
@@ -109,6 +114,7 @@ class Reflector:
         if started >= self._relist_at or self._cursor is None:
             await self.relist()
             self._relist_at = started + self._relist_seconds
+            self._relist_pause = max(LEAST_RELIST_SECONDS, LIST_SHARE * (self._clock.monotonic() - started))
         elif self._dirty or started >= self._poll_at:
             await self.poll()
         else:
@@ -122,34 +128,37 @@ class Reflector:
         """Read what changed since the last look."""
         self._dirty = False
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
-        page = await self._store.poll(self._cursor, self._reconciler.armed_until, None)
+        until = self._reconciler.armed_until
+        page = await self._take(self._store.poll(self._cursor, until, None))
         cursor = page.cursor
-        self._reconciler.apply(page.jobs)
         while page.after is not None:
-            page = await self._store.poll(self._cursor, self._reconciler.armed_until, page.after)
-            self._reconciler.apply(page.jobs)
+            page = await self._take(self._store.poll(self._cursor, until, page.after))
         self._cursor = cursor
+
+    async def _take(self, reading: Awaitable[Page]) -> Page:
+        """Read a page and pass its rows on."""
+        asked_at = self._clock.monotonic()
+        page = await reading
+        self._reconciler.apply(page.jobs, asked_at)
+        return page
 
     async def relist(self) -> None:
         """Read all jobs within the horizon, and those that have no due instant yet."""
-        self._dirty = False
+        # A hint may mean a cancelled job, which no list shows: a poll still has to follow.
+        self._dirty = self._dirty and self._cursor is not None
         until = self._clock.now() + self._horizon
         cursor = await self._list_due(until)
-        page = await self._store.unplanned(None)
-        self._reconciler.apply(page.jobs)
+        page = await self._take(self._store.unplanned(None))
         while page.after is not None:
-            page = await self._store.unplanned(page.after)
-            self._reconciler.apply(page.jobs)
+            page = await self._take(self._store.unplanned(page.after))
         self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
 
     async def _list_due(self, until: datetime) -> int:
         self._reconciler.armed_until = until
-        page = await self._store.due(until, None)
+        page = await self._take(self._store.due(until, None))
         cursor, listed = page.cursor, len(page.jobs)
-        self._reconciler.apply(page.jobs)
         while page.after is not None and listed < self._horizon_jobs:
-            page = await self._store.due(until, page.after)
-            self._reconciler.apply(page.jobs)
+            page = await self._take(self._store.due(until, page.after))
             listed += len(page.jobs)
         if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
             self._see_no_further_than(page.jobs[-1].next_run_at or until)
@@ -165,6 +174,6 @@ class Reflector:
         left = (self._reconciler.armed_until - self._clock.now()).total_seconds()
         # The next list comes before the last armed job: half of what is left, but never a busy loop.
         now = self._clock.monotonic()
-        self._relist_at = min(self._relist_at, now + max(left / 2, 0.5))
+        self._relist_at = min(self._relist_at, now + max(left / 2, self._relist_pause))
         with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):
             await self._wake.wait()

@@ -29,10 +29,13 @@ class Runners:
     Args:
         tasks: owns the tasks.
         execute: what each run is given to; it must not raise.
+        forsake: takes runs that were given out and can no longer start, because the tasks were cancelled.
     """
 
-    def __init__(self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]]) -> None:
-        self._tasks, self._execute = tasks, execute
+    def __init__(
+        self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]], forsake: Callable[[Prepared], object]
+    ) -> None:
+        self._tasks, self._execute, self._forsake = tasks, execute, forsake
         self._resting: list[_Seat] = []
 
     def start(self, prepared: Prepared) -> None:
@@ -49,4 +52,9 @@ class Runners:
             await self._execute(seat.prepared)
             seat.wake = anyio.Event()
             self._resting.append(seat)
-            await seat.wake.wait()
+            try:
+                await seat.wake.wait()
+            except BaseException:
+                if seat.wake.is_set():
+                    self._forsake(seat.prepared)
+                raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,6 +12,10 @@ if TYPE_CHECKING:
     from listener.domain.job import Job
     from listener.pipeline.prepared import Prepared
 
+EDITED = "edited"
+REMEMBERED_STOPS = 1_000
+"""Jobs that were stopped while their claims may have been under way: many more than are claimed at a time."""
+
 
 class Runs:
     """Claimed runs by execution id, and by job."""
@@ -17,6 +23,7 @@ class Runs:
     def __init__(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._by_job: dict[int, set[str]] = {}
+        self._stopped: OrderedDict[int, tuple[int, str]] = OrderedDict()
 
     def __len__(self) -> int:
         """How many runs are held."""
@@ -40,6 +47,9 @@ class Runs:
         run = prepared.run
         self._prepared[run.execution_id] = prepared
         self._by_job.setdefault(run.job_id, set()).add(run.execution_id)
+        if run.job_id in self._stopped:
+            revision, reason = self._stopped[run.job_id]
+            self._stop(prepared, revision, reason)
 
     def remove(self, execution_id: str) -> None:
         """Let go of a run whose end was written."""
@@ -51,10 +61,11 @@ class Runs:
         if not of_job:
             del self._by_job[prepared.run.job_id]
 
-    def cancel_job(self, job_id: int, reason: str) -> None:
-        """Stop every run of a job, started or not."""
+    def cancel_job(self, job_id: int, reason: str, revision: int = sys.maxsize) -> None:
+        """Stop every run of a job that was claimed before `revision`, started or not, or about to be granted."""
+        self._remember_stop(job_id, revision, reason)
         for execution_id in self._by_job.get(job_id, ()):
-            self._prepared[execution_id].cancel(reason)
+            self._stop(self._prepared[execution_id], revision, reason)
 
     def cancel(self, execution_ids: Iterable[str], reason: str) -> int:
         """Stop these runs; tells how many were held."""
@@ -69,8 +80,20 @@ class Runs:
         While it runs, a one-time job has no due instant and a recurring one has its next: the contrary says that the
         schedule was edited since, and what has not started yet must not start.
         """
-        edited = job.unplanned or (job.trigger is None and job.due_at is not None)
+        if not (job.unplanned or (job.trigger is None and job.due_at is not None)):
+            return
+        self._remember_stop(job.id, job.revision, EDITED)
         for execution_id in self._by_job.get(job.id, ()):
-            prepared = self._prepared[execution_id]
-            if edited and prepared.started_at is None and job.revision > prepared.run.revision:
-                prepared.cancel("edited")
+            self._stop(self._prepared[execution_id], job.revision, EDITED)
+
+    def _remember_stop(self, job_id: int, revision: int, reason: str) -> None:
+        """Keep it for runs that the database has granted, but whose answer is still under way."""
+        self._stopped[job_id] = (revision, reason)
+        if len(self._stopped) > REMEMBERED_STOPS:
+            self._stopped.popitem(last=False)
+
+    def _stop(self, prepared: Prepared, revision: int, reason: str) -> None:
+        """Cancel a run that was claimed before; an edit leaves alone what has started, and what somebody asked for."""
+        run = prepared.run
+        if run.revision < revision and (reason != EDITED or (prepared.started_at is None and run.cause == "schedule")):
+            prepared.cancel(reason)

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
 
 from listener.domain.job import DstFold, DstGap, Job, Misfire, RetryPolicy, Run, Trigger, TriggerType
+from listener.errors import SENSELESS
+from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+Read = TypeVar("Read")
+_log = structlog.get_logger("rows")
+
+
+def readable(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Read]) -> list[Read]:
+    """Read rows; one that makes no sense here is left out and told of, so that the others do not wait for it."""
+    values = []
+    for row in rows:
+        try:
+            values.append(read(row))
+        except SENSELESS as senseless:
+            _log.error(Event.ROW_INVALID, job_id=row.get("id"), error=f"{type(senseless).__name__}: {senseless}")
+    return values
 
 
 def instant(text: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ the same key; what may be retried is decided here, by the table below.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,11 @@ RETRYABLE_CODES = frozenset(
 )
 RETRYABLE_CLASSES = ("08", "53", "58")
 RETRYABLE_STATUS = {408, 425, 429, 500, 502, 503, 504}
-SHRINK_CODES = {"57014"}  # the statement ran into its time limit: a smaller batch may not
+SHRINK_CODES = {"57014", "42501"}  # the time limit, which a smaller batch may not reach; a right that one row lacks
+SHRINK_CLASSES = ("21", "22", "23", "54", "P0", "XX", "PGRST1")
+"""What a row may do to the statement: its values, its constraints, somebody's trigger on it."""
+OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
+"""PostgreSQL's and PostgREST's; what stands between here and them has codes of its own, and the status tells more."""
 
 
 class Rpc:
@@ -71,16 +76,17 @@ class Rpc:
         Raises:
             StoreError: the request did not succeed; it says whether it may later.
         """
+        content = _content(function, request)
         asked_at = self._clock.monotonic()
         try:
-            response = await self._http.post(function, content=to_json({"request": request}))
+            response = await self._http.post(function, content=content)
         except httpx.HTTPError as fault:
             # Every function is idempotent, so an answer that got lost may be asked for again.
             raise StoreError(function, type(fault).__name__, str(fault), retryable=True) from fault
         answered_at = self._clock.monotonic()
-        if response.status_code >= httpx.codes.BAD_REQUEST:
+        if not response.is_success:
             raise _error(function, response)
-        answer = from_json(response.content)
+        answer = _answer(function, response)
         if answer and "now" in answer:
             self._clock.observe(datetime.fromisoformat(answer["now"]), asked_at, answered_at)
         return answer
@@ -90,16 +96,33 @@ class Rpc:
         await self._http.aclose()
 
 
+def _content(function: str, request: dict[str, Any]) -> bytes:
+    try:
+        return to_json({"request": request})
+    except ValueError as fault:
+        raise StoreError(function, "unserializable", str(fault), retryable=False, shrink=True) from fault
+
+
+def _answer(function: str, response: httpx.Response) -> Any:  # noqa: ANN401 - the function's own JSON
+    """Read the JSON of an answer, if it is the database's and not a page of something on the way to it."""
+    try:
+        answer = from_json(response.content) if response.content else None
+    except ValueError as fault:
+        raise StoreError(function, "unreadable", f"{fault}: {response.text[:200]}", retryable=True) from fault
+    if answer is not None and not isinstance(answer, dict):
+        raise StoreError(function, "unreadable", f"no object: {response.text[:200]}", retryable=True)
+    return answer
+
+
 def _error(function: str, response: httpx.Response) -> StoreError:
     try:
         body = response.json()
         code, message = str(body.get("code") or response.status_code), str(body.get("message") or body)
     except (ValueError, AttributeError):
         code, message = str(response.status_code), response.text[:200]
-    is_coded = code != str(response.status_code)
-    retryable = (
-        code in RETRYABLE_CODES
-        or code.startswith(RETRYABLE_CLASSES)
-        or (not is_coded and response.status_code in RETRYABLE_STATUS)
-    )
-    return StoreError(function, code, message, retryable=retryable, shrink=code in SHRINK_CODES)
+    if not OWN_CODES.fullmatch(code):
+        retryable = response.status_code in RETRYABLE_STATUS
+        return StoreError(function, code, message, retryable=retryable)
+    retryable = code in RETRYABLE_CODES or code.startswith(RETRYABLE_CLASSES)
+    shrink = code in SHRINK_CODES or code.startswith(SHRINK_CLASSES)
+    return StoreError(function, code, message, retryable=retryable, shrink=shrink)

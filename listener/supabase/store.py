@@ -76,8 +76,8 @@ class SupabaseStore:
         }
         answer = await self._rpc.call("claim_runs_v1", request)
         return Claimed(
-            runs=[rows.run(row) for row in answer["runs"]],
-            jobs=[rows.job(row) for row in answer["rows"]],
+            runs=rows.readable(answer["runs"], rows.run),
+            jobs=rows.readable(answer["rows"], rows.job),
             gone=answer["gone"],
         )
 
@@ -90,7 +90,7 @@ class SupabaseStore:
             "logs": _logs(endings),
         }
         answer = await self._rpc.call("finish_runs_v1", request)
-        return Finished(frozenset(answer["taken"]), [rows.job(row) for row in answer["rows"]])
+        return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
     async def extend(self, executions: Sequence[str]) -> Extended:
         """Beat, and extend claims."""
@@ -115,7 +115,7 @@ class SupabaseStore:
     async def rescue(self) -> Rescued:
         """Take runs from the dead."""
         answer = await self._rpc.call("rescue_runs_v1", {"limit": PAGE, "key_concurrency": self._key_concurrency})
-        return Rescued(answer["rescued"], [rows.job(row) for row in answer["rows"]])
+        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job))
 
     async def clean(self, keep_days: float) -> int:
         """Forget a batch of what is older than `keep_days`."""
@@ -135,7 +135,7 @@ class SupabaseStore:
 
 
 def _page(answer: dict[str, Any]) -> Page:
-    return Page([rows.job(row) for row in answer["rows"]], answer["cursor"], answer["after"])
+    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"])
 
 
 def _logs(told: Iterable[Note | Ending]) -> list[dict[str, Any]]:

@@ -77,9 +77,13 @@ class Meetings:
             return
         if self._ids:
             await self._sync_named()
-        summary = await self._store.sync(self._cursor, None, None)
-        self._cursor = summary.cursor
-        self._tell(summary.counts)
+        page = await self._store.sync(self._cursor, None, None)
+        cursor = page.cursor
+        self._tell(page.counts)
+        while page.after is not None:
+            page = await self._store.sync(self._cursor, None, page.after)
+            self._tell(page.counts)
+        self._cursor = cursor
 
     async def _sync_named(self) -> None:
         """Named meetings come first: a deleted one is found by its name alone."""
@@ -87,8 +91,9 @@ class Meetings:
         self._ids.difference_update(ids)
         try:
             self._tell((await self._store.sync(None, ids, None)).counts)
-        except StoreError:
-            self._ids.update(ids)
+        except StoreError as fault:
+            if not fault.shrink or fault.retryable:  # else one of them is to blame, and the poll must not wait for it
+                self._ids.update(ids)
             raise
 
     async def _check_all(self) -> None:

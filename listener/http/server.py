@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 import anyio
@@ -85,11 +86,21 @@ def application(
 
 
 async def serve(app: Starlette, host: str, port: int) -> None:
-    """Serve until cancelled."""
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off", ws="none")
-    server = _Server(config)
+    """Serve until cancelled.
+
+    Raises:
+        OSError: the address cannot be bound; uvicorn itself would end the process without a word.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host.strip("[]"), port), family=family) as listening:
+        await _serve(app, listening)
+
+
+async def _serve(app: Starlette, listening: socket.socket) -> None:
+    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
     try:
-        await server.serve()
+        await server.serve(sockets=[listening])
     finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-            await server.shutdown()
+        if server.started:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+                await server.shutdown()

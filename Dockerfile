@@ -1,0 +1,24 @@
+# Stage one installs into a folder of its own; stage two takes that folder and nothing else.
+FROM python:3.11-slim AS build
+WORKDIR /src
+RUN pip install --no-cache-dir --disable-pip-version-check uv
+RUN uv venv --python python3 /opt/listener
+COPY pyproject.toml README.md LICENSE ./
+COPY listener listener
+COPY handlers handlers
+COPY migrations migrations
+RUN uv pip install --python /opt/listener/bin/python --compile-bytecode --no-cache .
+
+FROM python:3.11-slim
+COPY --from=build /opt/listener /opt/listener
+WORKDIR /app
+ENV PATH=/opt/listener/bin:/usr/local/bin:/usr/bin:/bin \
+    PYTHONUNBUFFERED=1 \
+    LISTENER_HTTP_BIND=0.0.0.0:8787 \
+    LISTENER_LOG_FORMAT=json
+USER 10001:10001
+EXPOSE 8787
+# Alive, not ready: a container that only misses Realtime still runs its jobs.
+HEALTHCHECK --interval=30s --timeout=3s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8787/livez', timeout=2)"]
+CMD ["listener", "run"]

@@ -40,15 +40,20 @@ class DatabaseClock:
 
     def observe(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
         """Learn from an answer: what the database's clock said between two monotonic instants."""
-        round_trip, told = answered_at - asked_at, database_now.timestamp()
-        # The clock said it between the question and the answer: an estimate outside that was overtaken by a step of the
-        # database's clock, or by a sleep of this machine.
-        is_possible = told - answered_at <= self._offset <= told - asked_at
-        is_worse = self._best and round_trip > self._best[0] and answered_at - self._best[1] < SAMPLE_AGE_SECONDS
-        if is_worse and is_possible:
+        told, round_trip = database_now.timestamp(), answered_at - asked_at
+        # It was said between question and answer, so an estimate outside of that is wrong by at least what lacks.
+        possible = min(max(self._offset, told - answered_at), told - asked_at)
+        if self._best and not self._is_better(round_trip, answered_at, corrected=abs(possible - self._offset)):
+            self._offset = possible
             return
         self._best = (round_trip, answered_at)
         self._offset = told - (asked_at + answered_at) / 2
+
+    def _is_better(self, round_trip: float, answered_at: float, corrected: float) -> bool:
+        """Whether to begin anew; a correction beyond what the best sample left open is a step, or this machine slept."""
+        assert self._best is not None, "the first sample has no rival"  # noqa: S101 - the caller has looked
+        best, taken_at = self._best
+        return round_trip <= best or answered_at - taken_at >= SAMPLE_AGE_SECONDS or corrected > best
 
 
 def milliseconds(instant: datetime) -> int:

@@ -1,0 +1,37 @@
+"""`listener doctor`: what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import typer
+
+from listener.doctor import Finding, examine
+from listener.settings import read_settings
+from listener.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from listener.settings import Settings
+
+
+def doctor() -> None:
+    """Check URL, key, migrations, grants, handlers and Realtime; exit with 1 if anything is wrong."""
+    settings = read_settings()
+    configure_logging(settings.log_format, "critical")  # the libraries' complaints would stand between the findings
+    raise typer.Exit(0 if anyio.run(_report, settings) else 1)
+
+
+async def _report(settings: Settings) -> bool:
+    is_well = True
+    async for finding in examine(settings):
+        _tell(finding)
+        is_well = is_well and finding.is_well
+    return is_well
+
+
+def _tell(finding: Finding) -> None:
+    word, colour = ("ok", typer.colors.GREEN) if finding.is_well else ("wrong", typer.colors.RED)
+    typer.echo(f"{typer.style(f'{word:<6}', fg=colour)}{finding.subject:<26}{finding.what}")
+    if finding.mend:
+        typer.echo(f"{'':<6}{'to mend it:':<26}{finding.mend}")

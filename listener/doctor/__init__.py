@@ -1,0 +1,43 @@
+"""`listener doctor`: looks at everything that a listener needs, and says how to mend what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from listener.doctor.bells import examine_bells
+from listener.doctor.finding import Finding
+from listener.doctor.interface import examine_interface
+from listener.errors import ListenerError
+from listener.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from listener.settings import Settings
+
+__all__ = ["Finding", "examine"]
+
+
+async def examine(settings: Settings) -> AsyncIterator[Finding]:
+    """Give finding after finding; what cannot be known because of an earlier one is left out."""
+    yield examine_handlers(settings.handlers)
+    is_well = True
+    async for finding in examine_interface(settings):
+        is_well = is_well and finding.is_well
+        yield finding
+    if is_well:
+        async for finding in examine_bells(settings):
+            yield finding
+
+
+def examine_handlers(modules: list[str]) -> Finding:
+    """Import what the listener would import."""
+    try:
+        names = Registry.load(modules).names
+    except ListenerError as fault:
+        return Finding("handlers", str(fault), "correct the module, or LISTENER_HANDLERS; see docs/handlers.md")
+    if not names:
+        return Finding(
+            "handlers", f"none in {', '.join(modules)}", "name the modules that declare them in LISTENER_HANDLERS"
+        )
+    return Finding("handlers", ", ".join(names))

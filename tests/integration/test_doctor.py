@@ -1,0 +1,146 @@
+"""`listener doctor` finds what is wrong, says how to mend it, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from listener.doctor.interface import FUNCTIONS, MEETINGS_FUNCTION, judge_answer
+from listener.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from listener.local.stack import Stack
+
+pytestmark = pytest.mark.stack
+REPOSITORY = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "listener.cli", "doctor"]
+
+
+def _doctor(stack: Stack, **settings: str) -> tuple[int, dict[str, str]]:
+    """Give the exit code, and of each subject its line and how to mend it."""
+    environment = {**os.environ, **stack.environment(), **settings}
+    done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    lines = re.findall(r"^(?:ok|wrong) .*(?:\n {6}.*)?", done.stdout, re.MULTILINE)
+    return done.returncode, {line[6:32].strip(): line for line in lines}
+
+
+@contextmanager
+def _changed(stack: Stack, change: str, back: str) -> Iterator[None]:
+    with psycopg.connect(stack.database_url, autocommit=True) as connection:
+        connection.execute(change)
+        connection.execute("notify pgrst, 'reload schema'")
+        try:
+            yield
+        finally:
+            connection.execute(back)
+            connection.execute("notify pgrst, 'reload schema'")
+
+
+def _eventually(stack: Stack, subject: str, **settings: str) -> tuple[int, dict[str, str]]:
+    """Ask until PostgREST has read its schema anew."""
+    for _ in range(20):
+        code, report = _doctor(stack, **settings)
+        if report.get(subject, "ok").startswith("wrong"):
+            break
+    return code, report
+
+
+def test_a_stack_that_is_well_gets_eight_good_lines(stack: Stack):
+    """And its table of jobs is as empty as before."""
+    code, report = _doctor(stack)
+    assert code == 0, report
+    assert all(line.startswith("ok ") for line in report.values())
+    assert list(report) == [
+        "handlers",
+        "url",
+        "key",
+        "migrations",
+        "grants",
+        "doorbell broadcast",
+        "doorbell postgres_changes",
+        "clients' subscription",
+    ]
+    with psycopg.connect(stack.database_url) as connection:
+        assert connection.execute("select count(*) from scheduled_jobs").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("settings", "subject", "words"),
+    [
+        ({"SUPABASE_URL": "http://127.0.0.1:9"}, "url", "SUPABASE_URL"),
+        ({"SUPABASE_SECRET_KEY": "sb_secret_of_another_project"}, "key", "SUPABASE_SECRET_KEY"),
+        ({"LISTENER_HANDLERS": "handlers,no_such_module"}, "handlers", "no_such_module"),
+    ],
+)
+def test_what_the_environment_gets_wrong_is_named(stack: Stack, settings: dict[str, str], subject: str, words: str):
+    """With the variable that has to be changed."""
+    code, report = _doctor(stack, **settings)
+    assert code == 1
+    assert report[subject].startswith("wrong")
+    assert "to mend it:" in report[subject]
+    assert words in report[subject]
+
+
+def test_a_missing_grant_is_named(stack: Stack):
+    """For a function and for a table."""
+    of = "on function public.claim_runs_v1(jsonb)"
+    with _changed(stack, f"revoke execute {of} from service_role", f"grant execute {of} to service_role"):
+        code, report = _eventually(stack, "migrations")
+    assert (code, "claim_runs_v1" in report["migrations"]) == (1, True)
+    of = "select on public.job_executions"
+    with _changed(stack, f"revoke {of} from service_role", f"grant {of} to service_role"):
+        code, report = _eventually(stack, "grants")
+    assert (code, "job_executions: 42501" in report["grants"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("table", "deaf"),
+    [
+        ("public.scheduled_jobs", "clients' subscription"),
+        ("job_scheduler.signals", "doorbell postgres_changes"),
+    ],
+)
+def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str, deaf: str):
+    """And only whom it concerns is found deaf."""
+    publication = "alter publication supabase_realtime"
+    with _changed(stack, f"{publication} drop table {table}", f"{publication} add table {table}"):
+        code, report = _doctor(stack)
+    assert code == 1
+    assert [subject for subject, line in report.items() if line.startswith("wrong")] == [deaf]
+    assert f"{publication} add table {table}" in report[deaf]
+
+
+def test_every_function_that_the_service_calls_is_looked_for():
+    """The list is the store's."""
+    store = (REPOSITORY / "listener" / "supabase" / "store.py").read_text(encoding="utf-8")
+    assert {*FUNCTIONS, MEETINGS_FUNCTION} == set(re.findall(r'"(\w+_v\d+)"', store))
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong"),
+    [
+        ("PGRST202", ["migrations"]),
+        ("42501", ["key"]),
+        ("PGRST301", ["key"]),
+        ("401", ["key"]),
+        ("404", ["url"]),
+        ("ConnectError", ["url"]),
+        (None, []),
+    ],
+)
+def test_one_answer_tells_url_key_and_migrations_apart(code: str | None, wrong: list[str]):
+    """By its code."""
+    fault = StoreError("due_jobs_v1", code, "", retryable=False) if code else None
+    findings = judge_answer("http://localhost", fault)
+    assert [finding.subject for finding in findings if not finding.is_well] == wrong

@@ -538,7 +538,8 @@ end
 $$;
 revoke all on function job_scheduler.release_keys(bigint[], integer) from public;
 
--- When the service must next act on each job: its due instant or a queued run, whichever is earlier.
+-- When the service must next act on each job: its due instant or a queued run, whichever is earlier. A job with a queued
+-- run shows up in the polls of all listeners, because the one that queued it may not be there when it starts.
 create or replace function job_scheduler.set_wake(jobs bigint[])
 returns void
 language sql
@@ -547,6 +548,7 @@ as $$
     update public.scheduled_jobs as j
     set
         queued_runs = w.waiting,
+        revision = case when w.waiting > 0 then pg_current_xact_id()::text::bigint else j.revision end,
         next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
     from (
         select
@@ -678,6 +680,10 @@ begin
         select coalesce(json_agg(j.job_row), '[]') into to_arm
         from job_scheduler.job_rows as j
         where j.id = any(to_wake);
+    end if;
+    if request -> 'results' @> '[{"reason": "shutdown"}]' then
+        -- A listener that goes hands its runs to the others, which are to know at once.
+        perform job_scheduler.ring('scheduled_jobs', null);
     end if;
 
     perform job_scheduler.keep_logs(request -> 'logs', me);

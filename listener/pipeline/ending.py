@@ -64,7 +64,7 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
 def _handed_back(run: Run, told: Ending) -> Ending:
     """Let another listener take the run: anew if it has not started, as the next attempt if it has."""
     if told.started_at is None:
-        return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
+        return replace(told, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
     error = "the listener was shut down before the handler ended"
     return replace(told, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=told.completed_at)
 

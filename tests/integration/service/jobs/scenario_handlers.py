@@ -63,8 +63,9 @@ def rest_in_thread(job: JobContext, errand: Errand) -> None:
 
 @handler("fail_first")
 async def fail_first(job: JobContext, errand: Errand) -> None:
-    """Fail until the attempt that is to be good."""
+    """Fail, after a while, until the attempt that is to be good."""
     errand.mark("begun", job)
+    await anyio.sleep(errand.seconds)
     if job.attempt < errand.good_from_attempt:
         message = f"attempt {job.attempt} is too early"
         raise RuntimeError(message)

@@ -8,9 +8,9 @@ help: ## list the targets
 
 install: $(VENV)/.installed node_modules/.installed ## everything, from PyPI and npm
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --editable '.[local,dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

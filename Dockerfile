@@ -3,11 +3,11 @@ FROM python:3.11-slim AS build
 WORKDIR /src
 RUN pip install --no-cache-dir --disable-pip-version-check uv
 RUN uv venv --python python3 /opt/listener
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY listener listener
 COPY handlers handlers
 COPY migrations migrations
-RUN uv pip install --python /opt/listener/bin/python --compile-bytecode --no-cache .
+RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache .
 
 FROM python:3.11-slim
 COPY --from=build /opt/listener /opt/listener

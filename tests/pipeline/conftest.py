@@ -100,11 +100,11 @@ def granted(claims, revision=1, **changes):
 _numbers = itertools.count(1)
 
 
-def a_run(claim, **changes):
+def a_run(claim, handler="idle", **changes):
     """Make the run that a granted claim answers."""
     at = claim.due or NOON
     fields = {"job_id": claim.job_id, "execution_id": f"execution-{next(_numbers)}", "start_at": at}
-    return make_run("idle", **{**fields, "scheduled_for": at, **changes})
+    return make_run(handler, **{**fields, "scheduled_for": at, **changes})
 
 
 def taken(endings):

@@ -1,0 +1,196 @@
+"""Every ending is written or refused exactly once, whatever becomes of its neighbours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from listener.domain.exchange import Claim, Ending, Finished
+from listener.domain.outcome import Completed, Report
+from listener.errors import StoreError
+from listener.testing import NOON
+
+
+def fault(code, *, retryable, shrink):
+    """Make a fault of the database."""
+    return StoreError("finish_runs_v1", code, "", retryable=retryable, shrink=shrink)
+
+
+POISON = fault("22P05", retryable=False, shrink=True)
+SLOW = fault("57014", retryable=True, shrink=True)
+DOWN = fault("ConnectError", retryable=True, shrink=False)
+NO_RIGHT = fault("PGRST301", retryable=False, shrink=False)
+
+
+def world_of(parts, clock, finish, count=0, **sizes):
+    """Build the stages on a store that answers endings so, with so many runs held and ended."""
+    world = parts.stages(parts.ScriptedStore(finish=finish), clock, **sizes)
+    for _ in range(count):
+        run = parts.a_run(Claim(1, NOON))
+        world.runs.add(world.executor.prepare(run))
+        world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
+    return world
+
+
+async def written_by(parts, world):
+    """Run the completer until nothing waits."""
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.completer.run)
+            while world.completer.unwritten:
+                await parts.settled(1)
+            tasks.cancel_scope.cancel()
+
+
+async def test_endings_go_together_and_are_let_go(parts, clock):
+    """As many as a batch takes in one request."""
+    world = world_of(parts, clock, parts.taken, 25)
+    assert [await world.completer.run_once() for _ in range(3)] == [10, 10, 5]
+    assert (world.completer.unwritten, len(world.runs)) == (0, 0)
+    assert len(world.store.requests) == 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kinds=st.lists(st.sampled_from(["good", "good", "good", "poison", "hopeless", "locked"]), max_size=25),
+    downs=st.integers(0, 4),
+    batch_size=st.integers(1, 12),
+)
+async def test_every_ending_is_written_or_refused_exactly_once(parts, kinds, downs, batch_size):
+    """Poisoned ones are written as failed, hopeless ones are given up, locked ones wait; the others do not notice."""
+    clock, written, tries = parts.VirtualClock(), Counter(), Counter()
+    kind_of, left = {}, [DOWN] * downs
+
+    def finish(endings):
+        if left:
+            return left.pop()
+        for each in endings:
+            kind = kind_of[each.execution_id]
+            tries[each.execution_id] += 1
+            if kind == "hopeless" or (kind == "poison" and each.reason != "unwritable"):
+                return POISON
+            if kind == "locked" and tries[each.execution_id] < 9:
+                return SLOW
+        written.update((each.execution_id, each.status) for each in endings)
+        return parts.taken(endings)
+
+    world = world_of(parts, clock, finish, batch_size=batch_size)
+    for number, kind in enumerate(kinds):
+        kind_of[str(number)] = kind
+        world.completer.put(Ending(str(number), "completed", NOON))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anyio, "sleep", lambda _: anyio.lowlevel.checkpoint())
+        await written_by(parts, world)
+    expected = {
+        (str(number), "failed" if kind == "poison" else "completed"): 1
+        for number, kind in enumerate(kinds)
+        if kind != "hopeless"
+    }
+    assert written == expected
+
+
+async def test_a_locked_row_holds_up_neither_its_batch_nor_the_stage(parts, clock):
+    """Its statements run into their time limit until somebody ends a transaction; all else is written meanwhile."""
+    world = world_of(parts, clock, lambda endings: SLOW if locked in endings else parts.taken(endings), 23, batch_size=8)
+    locked = world.completer._waiting[0]
+    also = [each for each in world.completer._waiting if each is not locked]
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.completer.run)
+            while world.completer.unwritten > 1:
+                await anyio.sleep(0.001)
+            for _ in range(3):
+                run = parts.a_run(Claim(1, NOON))
+                world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
+                await parts.settled()
+            assert world.completer.unwritten == 1
+            tasks.cancel_scope.cancel()
+    assert not any(each.execution_id in world.runs for each in also)
+    assert locked.execution_id in world.runs
+
+
+@pytest.mark.parametrize("failure", [DOWN, NO_RIGHT])
+async def test_a_fault_that_no_ending_causes_is_waited_out(parts, clock, naps, failure):
+    """The result of hours of work is not given up because a key was rotated; the pauses grow."""
+    world = world_of(parts, clock, [failure] * 9 + [parts.taken], 3)
+    world.store._scripts["finish"] = lambda endings: (
+        failure if len(world.store.requests) < 9 else parts.taken(endings)
+    )
+    await written_by(parts, world)
+    assert {len(batch) for (batch,) in world.store.asked("finish")} == {3}
+    assert naps == sorted(naps)
+    assert naps[-1] == 10
+    assert len(world.runs) == 0
+
+
+async def test_a_refused_ending_is_let_go(parts, clock):
+    """Another listener ended the run; the lease is not extended any more."""
+    world = world_of(parts, clock, lambda _: Finished(frozenset(), []), 2)
+    await world.completer.run_once()
+    assert (world.completer.unwritten, len(world.runs)) == (0, 0)
+
+
+async def test_jobs_that_have_to_run_again_are_armed(parts, clock):
+    """The answer says when."""
+    retry = replace(parts.a_job(1, due_in=5), due_at=None)
+    world = world_of(parts, clock, lambda endings: replace(parts.taken(endings), jobs=[retry]), 1)
+    await world.completer.run_once()
+    clock.advance(5)
+    assert world.agenda.take_due() == [retry]
+
+
+async def test_endings_collect_while_two_batches_are_written(parts, clock):
+    """More requests at a time would only compete for the same rows."""
+    may_write = anyio.Event()
+
+    async def finish(endings):
+        await may_write.wait()
+        return parts.taken(endings)
+
+    world = world_of(parts, clock, finish)
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.completer.run)
+            for number in range(9):
+                world.completer.put(Ending(str(number), "completed", NOON))
+                await parts.settled()
+            assert [len(batch) for (batch,) in world.store.asked("finish")] == [1, 1]
+            may_write.set()
+            await parts.settled()
+            tasks.cancel_scope.cancel()
+    assert [len(batch) for (batch,) in world.store.asked("finish")] == [1, 1, 7]
+    assert world.completer.unwritten == 0
+
+
+async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts, clock):
+    """Both the batch that made it fail, and the one whose answer it never saw."""
+    answers = iter(["hang", ZeroDivisionError("a fault of our own")])
+
+    async def finish(endings):
+        answer = next(answers, None)
+        if answer == "hang":
+            await anyio.sleep_forever()
+        return answer or parts.taken(endings)
+
+    world = world_of(parts, clock, finish, 12, batch_size=5)
+    with pytest.raises(ExceptionGroup):
+        await world.completer.run()
+    assert world.completer.unwritten == len(world.runs) == 12
+    await written_by(parts, world)
+    assert len(world.runs) == 0
+    assert world.completer._in_flight == 0
+
+
+async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
+    """Claims wait while too many reports are unwritten."""
+    world, told = world_of(parts, clock, parts.taken, 12), []
+    world.completer._written = lambda: told.append(world.completer.unwritten)
+    await written_by(parts, world)
+    assert told == [2, 0]
+    assert clock.now() == NOON + timedelta(0)

@@ -1,0 +1,339 @@
+"""The dispatcher never starts more than there is room for, and loses no job whatever the database answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import anyio
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from listener import handler
+from listener.domain.exchange import Claimed
+from listener.domain.job import Trigger, TriggerType
+from listener.errors import StoreError
+from listener.testing import NOON
+
+DOWN = StoreError("claim_runs_v1", "ConnectError", "refused", retryable=True)
+POISON = StoreError("claim_runs_v1", "22003", "out of range", retryable=False, shrink=True)
+NO_RIGHT = StoreError("claim_runs_v1", "PGRST301", "bad key", retryable=False)
+
+
+class Gate:
+    """A handler that holds its runs until it is told to let some go."""
+
+    def __init__(self):
+        self.inside, self.most, self.ended = [], 0, []
+        self.handler = handler(name="idle_at_gate")(self._hold())
+
+    def _hold(self):
+        async def hold(job):
+            leave = anyio.Event()
+            self.inside.append((job.job_id, leave))
+            self.most = max(self.most, len(self.inside))
+            await leave.wait()
+            self.ended.append(job.job_id)
+
+        return hold
+
+    def release(self, index=0):
+        _, leave = self.inside.pop(index)
+        leave.set()
+
+
+def world_of(parts, clock, claim, gate=None, **sizes):
+    """Build the stages on a store that answers claims so, and takes every ending."""
+    store = parts.ScriptedStore(claim=claim, finish=parts.taken)
+    return parts.stages(store, clock, *([gate.handler] if gate else []), **sizes)
+
+
+def claimed_ids(world):
+    """Give the ids of each batch that was asked for."""
+    return [[claim.job_id for claim in claims] for (claims,) in world.store.asked("claim")]
+
+
+async def run_stages(world, steps):
+    """Run dispatcher and completer while `steps` goes on."""
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.dispatcher.run)
+            tasks.start_soon(world.completer.run)
+            await steps()
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_granted_claim_starts_and_a_refused_one_does_not(parts, clock):
+    """The rows that came back are armed again after a rest; jobs that are gone are forgotten."""
+    answer = lambda claims: Claimed([parts.a_run(claims[0])], [parts.a_job(2)], [3])  # noqa: E731
+    world, started = world_of(parts, clock, answer), []
+    world.dispatcher.add([parts.a_job(each) for each in (1, 2, 3)])
+    assert await world.dispatcher.run_once(started.append) == 3
+    assert [prepared.run.job_id for prepared in started] == [1]
+    assert len(world.runs) == world.dispatcher.executing == 1
+    assert list(world.agenda._jobs) == [2]
+
+
+async def test_what_follows_a_granted_claim_is_armed(parts, clock):
+    """The database has advanced the job to the very instant that the claim named."""
+    world = world_of(parts, clock, parts.granted)
+    trigger = Trigger(TriggerType.INTERVAL, NOON, {"seconds": 60})
+    world.dispatcher.add([parts.a_job(1, trigger=trigger), parts.a_job(2)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert [(job.id, job.due_at) for job in world.agenda._jobs.values()] == [(1, NOON + timedelta(seconds=60))]
+
+
+def test_a_job_seen_twice_waits_once_with_its_latest_row(parts, clock):
+    """By both doorbells and a poll."""
+    world = world_of(parts, clock, parts.granted)
+    for revision in (1, 1, 2):
+        world.dispatcher.add([parts.a_job(1, revision=revision)])
+    assert world.dispatcher.waiting == 1
+    assert [job.revision for job in world.dispatcher._take_batch()] == [2]
+    assert world.dispatcher.waiting == 0
+
+
+@given(
+    jobs=st.lists(st.tuples(st.integers(1, 12), st.integers(-2, 2), st.integers(-9, 0)), min_size=1, max_size=30),
+    concurrency=st.integers(1, 6),
+)
+def test_higher_priority_goes_first_then_the_earlier_one(parts, jobs, concurrency):
+    """Of all that waits, whatever a job's place was when it was seen first; each is taken once."""
+    world = world_of(parts, parts.VirtualClock(), parts.granted, concurrency=concurrency, batch_size=3)
+    rows = {}
+    for job_id, priority, due_in in jobs:
+        rows[job_id] = max(
+            parts.a_job(job_id, due_in=-job_id, priority=priority), rows.get(job_id, parts.a_job(0, priority=-99)),
+            key=lambda job: job.priority,
+        )
+        world.dispatcher.add([rows[job_id]])
+    taken = []
+    while world.dispatcher.waiting:
+        batch = world.dispatcher._take_batch()
+        assert 0 < len(batch) <= min(concurrency, 3)
+        taken += batch
+        world.dispatcher._claiming.clear()
+        world.dispatcher._in_flight = 0
+    assert [job.id for job in taken] == sorted(rows, key=lambda each: (-rows[each].priority, rows[each].due_at))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    concurrency=st.integers(1, 5),
+    batch_size=st.integers(1, 4),
+    answers=st.lists(st.sampled_from(["grant", "refuse", "down", "poison", "key"]), max_size=12),
+    waves=st.lists(st.integers(1, 8), min_size=1, max_size=4),
+    choices=st.lists(st.integers(0, 9), max_size=12),
+)
+async def test_no_more_than_there_is_room_for_and_every_job_in_the_end(  # noqa: PLR0913 - what may vary
+    parts, concurrency, batch_size, answers, waves, choices
+):
+    """Whatever the database answers in between, and in whatever order runs end."""
+    clock, gate, script = parts.VirtualClock(), Gate(), iter(answers)
+
+    def claim(claims):
+        kind = next(script, "grant")
+        if kind == "grant":
+            return parts.granted(claims, handler="idle_at_gate")
+        if kind == "refuse":
+            return Claimed([], [parts.a_job(each.job_id) for each in claims], [])
+        return {"down": DOWN, "poison": POISON, "key": NO_RIGHT}[kind]
+
+    world = world_of(parts, clock, claim, gate, concurrency=concurrency, batch_size=batch_size)
+    order = iter(choices)
+
+    async def steps():
+        number = 0
+        for wave in waves:
+            world.dispatcher.add([parts.a_job(number + each) for each in range(1, wave + 1)])
+            number += wave
+            await parts.settled(7)
+        while len(gate.ended) < number:
+            assert world.dispatcher.executing <= concurrency
+            clock.advance(1)
+            if due := world.agenda.take_due():
+                world.dispatcher.add(due)
+            if gate.inside:
+                gate.release(next(order, 0) % len(gate.inside))
+            await parts.settled()
+        assert sorted(gate.ended) == list(range(1, number + 1))
+        assert (world.dispatcher.is_idle, world.dispatcher.waiting) == (True, 0)
+        assert (world.completer.unwritten, len(world.runs)) == (0, 0)
+
+    await run_stages(world, steps)
+    assert gate.most <= concurrency
+
+
+async def test_claims_wait_while_the_database_is_behind_and_go_on_when_it_is_not(parts, clock, monkeypatch):
+    """Nothing else may wake the dispatcher then: no job comes, and no run ends."""
+    monkeypatch.setattr("listener.pipeline.dispatcher.MAX_UNWRITTEN", 1)
+    may_write = anyio.Event()
+
+    async def finish(endings):
+        await may_write.wait()
+        return parts.taken(endings)
+
+    world = parts.stages(parts.ScriptedStore(claim=parts.granted, finish=finish), clock)
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
+        await parts.settled()
+        assert world.completer.unwritten == 2
+        world.dispatcher.add([parts.a_job(3)])
+        await parts.settled()
+        assert claimed_ids(world) == [[1, 2]]
+        may_write.set()
+        await parts.settled()
+        assert claimed_ids(world) == [[1, 2], [3]]
+
+    await run_stages(world, steps)
+
+
+async def test_an_unreachable_database_loses_no_job(parts, clock):
+    """It is tried again a second later, unless a newer row says otherwise."""
+    world = world_of(parts, clock, [DOWN])
+    world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
+    world.agenda.arm(parts.a_job(2, due_in=90, revision=2), NOON + timedelta(seconds=90))
+    await world.dispatcher.run_once(lambda _: None)
+    assert world.dispatcher.is_idle
+    clock.advance(0.999)
+    assert world.agenda.take_due() == []
+    clock.advance(0.001)
+    assert [job.id for job in world.agenda.take_due()] == [1]
+
+
+@pytest.mark.parametrize("guilty", [1, 4, 8])
+async def test_a_job_whose_claim_fails_does_not_hold_up_the_others(parts, clock, guilty):
+    """It is found by halving, and rests."""
+    answer = lambda claims: POISON if guilty in [each.job_id for each in claims] else parts.granted(claims)  # noqa: E731
+    world, started = world_of(parts, clock, answer), []
+    world.dispatcher.add([parts.a_job(each) for each in range(1, 9)])
+    await world.dispatcher.run_once(started.append)
+    assert sorted(each.run.job_id for each in started) == [each for each in range(1, 9) if each != guilty]
+    assert list(world.agenda._jobs) == [guilty]
+    assert (world.dispatcher._in_flight, world.dispatcher._claiming) == (0, set())
+    clock.advance(30)
+    assert world.agenda.take_due() == []
+
+
+async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
+    """A bad key fails for each of them: one request is enough to know."""
+    world = world_of(parts, clock, [NO_RIGHT])
+    world.dispatcher.add([parts.a_job(each) for each in range(1, 9)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert len(world.store.requests) == 1
+    assert len(world.agenda) == 8
+
+
+async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
+    """What follows it cannot be computed, so it is not claimed."""
+    world, started = world_of(parts, clock, parts.granted), []
+    senseless = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
+    world.dispatcher.add([parts.a_job(1, trigger=senseless), parts.a_job(2)])
+    await world.dispatcher.run_once(started.append)
+    assert claimed_ids(world) == [[2]]
+    assert (world.dispatcher._in_flight, world.dispatcher._claiming, len(started)) == (0, set(), 1)
+
+
+@pytest.mark.parametrize("answer", ["granted", "refused", "down"])
+async def test_an_edit_that_overtakes_the_claims_answer_is_not_lost(parts, clock, answer):
+    """The job was moved to now while its claim for then was under way."""
+    edited = parts.a_job(1, revision=2)
+
+    def claim(claims):
+        world.dispatcher.add([edited])
+        refused = Claimed([], [replace(edited, next_run_at=edited.due_at)], [])
+        return {"granted": parts.granted(claims), "refused": refused, "down": DOWN}[answer]
+
+    world = world_of(parts, clock, claim)
+    world.dispatcher.add([parts.a_job(1, due_in=-5)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert [job.revision for job in world.agenda._jobs.values()] == [2]
+    assert world.dispatcher._seen_meanwhile == {}
+
+
+async def test_an_echo_while_a_claim_is_under_way_is_no_edit(parts, clock):
+    """It would be claimed again for nothing."""
+
+    def claim(claims):
+        world.dispatcher.add([parts.a_job(1)])
+        return parts.granted(claims)
+
+    world = world_of(parts, clock, claim)
+    world.dispatcher.add([parts.a_job(1)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert (len(world.agenda), world.dispatcher.waiting, world.dispatcher._seen_meanwhile) == (0, 0, {})
+
+
+async def test_a_run_claimed_ahead_starts_at_its_time(parts, clock):
+    """And one that is withdrawn before it ends at once."""
+    world = world_of(parts, clock, parts.granted)
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(1, due_in=0.2), parts.a_job(2, due_in=0.2)])
+        await parts.settled()
+        assert world.dispatcher.executing == 2
+        world.runs.cancel_job(2, "edited")
+        await parts.settled()
+        assert world.dispatcher.executing == 1
+        clock.advance(0.2)
+        await parts.settled()
+        assert world.dispatcher.is_idle
+
+    await run_stages(world, steps)
+    endings = [ending for (batch,) in world.store.asked("finish") for ending in batch]
+    assert [(ending.status, ending.started_at) for ending in endings] == [
+        ("cancelled", None),
+        ("completed", NOON + timedelta(seconds=0.2)),
+    ]
+
+
+async def test_a_draining_dispatcher_claims_nothing_and_hands_back_what_is_granted_late(parts, clock):
+    """Another listener is to have it at once, not when the lease has run out."""
+
+    def claim(claims):
+        assert not world.dispatcher.is_idle, "or the drain would not wait for the answer"
+        world.dispatcher.drain()
+        return parts.granted(claims)
+
+    world = world_of(parts, clock, claim)
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(1)])
+        await parts.settled()
+        world.dispatcher.add([parts.a_job(2)])
+        await parts.settled()
+        assert world.dispatcher.is_idle
+
+    await run_stages(world, steps)
+    assert claimed_ids(world) == [[1]]
+    endings = [ending for (batch,) in world.store.asked("finish") for ending in batch]
+    assert [(ending.status, ending.retry_at) for ending in endings] == [("queued", NOON)]
+
+
+async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
+    """What it ran is held no more, so that its leases run out and others take over."""
+    gate, answers = Gate(), iter([None, ZeroDivisionError("a fault of our own"), None])
+
+    def claim(claims):
+        fault = next(answers)
+        return fault or parts.granted(claims, handler="idle_at_gate")
+
+    world = world_of(parts, clock, claim, gate, concurrency=2, batch_size=1)
+    world.dispatcher.add([parts.a_job(1)])
+    with pytest.raises(ExceptionGroup), anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.dispatcher.run)
+            await parts.settled()
+            assert world.dispatcher.executing == 1
+            world.dispatcher.add([parts.a_job(2)])
+    assert len(world.runs) == 0
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(3), parts.a_job(4)])
+        await parts.settled()
+
+    answers = iter([None, None])
+    await run_stages(world, steps)
+    assert gate.most == 3, "one of the first start, two of the second"

@@ -1,0 +1,63 @@
+"""Tasks are made for as many runs as go on at a time, and each run is executed once."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from listener.pipeline.runners import Runners
+
+
+class Run:
+    def __init__(self):
+        self.may_end = anyio.Event()
+        self.executed = 0
+
+
+async def execute(run):
+    run.executed += 1
+    await run.may_end.wait()
+
+
+async def test_a_task_at_rest_is_used_again(parts):
+    """Making one costs more than most handlers."""
+    async with anyio.create_task_group() as tasks:
+        runners = Runners(tasks, execute, lambda _: None)
+        for _ in range(5):
+            batch = [Run(), Run(), Run()]
+            for run in batch:
+                runners.start(run)
+            await parts.settled()
+            assert [run.executed for run in batch] == [1, 1, 1]
+            assert len(tasks._tasks) == 3
+            for run in batch:
+                run.may_end.set()
+            await parts.settled()
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_run_given_out_just_before_the_end_is_forsaken_or_executed_but_not_forgotten(parts):
+    """Its lease would be extended for ever."""
+    forsaken, run, ended = [], Run(), Run()
+    ended.may_end.set()
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            runners = Runners(tasks, execute, forsaken.append)
+            runners.start(ended)
+            await parts.settled()
+            runners.start(run)
+            scope.cancel()
+    assert run.executed + len(forsaken) == 1
+
+
+async def test_what_a_run_raises_ends_the_stage():
+    """It is not swallowed: the supervisor is to see it."""
+
+    async def explode(_):
+        message = "boom"
+        raise ZeroDivisionError(message)
+
+    with pytest.raises(ExceptionGroup) as group:
+        async with anyio.create_task_group() as tasks:
+            Runners(tasks, explode, lambda _: None).start(Run())
+    assert group.group_contains(ZeroDivisionError)

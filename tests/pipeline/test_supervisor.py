@@ -1,0 +1,72 @@
+"""A stage that fails comes back; one that cannot ends the service."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from listener.errors import StageFailedError
+from listener.pipeline.supervisor import MAX_FAILURES, WINDOW_SECONDS, Supervisor
+
+
+@pytest.fixture
+def supervisor(clock):
+    return Supervisor(clock)
+
+
+def failing(times, after=lambda: None):
+    """Make a stage that fails so many times, then ends."""
+    starts = []
+
+    async def stage():
+        starts.append(None)
+        after()
+        if len(starts) <= times:
+            message = "boom"
+            raise ValueError(message)
+
+    return stage, starts
+
+
+async def test_a_stage_comes_back_after_growing_pauses(supervisor, naps):
+    stage, starts = failing(3)
+    await supervisor.run("stage", stage)
+    assert len(starts) == 4
+    assert naps == sorted(naps)
+    assert len(set(naps)) == 3
+
+
+async def test_failures_in_a_row_end_the_service(supervisor, naps):
+    """Rather than a service that looks alive without a stage; the cause is kept."""
+    stage, starts = failing(100)
+    with pytest.raises(StageFailedError, match="stage poll failed 6 times") as failed:
+        await supervisor.run("poll", stage)
+    assert len(starts) == MAX_FAILURES + 1
+    assert isinstance(failed.value.__cause__, ValueError)
+
+
+async def test_failures_far_apart_do_not_add_up(supervisor, naps, clock):
+    stage, starts = failing(20, lambda: clock.advance(WINDOW_SECONDS / 3))
+    await supervisor.run("stage", stage)
+    assert len(starts) == 21
+
+
+async def test_a_group_of_failures_is_a_failure(supervisor, naps):
+    """What a stage's own tasks raise arrives in a group."""
+    starts = []
+
+    async def stage():
+        starts.append(None)
+        if len(starts) == 1:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(failing(1)[0])
+
+    await supervisor.run("stage", stage)
+    assert len(starts) == 2
+
+
+async def test_cancellation_passes_through(supervisor):
+    """The end of the service is no failure of its stages."""
+    with anyio.move_on_after(0.02) as scope:
+        await supervisor.run("stage", anyio.sleep_forever)
+    assert scope.cancelled_caught

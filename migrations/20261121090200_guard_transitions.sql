@@ -92,6 +92,19 @@ begin
 end
 $$;
 
+-- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
+-- because a transaction that began earlier may change the row later, and listeners take what is older for stale.
+create or replace function job_scheduler.next_revision(previous bigint)
+returns bigint
+language sql
+volatile
+set search_path = ''
+as $$
+    select greatest(previous + 1, pg_current_xact_id()::text::bigint)
+$$;
+revoke all on function job_scheduler.next_revision(bigint) from public;
+grant execute on function job_scheduler.next_revision(bigint) to authenticated, service_role; -- their writes fire triggers
+
 -- A new job: checked, dated, and due at once if it runs once. Recurring jobs are planned by the service.
 create or replace function job_scheduler.define_job()
 returns trigger
@@ -123,7 +136,7 @@ set search_path = ''
 as $$
 begin
     perform job_scheduler.check_definition(new);
-    new.revision := pg_current_xact_id()::text::bigint;
+    new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if (new.trigger_type, new.run_date, new.schedule, new.timezone, new.ends_at, new.max_runs, new.dst_gap, new.dst_fold)
         is distinct from
@@ -154,7 +167,7 @@ begin
             new.status, old.status
         using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
     end if;
-    new.revision := pg_current_xact_id()::text::bigint;
+    new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if new.status = 'scheduled' then
         new.defined_at := now();
@@ -193,7 +206,7 @@ begin
     set
         queued_runs = q.waiting,
         next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
-        revision = pg_current_xact_id()::text::bigint
+        revision = job_scheduler.next_revision(j.revision)
     from (
         select
             count(*) as waiting,

@@ -548,7 +548,7 @@ as $$
     update public.scheduled_jobs as j
     set
         queued_runs = w.waiting,
-        revision = case when w.waiting > 0 then pg_current_xact_id()::text::bigint else j.revision end,
+        revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
         next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
     from (
         select

@@ -52,6 +52,18 @@ def test_a_transaction_that_commits_late_is_not_overlooked(project, listeners, e
         assert project.wait(late, within=3)["status"] == "completed"
 
 
+def test_a_transaction_that_began_earlier_may_write_a_row_last(project, listeners, embedded_stack) -> None:
+    """What it writes counts, although another one that began later has written the row before."""
+    listeners.start(**DEAF)
+    job = project.insert(run_date=project.soon(3600))
+    with psycopg.connect(embedded_stack.admin_dsn) as slow:
+        slow.execute("insert into public.scheduled_jobs (handler) values ('noop')")
+        project.update(job, run_date=project.soon(60))
+        project.sql.execute("select pg_sleep(0.8)")
+        slow.execute("update public.scheduled_jobs set run_date = now() where id = %s", [job])
+    assert project.wait(job, within=3)["status"] == "completed"
+
+
 def test_a_job_beyond_the_horizon_is_loaded_in_time(project, listeners) -> None:
     """It is not kept in memory before, and runs on time by a later sweep."""
     listener = listeners.start(**DEAF, horizon_seconds=5)

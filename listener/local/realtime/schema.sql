@@ -180,7 +180,8 @@ language plpgsql set search_path = '' as $$
 declare
     newest bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
     full_xids xid8[] := array(
-        select (case when x > newest then x - (1::bigint << 32) else x end)::text::xid8
+        -- half an epoch of room: a transaction under way may lie beyond what this snapshot reaches
+        select (case when x > newest + (1::bigint << 31) then x - (1::bigint << 32) else x end)::text::xid8
         from (select (newest >> 32 << 32) + xid from unnest(xids) as xid) as of_this_epoch (x)
     );
 begin

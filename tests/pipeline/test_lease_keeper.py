@@ -1,0 +1,122 @@
+"""A claim is extended in time, and no handler goes on when it cannot be."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from listener.domain.exchange import Claim, Extended
+from listener.errors import StoreError
+from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.testing import NOON
+
+DOWN = StoreError("extend_leases_v1", "ConnectError", "refused", retryable=True)
+KEPT = Extended([], ["me", "another"])
+
+
+@pytest.fixture
+def keeper_of(clock, parts):
+    """Make a keeper of leases of 30 s whose store answers so; `hold` claims a run."""
+
+    def make(extend):
+        store = parts.ScriptedStore(extend=extend)
+        world = parts.stages(store, clock)
+
+        def hold():
+            prepared = world.executor.prepare(parts.a_run(Claim(1, NOON)))
+            world.runs.add(prepared)
+            return prepared
+
+        return LeaseKeeper(store, world.runs, clock, world.metrics, 30), hold, world
+
+    return make
+
+
+def stopped(prepared):
+    """Whether the run was told to stop, because of its lease."""
+    return prepared.cancelled is not None and prepared.cancelled.reason == "lease_lost"
+
+
+async def test_what_is_held_is_extended_and_what_is_lost_is_stopped(keeper_of):
+    """Also the other listeners are learnt."""
+    keeper, hold, world = keeper_of(lambda held: Extended([held[0], "ended meanwhile"], ["me"]))
+    lost, kept = hold(), hold()
+    await keeper.run_once()
+    assert world.store.asked("extend") == [[[lost.run.execution_id, kept.run.execution_id]]]
+    assert (stopped(lost), stopped(kept), keeper.listeners) == (True, False, ["me"])
+    assert b"listener_leases_lost_total 1.0" in world.metrics.exposition()
+
+
+async def test_a_run_stops_before_its_lease_can_pass_to_another(keeper_of, clock):
+    """Whether it was extended once, or claimed since the last time that worked."""
+    keeper, hold, _ = keeper_of([KEPT, DOWN, DOWN, DOWN])
+    extended = hold()
+    await keeper.run_once()
+    clock.advance(10)
+    claimed = hold()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await keeper.run_once()
+        keeper.stop_untrusted()
+        assert (stopped(extended), stopped(claimed)) == (False, False)
+        clock.advance(7)
+    clock.advance(0.5)
+    keeper.stop_untrusted()
+    assert (stopped(extended), stopped(claimed)) == (True, True)
+
+
+async def test_a_run_claimed_during_an_outage_is_trusted_from_the_look_before(keeper_of, clock):
+    """Not from the last success: the claim itself was granted later."""
+    keeper, hold, _ = keeper_of([DOWN, DOWN])
+    with pytest.raises(StoreError):
+        await keeper.run_once()
+    clock.advance(20)
+    claimed = hold()
+    with pytest.raises(StoreError):
+        await keeper.run_once()
+    clock.advance(3)
+    keeper.stop_untrusted()
+    assert not stopped(claimed)
+    clock.advance(2)
+    keeper.stop_untrusted()
+    assert stopped(claimed)
+
+
+async def test_a_run_told_to_stop_is_counted_once(keeper_of, clock):
+    """However long its handler takes to stop."""
+    keeper, hold, world = keeper_of([DOWN, DOWN])
+    hold()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await keeper.run_once()
+        clock.advance(100)
+        keeper.stop_untrusted()
+        keeper.stop_untrusted()
+    assert b"listener_leases_lost_total 1.0" in world.metrics.exposition()
+
+
+async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts, clock, monkeypatch):
+    """Trust is looked at while it hangs, and the request is begun anew."""
+    store = parts.ScriptedStore(extend=lambda _: anyio.sleep_forever())
+    world = parts.stages(store, clock)
+    prepared = world.executor.prepare(parts.a_run(Claim(1, NOON)))
+    world.runs.add(prepared)
+    monkeypatch.setattr(clock, "monotonic", anyio.current_time)
+    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, 0.3)
+    with anyio.move_on_after(0.29):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(keeper.run)
+            while not stopped(prepared):
+                await anyio.sleep(0.005)
+            tasks.cancel_scope.cancel()
+    assert stopped(prepared)
+    assert len(store.requests) > 1
+
+
+async def test_a_failed_extension_is_tried_again_sooner(keeper_of, naps, monkeypatch):
+    """Three tries to a lease are few when the first fails."""
+    keeper, *_ = keeper_of([KEPT, DOWN, DOWN, KEPT])
+    monkeypatch.setattr(keeper, "_stop_in_time", anyio.sleep_forever)
+    with pytest.raises(ExceptionGroup):  # the script's end
+        await keeper.run()
+    assert naps == [10, 2, 2, 10]

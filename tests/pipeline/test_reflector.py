@@ -1,0 +1,212 @@
+"""The reflector sees every change at its next look at the latest, and looks no more often than it has to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from listener.domain.exchange import Hint, Page
+from listener.errors import StoreError
+from listener.health import Health
+from listener.pipeline.reflector import Reflector
+from listener.testing import NOON
+
+DOWN = StoreError("poll_jobs_v1", "ConnectError", "refused", retryable=True)
+EMPTY = Page([], 100, None)
+
+
+@pytest.fixture
+def reflector_of(clock, parts):
+    """Make a reflector on a store that answers so; `world` has its neighbours."""
+
+    def make(**scripts):
+        store = parts.ScriptedStore(**{"due": lambda *_: EMPTY, "unplanned": lambda *_: EMPTY, **scripts})
+        world = parts.stages(store, clock)
+        health = Health(clock, ("broadcast",))
+        reflector = Reflector(
+            store=store,
+            reconciler=world.reconciler,
+            clock=clock,
+            health=health,
+            metrics=world.metrics,
+            horizon=timedelta(seconds=300),
+            horizon_jobs=3,
+            poll_seconds=5,
+            deaf_poll_seconds=1,
+            relist_seconds=60,
+        )
+        return reflector, world, health
+
+    return make
+
+
+def methods(world):
+    """Name the requests so far."""
+    return [name for name, *_ in world.store.requests]
+
+
+async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor(reflector_of, parts):
+    """What was committed while it listed is behind that cursor."""
+    pages = [Page([parts.a_job(1)], 50, "a"), Page([parts.a_job(2)], 70, None)]
+    more = [Page([replace(parts.a_job(3), next_run_at=None)], 70, 3), Page([], 80, None)]
+    reflector, world, _ = reflector_of(due=pages, unplanned=more, poll=[EMPTY])
+    await reflector.run_once()
+    assert methods(world) == ["due", "due", "unplanned", "unplanned"]
+    assert [arguments[-1] for arguments in world.store.asked("due")] == [None, "a"]
+    assert set(world.agenda._jobs) == {1, 2}
+    reflector.look_again()
+    await reflector.run_once()
+    assert world.store.asked("poll") == [[50, world.reconciler.armed_until, None]]
+
+
+async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, parts):
+    """A poll that broke off is begun anew."""
+    reflector, world, _ = reflector_of(
+        poll=[Page([], 110, "a"), DOWN, Page([], 120, "a"), Page([parts.a_job(1)], 130, None), EMPTY]
+    )
+    await reflector.run_once()
+    with pytest.raises(StoreError):
+        await reflector.poll()
+    await reflector.poll()
+    await reflector.poll()
+    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
+    assert 1 in world.agenda
+
+
+@pytest.mark.parametrize(("hears", "seconds"), [(True, 5), (False, 1)])
+async def test_it_polls_more_often_while_it_is_deaf(reflector_of, clock, hears, seconds):
+    """And not before its time."""
+    reflector, world, health = reflector_of(poll=lambda *_: EMPTY)
+    if hears:
+        health.heard("broadcast")
+    await reflector.run_once()
+    clock.advance(seconds - 0.01)
+    await reflector.run_once()
+    assert "poll" not in methods(world)
+    clock.advance(0.01)
+    await reflector.run_once()
+    assert methods(world).count("poll") == 1
+
+
+async def test_hints_ask_for_a_poll_unless_they_are_old_or_tell_all(reflector_of, parts):
+    """One poll, however many there were."""
+    reflector, world, _ = reflector_of(poll=lambda *_: EMPTY)
+    await reflector.run_once()
+    for hint in (
+        Hint("broadcast", "scheduled_jobs", xid=99),
+        Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(1),), xid=101),
+        Hint("broadcast", "scheduled_jobs", gone=(7,), xid=101),
+    ):
+        reflector.hear(hint)
+        await reflector.run_once()
+        assert "poll" not in methods(world)
+    assert 1 in world.agenda
+    for xid in (100, 101, None):
+        reflector.hear(Hint("broadcast", "scheduled_jobs", xid=xid))
+    await reflector.run_once()
+    await reflector.run_once()
+    assert methods(world).count("poll") == 1
+
+
+async def test_a_hint_heard_while_it_polls_makes_it_poll_again(reflector_of):
+    """The page may have been read before the change."""
+
+    def poll(*_):
+        if len(world.store.asked("poll")) == 1:
+            reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+        return EMPTY
+
+    reflector, world, _ = reflector_of(poll=poll)
+    await reflector.run_once()
+    reflector.look_again()
+    for _ in range(4):
+        await reflector.run_once()
+    assert methods(world).count("poll") == 2
+
+
+async def test_a_hint_before_a_list_is_not_forgotten_by_it(reflector_of, clock):
+    """A list does not show the cancelled job that was meant."""
+    reflector, world, _ = reflector_of(poll=lambda *_: EMPTY)
+    await reflector.run_once()
+    clock.advance(61)
+    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+    await reflector.run_once()
+    await reflector.run_once()
+    assert methods(world) == ["due", "unplanned", "due", "unplanned", "poll"]
+
+
+async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector_of, clock):
+    """Cancelled and paused jobs are seen by the poll alone."""
+    lists = iter([Page([], 100, None), Page([], 500, None)])
+    reflector, world, _ = reflector_of(due=lambda *_: next(lists), poll=lambda *_: EMPTY)
+    await reflector.run_once()
+    clock.advance(61)
+    await reflector.run_once()
+    await reflector.poll()
+    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100]
+
+
+async def test_more_jobs_than_memory_shorten_the_horizon_and_are_listed_again_in_time(reflector_of, parts):
+    """Before the last one that was seen is due."""
+    pages = [Page([parts.a_job(each, due_in=10 * each)], 100, each) for each in range(1, 9)]
+    reflector, world, _ = reflector_of(due=pages)
+    await reflector.run_once()
+    assert set(world.agenda._jobs) == {1, 2, 3}
+    assert world.reconciler.armed_until == NOON + timedelta(seconds=30)
+    world.reconciler.apply([parts.a_job(9, due_in=31)])
+    assert 9 not in world.agenda
+    with anyio.move_on_after(0.01):
+        await reflector._wait()
+    assert reflector._relist_at == world.clock.monotonic() + 15
+
+
+async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflector_of, clock, parts):
+    """A backlog longer than memory must not turn into a loop of lists."""
+
+    def due(*_):
+        clock.advance(0.5)  # what a list of so many takes
+        return Page([parts.a_job(1, due_in=-60)] * 3, 100, "more")
+
+    reflector, *_ = reflector_of(due=due)
+    await reflector.run_once()
+    with anyio.move_on_after(0.01):
+        await reflector._wait()
+    assert reflector._relist_at == pytest.approx(clock.monotonic() + 2)
+
+
+async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, naps):
+    """At growing intervals, until it answers; then it polls at once, because it knows nothing of the meantime."""
+    reflector, world, health = reflector_of(due=[EMPTY], poll=[DOWN, DOWN, DOWN, EMPTY])
+    await reflector.run_once()
+    health.heard("broadcast")
+    reflector.look_again()
+    seen = []
+    with anyio.move_on_after(0.2):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reflector.run)
+            while len(world.store.asked("poll")) < 4:
+                seen.append(health.fault())
+                await anyio.lowlevel.checkpoint()
+            await anyio.lowlevel.checkpoint()
+            tasks.cancel_scope.cancel()
+    assert naps == [0.25, 0.5, 1]
+    assert "database: poll_jobs_v1: ConnectError refused" in seen
+    assert health.fault() is None
+
+
+async def test_a_hint_ends_its_wait(reflector_of, parts):
+    """While it waits, and if it came just before."""
+    reflector, world, health = reflector_of(poll=lambda *_: EMPTY)
+    health.heard("broadcast")
+    with anyio.fail_after(1):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(reflector.run)
+            for count in (1, 2, 3):
+                await parts.settled()
+                reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+                await parts.settled()
+                assert methods(world).count("poll") == count
+            tasks.cancel_scope.cancel()

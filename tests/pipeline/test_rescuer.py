@@ -1,0 +1,51 @@
+"""The rescuer takes over what the dead left, all of it, again and again."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from listener.domain.exchange import Rescued
+from listener.errors import StoreError
+from listener.maintenance.rescuer import Rescuer
+
+DOWN = StoreError("rescue_runs_v1", "ConnectError", "refused", retryable=True)
+
+
+@pytest.fixture
+def rescuer_of(clock, parts):
+    """Make a rescuer that looks every five seconds, on a store that answers so."""
+
+    def make(answers):
+        world = parts.stages(parts.ScriptedStore(rescue=answers), clock)
+        return Rescuer(world.store, world.reconciler, world.metrics, 5, lambda: 1.0), world
+
+    return make
+
+
+async def test_rescued_jobs_are_armed_and_counted(rescuer_of, parts):
+    """Their next attempts are due at once."""
+    rescuer, world = rescuer_of([Rescued(2, [parts.a_job(1), parts.a_job(2)])])
+    assert await rescuer.run_once() == 2
+    assert [job.id for job in world.agenda.take_due()] == [1, 2]
+    assert b"listener_runs_rescued_total 2.0" in world.metrics.exposition()
+
+
+async def test_it_goes_on_until_nothing_is_left_and_survives_a_fault(rescuer_of, naps):
+    """A batch is followed by another one at once, a fault and an empty one by a pause."""
+    nothing = Rescued(0, [])
+    rescuer, world = rescuer_of([Rescued(9, []), Rescued(1, []), nothing, DOWN, nothing])
+    with pytest.raises(IndexError):  # the script's end
+        await rescuer.run()
+    assert len(world.store.requests) == 6
+    assert naps == [5, 5, 5]
+
+
+async def test_pauses_differ_between_listeners(parts, clock, naps):
+    """And are never longer than the setting."""
+    for chance, pause in ((0.0, 2.5), (1.0, 5)):
+        world = parts.stages(parts.ScriptedStore(rescue=[Rescued(0, [])]), clock)
+        rescuer = Rescuer(world.store, world.reconciler, world.metrics, 5, lambda chance=chance: chance)
+        with anyio.fail_after(1), pytest.raises(IndexError):
+            await rescuer.run()
+        assert naps.pop() == pause

@@ -7,8 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from listener.api_key import is_legacy
+from listener.commands.run import _warn_of_legacy_key
 from listener.errors import SettingsError
 from listener.settings import Settings, read_settings, setting_names
 
@@ -141,6 +143,15 @@ def test_legacy_keys_are_told_from_new_ones():
     """A JWT is one, whatever its role; everything else is not."""
     assert is_legacy(_jwt("service_role"))
     assert not any(is_legacy(key) for key in (SECRET, "a.b.c", "", "a.WzFd.c"))
+
+
+@pytest.mark.parametrize(("key", "warnings"), [(_jwt("service_role"), ["service.legacy_key"]), (SECRET, [])])
+def test_the_service_warns_at_its_start_of_a_legacy_key(key: str, warnings: list[str]):
+    """Once, and without the key."""
+    with capture_logs() as lines:
+        _warn_of_legacy_key(key)
+    assert [line["event"] for line in lines if line["log_level"] == "warning"] == warnings
+    assert key not in str(lines)
 
 
 def test_env_files_are_read_and_the_local_one_wins(read, tmp_path: Path):

@@ -1,0 +1,54 @@
+"""What the doorbells ring becomes a hint, and no more than that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from listener.supabase.hints import read_signal
+
+
+def test_plain_jobs_travel_whole():
+    """Enough to claim them without another look."""
+    rows = [[7, 900, "2026-01-05T12:00:00+00:00", 3], [8, 900, None, 0]]
+    hint = read_signal("broadcast", {"table": "scheduled_jobs", "rows": rows, "xid": 900})
+    assert (hint.source, hint.table, hint.xid, hint.gone, hint.ids) == ("broadcast", "scheduled_jobs", 900, (), ())
+    one, paused = hint.jobs
+    assert (one.id, one.revision, one.status, one.priority) == (7, 900, "scheduled", 3)
+    assert one.due_at == one.next_run_at == datetime(2026, 1, 5, 12, tzinfo=UTC)
+    assert paused.next_run_at is None
+
+
+def test_a_later_version_may_say_more_of_a_row():
+    """Old replicas live on during a deploy."""
+    hint = read_signal("broadcast", {"table": "scheduled_jobs", "rows": [[7, 9, None, 0, "new"]], "xid": 9, "also": 1})
+    assert [job.id for job in hint.jobs] == [7]
+
+
+def test_deleted_jobs_are_named_under_their_table():
+    """The ear of jobs takes them."""
+    hint = read_signal("postgres_changes", {"table": "deleted_jobs", "rows": [[7], [8]], "xid": 9})
+    assert (hint.table, hint.gone, hint.jobs) == ("scheduled_jobs", (7, 8), ())
+
+
+@pytest.mark.parametrize("table", ["meetings", "stopped_runs", "something_new"])
+def test_other_tables_name_their_rows(table):
+    """Whoever has an ear for them knows what they mean."""
+    assert read_signal("broadcast", {"table": table, "rows": ["a", "b"], "xid": 9}).ids == ("a", "b")
+
+
+@pytest.mark.parametrize("table", ["scheduled_jobs", "deleted_jobs", "meetings"])
+def test_without_rows_it_only_asks_to_look(table):
+    """There were too many, or they were not so plain."""
+    hint = read_signal("broadcast", {"table": table, "rows": None, "xid": 9})
+    assert (hint.jobs, hint.gone, hint.ids, hint.xid) == ((), (), (), 9)
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"table": "scheduled_jobs"}, {"table": "scheduled_jobs", "rows": [7], "xid": 1}]
+)
+def test_what_is_no_signal_is_no_hint(message):
+    """The session ends itself then, and a poll follows."""
+    with pytest.raises((KeyError, TypeError)):
+        read_signal("broadcast", message)

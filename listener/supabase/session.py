@@ -24,7 +24,6 @@ TOPIC = "job_scheduler"
 """The private topic that the database's triggers send to."""
 JOIN_SECONDS = 15.0
 CLOSE_SECONDS = 1.0
-CHECK_SECONDS = 5.0
 SIGNALS = "signals"
 """The table in schema job_scheduler that gets a row for each statement that matters, not for each row changed."""
 
@@ -58,16 +57,14 @@ class Session:
         try:
             with anyio.fail_after(JOIN_SECONDS):
                 await self._client.connect()
+                self._watch_socket()
                 for channel, name in self._channels(doorbells):
                     await channel.subscribe(self._follow(name))
         except TimeoutError:
             self._end("joining took too long")
         except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
             self._end(f"{type(fault).__name__}: {fault}"[:300])
-        while not self._ended.is_set():
-            with anyio.move_on_after(CHECK_SECONDS):
-                await self._ended.wait()
-            self._check_listen_task()
+        await self._ended.wait()
         raise SessionEndedError(self._why)
 
     async def close(self) -> None:
@@ -138,10 +135,10 @@ class Session:
 
         return call
 
-    def _check_listen_task(self) -> None:
-        task = self._client._listen_task  # noqa: SLF001 - nobody else awaits it
-        if task is None or task.done():
-            self._end("the socket closed")
+    def _watch_socket(self) -> None:
+        task = self._client._listen_task  # noqa: SLF001 - nobody else awaits it, and it ends without telling the channels
+        assert task is not None, "a connected client listens"  # noqa: S101 - narrows the type
+        task.add_done_callback(lambda _: self._end("the socket closed"))
 
     def _end(self, why: str) -> None:
         if not self._ended.is_set():

@@ -1,0 +1,268 @@
+"""The feed hears both doorbells, notices when it hears no more, comes back, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - realtime-py's tasks are asyncio's, and they are what must not be left
+import time
+from contextlib import asynccontextmanager
+
+import anyio
+import psycopg
+import pytest
+
+from listener.health import Health
+from listener.metrics import Metrics
+from listener.pipeline.worker import CarriedClock
+from listener.supabase.feed import RealtimeFeed
+from listener.supabase.session import Session, SessionEndedError
+from listener.testing import NOON
+
+BELLS = ("broadcast", "postgres_changes")
+PATIENCE_SECONDS = 10
+
+
+class Road:
+    """A way to the stack that can be cut, blocked, and opened again."""
+
+    def __init__(self, port):
+        self._port, self._streams, self._open = port, [], True
+
+    async def carry(self, stream):
+        if not self._open:
+            return
+        async with stream, await anyio.connect_tcp("127.0.0.1", self._port) as onward:
+            self._streams += [stream, onward]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._pump, stream, onward, tasks)
+                tasks.start_soon(self._pump, onward, stream, tasks)
+
+    async def _pump(self, source, sink, tasks):
+        try:
+            async for chunk in source:
+                await sink.send(chunk)
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+            pass
+        tasks.cancel_scope.cancel()
+
+    async def cut(self, *, stay_closed=False):
+        """Break every connection without a word."""
+        self._open = not stay_closed
+        for stream in self._streams:
+            stream._transport.abort()
+        self._streams.clear()
+
+    def open(self):
+        self._open = True
+
+
+@asynccontextmanager
+async def road_to(stack):
+    """Give a road, and the URL at its beginning."""
+    road = Road(stack.ports["api"])
+    listening = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    port = listening.extra(anyio.abc.SocketAttribute.local_port)
+    async with listening, anyio.create_task_group() as tasks:
+        tasks.start_soon(listening.serve, road.carry)
+        yield road, f"http://127.0.0.1:{port}"
+        tasks.cancel_scope.cancel()
+
+
+@pytest.fixture
+async def road(stack):
+    """A road to the stack, with `url` at its beginning."""
+    async with road_to(stack) as (road, url):
+        road.url = url
+        yield road
+
+
+@pytest.fixture
+def ring(stack):
+    """Change something that listeners are to hear of: insert a job, give its id."""
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
+        statement = "insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h') returning id"
+        yield lambda: connection.execute(statement).fetchone()[0]
+
+
+@pytest.fixture
+def heard():
+    """What was heard: hints."""
+    return []
+
+
+@pytest.fixture
+def feed_of(stack, heard):
+    """Make a feed, with its health."""
+
+    def make(url, bells=BELLS):
+        clock = CarriedClock(NOON)
+        health = Health(clock, bells)
+        health.poll_succeeded()
+        feed = RealtimeFeed(
+            url=url,
+            key=stack.service_key,
+            doorbells=bells,
+            tables=("scheduled_jobs",),
+            hear=heard.append,
+            health=health,
+            metrics=Metrics(),
+            clock=clock,
+            jitter=lambda: 0.1,
+        )
+        return feed, health
+
+    return make
+
+
+async def until(condition):
+    """Wait for what must come soon."""
+    with anyio.fail_after(PATIENCE_SECONDS):
+        while not condition():
+            await anyio.sleep(0.01)
+
+
+def sources_of(heard, job_id):
+    """Name the doorbells that rang for a job."""
+    return {hint.source for hint in heard if job_id in [job.id for job in hint.jobs]}
+
+
+async def tasks_left(before):
+    """Give the client's tasks that were not there before, once those that end have ended."""
+    left = set()
+    for _ in range(50):
+        left = {task for task in asyncio.all_tasks() - before if "realtime" in repr(task) or "websockets" in repr(task)}
+        if not left:
+            break
+        await anyio.sleep(0.01)
+    return left
+
+
+async def test_a_session_hears_each_doorbell(stack, ring, heard):
+    """The same insert by both, with the row."""
+    before, works = asyncio.all_tasks(), []
+    session = Session(stack.url, stack.service_key, heard.append, works.append)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.live, BELLS)
+        await until(lambda: set(works) == set(BELLS))
+        job_id = ring()
+        await until(lambda: sources_of(heard, job_id) == set(BELLS))
+        tasks.cancel_scope.cancel()
+    await session.close()
+    assert await tasks_left(before) == set()
+
+
+async def test_a_session_ends_when_its_socket_is_cut(stack, road, heard):
+    """At once, and says why; nothing of it goes on."""
+    before, works = asyncio.all_tasks(), []
+    session = Session(road.url, stack.service_key, heard.append, works.append)
+
+    async def cut():
+        await until(lambda: set(works) == set(BELLS))
+        await road.cut()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(cut)
+        started = time.monotonic()
+        with pytest.raises(SessionEndedError, match=r"CHANNEL_ERROR|socket closed"), anyio.fail_after(PATIENCE_SECONDS):
+            await session.live(BELLS)
+    assert time.monotonic() - started < 3
+    await session.close()
+    assert await tasks_left(before) == set()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://127.0.0.1:1", "Connect|refused"),
+        (None, "401|403|HTTP|InvalidStatus|Unauthorized|CHANNEL_ERROR|rejected"),
+    ],
+    ids=["nobody there", "bad key"],
+)
+async def test_a_session_that_cannot_begin_ends(stack, url, why):
+    """With the reason, without an exception of another kind, and without tasks."""
+    before = asyncio.all_tasks()
+    session = Session(url or stack.url, "sb_secret_wrong", lambda _: None, lambda _: None)
+    with pytest.raises(SessionEndedError, match=why), anyio.fail_after(PATIENCE_SECONDS):
+        await session.live(BELLS)
+    await session.close()
+    assert await tasks_left(before) == set()
+
+
+async def test_a_fault_of_whoever_hears_ends_the_session_with_its_name(stack, ring):
+    """realtime-py would go deaf without a word."""
+
+    def hear(_):
+        message = "no ear"
+        raise ZeroDivisionError(message)
+
+    works = []
+    session = Session(stack.url, stack.service_key, hear, works.append)
+
+    async def ring_soon():
+        await until(lambda: set(works) == set(BELLS))
+        ring()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ring_soon)
+        with pytest.raises(SessionEndedError, match="ZeroDivisionError: no ear"), anyio.fail_after(PATIENCE_SECONDS):
+            await session.live(BELLS)
+    await session.close()
+
+
+async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of, road, ring, heard):
+    """While it is away it says so."""
+    before = asyncio.all_tasks()
+    feed, health = feed_of(road.url)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        await until(lambda: all(health.doorbells.values()))
+        await road.cut(stay_closed=True)
+        await until(lambda: not health.hears)
+        assert health.fault().startswith("feed: ")
+        ring()
+        heard.clear()
+        road.open()
+        await until(lambda: all(health.doorbells.values()))
+        assert health.fault() is None
+        assert feed.sessions >= 2
+        assert any(not (hint.jobs or hint.gone or hint.ids or hint.xid) for hint in heard), "a gap asks for a poll"
+        job_id = ring()
+        await until(lambda: sources_of(heard, job_id) == set(BELLS))
+        tasks.cancel_scope.cancel()
+    assert await tasks_left(before) == set()
+
+
+async def test_many_sessions_leave_nothing(feed_of, road, monkeypatch):
+    """Neither tasks nor sockets, however often the road is cut."""
+    monkeypatch.setattr("listener.supabase.feed.FIRST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr("listener.supabase.feed.MAX_PAUSE_SECONDS", 0.1)
+    feed, health = feed_of(road.url)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        counts = []
+        for number in range(1, 6):
+            await until(lambda number=number: feed.sessions >= number and all(health.doorbells.values()))
+            counts.append(len(asyncio.all_tasks()))
+            await road.cut()
+            await until(lambda: not health.hears)
+        tasks.cancel_scope.cancel()
+    assert max(counts[1:]) <= counts[0] + 1
+
+
+@pytest.mark.parametrize("bell", BELLS)
+async def test_one_doorbell_alone_is_heard(feed_of, stack, ring, heard, bell):
+    """A project may lack the other."""
+    feed, health = feed_of(stack.url, (bell,))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        await until(lambda: health.hears)
+        job_id = ring()
+        await until(lambda: sources_of(heard, job_id) == {bell})
+        tasks.cancel_scope.cancel()
+
+
+async def test_without_doorbells_there_is_no_feed(feed_of, stack):
+    """It returns at once, and the polls are enough."""
+    feed, health = feed_of(stack.url, ())
+    with anyio.fail_after(1):
+        await feed.run()
+    assert (feed.sessions, health.fault()) == (0, None)

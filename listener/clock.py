@@ -50,7 +50,7 @@ class DatabaseClock:
         self._offset = told - (asked_at + answered_at) / 2
 
     def _is_better(self, round_trip: float, answered_at: float, corrected: float) -> bool:
-        """Whether to begin anew; a correction beyond what the best sample left open is a step, or this machine slept."""
+        """Whether to begin anew: a correction beyond what the best left open is a step, or a sleep of this machine."""
         assert self._best is not None, "the first sample has no rival"  # noqa: S101 - the caller has looked
         best, taken_at = self._best
         return round_trip <= best or answered_at - taken_at >= SAMPLE_AGE_SECONDS or corrected > best

@@ -60,7 +60,7 @@ async def road_to(stack):
     """Give a road, and the URL at its beginning."""
     road = Road(stack.ports["api"])
     listening = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    port = listening.extra(anyio.abc.SocketAttribute.local_port)
+    port = listening.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610 - not Django's
     async with listening, anyio.create_task_group() as tasks:
         tasks.start_soon(listening.serve, road.carry)
         yield road, f"http://127.0.0.1:{port}"
@@ -116,7 +116,7 @@ def feed_of(stack, heard):
 async def until(condition):
     """Wait for what must come soon."""
     with anyio.fail_after(PATIENCE_SECONDS):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what it waits for happens in other programs
             await anyio.sleep(0.01)
 
 

@@ -116,10 +116,17 @@ def stages(store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0):
     """Build the real stages on a scripted store."""
     runs, metrics = Runs(), Metrics()
     agenda = Agenda(clock, ahead_ms)
-    planner = Planner(store, clock, lambda job: reconciler.arm(job))
+    planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
     executor = Executor(Registry(map(Handler.of, (idle, *functions))), clock, lambda: None, metrics)
-    completer = Completer(store, runs, reconciler, lambda: 0.5, batch_size, written=lambda: dispatcher.look_again())
+    completer = Completer(
+        store,
+        runs,
+        reconciler,
+        lambda: 0.5,
+        batch_size,
+        written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
+    )
     dispatcher = Dispatcher(
         store=store,
         executor=executor,

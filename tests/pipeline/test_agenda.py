@@ -16,11 +16,13 @@ from listener.testing import NOON
 
 
 def at(seconds):
+    """Give an instant after noon."""
     return NOON + timedelta(seconds=seconds)
 
 
 @pytest.fixture
 def agenda(clock):
+    """An agenda that gives jobs out a quarter of a second ahead."""
     return Agenda(clock, ahead_ms=250)
 
 
@@ -35,6 +37,7 @@ def test_a_job_is_given_out_ahead_of_its_time_and_once(agenda, clock, parts):
 
 
 def test_a_disarmed_job_is_not_given_out(agenda, clock, parts):
+    """Disarming what is not armed is harmless."""
     agenda.arm(parts.a_job(7), at(1))
     agenda.disarm(7)
     agenda.disarm(8)

@@ -97,13 +97,15 @@ async def test_every_ending_is_written_or_refused_exactly_once(parts, kinds, dow
 
 async def test_a_locked_row_holds_up_neither_its_batch_nor_the_stage(parts, clock):
     """Its statements run into their time limit until somebody ends a transaction; all else is written meanwhile."""
-    world = world_of(parts, clock, lambda endings: SLOW if locked in endings else parts.taken(endings), 23, batch_size=8)
+    world = world_of(
+        parts, clock, lambda endings: SLOW if locked in endings else parts.taken(endings), 23, batch_size=8
+    )
     locked = world.completer._waiting[0]
     also = [each for each in world.completer._waiting if each is not locked]
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(world.completer.run)
-            while world.completer.unwritten > 1:
+            while world.completer.unwritten > 1:  # noqa: ASYNC110 - real time is the point
                 await anyio.sleep(0.001)
             for _ in range(3):
                 run = parts.a_run(Claim(1, NOON))
@@ -119,9 +121,7 @@ async def test_a_locked_row_holds_up_neither_its_batch_nor_the_stage(parts, cloc
 async def test_a_fault_that_no_ending_causes_is_waited_out(parts, clock, naps, failure):
     """The result of hours of work is not given up because a key was rotated; the pauses grow."""
     world = world_of(parts, clock, [failure] * 9 + [parts.taken], 3)
-    world.store._scripts["finish"] = lambda endings: (
-        failure if len(world.store.requests) < 9 else parts.taken(endings)
-    )
+    world.store._scripts["finish"] = lambda endings: failure if len(world.store.requests) < 9 else parts.taken(endings)
     await written_by(parts, world)
     assert {len(batch) for (batch,) in world.store.asked("finish")} == {3}
     assert naps == sorted(naps)

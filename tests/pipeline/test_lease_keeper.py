@@ -106,7 +106,7 @@ async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts,
     with anyio.move_on_after(0.29):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
-            while not stopped(prepared):
+            while not stopped(prepared):  # noqa: ASYNC110 - real time is the point
                 await anyio.sleep(0.005)
             tasks.cancel_scope.cancel()
     assert stopped(prepared)

@@ -33,7 +33,11 @@ async def test_the_start_looks_at_all_and_sums_up(meetings_of):
     assert meetings.summary is None
     await meetings.run_once()
     assert meetings.summary == {
-        "total_meetings": 3, "jobs_scheduled": 1, "jobs_already_exist": 1, "errors": 1, "success": False,
+        "total_meetings": 3,
+        "jobs_scheduled": 1,
+        "jobs_already_exist": 1,
+        "errors": 1,
+        "success": False,
     }
     assert len(changes) == 1
     await meetings.run_once()
@@ -50,7 +54,11 @@ async def test_every_page_of_changes_is_taken(meetings_of):
     await meetings.run_once()
     await meetings.run_once()
     assert [(cursor, after) for cursor, _, after in store.asked("sync")][1:] == [
-        (40, None), (40, "a"), (40, None), (40, "a"), (60, None),
+        (40, None),
+        (40, "a"),
+        (40, None),
+        (40, "a"),
+        (60, None),
     ]
 
 

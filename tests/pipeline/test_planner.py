@@ -95,9 +95,7 @@ async def test_a_row_that_makes_no_sense_rests_and_the_others_are_planned(planne
 
 
 @pytest.mark.parametrize("guilty", [1, 77, 150])
-async def test_a_plan_that_the_database_cannot_take_does_not_hold_up_the_others(
-    planner_of, armed, parts, naps, guilty
-):
+async def test_a_plan_that_the_database_cannot_take_does_not_hold_up_the_others(planner_of, armed, parts, naps, guilty):
     """It is found by halving, and rests."""
     planner, store = planner_of(lambda plans: POISON if guilty in [plan.job_id for plan in plans] else None)
     for job_id in range(1, 151):

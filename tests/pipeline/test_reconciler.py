@@ -70,7 +70,9 @@ def test_only_the_newest_revision_of_each_job_counts(parts, rows):
             for job in jobs:
                 world.reconciler.announce(job)
         clock.advance(0.001)
-    expected = {job.id: job for job in newest.values() if job.next_run_at and job.next_run_at <= world.reconciler.armed_until}
+    expected = {
+        job.id: job for job in newest.values() if job.next_run_at and job.next_run_at <= world.reconciler.armed_until
+    }
     assert {job_id: revision for job_id, (revision, _) in armed(world).items()} == {
         job_id: job.revision for job_id, job in expected.items()
     }
@@ -130,8 +132,10 @@ def test_a_cancelled_or_deleted_job_stops_its_runs(world, parts):
         run = parts.a_run(Claim(job_id, NOON), revision=1)
         prepared[job_id] = world.executor.prepare(run)
         world.runs.add(prepared[job_id])
-    over = [replace(parts.a_job(each), status=status, revision=2, next_run_at=None, due_at=None)
-            for each, status in ((1, "cancelled"), (3, "paused"))]
+    over = [
+        replace(parts.a_job(each), status=status, revision=2, next_run_at=None, due_at=None)
+        for each, status in ((1, "cancelled"), (3, "paused"))
+    ]
     world.reconciler.apply(over)
     world.reconciler.forget([2])
     reasons = {job_id: each.cancelled and each.cancelled.reason for job_id, each in prepared.items()}

@@ -15,6 +15,7 @@ class Run:
 
 
 async def execute(run):
+    """Count, and go on until told to end."""
     run.executed += 1
     await run.may_end.wait()
 

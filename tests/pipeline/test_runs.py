@@ -13,6 +13,7 @@ from listener.testing import NOON
 
 @pytest.fixture
 def world(clock, parts):
+    """The stages on a store that is not asked."""
     return parts.stages(parts.ScriptedStore(), clock)
 
 
@@ -29,6 +30,7 @@ def hold(world, parts):
 
 
 def reasons(*prepared):
+    """Say for each why it was stopped, if it was."""
     return [each.cancelled.reason if each.cancelled else None for each in prepared]
 
 
@@ -44,6 +46,7 @@ def test_a_run_is_held_until_its_end_is_written(world, hold):
 
 
 def test_stopping_a_job_stops_every_run_of_it_and_no_other(world, hold):
+    """Started or not."""
     mine, also_mine, other = hold(1), hold(1), hold(2)
     world.runs.cancel_job(1, "deleted")
     assert reasons(mine, also_mine, other) == ["deleted", "deleted", None]
@@ -70,6 +73,7 @@ def test_remembered_stops_are_bounded(world):
 
 
 def test_cancelling_executions_counts_those_held(world, hold):
+    """What ended meanwhile is no loss."""
     one, two = hold(), hold()
     assert world.runs.cancel([one.run.execution_id, "another"], "lease_lost") == 1
     assert reasons(one, two) == ["lease_lost", None]

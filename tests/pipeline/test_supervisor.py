@@ -11,6 +11,7 @@ from listener.pipeline.supervisor import MAX_FAILURES, WINDOW_SECONDS, Superviso
 
 @pytest.fixture
 def supervisor(clock):
+    """A supervisor on a clock that tests move."""
     return Supervisor(clock)
 
 
@@ -29,6 +30,7 @@ def failing(times, after=lambda: None):
 
 
 async def test_a_stage_comes_back_after_growing_pauses(supervisor, naps):
+    """So that a fault that stays does not burn the machine."""
     stage, starts = failing(3)
     await supervisor.run("stage", stage)
     assert len(starts) == 4
@@ -46,6 +48,7 @@ async def test_failures_in_a_row_end_the_service(supervisor, naps):
 
 
 async def test_failures_far_apart_do_not_add_up(supervisor, naps, clock):
+    """A service that runs for months may have one a day."""
     stage, starts = failing(20, lambda: clock.advance(WINDOW_SECONDS / 3))
     await supervisor.run("stage", stage)
     assert len(starts) == 21

@@ -50,7 +50,9 @@ def claimed_until_idle(job, now, pauses):
     ends=st.none() | st.integers(0, 5000),
     pauses=st.lists(st.floats(0, 400), max_size=20),
 )
-def test_every_due_instant_runs_or_is_missed_exactly_once(parts, period, late, misfire, grace, ends, pauses):
+def test_every_due_instant_runs_or_is_missed_exactly_once(  # noqa: PLR0913, PLR0917 - what may vary
+    parts, period, late, misfire, grace, ends, pauses
+):
     """In the order of time, however late the listener is and however long it takes."""
     job = every(parts, period, misfire=misfire, misfire_grace_seconds=grace)
     job = replace(job, trigger=replace(job.trigger, ends_at=at(ends) if ends is not None else None))
@@ -86,7 +88,9 @@ def test_the_last_instant_exhausts_the_job(parts):
     assert (claim.due, claim.next_due, claim.exhausted) == (NOON, None, True)
 
 
-@pytest.mark.parametrize(("misfire", "late", "runs"), [("skip", 61, False), ("skip", 59, True), ("run_once", 999, True)])
+@pytest.mark.parametrize(
+    ("misfire", "late", "runs"), [("skip", 61, False), ("skip", 59, True), ("run_once", 999, True)]
+)
 def test_a_one_time_job_that_missed_its_instant(parts, misfire, late, runs):
     """Runs all the same, unless it asked not to."""
     claim = wish(parts.a_job(1, misfire=Misfire(misfire)), at(late))

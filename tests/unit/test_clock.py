@@ -24,11 +24,13 @@ class Monotonic:
 
 @pytest.fixture
 def monotonic():
+    """Seconds that a test moves."""
     return Monotonic()
 
 
 @pytest.fixture
 def clock(monotonic):
+    """An estimate that has seen no answer."""
     return DatabaseClock(monotonic)
 
 

@@ -20,20 +20,24 @@ class Clock(CarriedClock):
 
 @pytest.fixture
 def clock():
+    """Seconds that a test moves."""
     return Clock(NOON)
 
 
 def polled(clock, *arguments, **options):
+    """Make the health of a service that has just read its database."""
     health = Health(clock, *arguments, **options)
     health.poll_succeeded()
     return health
 
 
 def test_a_service_that_has_read_nothing_is_not_ready(clock):
+    """It knows of no job yet."""
     assert Health(clock).fault() == "database: not read yet"
 
 
 def test_without_doorbells_the_poll_is_enough(clock):
+    """Polling is a choice, not a fault."""
     assert polled(clock).fault() is None
 
 
@@ -49,6 +53,7 @@ def test_one_doorbell_is_enough_and_none_is_not(clock):
 
 
 def test_a_failed_poll_counts_until_one_succeeds(clock):
+    """However long ago the last good one was."""
     health = polled(clock)
     health.poll_failed("connection refused")
     assert health.fault() == "database: connection refused"

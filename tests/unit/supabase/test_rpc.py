@@ -73,7 +73,8 @@ async def test_faults_of_the_connection_are_tried_again(fault):
     """Every function may be called twice."""
 
     def answer(request):
-        raise fault("", request=request)
+        message = "gone"
+        raise fault(message, request=request)
 
     found = await fault_of(answer)
     assert (found.code, found.retryable, found.shrink) == (fault.__name__, True, False)

@@ -176,6 +176,7 @@ class Service:
         ears: dict[str, Callable[[Hint], None]] = {
             "scheduled_jobs": reflector.hear,
             "stopped_runs": self._stop_replaced,
+            "cancelled_runs": self._stop_cancelled,
         }
         if meetings:
             ears["meetings"] = meetings.hear
@@ -252,6 +253,10 @@ class Service:
     def _stop_replaced(self, hint: Hint) -> None:
         """Stop runs that a claim with `overlap` `replace` has ended in the ledger already."""
         self.runs.cancel(hint.ids, "overlap")
+
+    def _stop_cancelled(self, hint: Hint) -> None:
+        """Stop the runs of a job that was cancelled, also if it has been scheduled again already."""
+        self.runs.cancel(hint.ids, "cancelled")
 
     async def drain(self) -> None:
         """Claim nothing more, let runs finish, hand back the rest, write everything, and leave."""

@@ -243,6 +243,23 @@ end
 $$;
 revoke all on function job_scheduler.settle_queue() from public;
 
+-- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+create or replace function job_scheduler.stop_runs()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring('cancelled_runs', (
+        select jsonb_agg(e.id) from public.job_executions as e
+        where e.scheduled_job_id = new.id and e.status = 'running'
+    ));
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_runs() from public;
+
 -- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
@@ -399,6 +416,14 @@ for each row when (
     and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
 )
 execute function job_scheduler.settle_queue();
+
+create or replace trigger e_stop_runs
+after update of status on public.scheduled_jobs
+for each row when (
+    old.claimed_by is not null and old.status <> 'cancelled' and new.status = 'cancelled'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.stop_runs();
 
 create or replace trigger f_ring_inserted
 after insert on public.scheduled_jobs

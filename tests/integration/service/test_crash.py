@@ -46,7 +46,7 @@ def test_a_retry_whose_listener_died_is_not_late(project, listeners) -> None:
     by_id = {
         each.describe()["listener_id"]: each for each in (listeners.start(**settings), listeners.start(**settings))
     }
-    job = project.insert("fail_first", metadata={"good_from_attempt": 2, "seconds": 1}, retry_delay_seconds=3)
+    job = project.insert("fail_first", metadata={"good_from_attempt": 2, "seconds": 1}, retry_delay_seconds=2)
     first, _ = project.wait_for_runs(job, 1)
     by_id[str(first["listener_id"])].stop(signal.SIGKILL)
     assert project.wait(job)["status"] == "completed"

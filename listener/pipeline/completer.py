@@ -59,6 +59,7 @@ class Completer:
         self._waiting: list[Ending] = []
         self._in_flight = self._resting = 0
         self._unwritten = 0
+        self._fault = ""
         self._wake = anyio.Event()
         self._log = structlog.get_logger("completer")
 
@@ -111,27 +112,34 @@ class Completer:
     async def _write(self, batch: list[Ending]) -> None:
         """Write a batch; one that the database cannot take is split until the guilty ending stands alone."""
         parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
-        while parts:
+        held_up: deque[list[Ending]] = deque()
+        while parts or held_up:
+            if not parts:
+                await self._rest(held_up, pause, aside=True)
+                parts, held_up, pause = held_up, deque(), min(pause * 2, MAX_PAUSE_SECONDS)
             part = parts.popleft()
             try:
                 finished = await self._store.finish(part)
             except StoreError as fault:
+                self._fault = str(fault)
                 if fault.shrink and len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[:middle], part[middle:]]
-                elif fault.retryable or not fault.shrink:  # no ending is to blame: a key, a right, the network
-                    parts.append(part)  # behind the others, which may have better luck
-                    self._log.warning(Event.REPORT_DELAYED, endings=sum(map(len, parts)), error=str(fault))
-                    await self._rest(pause, aside=fault.shrink)
-                    pause = min(pause * 2, MAX_PAUSE_SECONDS)
-                else:
+                elif fault.shrink and fault.retryable:
+                    held_up.append(part)  # its row is locked: the others go first
+                elif fault.shrink:
                     parts += self._reduced(part[0], fault)
+                else:  # no ending is to blame: a key, a right, the network
+                    parts.append(part)
+                    await self._rest(parts, pause, aside=False)
+                    pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
                 self._let_go(part, finished.taken)
                 self._reconciler.apply(finished.jobs)
 
-    async def _rest(self, seconds: float, *, aside: bool) -> None:
-        """Wait; `aside`, without keeping others from writing."""
+    async def _rest(self, parts: deque[list[Ending]], seconds: float, *, aside: bool) -> None:
+        """Wait before these are tried again; `aside`, without keeping others from writing."""
+        self._log.warning(Event.REPORT_DELAYED, endings=sum(map(len, parts)), error=self._fault)
         step = 1 if aside and self._resting < MAX_RESTING else 0
         self._in_flight -= step
         self._resting += step

@@ -129,10 +129,8 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Claim and start until cancelled."""
-        self._executing = self._in_flight = 0  # whatever an earlier start of this stage left has ended with it
-        self._claiming.clear()
         async with anyio.create_task_group() as tasks:
-            runners = Runners(tasks, self.execute, self._forsake)
+            runners = Runners(tasks, self.execute)
             while True:
                 await self._wait_for_work()
                 tasks.start_soon(self._claim_and_start, self._take_batch(), runners.start)
@@ -241,18 +239,14 @@ class Dispatcher:
     async def execute(self, prepared: Prepared) -> None:
         """Wait for the run's time, run it, and pass its report on."""
         try:
-            if prepared.cancelled is None:
+            if prepared.run.start_at > self._clock.now() and prepared.cancelled is None:
                 with anyio.CancelScope() as waiting:
                     prepared.runs_in(waiting)  # what is withdrawn before its time ends at once
                     await self._clock.sleep_until(prepared.run.start_at)
             self._report(prepared.run, await self._executor.execute(prepared))
-        except BaseException:
-            self._forsake(prepared)
+        except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
+            self._runs.remove(prepared.run.execution_id)
             raise
         finally:
             self._executing -= 1
             self._wake.set()
-
-    def _forsake(self, prepared: Prepared) -> None:
-        """Let the lease of a run run out that nobody will report, because the stage was stopped."""
-        self._runs.remove(prepared.run.execution_id)

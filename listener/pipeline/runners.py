@@ -29,13 +29,10 @@ class Runners:
     Args:
         tasks: owns the tasks.
         execute: what each run is given to; it must not raise.
-        forsake: takes runs that were given out and can no longer start, because the tasks were cancelled.
     """
 
-    def __init__(
-        self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]], forsake: Callable[[Prepared], object]
-    ) -> None:
-        self._tasks, self._execute, self._forsake = tasks, execute, forsake
+    def __init__(self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]]) -> None:
+        self._tasks, self._execute = tasks, execute
         self._resting: list[_Seat] = []
 
     def start(self, prepared: Prepared) -> None:
@@ -52,9 +49,4 @@ class Runners:
             await self._execute(seat.prepared)
             seat.wake = anyio.Event()
             self._resting.append(seat)
-            try:
-                await seat.wake.wait()
-            except BaseException:
-                if seat.wake.is_set():
-                    self._forsake(seat.prepared)
-                raise
+            await seat.wake.wait()  # once it is set, cancellation comes at the next wait: the run is always executed

@@ -95,26 +95,26 @@ async def test_every_ending_is_written_or_refused_exactly_once(parts, kinds, dow
     assert written == expected
 
 
-async def test_a_locked_row_holds_up_neither_its_batch_nor_the_stage(parts, clock):
-    """Its statements run into their time limit until somebody ends a transaction; all else is written meanwhile."""
+async def test_locked_rows_hold_up_neither_their_batches_nor_the_stage(parts, clock):
+    """Their statements run into the time limit until somebody ends a transaction; all else is written meanwhile."""
     world = world_of(
-        parts, clock, lambda endings: SLOW if locked in endings else parts.taken(endings), 23, batch_size=8
+        parts, clock, lambda endings: SLOW if locked & {*map(id, endings)} else parts.taken(endings), 31, batch_size=8
     )
-    locked = world.completer._waiting[0]
-    also = [each for each in world.completer._waiting if each is not locked]
+    waiting = world.completer._waiting
+    locked = {id(waiting[number]) for number in (0, 9, 18, 27)}
+    theirs = [each.execution_id for each in waiting if id(each) in locked]
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(world.completer.run)
-            while world.completer.unwritten > 1:  # noqa: ASYNC110 - real time is the point
-                await anyio.sleep(0.001)
+            await anyio.sleep(0.05)
             for _ in range(3):
                 run = parts.a_run(Claim(1, NOON))
+                world.runs.add(world.executor.prepare(run))
                 world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
                 await parts.settled()
-            assert world.completer.unwritten == 1
+            assert sorted(world.runs.execution_ids) == sorted(theirs)
+            assert world.completer.unwritten == 4
             tasks.cancel_scope.cancel()
-    assert not any(each.execution_id in world.runs for each in also)
-    assert locked.execution_id in world.runs
 
 
 @pytest.mark.parametrize("failure", [DOWN, NO_RIGHT])

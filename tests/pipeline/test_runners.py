@@ -23,7 +23,7 @@ async def execute(run):
 async def test_a_task_at_rest_is_used_again(parts):
     """Making one costs more than most handlers."""
     async with anyio.create_task_group() as tasks:
-        runners = Runners(tasks, execute, lambda _: None)
+        runners = Runners(tasks, execute)
         for _ in range(5):
             batch = [Run(), Run(), Run()]
             for run in batch:
@@ -37,18 +37,19 @@ async def test_a_task_at_rest_is_used_again(parts):
         tasks.cancel_scope.cancel()
 
 
-async def test_a_run_given_out_just_before_the_end_is_forsaken_or_executed_but_not_forgotten(parts):
-    """Its lease would be extended for ever."""
-    forsaken, run, ended = [], Run(), Run()
+async def test_a_run_given_out_just_before_the_end_is_not_forgotten(parts):
+    """It reaches its end, where it is let go of; otherwise its lease would be extended for ever."""
+    new, run, ended = Run(), Run(), Run()
     ended.may_end.set()
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
-            runners = Runners(tasks, execute, forsaken.append)
+            runners = Runners(tasks, execute)
             runners.start(ended)
             await parts.settled()
-            runners.start(run)
+            runners.start(run)  # by the task at rest
+            runners.start(new)  # by a new one
             scope.cancel()
-    assert run.executed + len(forsaken) == 1
+    assert (run.executed, new.executed) == (1, 1)
 
 
 async def test_what_a_run_raises_ends_the_stage():
@@ -60,5 +61,5 @@ async def test_what_a_run_raises_ends_the_stage():
 
     with pytest.raises(ExceptionGroup) as group:
         async with anyio.create_task_group() as tasks:
-            Runners(tasks, explode, lambda _: None).start(Run())
+            Runners(tasks, explode).start(Run())
     assert group.group_contains(ZeroDivisionError)

@@ -1,0 +1,77 @@
+"""The service's own port says how it is, and whether it could be opened."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import anyio
+import httpx
+import pytest
+
+from listener.http.server import application, serve
+from listener.testing import NOON
+
+
+@pytest.fixture
+def state():
+    """What the service says of itself."""
+    return {"fault": None, "describe": lambda: {"jobs_armed": 3}}
+
+
+@pytest.fixture
+async def client(state):
+    """Ask an application without a socket."""
+    app = application(lambda: state["fault"], lambda: b"listener_runs_total 7.0\n", state["describe"], lambda: NOON)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+        yield client
+
+
+async def test_alive_is_not_ready(client, state):
+    """A database that is away must not get the process killed."""
+    assert (await client.get("/readyz")).status_code == 200
+    state["fault"] = "database: refused"
+    ready = await client.get("/readyz")
+    assert (ready.status_code, ready.text) == (503, "database: refused")
+    assert (await client.get("/livez")).status_code == 200
+
+
+async def test_metrics_and_what_it_is_doing(client):
+    """In Prometheus' format, and as JSON."""
+    assert (await client.get("/metrics")).text == "listener_runs_total 7.0\n"
+    assert (await client.get("/debug/scheduler")).json() == {"jobs_armed": 3}
+
+
+async def test_what_it_is_doing_is_not_told_unless_enabled():
+    """The page is not there at all."""
+    app = application(lambda: None, bytes, None, lambda: NOON)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+        assert (await client.get("/debug/scheduler")).status_code == 404
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_it_serves_until_cancelled_and_frees_the_port(host):
+    """Also while a client keeps its connection open."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    app = application(lambda: None, bytes, None, lambda: NOON)
+    async with anyio.create_task_group() as tasks, httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
+        tasks.start_soon(serve, app, host, port)
+        with anyio.fail_after(5):
+            while True:
+                try:
+                    assert (await client.get("/livez")).text == "ok"
+                    break
+                except httpx.ConnectError:
+                    await anyio.sleep(0.01)
+        began = time.monotonic()
+        tasks.cancel_scope.cancel()
+    assert time.monotonic() - began < 2
+    socket.create_server(("127.0.0.1", port)).close()
+
+
+async def test_a_taken_port_is_a_fault_that_says_so():
+    """Not the silent end of the process."""
+    app = application(lambda: None, bytes, None, lambda: NOON)
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await serve(app, "127.0.0.1", taken.getsockname()[1])

@@ -34,7 +34,7 @@ class Plan:
     due: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Claim:
     """A wish to run a job's due instant.
 
@@ -61,7 +61,7 @@ class Claimed:
     gone: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Ending:
     """The end of one attempt as the ledger takes it.
 

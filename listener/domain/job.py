@@ -67,7 +67,7 @@ class Trigger:
     dst_fold: DstFold = DstFold.FIRST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Job:
     """What the listener keeps of a row: when to act on it, and what it needs to compute what follows.
 
@@ -89,7 +89,7 @@ class Job:
     misfire_grace_seconds: float = 60
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class RetryPolicy:
     """How often and after how long a failed attempt is tried again; delays in seconds."""
 
@@ -98,7 +98,7 @@ class RetryPolicy:
     backoff: float = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Run:
     """One claimed attempt at one due instant: all that the executor needs.
 

@@ -40,7 +40,8 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
         logs=report.logs,
     )
     if isinstance(outcome, Completed):
-        return replace(told, result=outcome.result)
+        told.result = outcome.result
+        return told
     if isinstance(outcome, Cancelled) and outcome.reason == SHUTDOWN:
         return _handed_back(run, told)
     if isinstance(outcome, Cancelled) and outcome.reason == LEASE_LOST:

@@ -332,14 +332,17 @@ begin
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
     chosen := job_scheduler.choose_meetings(request);
+    select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
+    into done;
     begin
-        select * into done from job_scheduler.settle_meetings(chosen, restart);
+        if cardinality(chosen) > 0 then -- else every poll would ring the doorbells for nothing
+            select * into done from job_scheduler.settle_meetings(chosen, restart);
+        end if;
     exception
         when serialization_failure or deadlock_detected or lock_not_available then
             raise;
         when others then
             -- One bad row must not stop the others: the slow way says which it is.
-            select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken into done;
             foreach meeting in array chosen loop
                 begin
                     select * into one from job_scheduler.settle_meetings(array[meeting], restart);

@@ -110,6 +110,7 @@ create table if not exists public.job_executions (
     -- what only the service reads
     run_at timestamptz not null default now(),
     lease_expires_at timestamptz,
+    stopped_at timestamptz,
     unique (scheduled_job_id, scheduled_for, cause, attempt)
 );
 
@@ -117,11 +118,14 @@ comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
 comment on column public.job_executions.run_at is
     'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+comment on column public.job_executions.stopped_at is
+    'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
 
 -- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
+-- It begins with the job, so that what else runs of a job is found without reading the job's whole ledger.
 create index if not exists job_executions_lease_idx
-on public.job_executions (lease_expires_at) where lease_expires_at is not null;
+on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx

@@ -122,10 +122,23 @@ begin
         new.due_at := new.run_date;
         new.next_run_at := new.run_date;
     elsif new.status = 'paused' then
-        new.due_at := '9999-01-01Z';
+        new.due_at := case when new.trigger_type = 'once' then new.run_date else '9999-01-01Z' end;
     end if;
     return new;
 end
+$$;
+
+-- Whether two states of a job are due at the same instants.
+create or replace function job_scheduler.is_due_alike(a public.scheduled_jobs, b public.scheduled_jobs)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select
+        (a.trigger_type, a.run_date, a.schedule, a.timezone, a.ends_at, a.max_runs, a.dst_gap, a.dst_fold)
+        is not distinct from
+        (b.trigger_type, b.run_date, b.schedule, b.timezone, b.ends_at, b.max_runs, b.dst_gap, b.dst_fold)
 $$;
 
 -- An edited job: a new time forgets the old one, so that it never runs the past.
@@ -138,17 +151,15 @@ begin
     perform job_scheduler.check_definition(new);
     new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
-    if (new.trigger_type, new.run_date, new.schedule, new.timezone, new.ends_at, new.max_runs, new.dst_gap, new.dst_fold)
-        is distinct from
-        (old.trigger_type, old.run_date, old.schedule, old.timezone, old.ends_at, old.max_runs, old.dst_gap, old.dst_fold)
-    then
+    if not job_scheduler.is_due_alike(new, old) then
         new.defined_at := now();
+        new.attempt := case when new.status = 'running' then old.attempt else 0 end;
         if new.status in ('scheduled', 'running') then
             new.due_at := case when new.trigger_type = 'once' then new.run_date end;
             new.next_run_at := new.due_at;
-            new.attempt := case when new.status = 'running' then old.attempt else 0 end;
         else
-            new.due_at := '9999-01-01Z'; -- planned anew when it is resumed
+            -- a recurring job is planned anew when it is resumed
+            new.due_at := case when new.trigger_type = 'once' then new.run_date else '9999-01-01Z' end;
         end if;
     end if;
     return new;
@@ -171,20 +182,26 @@ begin
     new.updated_at := now();
     if new.status = 'scheduled' then
         new.defined_at := now();
-        new.attempt := case when old.status = 'paused' then old.attempt else 0 end;
+        new.attempt := case when old.status = 'paused' then new.attempt else 0 end;
         new.error := case when old.status = 'paused' then old.error end;
-        -- A paused retry resumes as the retry that it is; a finished job that runs again has a due instant of its own.
-        -- A recurring job keeps its due instant while it is paused: those that passed are entered as skipped.
-        new.due_at := case
-            when new.trigger_type <> 'once' and old.status = 'paused' then nullif(old.due_at, '9999-01-01Z')
-            when new.trigger_type <> 'once' then null
-            when old.status = 'paused' and old.attempt > 0 then null
-            when old.status = 'paused' then new.run_date
-            else greatest(new.run_date, now())
-        end;
+        -- A job keeps its due instant while it is paused: those that passed are entered as skipped, a retry that waits
+        -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
+        -- that runs again has a due instant of its own.
+        if old.status = 'paused' then
+            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+                old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
+                    select from public.job_executions as e
+                    where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+                )
+            ) then
+                new.due_at := null;
+            end if;
+        else
+            new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+        end if;
         new.next_run_at := new.due_at;
     else
-        new.due_at := case when new.status = 'paused' and new.trigger_type <> 'once' then old.due_at else '9999-01-01Z' end;
+        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
         new.next_run_at := null;
     end if;
     return new;
@@ -221,21 +238,30 @@ end
 $$;
 revoke all on function job_scheduler.refresh_wake(bigint) from public;
 
--- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+-- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries. What still runs of a
+-- cancelled job is marked: its end is entered, and moves the job no more, not even if it was scheduled again meanwhile.
 create or replace function job_scheduler.settle_queue()
 returns trigger
 language plpgsql
 security definer -- a client may not write the ledger
 set search_path = ''
 as $$
+declare
+    is_cancelled constant boolean := new.status = 'cancelled' and old.status <> 'cancelled';
 begin
-    if new.status = 'cancelled' or new.defined_at <> old.defined_at and new.status = old.status then
+    if is_cancelled then
         update public.job_executions
-        set
-            status = 'cancelled',
-            reason = case when new.status = 'cancelled' then 'cancelled' else 'edited' end,
-            completed_at = now()
-        where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or new.status = 'cancelled');
+        set stopped_at = now()
+        where id in (
+            select e.id from public.job_executions as e
+            where e.scheduled_job_id = new.id and e.status = 'running'
+            for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+        );
+    end if;
+    if is_cancelled or not job_scheduler.is_due_alike(new, old) then
+        update public.job_executions
+        set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
+        where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
     end if;
     perform job_scheduler.refresh_wake(new.id);
     return null;
@@ -307,6 +333,9 @@ as $$
 declare
     plain jsonb;
 begin
+    if not exists (select from new_rows) then
+        return null;
+    end if;
     select case
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority))
@@ -341,7 +370,9 @@ declare
     gone jsonb;
 begin
     select jsonb_agg(jsonb_build_array(o.id)) into gone from (select * from old_rows limit 1000) as o;
-    perform job_scheduler.ring('deleted_jobs', gone);
+    if gone is not null then
+        perform job_scheduler.ring('deleted_jobs', gone);
+    end if;
     return null;
 end
 $$;
@@ -411,9 +442,9 @@ execute function job_scheduler.change_status();
 create or replace trigger e_settle_queue
 after update on public.scheduled_jobs
 for each row when (
-    old.queued_runs > 0
-    and (old.status <> new.status or old.defined_at <> new.defined_at)
+    (old.queued_runs > 0 or new.status = 'cancelled')
     and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (old.status <> new.status or not job_scheduler.is_due_alike(new, old))
 )
 execute function job_scheduler.settle_queue();
 

@@ -181,7 +181,8 @@ begin
 end
 $$;
 
--- Jobs without a due instant left and without a run to wait for are done, by way of the states that lead there.
+-- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
+-- lead there. A run that somebody asked for is not the schedule's.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
@@ -189,10 +190,16 @@ set search_path = ''
 as $$
 begin
     with spent as (
-        update public.scheduled_jobs
+        update public.scheduled_jobs as j
         set status = 'running'
-        where id = any(jobs) and status = 'scheduled' and due_at = '9999-01-01Z' and queued_runs = 0
-        returning id
+        where
+            j.id = any(jobs) and j.status = 'scheduled' and j.due_at = '9999-01-01Z' and not (
+                j.queued_runs > 0 and exists (
+                    select from public.job_executions as e
+                    where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
+                )
+            )
+        returning j.id
     )
     select array_agg(s.id) into jobs from spent as s;
     update public.scheduled_jobs set status = 'completed', updated_at = now() where id = any(jobs);
@@ -373,7 +380,10 @@ begin
             set
                 due_at = due_next,
                 status = case when trigger_type = 'once' and status = 'scheduled' then 'cancelled' else status end,
-                error = case when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace' end,
+                error = case
+                    when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
+                    else error
+                end,
                 updated_at = now()
             where id = j.id
             returning * into j;
@@ -407,7 +417,9 @@ begin
         -- An instant that was due before the present run began did not meet a running job: it waits its turn.
         must_skip := j.overlap = 'skip' and exists (
             select from public.job_executions as o
-            where o.scheduled_job_id = j.id and o.status = 'running' and o.cause = 'schedule' and o.started_at <= run_for
+            where
+                o.scheduled_job_id = j.id and o.status = 'running' and o.lease_expires_at is not null
+                and o.cause = 'schedule' and o.stopped_at is null and o.started_at <= run_for
         );
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
@@ -419,37 +431,44 @@ begin
         update public.scheduled_jobs
         set due_at = case when must_skip then due_next else next_if_run end, updated_at = now()
         where id = j.id;
-    elsif is_due and key_is_taken then
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason)
-        values (j.id, j.workspace_id, j.created_by, run_for, '9999-01-01Z', 'schedule', 'queued', 'concurrency')
-        on conflict do nothing;
-        update public.scheduled_jobs set due_at = next_if_run, updated_at = now() where id = j.id;
     elsif is_due then
         if j.status = 'running' and j.overlap = 'replace' then
             with replaced as (
                 update public.job_executions
                 set status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null
-                where scheduled_job_id = j.id and status = 'running' and cause = 'schedule'
+                where
+                    scheduled_job_id = j.id and status = 'running' and lease_expires_at is not null
+                    and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
                 returning id
             )
             select jsonb_agg(r.id) into stopped from replaced as r;
-            perform job_scheduler.ring('stopped_runs', stopped);
+            if stopped is not null then
+                perform job_scheduler.ring('stopped_runs', stopped);
+                key_is_taken := false;
+            end if;
         end if;
         insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
-             started_at)
-        values (
-            j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule', 'running', me, good_until, greatest(run_for, now())
-        )
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, listener_id,
+             lease_expires_at, started_at)
+        select
+            j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+            case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
+            case when not key_is_taken then me end, case when not key_is_taken then good_until end,
+            case when not key_is_taken then greatest(run_for, now()) end
         on conflict do nothing
         returning * into e;
         -- A one-time job that is asked to run again at an instant that it has had gets a new one.
         update public.scheduled_jobs
         set
-            due_at = case when e.id is null and trigger_type = 'once' then clock_timestamp() else next_if_run end,
+            due_at = case
+                when e.id is null and trigger_type = 'once' and status = 'scheduled' then clock_timestamp()
+                else next_if_run
+            end,
             updated_at = now()
         where id = j.id;
+        if key_is_taken then
+            e := null;
+        end if;
     end if;
 
     if e.id is not null then
@@ -482,7 +501,8 @@ begin
     return key_limit - (
         select count(*)
         from public.scheduled_jobs as s
-        inner join public.job_executions as e on s.id = e.scheduled_job_id and e.status = 'running'
+        inner join public.job_executions as e
+            on s.id = e.scheduled_job_id and e.status = 'running' and e.lease_expires_at is not null
         where
             s.concurrency_key = j.concurrency_key and s.claimed_by is not null
             and coalesce(s.workspace_id, s.created_by)::text is not distinct from tenant
@@ -518,6 +538,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.scheduled_for
             limit greatest(job_scheduler.key_room(j, key_limit), 0)
+            for update of s skip locked -- who holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = now(), reason = null
@@ -580,6 +601,7 @@ declare
     taken json;
     to_wake bigint[];
     keyed bigint[];
+    late bigint[];
     to_arm json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
@@ -592,10 +614,10 @@ begin
     ), ended as (
         update public.job_executions as e
         set
-            status = g.status,
-            reason = g.reason,
+            status = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
+            reason = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
             started_at = case when g.status <> 'queued' then g.started_at end,
-            completed_at = case when g.status <> 'queued' then g.completed_at end,
+            completed_at = case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
             duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
             lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
             progress = coalesce(g.progress, case when g.status = 'completed' then 1 end),
@@ -606,7 +628,9 @@ begin
             lease_expires_at = null
         from given as g
         where e.id = g.id and e.status = 'running' and e.listener_id = me
-        returning e.*, g.retry_at
+        returning
+            e.*, case when e.stopped_at is null then g.retry_at end as retry_at,
+            e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -614,8 +638,7 @@ begin
             e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt + 1, 'queued',
             e.test_mode, e.retry_at
         from ended as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where e.status = 'failed' and e.retry_at is not null and j.status <> 'cancelled'
+        where e.status = 'failed' and e.retry_at is not null
         on conflict do nothing
         returning id, scheduled_job_id
     ), by_job as (
@@ -623,31 +646,34 @@ begin
             e.scheduled_job_id as id,
             count(*) filter (where e.status = 'completed') as good,
             count(*) filter (where e.status = 'failed' and e.retry_at is null) as bad,
-            bool_or(e.cause = 'schedule') as by_schedule,
+            bool_or(e.is_own) as by_schedule,
             bool_or(e.retry_at is not null) as waits,
-            bool_or(exists (
-                select from public.job_executions as o
+            bool_or(e.retry_at is not null and e.is_own) as own_waits,
+            max((
+                select max(case when o.stopped_at is null then o.cause else 'manual' end)
+                from public.job_executions as o
                 where
-                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.cause = 'schedule'
+                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
                     and o.id not in (select x.id from ended as x)
-            )) as others_run,
-            -- of several runs of one job in a batch, the last one speaks
-            (array_agg(e.status order by e.completed_at desc))[1] as status,
-            (array_agg(e.started_at order by e.completed_at desc))[1] as started_at,
-            (array_agg(e.duration_ms order by e.completed_at desc))[1] as duration_ms,
-            (array_agg(e.result order by e.completed_at desc))[1] as result,
-            (array_agg(e.error order by e.completed_at desc))[1] as error
+            )) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
+            -- of several runs of one job in a batch, the last one of its schedule speaks
+            (array_agg(e.status order by e.is_own desc, e.completed_at desc nulls last))[1] as status,
+            (array_agg(e.started_at order by e.is_own desc, e.completed_at desc nulls last))[1] as started_at,
+            (array_agg(e.duration_ms order by e.is_own desc, e.completed_at desc nulls last))[1] as duration_ms,
+            (array_agg(e.result order by e.is_own desc, e.completed_at desc nulls last))[1] as result,
+            (array_agg(e.error order by e.is_own desc, e.completed_at desc nulls last))[1] as error
         from ended as e
         group by e.scheduled_job_id
     ), moved as (
         update public.scheduled_jobs as j
         set
             status = case
-                when j.status <> 'running' or not b.by_schedule then j.status
-                when b.others_run then 'running'
-                when b.waits or j.queued_runs > 0 then 'scheduled'
-                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z'
-                    then case b.status when 'queued' then 'scheduled' else b.status end
+                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
+                when b.own_waits or j.queued_runs > 0 and exists (
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
+                ) then 'scheduled'
+                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z' then b.status
                 else 'scheduled'
             end,
             attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
@@ -659,19 +685,27 @@ begin
             failed_runs = j.failed_runs + b.bad,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
-            claimed_by = case when b.others_run then j.claimed_by end,
-            lease_expires_at = case when b.others_run then j.lease_expires_at end,
+            claimed_by = case when b.others_run is not null then j.claimed_by end,
+            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
         from by_job as b
         where j.id = b.id
-        returning j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed
+        returning
+            j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
+            b.own_waits and j.status = 'cancelled' as is_late
     )
     select
         (select coalesce(json_agg(e.id), '[]') from ended as e),
         (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits),
-        (select array_agg(m.id) from moved as m where m.keyed)
-    into taken, to_wake, keyed;
+        (select array_agg(m.id) from moved as m where m.keyed),
+        (select array_agg(m.id) from moved as m where m.is_late)
+    into taken, to_wake, keyed, late;
 
+    if late is not null then -- cancelled while this was written
+        update public.job_executions
+        set status = 'cancelled', reason = 'cancelled', completed_at = now()
+        where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
+    end if;
     if keyed is not null then
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
@@ -805,14 +839,19 @@ begin
     ), ended as (
         update public.job_executions as e
         set
-            status = case when j.status = 'cancelled' then 'cancelled' else 'failed' end,
+            status = case
+                when e.stopped_at is not null or j.status = 'cancelled' and e.cause = 'schedule' then 'cancelled'
+                else 'failed'
+            end,
             reason = 'lease_lost',
             error = 'the listener that ran this attempt went away before it ended',
             completed_at = now(),
             lease_expires_at = null
         from lost, public.scheduled_jobs as j
         where e.id = lost.id and j.id = e.scheduled_job_id
-        returning e.*, e.attempt < j.max_attempts and j.status <> 'cancelled' as again
+        returning
+            e.*, e.status = 'failed' and e.attempt < j.max_attempts as again,
+            e.cause = 'schedule' and e.stopped_at is null as is_own
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -824,16 +863,26 @@ begin
         on conflict do nothing
     ), by_job as (
         select
-            e.scheduled_job_id as id, count(*) as runs, bool_or(e.again) as again,
-            count(*) filter (where not e.again and e.status = 'failed') as bad, bool_or(e.cause = 'schedule') as by_schedule
+            e.scheduled_job_id as id, count(*) as runs, bool_or(e.again and e.is_own) as again,
+            count(*) filter (where not e.again and e.status = 'failed') as bad, bool_or(e.is_own) as by_schedule,
+            max((
+                select max(case when o.stopped_at is null then o.cause else 'manual' end)
+                from public.job_executions as o
+                where
+                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
+                    and o.id not in (select x.id from ended as x)
+            )) as others_run
         from ended as e
         group by e.scheduled_job_id
     ), moved as (
         update public.scheduled_jobs as j
         set
             status = case
-                when j.status <> 'running' or not b.by_schedule then j.status
-                when b.again or j.queued_runs > 0 then 'scheduled'
+                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
+                when b.again or j.queued_runs > 0 and exists (
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
+                ) then 'scheduled'
                 when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z' then 'failed'
                 else 'scheduled'
             end,
@@ -841,8 +890,8 @@ begin
             total_runs = j.total_runs + b.bad,
             failed_runs = j.failed_runs + b.bad,
             error = 'lease_lost: the listener that ran this job went away',
-            claimed_by = null,
-            lease_expires_at = null,
+            claimed_by = case when b.others_run is not null then j.claimed_by end,
+            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
         from by_job as b
         where j.id = b.id
@@ -853,8 +902,10 @@ begin
     perform job_scheduler.set_wake(jobs);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
-            select e.scheduled_job_id from public.job_executions as e
-            where e.status = 'queued' and e.run_at = '9999-01-01Z'
+            select e.scheduled_job_id
+            from public.job_executions as e
+            inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+            where e.status = 'queued' and e.run_at = '9999-01-01Z' and (e.cause = 'manual' or s.status = 'scheduled')
             order by e.scheduled_for
             limit 100
         ),

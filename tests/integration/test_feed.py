@@ -215,8 +215,10 @@ async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run)
         await until(lambda: all(health.doorbells.values()))
+        heard.clear()
         await road.cut(stay_closed=True)
         await until(lambda: not health.hears)
+        assert [hint.source for hint in heard] == ["feed"], "deaf, it polls more often from now on"
         assert health.fault().startswith("feed: ")
         ring()
         heard.clear()

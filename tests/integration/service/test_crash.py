@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
 
 RUNNING, DUE = 500, 5_000
 
@@ -38,6 +41,26 @@ def test_a_killed_listener_loses_no_job_and_no_instant_ends_twice(project, liste
     lost = [row for row in instants if row["others"]]
     assert {tuple(row["others"]) for row in lost} == {("lease_lost",)}
     assert len(lost) == RUNNING
+
+
+def test_recurring_jobs_miss_no_instant_when_a_listener_is_killed(project, listeners, eventually) -> None:
+    """100 jobs are killed in the middle of a run: each instant still has one final row, and none is missing."""
+    quick = {"lease_seconds": 3, "rescue_seconds": 1}
+    killed = listeners.start(**quick)
+    recurring = {"trigger_type": "interval", "schedule": {"seconds": 1}, "max_runs": 3, "retry_delay_seconds": 0}
+    row = {"handler": "rest", "metadata": {"seconds": 0.4}, **recurring, "run_date": project.soon(1)}
+    jobs = project.insert_many([row] * 100)
+    listeners.launch(**quick)
+    running = "select count(*) as n from public.job_executions where status = 'running' and started_at <= now()"
+    eventually(lambda: project.rows(running)[0]["n"] == len(jobs), "all run")
+    killed.stop(signal.SIGKILL)
+    ended = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'completed'"
+    eventually(lambda: project.rows(ended, jobs)[0]["n"] == len(jobs), "all end", 30)
+    for job in jobs:
+        states = {row["scheduled_for"]: row["status"] for row in project.ledger(job) if row["reason"] != "lease_lost"}
+        assert len(states) == len(project.ledger(job)) - project.states(job).count(("failed", "lease_lost"))
+        assert Counter(states.values())["completed"] == 3
+        assert {b - a for a, b in pairwise(sorted(states))} == {timedelta(seconds=1)}
 
 
 def test_a_retry_whose_listener_died_is_not_late(project, listeners) -> None:

@@ -43,14 +43,14 @@ def test_a_listener_that_is_asked_to_stop_lets_its_runs_end(project, listeners, 
 def test_what_does_not_end_in_time_is_handed_to_another_listener_at_once(project, listeners, marks) -> None:
     """A run that goes on becomes another attempt elsewhere; one that was only claimed starts elsewhere in time."""
     leaving = listeners.start(drain_seconds=0.5, claim_ahead_seconds=4)
-    going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 3})
-    waiting = project.insert("rest", run_date=project.soon(3.5))
-    for job in (going_on, waiting):
-        project.wait(job, "running")
+    going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 30})
+    project.wait(going_on, "running")
     staying = listeners.start()
+    waiting = project.insert("rest", run_date=project.soon(3))  # which only the first claims so far ahead
+    project.wait(waiting, "running")
+    project.update(going_on, metadata={"seconds": 0})  # of the attempt to come
     asked_at = project.rows("select clock_timestamp() as now")[0]["now"]
     assert leaving.stop(within=4) == 0
-    project.update(going_on, metadata={"seconds": 0})
     assert project.wait(going_on)["status"] == project.wait(waiting)["status"] == "completed"
     assert project.states(going_on) == [("failed", "shutdown"), ("completed", None)]
     lost, taken_over = project.ledger(going_on)

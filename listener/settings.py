@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     handlers: Annotated[list[str], NoDecode] = Field(
         default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
     )
-    concurrency: int = Field(default=500, ge=1, le=100_000, description="Runs at a time in this listener.")
+    concurrency: int = Field(default=1000, ge=1, le=100_000, description="Runs at a time in this listener.")
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
     key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")

@@ -230,7 +230,8 @@ $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
+-- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason,
+--   missed_more}]}
 -- `due` is the due instant that the job must still have; with `missed`, `run` is the instant to run (null: none).
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
 create or replace function public.claim_runs_v1(request jsonb)
@@ -304,7 +305,7 @@ begin
         select c.*
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
-            missed_reason text
+            missed_reason text, missed_more integer
         )
         where c.id <> all(claimed_jobs)
         order by c.id
@@ -312,7 +313,7 @@ begin
         claimed := claimed || job_scheduler.claim_unusual(
             left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
             case when left_over.missed is null then left_over.due else left_over.run end,
-            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
+            left_over.missed, left_over.missed_reason, left_over.missed_more, me, good_until, clock_timestamp() + ahead,
             coalesce((request ->> 'key_concurrency')::integer, 1)
         );
     end loop;
@@ -336,6 +337,7 @@ $$;
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_unusual(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
+    missed_more integer,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer
 )
 returns uuid[]
@@ -370,9 +372,17 @@ begin
 
     if is_due and missed is not null then
         insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
-        select j.id, j.workspace_id, j.created_by, m::timestamptz, m::timestamptz, 'schedule', 'skipped', missed_reason, now(), me
-        from jsonb_array_elements_text(missed) as m
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, error, completed_at,
+             listener_id)
+        select
+            j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
+            -- Too many to list: the last row speaks for those that have none.
+            case
+                when missed_more > 0 and m.n = jsonb_array_length(missed)
+                    then format('%s later due instants were skipped for the same reason', missed_more)
+            end,
+            now(), me
+        from jsonb_array_elements_text(missed) with ordinality as m (at, n)
         on conflict do nothing;
         if run_for is null then
             is_due := false;
@@ -485,7 +495,7 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claim_unusual(
-    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, integer, uuid, timestamptz, timestamptz, integer
 ) from public;
 
 -- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock.

@@ -40,7 +40,8 @@ class Claim:
 
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
-    `missed_reason`, and `run` is the instant to run instead of `due`, or None.
+    `missed_reason`, and `run` is the instant to run instead of `due`, or None; `missed_more` counts those that were too
+    many to list.
     """
 
     job_id: int
@@ -50,6 +51,7 @@ class Claim:
     run: datetime | None = None
     missed: tuple[datetime, ...] | None = None
     missed_reason: str | None = None
+    missed_more: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,16 @@ def _recurring(job: Job, due: datetime, now: datetime) -> Claim:
     missed = tuple(instant for instant in verdict.skipped if follows is None or instant < follows)
     if run == due and not missed:
         return Claim(job.id, due, follows, exhausted=follows is None)
-    return Claim(job.id, due, follows, exhausted=follows is None, run=run, missed=missed, missed_reason="misfire")
+    return Claim(
+        job.id,
+        due,
+        follows,
+        exhausted=follows is None,
+        run=run,
+        missed=missed,
+        missed_reason="misfire",
+        missed_more=verdict.more if follows == verdict.next_due else 0,
+    )
 
 
 def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime) -> Claim:
@@ -49,5 +58,12 @@ def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime) ->
     passed = settle(trigger, due, resumed_at - timedelta(microseconds=1), Misfire.SKIP, 0)
     follows = passed.next_due
     return Claim(
-        job.id, due, follows, exhausted=follows is None, run=None, missed=passed.skipped, missed_reason="paused"
+        job.id,
+        due,
+        follows,
+        exhausted=follows is None,
+        run=None,
+        missed=passed.skipped,
+        missed_reason="paused",
+        missed_more=passed.more,
     )

@@ -159,7 +159,12 @@ def _claim(claim: Claim) -> dict[str, Any]:
     if claim.exhausted:
         wish["exhausted"] = True
     if claim.missed is not None:
-        wish |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
+        wish |= {
+            "run": claim.run,
+            "missed": list(claim.missed),
+            "missed_reason": claim.missed_reason,
+            "missed_more": claim.missed_more,
+        }
     return wish
 
 

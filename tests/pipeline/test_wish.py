@@ -111,3 +111,10 @@ def test_instants_of_a_pause_are_skipped_for_that_reason(parts):
     claim = wish(every(parts, 60, defined_at=at(150)), at(151))
     assert (claim.missed, claim.run, claim.missed_reason) == ((NOON, at(60), at(120)), None, "paused")
     assert claim.next_due == at(180)
+
+
+def test_missed_instants_beyond_the_list_are_counted(parts):
+    """A job that was due every second for an hour lists the first thousand, runs the last, and counts the others."""
+    claim = wish(every(parts, 1, misfire_grace_seconds=0), at(3600.5))
+    assert (len(claim.missed), claim.run) == (1000, at(3600))
+    assert claim.missed_more == 3600 - 1000

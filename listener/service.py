@@ -8,7 +8,6 @@ import signal
 import socket
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ from listener.pipeline.supervisor import Supervisor
 from listener.pipeline.timekeeper import Timekeeper
 from listener.reactions.meetings import Meetings
 from listener.registry import Registry
+from listener.stages import Stages
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import SupabaseStore
@@ -53,26 +53,6 @@ if TYPE_CHECKING:
 READY_CHECK_SECONDS = 0.02
 INTERRUPT_SECONDS = 5.0
 """How long a run that was told to stop, and the last writes, may take at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """All stages of one listener, in the order of the flow."""
-
-    feed: RealtimeFeed
-    reflector: Reflector
-    reconciler: Reconciler
-    planner: Planner
-    agenda: Agenda
-    timekeeper: Timekeeper
-    dispatcher: Dispatcher
-    executor: Executor
-    completer: Completer
-    lease_keeper: LeaseKeeper
-    rescuer: Rescuer
-    recorder: Recorder
-    cleaner: Cleaner
-    meetings: Meetings | None
 
 
 class Service:
@@ -290,17 +270,10 @@ class Service:
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""
-        stages, next_due = self.stages, self.stages.agenda.next_due()
         return {
             "listener_id": self.listener_id,
             "ready": self.health.fault() or True,
-            "jobs_armed": len(stages.agenda),
-            "next_due_ms": next_due,
-            "jobs_waiting_for_room": stages.dispatcher.waiting,
-            "runs_executing": stages.dispatcher.executing,
             "leases_held": len(self.runs),
-            "reports_unwritten": stages.completer.unwritten,
-            "feed": {"sessions": stages.feed.sessions, "doorbells": self.health.doorbells},
-            "listeners": stages.lease_keeper.listeners,
-            "meetings": stages.meetings.summary if stages.meetings else None,
+            "doorbells": self.health.doorbells,
+            **self.stages.describe(),
         }

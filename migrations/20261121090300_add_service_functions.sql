@@ -569,6 +569,22 @@ end
 $$;
 revoke all on function job_scheduler.release_keys(bigint[], integer) from public;
 
+-- A run that a claim queued while the end of another one waited for the job's row is seen only now: the job has not ended.
+create or replace function job_scheduler.reopen(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set status = 'scheduled'
+    where
+        j.id = any(jobs) and j.status in ('completed', 'failed', 'cancelled') and j.queued_runs > 0 and exists (
+            select from public.job_executions as e
+            where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
+        )
+$$;
+revoke all on function job_scheduler.reopen(bigint[]) from public;
+
 -- When the service must next act on each job: its due instant or a queued run, whichever is earlier. A job with a queued
 -- run shows up in the polls of all listeners, because the one that queued it may not be there when it starts.
 create or replace function job_scheduler.set_wake(jobs bigint[])
@@ -720,6 +736,7 @@ begin
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
     if cardinality(to_wake) > 0 then
+        perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
         select coalesce(json_agg(j.job_row), '[]') into to_arm
         from job_scheduler.job_rows as j
@@ -909,6 +926,7 @@ begin
     )
     select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
 
+    perform job_scheduler.reopen(jobs);
     perform job_scheduler.set_wake(jobs);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(

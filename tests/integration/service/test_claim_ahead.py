@@ -81,3 +81,15 @@ def test_a_recurring_job_edited_between_claim_and_due_time_keeps_only_its_new_sc
     states = {row["scheduled_for"]: (row["status"], row["reason"]) for row in project.ledger(job)}
     assert sorted(states.values()) == [("cancelled", "edited"), ("completed", None)]
     assert states[datetime.fromisoformat(moved)] == ("completed", None)
+
+
+def test_a_move_to_now_wins_over_every_claim(project) -> None:
+    """Of 60 jobs that are moved one after the other, ends of withdrawn claims meet claims of the new time; all run."""
+    jobs = project.insert_many([{"handler": "noop", "run_date": project.soon(2.5)}] * 60)
+    for job in jobs:
+        project.wait(job, "running")
+    for job in jobs:
+        project.update(job, run_date=project.soon(0))
+    for job in jobs:
+        project.wait(job, "completed")
+    assert {tuple(sorted(project.states(job))) for job in jobs} == {(("cancelled", "edited"), ("completed", None))}

@@ -263,7 +263,9 @@ begin
         set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
         where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
     end if;
-    perform job_scheduler.refresh_wake(new.id);
+    if old.queued_runs > 0 then -- else it would write the row once more, for nothing, and watchers would see that
+        perform job_scheduler.refresh_wake(new.id);
+    end if;
     return null;
 end
 $$;

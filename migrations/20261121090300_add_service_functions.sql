@@ -409,7 +409,7 @@ begin
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by q.run_at
+    order by q.run_at, q.scheduled_for
     limit 1
     for update;
     if found and key_is_taken then

@@ -1,0 +1,376 @@
+"""What must hold of a job, in plain Python: the reference that the SQL is compared with.
+
+Instants are aware datetimes. `NEVER` is the database's word for "none is to come"; `JUST_NOW` stands for an instant
+that the database took from its clock, until it is read from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+JUST_NOW = datetime(9998, 1, 1, tzinfo=UTC)
+MEETS_SECONDS = 0.02
+FINAL = {"completed", "failed", "cancelled"}
+
+TIMES = {"run_date", "schedule", "ends_at", "max_runs"}
+
+CLIENT_MOVES = {
+    ("scheduled", "paused"),
+    ("paused", "scheduled"),
+    ("scheduled", "cancelled"),
+    ("paused", "cancelled"),
+    ("running", "cancelled"),
+    ("completed", "scheduled"),
+    ("failed", "scheduled"),
+    ("cancelled", "scheduled"),
+}
+FUNCTIONS = {
+    "cancel_job": ({"scheduled", "paused", "running"}, "cancelled"),
+    "pause_job": ({"scheduled"}, "paused"),
+    "resume_job": ({"paused"}, "scheduled"),
+    "retry_job": ({"completed", "failed", "cancelled"}, "scheduled"),
+}
+
+
+class UndecidedError(Exception):
+    """The instant lies so near to the present that either answer is right."""
+
+
+@dataclass
+class Run:
+    """One row of the ledger."""
+
+    instant: datetime
+    cause: str
+    attempt: int
+    status: str
+    run_at: datetime
+    id: str | None = None
+    listener: str | None = None
+    reason: str | None = None
+    started_at: datetime | None = None
+    is_stopped: bool = False
+    is_lapsed: bool = False
+
+    @property
+    def key(self) -> tuple[datetime, str, int]:
+        """What is unique within a job."""
+        return (self.instant, self.cause, self.attempt)
+
+    @property
+    def runs_by_schedule(self) -> bool:
+        """Whether the job is running because of it."""
+        return self.status == "running" and self.cause == "schedule" and not self.is_stopped
+
+
+@dataclass
+class Job:
+    """One row of jobs, with its ledger. `due` is None where a once job has none, and a recurring one none yet."""
+
+    id: int
+    tenant: str
+    row: dict[str, Any]
+    status: str
+    due: datetime | None
+    runs: list[Run] = field(default_factory=list)
+    good: int = 0
+    bad: int = 0
+
+    @property
+    def once(self) -> bool:
+        """Whether it has one instant."""
+        return self.row["trigger_type"] == "once"
+
+    def waiting(self) -> list[Run]:
+        """Give the runs that wait."""
+        return [run for run in self.runs if run.status == "queued"]
+
+    def may_start(self, run: Run) -> bool:
+        """Whether a waiting run may start in the job's status."""
+        return run.status == "queued" and (run.cause == "manual" or self.status == "scheduled")
+
+    def wake(self) -> datetime | None:
+        """Say when the service must act next."""
+        instants = [run.run_at for run in self.runs if self.may_start(run)]
+        if self.status in {"scheduled", "running"} and self.due is not None:
+            instants.append(self.due)
+        first = min(instants, default=NEVER)
+        return None if first == NEVER else first
+
+    def has(self, instant: datetime) -> bool:
+        """Whether the instant is in the ledger."""
+        return any(run.instant == instant and run.cause == "schedule" for run in self.runs)
+
+    def enter(self, instant: datetime, status: str, **fields: Any) -> Run | None:
+        """Enter a due instant of the schedule, once."""
+        if self.has(instant):
+            return None
+        run = Run(instant, "schedule", 1, status, **{"run_at": instant, **fields})
+        self.runs.append(run)
+        return run
+
+    def drop_waiting(self, reason: str, causes: set[str]) -> None:
+        """End waiting runs as cancelled."""
+        for run in self.waiting():
+            if run.cause in causes:
+                run.status, run.reason = "cancelled", reason
+
+    def settle_exhausted(self) -> None:
+        """End a job that has nothing to come and nothing to wait for."""
+        if self.status == "scheduled" and self.due == NEVER and not self.waits_by_schedule():
+            self.status = "completed"
+
+    def waits_by_schedule(self) -> bool:
+        """Whether a run of its schedule waits."""
+        return any(run.cause == "schedule" for run in self.waiting())
+
+
+class World:
+    """All jobs, and the rules."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, Job] = {}
+        self.key_limit = 1
+
+    # What clients do.
+
+    def insert(self, job_id: int, tenant: str, row: dict[str, Any]) -> None:
+        """A new job."""
+        due = row["run_date"] if row["trigger_type"] == "once" else None
+        self.jobs[job_id] = Job(job_id, tenant, row, row.pop("status"), due)
+
+    def edit(self, job: Job, changes: dict[str, Any]) -> bool:
+        """Write columns; false, and nothing changes, where the new status may not follow the old one."""
+        old, new = job.status, changes.get("status", job.status)
+        if old != new and (old, new) not in CLIENT_MOVES:
+            return False
+        columns = {name: value for name, value in changes.items() if name != "status"}
+        retimed = any(job.row[name] != value for name, value in columns.items() if name in TIMES)
+        job.row.update(columns)
+        job.status = new
+        if new == "cancelled" != old:
+            job.due = NEVER
+            job.drop_waiting("cancelled", {"schedule", "manual"})
+            for run in job.runs:
+                run.is_stopped |= run.status == "running"
+        elif retimed:
+            job.drop_waiting("edited", {"schedule"})
+            job.due = job.row["run_date"] if job.once else None
+        elif (old, new) == ("paused", "scheduled") and job.due == NEVER and not job.waits_by_schedule():
+            job.due = None
+        if old in FINAL and new == "scheduled":
+            job.due = None
+            if job.once:
+                job.due = JUST_NOW if self._is_past(job.row["run_date"]) else job.row["run_date"]
+        return True
+
+    def call(self, job: Job, function: str) -> bool:
+        """Call a client's function; false where it refuses."""
+        sources, target = FUNCTIONS[function]
+        if job.status == target:
+            return True
+        return job.status in sources and self.edit(job, {"status": target})
+
+    def run_now(self, job: Job, run_id: str, instant: datetime) -> None:
+        """A manual run."""
+        job.runs.append(Run(instant, "manual", 1, "queued", instant, run_id))
+
+    # What listeners do.
+
+    def plan(self, job: Job, due: datetime | None) -> None:
+        """Take the first due instant."""
+        if job.due is None and not job.once and job.status in {"scheduled", "running"}:
+            job.due = due or NEVER
+            if due is None:
+                job.settle_exhausted()
+
+    def claim(self, me: str, wish: Any, ahead: float, now: tuple[datetime, datetime]) -> Run | None:
+        """Claim what a job has to run; the run that was granted."""
+        job = self.jobs.get(wish.job_id)
+        if job is None:
+            return None
+        self._now = now
+        soon = timedelta(seconds=ahead)
+        is_due = self._is_due(job, wish.due, soon)
+        following = NEVER if wish.exhausted else wish.next_due
+        if_run = NEVER if self._is_last(job) else following
+        instant = wish.due if wish.missed is None else wish.run
+        if is_due and wish.missed is not None:
+            for missed in wish.missed:
+                job.enter(missed, "skipped", reason=wish.missed_reason)
+            if instant is None:
+                is_due, job.due = False, following
+                if job.once and job.status == "scheduled":
+                    job.status = "cancelled"
+        granted = self._grant(job, is_due=is_due, instant=instant, following=following, if_run=if_run, soon=soon)
+        if granted:
+            granted.status, granted.listener, granted.reason = "running", me, None
+            granted.is_lapsed = False
+            granted.started_at = max(granted.run_at, now[0])
+            if granted.cause == "schedule":
+                job.status = "running"
+        job.settle_exhausted()
+        return granted
+
+    def _grant(self, job, *, is_due, instant, following, if_run, soon) -> Run | None:  # noqa: PLR0913 - the rules of one claim
+        has_room = self._room(job) > 0
+        ready = [run for run in job.runs if job.may_start(run) and self._before(run.run_at, soon)]
+        if ready:
+            first = min(ready, key=lambda run: (run.run_at, run.instant))
+            if has_room:
+                return first
+            first.run_at, first.reason = NEVER, "concurrency"
+            return None
+        if not is_due:
+            return None
+        overlap = job.row["overlap"]
+        if job.status == "running" and overlap in {"skip", "queue"}:
+            meets = any(run.runs_by_schedule and run.started_at <= instant for run in job.runs)
+            skips = overlap == "skip" and meets
+            job.enter(instant, "skipped" if skips else "queued", reason="overlap")
+            job.due = following if skips else if_run
+            return None
+        if job.status == "running" and overlap == "replace":
+            for run in job.runs:
+                if run.runs_by_schedule and run.instant != instant:
+                    run.status, run.reason = "cancelled", "overlap"
+                    has_room = True
+        entered = job.enter(instant, "queued")
+        if entered is None and job.once and job.status == "scheduled":
+            job.due = JUST_NOW
+        else:
+            job.due = if_run
+        if entered and not has_room:
+            entered.run_at, entered.reason = NEVER, "concurrency"
+            return None
+        return entered
+
+    def finish(self, me: str, endings: list[Any]) -> list[str]:
+        """End attempts; the ids of those that were taken."""
+        by_id = {run.id: (job, run) for job in self.jobs.values() for run in job.runs}
+        touched: dict[int, list[tuple[Run, Any, bool]]] = {}
+        for ending in endings:
+            job, run = by_id.get(ending.execution_id, (None, None))
+            if run is None or run.status != "running" or run.listener != me:
+                continue
+            again = self._end(job, run, ending)
+            touched.setdefault(job.id, []).append((run, ending, again))
+        for job_id, ended in touched.items():
+            self._move_on(self.jobs[job_id], ended)
+        self._release({self._lock(self.jobs[job_id]) for job_id in touched})
+        return [run.id for ended in touched.values() for run, _, _ in ended]
+
+    def _end(self, job: Job, run: Run, ending: Any) -> bool:
+        """Write the end of an attempt; whether the instant is tried again."""
+        run.status, run.reason = ending.status, ending.reason
+        if ending.status == "queued" and run.is_stopped:
+            run.status = run.reason = "cancelled"
+        again = ending.retry_at is not None and not run.is_stopped
+        if run.status == "queued":
+            run.run_at, run.started_at = ending.retry_at, None
+        elif run.status == "failed" and again:
+            job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", ending.retry_at))
+        if run.status == "completed":
+            job.good += 1
+        elif run.status == "failed" and not again:
+            job.bad += 1
+        return again
+
+    def _move_on(self, job: Job, ended: list[tuple[Run, Any, bool]]) -> None:
+        """Give the job the status that its ledger says."""
+        own = [(run, ending) for run, ending, _ in ended if run.cause == "schedule" and not run.is_stopped]
+        if job.status != "running" or not own or any(run.runs_by_schedule for run in job.runs):
+            return
+        if job.waits_by_schedule() or job.due not in ({None, NEVER} if job.once else {NEVER}):
+            job.status = "scheduled"
+        else:
+            job.status = max(own, key=lambda pair: pair[1].completed_at)[0].status
+
+    def rescue(self) -> None:
+        """End the runs whose lease ran out, and release every key."""
+        for job in self.jobs.values():
+            ended = [run for run in job.runs if run.status == "running" and run.is_lapsed]
+            for run in ended:
+                again = run.attempt < job.row["max_attempts"] and not run.is_stopped
+                run.status, run.reason = "cancelled" if run.is_stopped else "failed", "lease_lost"
+                if again:
+                    job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", JUST_NOW))
+                job.bad += not again and not run.is_stopped
+            if ended:
+                self._move_on(job, [(run, _AT_ONCE, False) for run in ended])
+        self._release({self._lock(job) for job in self.jobs.values()})
+
+    def _release(self, locks: set[tuple[str, str | None]]) -> None:
+        for lock in locks:
+            if lock[1] is None:
+                continue
+            jobs = [job for job in self.jobs.values() if self._lock(job) == lock]
+            blocked = [(job, run) for job in jobs for run in job.runs if job.may_start(run) and run.run_at == NEVER]
+            blocked.sort(key=lambda pair: (-pair[0].row["priority"], pair[1].instant))
+            for _, run in blocked[: max(0, self._room(jobs[0]))]:
+                run.run_at, run.reason = JUST_NOW, None
+
+    # What both rest on.
+
+    @staticmethod
+    def _lock(job: Job) -> tuple[str, str | None]:
+        return (job.tenant, job.row["concurrency_key"])
+
+    def _room(self, job: Job) -> int:
+        if job.row["concurrency_key"] is None:
+            return 1
+        sharing = [other for other in self.jobs.values() if self._lock(other) == self._lock(job)]
+        return self.key_limit - sum(run.status == "running" for other in sharing for run in other.runs)
+
+    @staticmethod
+    def _is_last(job: Job) -> bool:
+        limit = job.row["max_runs"]
+        open_runs = {run.instant for run in job.runs if run.cause == "schedule" and run.status in {"queued", "running"}}
+        return limit is not None and job.good + job.bad + len(open_runs) + 1 >= limit
+
+    def _is_due(self, job: Job, due: datetime | None, soon: timedelta) -> bool:
+        if due is None or job.due != due:
+            return False
+        if job.status == "scheduled" or (job.status == "running" and job.row["overlap"] == "allow"):
+            return self._before(due, soon)
+        return job.status == "running" and self._before(due, timedelta(seconds=MEETS_SECONDS))
+
+    def _before(self, instant: datetime, ahead: timedelta) -> bool:
+        earliest, latest = (now + ahead for now in self._now)
+        if (instant <= earliest) != (instant <= latest):
+            raise UndecidedError
+        return instant <= earliest
+
+    _now: tuple[datetime, datetime]
+
+    def at(self, now: tuple[datetime, datetime]) -> None:
+        """Say between which instants the present lies."""
+        self._now = now
+
+    def _is_past(self, instant: datetime) -> bool:
+        return self._before(instant, timedelta(0))
+
+    def shift(self, span: timedelta) -> None:
+        """Let time pass: what was to come in `span` is now."""
+        for job in self.jobs.values():
+            job.due = _shifted(job.due, span)
+            for name in ("run_date", "ends_at"):
+                job.row[name] = _shifted(job.row[name], span)
+            for run in job.runs:
+                for name in ("instant", "run_at", "started_at"):
+                    setattr(run, name, _shifted(getattr(run, name), span))
+
+
+@dataclass(frozen=True)
+class _Rescued:
+    completed_at: int = 0
+
+
+_AT_ONCE = _Rescued()
+
+
+def _shifted(instant: datetime | None, span: timedelta) -> datetime | None:
+    return instant if instant is None or instant == NEVER else instant - span

@@ -207,25 +207,23 @@ end
 $$;
 revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
 
--- What the executor gets of claimed runs, as json: {id, scheduled_for, run_at, attempt, cause, test_mode, job} each.
+-- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
+-- as they are cost a third less than objects built key by key.
 create or replace function job_scheduler.claimed_runs(executions uuid[])
 returns json
 language sql
 set search_path = ''
 as $$
-    select coalesce(json_agg(json_build_object(
-        'id', e.id, 'scheduled_for', e.scheduled_for, 'run_at', e.run_at, 'attempt', e.attempt, 'cause', e.cause,
-        'test_mode', e.test_mode, 'job', json_build_object(
-            'id', j.id, 'revision', j.revision, 'job_id', j.job_id, 'workspace_id', j.workspace_id, 'created_by', j.created_by, 'name',
-            j.name, 'handler', j.handler, 'metadata', j.metadata, 'trigger_type',
-            j.trigger_type, 'run_date', j.run_date, 'timezone', j.timezone, 'priority',
-            j.priority, 'max_attempts', j.max_attempts, 'retry_delay_seconds',
-            j.retry_delay_seconds, 'retry_backoff', j.retry_backoff, 'timeout_seconds', j.timeout_seconds
-        )
-    )), '[]')
-    from unnest(executions) as c (id)
-    inner join public.job_executions as e on c.id = e.id
-    inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+    select coalesce(json_agg(r), '[]')
+    from (
+        select
+            e.id as execution_id, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
+            j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.handler, j.metadata, j.trigger_type,
+            j.run_date, j.timezone, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds
+        from unnest(executions) as c (id)
+        inner join public.job_executions as e on c.id = e.id
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+    ) as r
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 

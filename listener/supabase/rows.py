@@ -18,7 +18,7 @@ Read = TypeVar("Read")
 _log = structlog.get_logger("rows")
 
 
-def readable(rows: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], Read]) -> list[Read]:
+def readable(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Read]) -> list[Read]:
     """Read rows; one that makes no sense here is left out and told of, so that the others do not wait for it."""
     values = []
     for row in rows:
@@ -64,22 +64,21 @@ def trigger(row: Mapping[str, Any]) -> Trigger:
     )
 
 
-def run(row: Mapping[str, Any]) -> Run:
-    """Read what `job_scheduler.claimed_runs` writes."""
-    of = row["job"]
+def run(row: dict[str, Any]) -> Run:
+    """Read what `job_scheduler.claimed_runs` writes; what is left of the row is the job's."""
     return Run(
-        execution_id=row["id"],
-        job_id=of["id"],
-        revision=of["revision"],
-        handler=of["handler"],
-        payload=of["metadata"],
-        scheduled_for=datetime.fromisoformat(row["scheduled_for"]),
-        start_at=datetime.fromisoformat(row["run_at"]),
-        attempt=row["attempt"],
-        cause=row["cause"],
-        test_mode=row["test_mode"],
-        timeout_seconds=of["timeout_seconds"],
-        retry=RetryPolicy(of["max_attempts"], of["retry_delay_seconds"], of["retry_backoff"]),
-        recurring=of["trigger_type"] != "once",
-        row=of,
+        execution_id=row.pop("execution_id"),
+        scheduled_for=datetime.fromisoformat(row.pop("scheduled_for")),
+        start_at=datetime.fromisoformat(row.pop("run_at")),
+        attempt=row.pop("attempt"),
+        cause=row.pop("cause"),
+        test_mode=row.pop("test_mode"),
+        job_id=row["id"],
+        revision=row["revision"],
+        handler=row["handler"],
+        payload=row["metadata"],
+        timeout_seconds=row["timeout_seconds"],
+        retry=RetryPolicy(row["max_attempts"], row["retry_delay_seconds"], row["retry_backoff"]),
+        recurring=row["trigger_type"] != "once",
+        row=row,
     )

@@ -9,7 +9,7 @@ import os
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.domain.exchange import Claim
-    from listener.domain.job import Job
+    from listener.domain.job import Job, Run
 
 AHEAD_SECONDS = 1.25
 BUDGET = settings(
@@ -94,7 +94,7 @@ class Listener:
     """One process: its id, and what it was granted."""
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    granted: dict[str, Any] = field(default_factory=dict)
+    granted: dict[str, Run] = field(default_factory=dict)
 
 
 class LifeOfAJob(RuleBasedStateMachine):
@@ -219,7 +219,7 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     def _claim(self, me: Listener, claims: list[Claim]) -> None:
         lower = self.database.now()
-        answer = self.database.claim(me.id, claims, AHEAD_SECONDS, self.world.key_limit)
+        runs = self.database.claim(me.id, claims, AHEAD_SECONDS, self.world.key_limit)
         window = (lower, self.database.now())
         # What one statement decides together comes before the rest, in the order of ids.
         granted = []
@@ -228,11 +228,9 @@ class LifeOfAJob(RuleBasedStateMachine):
             run = self._decided(lambda claim=claim: self.world.claim(me.id, claim, AHEAD_SECONDS, window))
             if run:
                 granted.append((claim.job_id, run.key))
-        told = {
-            (run["job"]["id"], (_instant(run["scheduled_for"]), run["cause"], run["attempt"])) for run in answer["runs"]
-        }
+        told = {(run.job_id, (run.scheduled_for, run.cause, run.attempt)) for run in runs}
         assert told == set(granted), (claims, window)
-        me.granted.update((run["id"], run) for run in answer["runs"])
+        me.granted.update((run["execution_id"], run) for run in answer["runs"])
 
     def _is_plain(self, claim: Claim, window: tuple[datetime, datetime]) -> bool:
         job = self.world.jobs.get(claim.job_id)
@@ -261,10 +259,10 @@ class LifeOfAJob(RuleBasedStateMachine):
         answer = self.database.finish(me.id, endings, self.world.key_limit)
         assert set(answer["taken"]) == set(self.world.finish(me.id, endings))
 
-    def _ending(self, run: dict[str, Any], outcome: str, now: datetime, later: datetime) -> Ending:
-        told = Ending(run["id"], "completed", now, started_at=now)
+    def _ending(self, run: Run, outcome: str, now: datetime, later: datetime) -> Ending:
+        told = Ending(run["execution_id"], "completed", now, started_at=now)
         match outcome:
-            case "retry" if run["attempt"] < run["job"]["max_attempts"]:
+            case "retry" if run["attempt"] < run["max_attempts"]:
                 return replace(told, status="failed", error="broken", retry_at=later)
             case "failed" | "retry":
                 return replace(told, status="failed", error="broken", reason="timeout")
@@ -324,9 +322,6 @@ class LifeOfAJob(RuleBasedStateMachine):
         for before in self.before.values():
             if before["due_at"] not in {None, NEVER}:
                 before["due_at"] -= span
-        for listener in [*self.listeners, *self.dead]:
-            for run in listener.granted.values():
-                run["run_at"] = (_instant(run["run_at"]) - span).isoformat()
 
     # What must hold.
 
@@ -468,10 +463,6 @@ def _can_follow(before: str, after: str) -> bool:
     if JobStatus.RUNNING in steps:
         steps |= {str(each) for each in TRANSITIONS[JobStatus.RUNNING]}
     return after in steps
-
-
-def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def test_whatever_happens_to_jobs_the_database_does_what_the_model_says(stack) -> None:

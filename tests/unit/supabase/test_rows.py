@@ -67,13 +67,13 @@ def test_a_claimed_run():
     }
     run = rows.run(
         {
-            "id": "e",
+            "execution_id": "e",
             "scheduled_for": ONCE["run_date"],
             "run_at": "2026-01-05T13:00:00+01:00",
             "attempt": 2,
             "cause": "schedule",
             "test_mode": False,
-            "job": of,
+            **of,
         }
     )
     assert (run.execution_id, run.job_id, run.revision, run.attempt) == ("e", 7, 900, 2)

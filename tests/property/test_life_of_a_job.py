@@ -230,7 +230,7 @@ class LifeOfAJob(RuleBasedStateMachine):
                 granted.append((claim.job_id, run.key))
         told = {(run.job_id, (run.scheduled_for, run.cause, run.attempt)) for run in runs}
         assert told == set(granted), (claims, window)
-        me.granted.update((run["execution_id"], run) for run in answer["runs"])
+        me.granted.update((run.execution_id, run) for run in runs)
 
     def _is_plain(self, claim: Claim, window: tuple[datetime, datetime]) -> bool:
         job = self.world.jobs.get(claim.job_id)
@@ -260,9 +260,9 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert set(answer["taken"]) == set(self.world.finish(me.id, endings))
 
     def _ending(self, run: Run, outcome: str, now: datetime, later: datetime) -> Ending:
-        told = Ending(run["execution_id"], "completed", now, started_at=now)
+        told = Ending(run.execution_id, "completed", now, started_at=now)
         match outcome:
-            case "retry" if run["attempt"] < run["max_attempts"]:
+            case "retry" if run.attempt < run.retry.max_attempts:
                 return replace(told, status="failed", error="broken", retry_at=later)
             case "failed" | "retry":
                 return replace(told, status="failed", error="broken", reason="timeout")

@@ -47,8 +47,7 @@ def plan(life):
 
 def claim(life, job, due, **fields):
     """Claim; the ids of the runs that are granted."""
-    answer = life.claim(ME, [Claim(job, due, **fields)], AHEAD_SECONDS, 1)
-    return [run["execution_id"] for run in answer["runs"]]
+    return [run.execution_id for run in life.claim(ME, [Claim(job, due, **fields)], AHEAD_SECONDS, 1)]
 
 
 def finish(life, run, status, **fields):
@@ -142,14 +141,14 @@ def test_the_end_of_a_scheduled_run_beside_a_manual_one_keeps_the_key_taken(life
     job, third = insert(life, concurrency_key="printer"), insert(life, concurrency_key="printer")
     life.run_now("service", job)
     granted = [
-        run["execution_id"]
+        run.execution_id
         for due in (None, row_of(life, job)["due_at"])
-        for run in life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1 + (due is not None))["runs"]
+        for run in life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1 + (due is not None))
     ]
     assert len(granted) == 2
     assert finish(life, granted[1], "failed", error="broken")
     assert row_of(life, job)["status"] == "failed"
-    assert life.claim(ME, [Claim(third, row_of(life, third)["due_at"])], AHEAD_SECONDS, 1)["runs"] == []
+    assert life.claim(ME, [Claim(third, row_of(life, third)["due_at"])], AHEAD_SECONDS, 1) == []
     assert finish(life, granted[0], "completed")
     assert row_of(life, job)["status"] == "failed"
     assert len(claim(life, third, None)) == 1

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from listener.domain.exchange import Claim, Ending
-    from listener.domain.job import Job
+    from listener.domain.job import Job, Run
     from listener.local.stack import Stack
 
 LONG_SECONDS = 50 * 366 * 86400
@@ -155,11 +155,12 @@ class LifeDatabase:
         query = sql.SQL("select {}(%s::jsonb) as answer").format(sql.Identifier(function))
         return self._clients["service"].execute(query, [json.dumps(request, default=_text)]).fetchone()["answer"]
 
-    def claim(self, listener: str, claims: Iterable[Claim], ahead: float, key_limit: int) -> Any:
-        """Claim."""
+    def claim(self, listener: str, claims: Iterable[Claim], ahead: float, key_limit: int) -> list[Run]:
+        """Claim; the runs that are granted."""
         wishes = [store._claim(claim) for claim in claims]
         request = {"lease_seconds": LONG_SECONDS, "ahead_seconds": ahead, "key_concurrency": key_limit}
-        return self.service("claim_runs_v1", {"listener": listener, "claims": wishes, **request})
+        answer = self.service("claim_runs_v1", {"listener": listener, "claims": wishes, **request})
+        return [rows.run(row) for row in answer["runs"]]
 
     def finish(self, listener: str, endings: Iterable[Ending], key_limit: int) -> Any:
         """Write how attempts ended."""

@@ -150,8 +150,10 @@ async def throughput(bench: Bench) -> dict[str, float]:
         await anyio.sleep(1)
         bench.sql.execute("insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 20000)")
         began = time.perf_counter()
-        await bench.finished(20_000)
+        while bench.value("select exists (select from public.scheduled_jobs where total_runs = 0)"):
+            await anyio.sleep(0.1)  # the watching itself is work for the same two cores
         seconds = time.perf_counter() - began
+        await bench.finished(20_000)
     return {"jobs": 20_000, "seconds": round(seconds, 2), "jobs_per_second": round(20_000 / seconds)}
 
 
@@ -263,5 +265,8 @@ async def main(names: list[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], default=list(MEASUREMENTS))
-    anyio.run(main, parser.parse_args().names or list(MEASUREMENTS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all of them if absent")
+    wanted = parser.parse_args().names or list(MEASUREMENTS)
+    for unknown in set(wanted).difference(MEASUREMENTS):
+        parser.error(f"{unknown}: expected {', '.join(MEASUREMENTS)}")
+    anyio.run(main, wanted)

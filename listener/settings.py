@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     handlers: Annotated[list[str], NoDecode] = Field(
         default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
     )
-    concurrency: int = Field(default=1000, ge=1, le=100_000, description="Runs at a time in this listener.")
+    concurrency: int = Field(default=2000, ge=1, le=100_000, description="Runs at a time in this listener.")
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
     key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")
@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     claim_ahead_seconds: float = Field(
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )
-    batch_size: int = Field(default=500, ge=1, le=1000, description="Jobs in one request.")
+    batch_size: int = Field(default=1000, ge=1, le=1000, description="Jobs in one request.")
     poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is heard.")
     deaf_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
     relist_seconds: Seconds = Field(default=60, description="How often all jobs within the horizon are read anew.")

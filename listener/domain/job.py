@@ -22,15 +22,6 @@ class TriggerType(StrEnum):
     CRON = "cron"
 
 
-class Overlap(StrEnum):
-    """What a due instant does while the job still runs."""
-
-    SKIP = "skip"
-    QUEUE = "queue"
-    ALLOW = "allow"
-    REPLACE = "replace"
-
-
 class Misfire(StrEnum):
     """What becomes of due instants missed by more than the grace."""
 

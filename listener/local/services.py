@@ -54,13 +54,13 @@ def realtime_program(state: StateFolder, cluster: Cluster, port: int) -> Program
 
 
 def listener_program(state: StateFolder, environment: Mapping[str, str]) -> Program:
-    """Return `listener run` against the stack, ready when its `/readyz` says so; `/debug/scheduler` is open there."""
+    """Return `listener run` against the stack, ready when its `/readyz` says so."""
     return Program(
         name="listener",
         command=[sys.executable, "-m", "listener.cli", "run"],
         log_file=state.log("listener"),
         ready=answers_ok(environment["LISTENER_HTTP_URL"] + "/readyz"),
-        environment={"LISTENER_DEBUG": "true", **environment, "LISTENER_DRAIN_SECONDS": str(DRAIN_SECONDS)},
+        environment={**environment, "LISTENER_DRAIN_SECONDS": str(DRAIN_SECONDS)},
         ready_seconds=30.0,
         stop_seconds=DRAIN_SECONDS + 1,
     )

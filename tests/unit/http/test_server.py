@@ -38,7 +38,9 @@ async def test_alive_is_not_ready(client, state):
 
 async def test_metrics_and_what_it_is_doing(client):
     """In Prometheus' format, and as JSON."""
-    assert (await client.get("/metrics")).text == "listener_runs_total 7.0\n"
+    metrics = await client.get("/metrics")
+    assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert metrics.text == "listener_runs_total 7.0\n"
     assert (await client.get("/debug/scheduler")).json() == {"jobs_armed": 3}
 
 

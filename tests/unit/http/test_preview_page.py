@@ -14,6 +14,7 @@ CRON = {"cron": "0 9 * * 1-5", "timezone": "America/New_York"}
 
 
 async def preview(**params: str) -> httpx.Response:
+    """Ask for a preview at noon."""
     app = application(lambda: None, bytes, None, lambda: NOON)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://listener") as client:
         return await client.get("/api/preview", params=params)

@@ -13,23 +13,28 @@ Key = TypeVar("Key")
 class Level(Generic[Key]):
     """Slots of keys, each in the order of arrival.
 
-    Invariant: bit `s` of `occupied` is set exactly when slot `s` holds a key.
+    Invariant: bit `s` of `occupied` is set exactly when slot `s` holds a key, and `earliest` is then not later than any
+    of its times (earlier, after the earliest key was discarded: finding the next one would mean looking at all).
     """
 
-    __slots__ = ("_slots", "occupied")
+    __slots__ = ("_slots", "earliest", "occupied")
 
     def __init__(self) -> None:
         self.occupied = 0
+        self.earliest: dict[int, int] = {}
         self._slots: dict[int, dict[Key, None]] = {}
 
-    def add(self, slot: int, key: Key) -> None:
-        """Put `key` last in `slot`."""
+    def add(self, slot: int, key: Key, when: int) -> None:
+        """Put `key`, due at `when`, last in `slot`."""
         keys = self._slots.get(slot)
         if keys is None:
             self._slots[slot] = {key: None}
+            self.earliest[slot] = when
             self.occupied |= 1 << slot
-        else:
-            keys[key] = None
+            return
+        keys[key] = None
+        if when < self.earliest[slot]:
+            self.earliest[slot] = when
 
     def discard(self, slot: int, key: Key) -> None:
         """Take `key` out of `slot`.
@@ -45,6 +50,7 @@ class Level(Generic[Key]):
     def take(self, slot: int) -> list[Key]:
         """Empty `slot` and return its keys, oldest first. An emptied dict is dropped, because dicts never shrink."""
         self.occupied &= ~(1 << slot)
+        del self.earliest[slot]
         return list(self._slots.pop(slot))
 
     def first(self) -> int:

@@ -84,11 +84,14 @@ class TimerWheel(Generic[Key]):
     def next_expiration(self) -> int | None:
         """When to call `advance` next, None while nothing is armed.
 
-        Never later than the earliest armed time, and that time itself once it is within the present 64 ticks; further
-        out it may be the start of a slot that has to cascade. After `advance(t)` it is later than `t`.
+        The earliest armed time itself; earlier only where a key that was disarmed or moved stood before it, or in the
+        overflow. After `advance(t)` it is later than `t`.
         """
         found = self._earliest_slot()
-        return found[0] if found else None
+        if found is None:
+            return None
+        start, level, slot = found
+        return start if level is None else level.earliest[slot]
 
     def advance(self, now: int) -> list[Key]:
         """Move to `now` and take out what is due, by time, then by order of arming.
@@ -132,7 +135,7 @@ class TimerWheel(Generic[Key]):
             self._overflow.setdefault(when >> _TOP_BITS, {})[key] = None
             return
         level = _LEVEL_OF_LENGTH[length]
-        self._levels[level].add((when >> level * SLOT_BITS) % SLOTS, key)
+        self._levels[level].add((when >> level * SLOT_BITS) % SLOTS, key, when)
 
     def _place_overdue(self, key: Key, when: int) -> None:
         if not self._overdue or when < self._overdue_from:

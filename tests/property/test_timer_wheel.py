@@ -44,7 +44,7 @@ class TopLevelFault(TimerWheel[int]):
         if (when ^ self._now) < ROTATION or when <= self._now:
             super()._place(key, when)
         else:
-            self._levels[-1].add((when >> TOP_SHIFT) % SLOTS, key)
+            self._levels[-1].add((when >> TOP_SHIFT) % SLOTS, key, when)
 
     def _remove(self, key: int, when: int) -> None:
         if (when ^ self._now) < ROTATION or when <= self._now:

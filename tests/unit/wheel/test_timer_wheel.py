@@ -49,6 +49,16 @@ def test_an_empty_wheel_never_wakes_its_loop():
     assert TimerWheel[str]().next_expiration() is None
 
 
+@pytest.mark.parametrize("when", [101, 60_000, 3_600_000, 86_400_000 * 30])
+def test_a_loop_that_waits_for_one_entry_wakes_once(when: int):
+    """However far ahead an entry is, its own time is the next one: no slot's start wakes the loop before it."""
+    wheel: TimerWheel[str] = TimerWheel(now=100)
+    wheel.arm("behind it", when + 5)
+    wheel.arm("a", when)
+    assert wheel.next_expiration() == when
+    assert wheel.advance(when) == ["a"]
+
+
 @pytest.mark.parametrize("when", [99, 100, -5])
 def test_a_time_that_has_passed_is_due_at_the_next_advance(when: int):
     """Arming at or before now loses nothing, even where now does not move."""

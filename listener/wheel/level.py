@@ -33,8 +33,7 @@ class Level(Generic[Key]):
             self.occupied |= 1 << slot
             return
         keys[key] = None
-        if when < self.earliest[slot]:
-            self.earliest[slot] = when
+        self.earliest[slot] = min(self.earliest[slot], when)
 
     def discard(self, slot: int, key: Key) -> None:
         """Take `key` out of `slot`.

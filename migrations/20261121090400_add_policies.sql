@@ -1,46 +1,8 @@
--- Who sees and writes what: a signed-in user their own rows, anon nothing, service_role everything (it bypasses RLS).
+-- Who sees and writes what: a signed-in user their own private rows and those of their workspaces (viewers only see),
+-- anon nothing, service_role everything (it bypasses RLS).
 --
 -- A policy must never raise: Realtime evaluates the policies of all subscribers of a table, and one that raises
 -- silences every one of them. So nothing here casts a claim without having looked at its shape.
-
--- The caller's id, or null where the token's subject is no uuid (auth.uid() would raise for it).
-create or replace function job_scheduler.caller()
-returns uuid
-language sql
-stable
-set search_path = ''
-as $$
-    select case
-        when claims.sub ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then claims.sub::uuid
-    end
-    from (select auth.jwt() ->> 'sub' as sub) as claims
-$$;
-
--- The workspaces whose rows the caller may see. None yet: the one place to say so once there are workspaces.
-create or replace function job_scheduler.readable_workspaces()
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-    select '{}'::uuid[]
-$$;
-
--- The workspaces whose rows the caller may write.
-create or replace function job_scheduler.writable_workspaces()
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-    select '{}'::uuid[]
-$$;
-
-revoke all on function
-job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces() from public;
-grant execute on function
-job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces()
-to authenticated, service_role;
 
 -- Projects made before new tables lost their default grants would otherwise leave them open to anon.
 revoke all on table
@@ -142,3 +104,16 @@ create or replace trigger a_keep_workspace
 before update on public.scheduled_jobs
 for each row when (old.workspace_id is distinct from new.workspace_id)
 execute function job_scheduler.keep_workspace();
+
+-- Refuses to give a row to somebody else: in a workspace, the policies alone would let any editor do it.
+create or replace function job_scheduler.keep_owner()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception '%.created_by is settled when the row is created; it cannot be changed', tg_table_name
+    using errcode = '42501';
+end
+$$;
+revoke all on function job_scheduler.keep_owner() from public;

@@ -38,8 +38,8 @@ begin
     create policy meetings_insert on public.meetings
     for insert to authenticated
     with check (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+        created_by = (select job_scheduler.caller())
+        and (workspace_id is null or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[]))
     );
     create policy meetings_update on public.meetings
     for update to authenticated
@@ -62,6 +62,13 @@ begin
     before update on public.meetings
     for each row when (old.workspace_id is distinct from new.workspace_id)
     execute function job_scheduler.keep_workspace();
+
+    create trigger a_keep_owner
+    before update on public.meetings
+    for each row when (
+        old.created_by is distinct from new.created_by and row_security_active('public.meetings'::regclass)
+    )
+    execute function job_scheduler.keep_owner();
 end
 $$;
 

@@ -17,7 +17,7 @@ class Line(BaseModel):
     fields: dict[str, Any] = Field(default_factory=dict)
 
 
-@handler("log")
+@handler("log", exposed=True)
 async def log(job: JobContext, payload: Line) -> None:
     """Log a message, with fields, at a level."""
     fields = {"fields": payload.fields} if payload.fields else {}

@@ -47,7 +47,9 @@ class Call(BaseModel):
 
     url: HttpUrl
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(default_factory=dict)
+    headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(
+        default_factory=dict, json_schema_extra={"secret": "by_name"}
+    )
     body: Any = Field(default=None, description="sent as JSON; a text is sent as it is when headers name its type")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
     expected_status: int | list[int] | None = Field(default=None, description="any 2xx when absent")

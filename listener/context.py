@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from listener.covering import Cover
     from listener.domain.job import Run
     from listener.domain.outcome import LogLine
     from listener.ports import Clock
@@ -71,7 +72,7 @@ CHECKPOINT = Checkpoint()
 class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
-    __slots__ = ("_log", "_logbook", "_progress", "_run", "_stopped", "_surroundings")
+    __slots__ = ("_log", "_logbook", "_progress", "_run", "_stopped", "_surroundings", "cover")
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
         self._run, self._surroundings = run, surroundings
@@ -79,6 +80,7 @@ class JobContext:
         self._log: FilteringBoundLogger | None = None
         self._progress: float | None = None
         self._stopped = False
+        self.cover: Cover | None = None  # over the payload's secret values; set by the executor
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -146,7 +148,7 @@ class JobContext:
     def logbook(self) -> Logbook:
         """Where the lines are kept."""
         if self._logbook is None:
-            self._logbook = Logbook(self._surroundings.clock)
+            self._logbook = Logbook(self._surroundings.clock, self.cover)
         return self._logbook
 
     def now(self) -> datetime:

@@ -12,13 +12,14 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.outcome import LogLine
 from listener.jsonable import clean, clean_text
-from listener.redaction import redact, redact_text
+from listener.redaction import hiding, mask_line, redact, redact_json, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
-    from structlog.typing import FilteringBoundLogger, WrappedLogger
+    from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
+    from listener.covering import Cover
     from listener.ports import Clock
 
 MAX_LINES = 1000
@@ -32,18 +33,25 @@ IDENTITY = ("job_id", "execution_id", "handler", "attempt")
 
 
 class Logbook:
-    """The lines of one run; threads may write while the loop takes them out."""
+    """The lines of one run; threads may write while the loop takes them out.
 
-    __slots__ = ("_clock", "_kept", "_lines")
+    Args:
+        clock: dates the lines.
+        cover: over what no line may show, whoever writes it.
+    """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    __slots__ = ("_clock", "_cover", "_kept", "_lines")
+
+    def __init__(self, clock: Clock, cover: Cover | None = None) -> None:
+        self._clock, self._cover = clock, cover
         self._lines: deque[LogLine] = deque()
         self._kept = 0
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this book before its processors."""
-        processors = [redact, self._keep, *structlog.get_config()["processors"]]
+        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
+        if self._cover is not None:  # a thread of the handler's own does not inherit what its run hides
+            processors = [_hidden(each, self._cover) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
         logger: FilteringBoundLogger = structlog.wrap_logger(None, processors, wrapper).bind(**identity)
         return logger
@@ -66,8 +74,8 @@ class Logbook:
         if self._kept > MAX_LINES:
             self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
             return event
-        message = clean_text(str(event.get("event", "")), MAX_MESSAGE_CHARACTERS)
-        fields = _fields(event, method)
+        message = clean_text(redact_text(str(event.get("event", ""))), MAX_MESSAGE_CHARACTERS)
+        fields = redact_json(_fields(event, method))
         self._add(LEVEL_NAMES.get(method, method), message, fields)
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
@@ -80,13 +88,21 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     if fields.get("exc_info") or method == "exception":
         fields["exc_info"] = fields.get("exc_info") or True
         fields = dict(structlog.processors.format_exc_info(None, method, fields))
-        fields["exception"] = redact_text(clean_text(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2))
+        fields["exception"] = clean_text(redact_text(str(fields.get("exception", ""))), MAX_FIELDS_BYTES // 2)
     try:
         plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
         size = len(to_json(plain))
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
         return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _hidden(processor: Processor, cover: Cover) -> Processor:
+    def hidden(logger: WrappedLogger, method: str, event: Any) -> Any:  # noqa: ANN401 - structlog's own signature
+        with hiding(cover):
+            return processor(logger, method, event)
+
+    return hidden
 
 
 def _known(event: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,18 +9,19 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import to_json
 
 from listener.domain.outcome import Failed
 from listener.jsonable import clean_text
+from listener.secret_fields import has_secrets, names_in, secrets_in, secrets_of, without_secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pydantic_core import ErrorDetails
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import ErrorDetails, core_schema
 
-ANY_OBJECT: dict[str, Any] = {"type": "object"}
 MAX_PARAMETERS = 2
 SHOWN_CHARACTERS = 100
 SHOWN_FAULTS = 10
@@ -37,13 +38,18 @@ class Payload:
         TypeError: when the function has other parameters, or an annotation that pydantic or this module cannot read.
     """
 
-    __slots__ = ("_adapter", "expected")
+    __slots__ = ("_adapter", "_by_name", "_schema", "expected", "has_secrets")
 
     def __init__(self, function: Callable[..., object]) -> None:
         parameter = _second_parameter(function)
         self.expected = parameter is not None
         annotation = Any if parameter is None else _resolve(function, parameter)
         self._adapter: TypeAdapter[Any] | None = None if _is_raw(annotation) else _adapter(annotation)
+        self._schema = self._adapter.json_schema(schema_generator=_Schema) if self._adapter else None
+        self.has_secrets = self._schema is not None and has_secrets(self._schema)
+        self._by_name: dict[str, Any] = {}
+        if self._adapter and self.has_secrets:
+            self._by_name = self._adapter.json_schema(by_alias=False, schema_generator=_Schema)
 
     def parse(self, metadata: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the model is the handler's own
         """Give what the handler takes.
@@ -55,32 +61,71 @@ class Payload:
             return metadata
         return self._adapter.validate_json(to_json(metadata))
 
-    def schema(self) -> dict[str, Any]:
-        """Give the JSON schema, or that of any object where the model has none."""
-        if self._adapter is None:
-            return ANY_OBJECT
+    def schema(self) -> dict[str, Any] | None:
+        """Give the JSON schema, without defaults of secret fields; None where the metadata is taken as it is."""
+        return None if self._schema is None else without_secret_values(self._schema)
+
+    def secrets(self, metadata: Mapping[str, Any]) -> frozenset[str]:
+        """Give the values of the fields that the model marks as secret, also where the rest does not fit."""
+        if self._schema is None or not self.has_secrets:
+            return frozenset()
+        return secrets_in(metadata, self._schema) | secrets_in(metadata, self._by_name)
+
+    @property
+    def shown(self) -> frozenset[str] | None:
+        """Give the fields whose values may be shown, as far as they are not secret; None: all."""
+        return names_in(self._schema) if self._schema is not None and self.has_secrets else None
+
+    def parsed_secrets(self, payload: object) -> frozenset[str]:
+        """Give those of a validated payload: a validator may have made them of something else, or of another name."""
+        if self._adapter is None or not self.has_secrets:
+            return frozenset()
         try:
-            return self._adapter.json_schema()
-        except PydanticInvalidForJsonSchema:
-            return ANY_OBJECT
+            dumped = self._adapter.dump_python(payload, mode="json", warnings=False)
+        except Exception:  # noqa: BLE001 - a model's own serializer; what it holds as a secret is found all the same
+            dumped = None
+        return secrets_of(payload) | secrets_in(dumped, self._by_name)
 
 
-def misfit(error: Exception) -> Failed:
-    """Say which fields of a payload do not fit, with their values and what is expected; another attempt cannot help."""
+class _Schema(GenerateJsonSchema):
+    """Describes what JSON schema has no word for as anything."""
+
+    def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:  # noqa: ARG002 - the base class' signature
+        return {}
+
+
+def misfit(error: Exception, shown: frozenset[str] | None = None) -> Failed:
+    """Say which fields of a payload do not fit, with their values and what is expected; another attempt cannot help.
+
+    Args:
+        error: what the model raised.
+        shown: where some fields are secret, those that the model names: of these a plain value is shown, never an
+            object, which may hold a secret, nor what the model does not know, which may be one with its name misspelt.
+    """
     faults = error.errors(include_url=False, include_context=False) if isinstance(error, ValidationError) else []
-    told = [_sentence(fault) for fault in faults[:SHOWN_FAULTS]] or [f"metadata: {type(error).__name__}: {error}"]
+    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [
+        f"metadata: {type(error).__name__}: {error}"
+    ]
     fields = [{"field": _field(fault), "expected": clean_text(fault["msg"])} for fault in faults[:SHOWN_FAULTS]]
     return Failed(
         error=clean_text("; ".join(told)), reason="invalid_payload", details={"fields": fields}, retryable=False
     )
 
 
-def _sentence(fault: ErrorDetails) -> str:
+def _sentence(fault: ErrorDetails, shown: frozenset[str] | None) -> str:
     if fault["type"] == "missing":
         return f"{_field(fault)}: is required"
+    if shown is not None and not _may_be_shown(fault, shown):
+        return f"{_field(fault)}: {fault['msg']}"
     value = repr(fault["input"])
-    shown = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
-    return f"{_field(fault)}: {shown} is not allowed; {fault['msg']}"
+    short = value if len(value) <= SHOWN_CHARACTERS else value[:SHOWN_CHARACTERS] + "…"
+    return f"{_field(fault)}: {short} is not allowed; {fault['msg']}"
+
+
+def _may_be_shown(fault: ErrorDetails, shown: frozenset[str]) -> bool:
+    is_plain = not isinstance(fault["input"], (dict, list))
+    is_known = bool(fault["loc"]) and fault["loc"][-1] in shown and fault["type"] != "extra_forbidden"
+    return is_plain and is_known
 
 
 def _field(fault: ErrorDetails) -> str:

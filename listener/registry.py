@@ -195,7 +195,7 @@ class Registry:
         return len(self._handlers)
 
     def catalogue(self) -> list[dict[str, Any]]:
-        """Give the rows of `job_handlers`: `name`, `description`, `payload_schema` (a JSON schema) and `exposed`."""
+        """Give the rows of `job_handlers`: `name`, `description`, `payload_schema` (None: anything) and `exposed`."""
         return [
             {
                 "name": each.name,

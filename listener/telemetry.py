@@ -11,7 +11,7 @@ import structlog
 from structlog.processors import NAME_TO_LEVEL
 
 from listener.metrics import Metrics
-from listener.redaction import redact, redact_text
+from listener.redaction import mask_line, redact, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -85,6 +85,7 @@ def configure_logging(
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # before the masking: a traceback is a text like others
         redact,
     ]
     last = _renderer(format, colors=target.isatty())
@@ -99,8 +100,9 @@ def configure_logging(
 
 def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - as above
     if format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=colors)]
+        return [structlog.processors.JSONRenderer(), mask_line]
+    # never the traceback of `rich`, which shows the values of local variables
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), mask_line]
 
 
 def _gate(threshold: int) -> Processor:

@@ -16,15 +16,17 @@ from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.context import JobContext, Surroundings
+from listener.covering import Cover
 from listener.domain.outcome import Failed
 from listener.metrics import Metrics
 from listener.payload import misfit
-from listener.pipeline import verdict
+from listener.pipeline import admission, verdict
 from listener.pipeline.prepared import Prepared
 from listener.pipeline.reporter import Reporter, identity
 from listener.pipeline.shared import SharedResources
 from listener.pipeline.threads import ThreadCall
 from listener.pipeline.worker import Task, work
+from listener.redaction import hiding, redact_json, redact_text
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
@@ -90,10 +92,15 @@ class Executor:
         if handler is None:
             prepared.refusal = verdict.no_handler(run.handler, self._registry.names)
             return prepared
+        prepared.refusal = admission.refusal(run, exposed=handler.exposed)
+        if prepared.refusal is not None:
+            return prepared
         try:
             prepared.payload = handler.payload.parse(run.payload)
         except Exception as error:  # noqa: BLE001 - a model's own validator may raise anything
-            prepared.refusal = misfit(error)
+            prepared.refusal = misfit(error, handler.payload.shown)
+        if handler.payload.has_secrets:
+            _cover_secrets(prepared, handler)
         return prepared
 
     async def execute(self, prepared: Prepared) -> Report:
@@ -102,6 +109,12 @@ class Executor:
         A run cancelled through `Prepared.cancel` reports `Cancelled`; the cancellation of the surrounding scope passes
         through, and there is no report.
         """
+        if prepared.context.cover is None:
+            return await self._execute(prepared)
+        with hiding(prepared.context.cover):
+            return await self._execute(prepared)
+
+    async def _execute(self, prepared: Prepared) -> Report:
         outcome: Outcome | None = prepared.refusal or prepared.cancelled
         if outcome is None:
             self._running += 1
@@ -191,7 +204,9 @@ class Executor:
     async def _in_process(self, prepared: Prepared, handler: Handler, arguments: tuple[Any, ...]) -> Outcome:
         run = replace(prepared.run, payload=dict(prepared.run.payload), row=dict(prepared.run.row))
         options = dict(self._surroundings.options)
-        task = Task(handler.function, run, arguments, options, self._clock.now(), self._limits.sizes)
+        cover = prepared.context.cover
+        secrets = cover.secrets if cover else frozenset()
+        task = Task(handler.function, run, arguments, options, self._clock.now(), self._limits.sizes, secrets)
         unlimited = CapacityLimiter(float("inf"))  # the slot has counted this call already
         answer = await anyio.to_process.run_sync(work, task, cancellable=True, limiter=unlimited)
         prepared.context.adopt(answer.logs, answer.progress)
@@ -199,3 +214,13 @@ class Executor:
 
     def _judged(self, prepared: Prepared, error: BaseException) -> Outcome:
         return verdict.of_exception(error, prepared.run.attempt, self._clock.now(), self._limits.sizes)
+
+
+def _cover_secrets(prepared: Prepared, handler: Handler) -> None:
+    """Hide what the payload's model marks as secret, in all that this run will tell."""
+    payload, metadata = handler.payload, prepared.run.payload
+    prepared.context.cover = Cover(payload.secrets(metadata) | payload.parsed_secrets(prepared.payload))
+    if prepared.refusal is not None:
+        with hiding(prepared.context.cover):
+            error, details = redact_text(prepared.refusal.error), redact_json(prepared.refusal.details)
+        prepared.refusal = replace(prepared.refusal, error=error, details=details)

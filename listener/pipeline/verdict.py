@@ -13,7 +13,7 @@ from anyio import BrokenWorkerProcess
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
 from listener.errors import Fail, Retry, Signal, Snooze
 from listener.jsonable import clean_text, to_jsonb
-from listener.redaction import redact_text
+from listener.redaction import redact_json, redact_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,7 +39,7 @@ def of_result(value: object, sizes: Sizes) -> Outcome:
         value.close()
         return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
     try:
-        return Completed(to_jsonb(value, sizes.result_bytes))
+        return Completed(redact_json(to_jsonb(value, sizes.result_bytes)))
     except Exception as error:  # noqa: BLE001 - a model's own serializer may raise anything
         return _no_json(f"the handler's result is not JSON: {_message(error)}")
 
@@ -71,7 +71,7 @@ def _of_signal(signal: Signal, attempt: int, now: datetime, sizes: Sizes) -> Out
         case Retry():
             return Failed(error=error, reason="retry", details=details, retry_after_seconds=signal.after_seconds)
         case Fail():
-            reason = clean_text(signal.reason, MAX_REASON_CHARACTERS)
+            reason = clean_text(redact_text(str(signal.reason)), MAX_REASON_CHARACTERS)
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(signal, now)
@@ -95,7 +95,7 @@ def _signal(error: BaseException) -> Signal | None:
 
 
 def _shown(text: str) -> str:
-    return redact_text(clean_text(text, MAX_ERROR_CHARACTERS))
+    return clean_text(redact_text(text), MAX_ERROR_CHARACTERS)  # in this order: half a secret is not recognised
 
 
 def _message(error: BaseException) -> str:

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from listener.context import JobContext, Surroundings
+from listener.covering import Cover
 from listener.pipeline import verdict
+from listener.redaction import hiding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,6 +38,7 @@ class Task:
     options: Mapping[str, Any]
     now: datetime
     sizes: Sizes
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,12 @@ def work(task: Task) -> Answer:
     """Call the handler and say how it ended; whatever it raises becomes an outcome."""
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
-    try:
-        outcome = verdict.of_result(_call(task, context), task.sizes)
-    except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the worker without an answer
-        outcome = verdict.of_exception(error, task.run.attempt, clock.now(), task.sizes)
+    context.cover = Cover(task.secrets) if task.secrets else None
+    with hiding(context.cover):
+        try:
+            outcome = verdict.of_result(_call(task, context), task.sizes)
+        except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the worker without an answer
+            outcome = verdict.of_exception(error, task.run.attempt, clock.now(), task.sizes)
     return Answer(outcome, context.take_logs(), context.fraction)
 
 

@@ -16,7 +16,7 @@ from listener.testing import run_handler
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-FOR_THE_SERVICE = {"adopt", "fraction", "logbook", "stop", "take_logs"}
+FOR_THE_SERVICE = {"adopt", "cover", "fraction", "logbook", "stop", "take_logs"}
 
 
 async def test_the_first_example_runs():

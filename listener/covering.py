@@ -1,0 +1,93 @@
+"""Known values, and how to cover them wherever a text shows one: whole, quoted, encoded, or cut off."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+MASK = "[redacted]"
+LEAST_CHARACTERS = 4
+"""A shorter value is in too many words: to cover it would tell it, and make every text unreadable."""
+RECOGNISED_CHARACTERS = 12
+"""Of a long value, this much of its beginning or end is covered as well: messages cut values in the middle."""
+LONG_CHARACTERS = 20
+
+
+class Cover:
+    """Values that no text may show.
+
+    Args:
+        secrets: the values; those shorter than `LEAST_CHARACTERS` are left out.
+    """
+
+    __slots__ = ("_long", "_whole", "secrets")
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self.secrets = frozenset(each for each in secrets if len(each) >= LEAST_CHARACTERS)
+        forms = {form for secret in self.secrets for form in _forms(secret)}
+        self._whole = sorted(forms, key=lambda form: (-len(form), form))  # the longer one first: it may hold another
+        self._long = [form for form in self._whole if len(form) >= LONG_CHARACTERS]
+
+    def over(self, text: str, *, numbers: bool = True) -> str:
+        """Give the text with every value covered.
+
+        Args:
+            text: a text.
+            numbers: false for a line of JSON, which a mask amid a longer number would break.
+        """
+        for form in self._whole:
+            if form in text and (numbers or not form.isdecimal()):
+                text = text.replace(form, MASK)
+        for form in self._long:
+            text = _without_ends(text, form)
+        return text
+
+    def over_json(self, value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
+        """Give a JSON value with every text, key and number covered that is or holds one of the values."""
+        if isinstance(value, str):
+            return self.over(value)
+        if isinstance(value, dict):
+            return {self.over(key): self.over_json(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.over_json(item) for item in value]
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return MASK if is_number and str(value) in self.secrets else value
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Give the value as messages write it: as it is, as Python and JSON quote it, and as URLs do."""
+    yield secret
+    yield repr(secret)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(repr(secret)[1:-1])[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
+
+
+def _without_ends(text: str, form: str) -> str:
+    """Cover what begins as the value does, and what ends as it does."""
+    head, tail = form[:RECOGNISED_CHARACTERS], form[-RECOGNISED_CHARACTERS:]
+    if head in text:
+        text = "".join(_beginnings(text, form, head))
+    if tail in text:
+        backwards = _beginnings(text[::-1], form[::-1], tail[::-1], MASK[::-1])
+        text = "".join(backwards)[::-1]
+    return text
+
+
+def _beginnings(text: str, form: str, head: str, mask: str = MASK) -> Iterator[str]:
+    at = 0
+    while (found := text.find(head, at)) >= 0:
+        yield text[at:found]
+        yield mask
+        at = found + len(head)
+        for character in form[len(head) :]:
+            if text[at : at + 1] != character:
+                break
+            at += 1
+    yield text[at:]

@@ -33,7 +33,7 @@ class Login(BaseModel):
 
 
 LOGIN = {"user": "ann", "key": KEY, "token": f"token-{KEY[::-1]}", "pin": PIN}
-SECRETS = ("horse", "staple", KEY[::-1], str(PIN))
+SECRETS = ("correct-", "horse", "staple", KEY[::-1], str(PIN))
 
 
 @pytest.fixture(params=["json", "console"])
@@ -67,7 +67,7 @@ async def _raises(job: JobContext, payload: Login) -> None:
 
 
 async def _raises_a_cut_text(job: JobContext, payload: Login) -> None:
-    raise ValueError("x" * 2030 + KEY)
+    raise ValueError("x" * 2027 + KEY)
 
 
 async def _fails(job: JobContext, payload: Login) -> None:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
+from listener import redaction
 from listener.context import JobContext, Surroundings
+from listener.covering import Cover
 from listener.metrics import FEED_STATES, Metrics
 from listener.pipeline.worker import CarriedClock
 from listener.redaction import MASK, redact_text
@@ -68,6 +70,39 @@ def test_the_console_is_for_people():
     assert "hello" in stream.getvalue()
     assert "who=you" in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
+
+
+class Telling:
+    """An object that shows a key when it is written."""
+
+    def __repr__(self) -> str:
+        return "Telling(sb_secret_hush)"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_line_shows_a_secret_however_it_came_there(form):
+    """In an object's own text, in a traceback, in a local variable of a frame; ours or a library's."""
+    stream = io.StringIO()
+    configure_logging(form, "info", stream)
+    held = "a-local-variable"
+    try:
+        int("sb_secret_hush")
+    except ValueError:
+        structlog.get_logger().exception("failed", what=Telling(), length=len(held))
+        logging.getLogger("some.library").exception("failed %s", Telling())
+    shown = stream.getvalue()
+    assert shown.count("ValueError: invalid literal") == 2
+    assert "hush" not in shown
+    assert shown.count(f"sb_secret_{MASK}") == 6  # two objects, and two lines of each traceback
+    assert held not in shown.replace('held = "a-local-variable"', "")
+
+
+def test_the_keys_of_the_process_are_hidden_whatever_they_look_like(monkeypatch):
+    """The service names its own key at its start, so that no pattern has to guess it."""
+    monkeypatch.setattr(redaction, "_always", Cover())
+    redaction.hide_always(["an-unusual-key"])
+    redaction.hide_always(["another-key"])
+    assert redact_text("https://x/?an-unusual-key&another-key") == f"https://x/?{MASK}&{MASK}"
 
 
 def test_lines_below_the_level_are_not_shown():

@@ -30,6 +30,7 @@ class Health:
         self._poll_fault: str | None = None
         self._heard = dict.fromkeys(doorbells, False)
         self._feed_fault = "not connected yet"
+        self._awaited: set[str] = set()
 
     @property
     def hears(self) -> bool:
@@ -58,6 +59,14 @@ class Health:
         self._heard = dict.fromkeys(self._heard, False)
         self._feed_fault = fault
 
+    def await_first(self, what: str) -> None:
+        """Note that the service is not ready before this came."""
+        self._awaited.add(what)
+
+    def came(self, what: str) -> None:
+        """Note that it came, or that it is not to be waited for any longer."""
+        self._awaited.discard(what)
+
     def drain(self) -> None:
         """Note that the service is going: what asks for its readiness is not to count on it any more."""
         self._draining = True
@@ -75,4 +84,6 @@ class Health:
             return f"database: last read {age:.0f} s ago"
         if self._heard and not self.hears:
             return f"feed: {self._feed_fault}"
+        if self._awaited:
+            return f"{', '.join(sorted(self._awaited))}: not yet"
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +79,14 @@ class LeaseStore(Protocol):
 
     async def leave(self) -> None:
         """Say that this listener is going."""
+        ...
+
+
+class CatalogueStore(Protocol):
+    """Where listeners say which handlers they have. Raises `StoreError`."""
+
+    async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
+        """Enter handlers, each with `name`, `description`, `payload_schema` and `exposed`; tells how many."""
         ...
 
 

@@ -20,6 +20,7 @@ from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.maintenance.publisher import Publisher
 from listener.maintenance.recorder import Recorder
 from listener.maintenance.rescuer import Rescuer
 from listener.metrics import Metrics
@@ -35,8 +36,10 @@ from listener.pipeline.runs import Runs
 from listener.pipeline.supervisor import Supervisor
 from listener.pipeline.timekeeper import Timekeeper
 from listener.reactions.meetings import Meetings
+from listener.redaction import hide_always
 from listener.registry import Registry
 from listener.stages import Stages
+from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import SupabaseStore
@@ -75,6 +78,7 @@ class Service:
         self.health = Health(self.clock, tuple(settings.doorbells), slowest)
         self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
         self._key = settings.secret_key.get_secret_value()
+        hide_always([self._key])
         self.rpc = Rpc(settings.url, self._key, self.clock)
         name = f"{socket.gethostname()}/{os.getpid()}"
         self.store = SupabaseStore(
@@ -171,6 +175,7 @@ class Service:
             clock=clock,
             jitter=self._jitter,
         )
+        catalogue = SupabaseCatalogue(self.rpc, self.listener_id)
         self.metrics.watch_wheel(lambda: len(agenda))
         self.metrics.watch_leases(lambda: len(self.runs))
         self.metrics.watch_unwritten(lambda: completer.unwritten)
@@ -188,6 +193,7 @@ class Service:
             rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
             recorder=Recorder(store, self.runs),
             cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
+            publisher=Publisher(catalogue, registry.catalogue(), self.health, self._jitter),
             meetings=meetings,
         )
 
@@ -207,6 +213,7 @@ class Service:
             ("reflector", stages.reflector.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
+            ("publisher", stages.publisher.run),
         ]
         if stages.meetings:
             ordered.append(("meetings", stages.meetings.run))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from listener.maintenance.cleaner import Cleaner
     from listener.maintenance.lease_keeper import LeaseKeeper
+    from listener.maintenance.publisher import Publisher
     from listener.maintenance.recorder import Recorder
     from listener.maintenance.rescuer import Rescuer
     from listener.pipeline.agenda import Agenda
@@ -39,6 +40,7 @@ class Stages:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
+    publisher: Publisher
     meetings: Meetings | None
 
     def describe(self) -> dict[str, Any]:

@@ -61,6 +61,8 @@ class Event(StrEnum):
     RESCUE_FAILED = "rescue.failed"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
+    CATALOGUE_PUBLISHED = "catalogue.published"
+    CATALOGUE_FAILED = "catalogue.failed"
     MEETINGS_CHECKED = "meetings.checked"
     MEETINGS_FAILED = "meetings.failed"
 

@@ -1,0 +1,27 @@
+"""The catalogue of handlers through PostgREST."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from listener.supabase.rpc import Rpc
+
+
+class SupabaseCatalogue:
+    """`CatalogueStore` of `listener.ports`.
+
+    Args:
+        rpc: calls the SQL functions.
+        listener_id: this process's random id.
+    """
+
+    def __init__(self, rpc: Rpc, listener_id: str) -> None:
+        self._rpc, self._id = rpc, listener_id
+
+    async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
+        """Enter handlers, and forget those that nobody has published for long; tells how many were entered."""
+        request = {"listener": self._id, "handlers": list(handlers)}
+        return int((await self._rpc.call("publish_handlers_v1", request))["published"])

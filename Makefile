@@ -34,7 +34,10 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 test: install ## every test, on real parts
 	$(BIN)/pytest
 
-bench: install ## this scheduler and its peers, on this machine
+bench: install ## this scheduler, on this machine
 	$(BIN)/python benchmarks/bench.py
 
-.PHONY: help install up demo lint test bench
+bench-peers: install ## this scheduler beside its peers, in one run
+	$(BIN)/python benchmarks/peers.py
+
+.PHONY: help install up demo lint test bench bench-peers

@@ -258,9 +258,13 @@ async def main(names: list[str]) -> None:
             for name in names:
                 results[name] = await MEASUREMENTS[name](bench)
                 print(f"{name:16} {json.dumps(results[name])}", flush=True)
-    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
     target = Path(__file__).parent / "results.json"
-    target.write_text(json.dumps({"machine": machine, **results}, indent=2) + "\n")
+    target.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n")
+
+
+def machine() -> dict[str, object]:
+    """What it was measured on."""
+    return {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ class Database:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
 
-    async def rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    async def rows(
+        self, query: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    ) -> list[dict[str, Any]]:
         """Query, again if the connection is lost: give it nothing that must not happen twice."""
         with anyio.fail_after(PATIENCE_SECONDS):
             while True:

@@ -143,7 +143,9 @@ class Replicas:
         deadline = time.monotonic() + within
         while why := await replica.ready():
             assert replica.is_alive, replica.log.read_text()[-4000:]
-            assert time.monotonic() < deadline, f"not ready within {within:g} s: {why}\n{replica.log.read_text()[-4000:]}"
+            assert time.monotonic() < deadline, (
+                f"not ready within {within:g} s: {why}\n{replica.log.read_text()[-4000:]}"
+            )
             await anyio.sleep(0.1)
 
     def clock(self, slot: int) -> Path:

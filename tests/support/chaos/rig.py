@@ -1,7 +1,7 @@
 """The embedded stack, wired so that a road which can be broken lies between any two of its programs.
 
-    listener ──roads[slot]──▶ gateway ──rest──▶ PostgREST ──rest_to_database──▶ PostgreSQL
-                                 └─────realtime──▶ Realtime ──realtime_to_database──▶ PostgreSQL
+listener ──roads[slot]──▶ gateway ──rest──▶ PostgREST ──rest_to_database──▶ PostgreSQL
+                             └─────realtime──▶ Realtime ──realtime_to_database──▶ PostgreSQL
 """
 
 from __future__ import annotations
@@ -51,6 +51,12 @@ class Rig:
     realtime: FaultyRealtime
     realtime_to_database: FaultyProxy
     replicas: Replicas
+    lease_seconds: float
+
+    def kill(self, word: str) -> None:
+        """Kill the stack's own program whose command line has `word` in it; the stack starts it again."""
+        for each in self.programs(word):
+            each.kill()
 
     def programs(self, word: str) -> list[psutil.Process]:
         """Find the stack's own processes whose command line has `word` in it."""
@@ -120,7 +126,16 @@ async def _build(
     roads = [await blocks.enter_async_context(running_proxy(TcpRoad(ports["api"]))) for _ in range(replicas)]
     listeners = Replicas(stack, roads, folder, settings, command)
     return Rig(
-        folder, stack, database, disk, rest, rest_to_database, realtime, realtime_to_database, listeners
+        folder,
+        stack,
+        database,
+        disk,
+        rest,
+        rest_to_database,
+        realtime,
+        realtime_to_database,
+        listeners,
+        float(str(settings["LISTENER_LEASE_SECONDS"])),
     )
 
 

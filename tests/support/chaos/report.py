@@ -1,0 +1,64 @@
+"""Shows what came of a chaos run: in the terminal, and as the table in the documentation."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chaos.run import Outcome
+
+BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
+EXAMPLES = 5
+
+
+def summary(outcome: Outcome) -> str:
+    """Give the report in Markdown."""
+    plan = outcome.plan
+    runs = ", ".join(f"{count:,} {status}" for status, count in sorted(outcome.statuses.items()))
+    disk = "a real full file system" if outcome.is_disk_real else "the error raised by a trigger"
+    lines = [
+        f"`make chaos`: {plan.jobs:,} jobs of all triggers on {plan.replicas} listeners in {plan.seconds / 60:g} minutes, "
+        f"{len(outcome.incidents)} faults, one every {plan.every:g} s, seed {plan.seed}; leases of 6 s, rescue every 2 s, "
+        f"disk full by {disk}.",
+        "",
+        f"{sum(outcome.statuses.values()):,} ledger rows ({runs}), {outcome.runs:,} handlers called, {outcome.reruns:,} runs "
+        f"lost with their listener and run again, {outcome.clients['retried']:,} requests of clients that had to be repeated.",
+        f"**Violations: {len(outcome.violations)}.** Lateness over the whole run, faults included: p50 "
+        f"{_time(outcome.late_p50)}, p99 {_time(outcome.late_p99)}, most {_time(outcome.late_most)}; earliest start "
+        f"{_time(outcome.earliest)} after its due instant.",
+        "",
+        "| fault | times | from its end to the first start on time | greatest lateness from its begin to 5 s after its end |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {each.name} | {each.times} | {_time(each.recovery)} | {_time(each.latest)} |" for each in outcome.recoveries
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def broken_promises(outcome: Outcome) -> str:
+    """List the violations by kind, with examples."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for violation in outcome.violations:
+        kinds[violation.kind].append(violation.subject)
+    lines = []
+    for kind, subjects in sorted(kinds.items()):
+        lines.append(f"{len(subjects):6} {kind}")
+        lines += [f"         {subject}" for subject in subjects[:EXAMPLES]]
+    return "\n".join(lines)
+
+
+def write_between_markers(page: Path, text: str) -> None:
+    """Replace what stands between the markers of a page."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 1 else f"{seconds:.1f} s"

@@ -1,0 +1,175 @@
+"""What Realtime tells of one job, through stock `postgres_changes`; a session that ends is replaced by a new one."""
+
+from __future__ import annotations
+
+import logging
+import math
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from pydantic import TypeAdapter
+from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
+
+from listener.domain.status import JobStatus
+from listener.supabase.discard import discard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from realtime import AsyncRealtimeChannel
+
+    from listener.client.access import Address
+
+JOIN_SECONDS = 5.0
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
+log = logging.getLogger(__name__)
+INSTANT = TypeAdapter(datetime)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A status that the job has, or had; `at` is the row's `updated_at`."""
+
+    status: JobStatus
+    at: datetime
+
+
+class JobSession:
+    """One Realtime client that watches one job, as the caller: row level security holds for what it hears.
+
+    Args:
+        address: where the project is, and as whom to listen.
+        job: the job's `id`.
+        tell: takes each change, and None when the row has to be looked at: there may be changes that were not told.
+    """
+
+    def __init__(self, address: Address, job: int, tell: Callable[[Change | None], None]) -> None:
+        self._client = AsyncRealtimeClient(
+            f"{address.url}/realtime/v1", address.key, auto_reconnect=False, max_retries=1
+        )
+        self._client.access_token = address.token
+        self._job, self._tell = job, tell
+        self.is_over = False
+        self.settled = anyio.Event()
+
+    @property
+    def hears(self) -> bool:
+        """Whether Realtime listens for it."""
+        return self.settled.is_set() and not self.is_over
+
+    async def open(self) -> None:
+        """Connect and join; returns when it hears, or when it is over."""
+        try:
+            with anyio.fail_after(JOIN_SECONDS):
+                await self._client.connect()
+                self._watch_socket()
+                await self._channel().subscribe(self._follow)
+                await self.settled.wait()
+        except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
+            self._end(fault)
+
+    async def close(self) -> None:
+        """Leave nothing running."""
+        await discard(self._client)
+
+    def _channel(self) -> AsyncRealtimeChannel:
+        channel = self._client.channel(f"job-{self._job}-{uuid.uuid4()}")
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.All,
+            self._safely(self._changed),
+            table="scheduled_jobs",
+            schema="public",
+            filter=f"id=eq.{self._job}",
+        )
+        return channel.on_system(self._safely(self._ready))
+
+    def _changed(self, message: Mapping[str, Any]) -> None:
+        change = message["data"]
+        record = change.get("record") or {}
+        if "status" in record and "updated_at" in record:
+            self._tell(Change(JobStatus(record["status"]), INSTANT.validate_python(record["updated_at"])))
+        elif (change.get("old_record") or {}).get("id", self._job) == self._job:  # deleted, or too large to be shown
+            self._tell(None)
+
+    def _ready(self, _: object) -> None:
+        """Realtime says so when it begins to listen, after the join, and again after it has lost changes."""
+        self.settled.set()
+        self._tell(None)
+
+    def _follow(self, state: RealtimeSubscribeStates, fault: Exception | None) -> None:
+        if state is not RealtimeSubscribeStates.SUBSCRIBED:
+            self._end(fault)
+
+    def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Wrap: an exception in a callback would end realtime-py's listening without a word."""
+
+        def call(message: Any) -> None:  # noqa: ANN401 - realtime-py's payloads
+            try:
+                callback(message)
+            except Exception as fault:  # noqa: BLE001 - whatever it was, the session is not to be trusted
+                self._end(fault)
+
+        return call
+
+    def _watch_socket(self) -> None:
+        task = self._client._listen_task  # noqa: SLF001 - nobody else awaits it, and it ends without telling the channels
+        assert task is not None, "a connected client listens"  # noqa: S101 - narrows the type
+        task.add_done_callback(lambda _: self._end(None))
+
+    def _end(self, why: BaseException | None) -> None:
+        """The watcher reads the row instead, and tries again later."""
+        if not self.is_over:
+            log.debug("Realtime is not heard: %s", why)
+            self.is_over = True
+            self.settled.set()
+            self._tell(None)
+
+
+class Ear:
+    """Hears the changes of a job as well as can be; close it.
+
+    Args:
+        address: looked up for each session.
+        job: the job's `id`.
+    """
+
+    def __init__(self, address: Callable[[], Address], job: int) -> None:
+        self._address, self._job = address, job
+        self._send, self._receive = anyio.create_memory_object_stream[Change | None](math.inf)
+        self._session: JobSession | None = None
+        self._pause_seconds, self._not_before = FIRST_PAUSE_SECONDS, -math.inf
+
+    @property
+    def hears(self) -> bool:
+        """Whether Realtime listens for it."""
+        return self._session is not None and self._session.hears
+
+    async def connect(self) -> None:
+        """Begin a session, unless there is one or it is too early for the next; returns when it hears, or does not."""
+        if self.hears or anyio.current_time() < self._not_before:
+            return
+        await self._leave()
+        session = self._session = JobSession(self._address(), self._job, self._send.send_nowait)
+        await session.open()
+        self._pause_seconds = FIRST_PAUSE_SECONDS if self.hears else min(self._pause_seconds * 2, MAX_PAUSE_SECONDS)
+        self._not_before = anyio.current_time() + self._pause_seconds
+
+    async def next(self, patience_seconds: float) -> Change | None:
+        """Give the next change; None says that it is time to look at the row."""
+        with anyio.move_on_after(patience_seconds):
+            return await self._receive.receive()
+        return None
+
+    async def close(self) -> None:
+        """Leave nothing running."""
+        await self._leave()
+        self._send.close()
+        self._receive.close()
+
+    async def _leave(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()

@@ -1,0 +1,129 @@
+"""From what a program says of a job to the columns of a row; and whether a row says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, TypeAdapter
+from pydantic_core import to_jsonable_python
+
+from listener.client.faults import refused
+from listener.client.models import Job
+from listener.registry import MARK
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from listener.client.requests import Row
+
+Handler: TypeAlias = str | Callable[..., Any]
+INSTANTS = ("run_date", "ends_at")
+
+
+class JobSchedulerConfig(BaseModel, frozen=True):
+    """What every job of a scheduler has unless its own columns say otherwise.
+
+    Attributes:
+        retry_failed_jobs: whether a failed attempt is followed by another; False is `max_attempts` 1.
+        max_retries: attempts after the first: `max_attempts` is one more.
+        store_job_results: whether what handlers return is kept, in the job's `result` and in the ledger.
+        cleanup_after_days: how long a finished job and its ledger are kept; None leaves that to the service.
+    """
+
+    retry_failed_jobs: bool = True
+    max_retries: int = 3
+    store_job_results: bool = True
+    cleanup_after_days: float | None = 7
+
+    def columns(self) -> Row:
+        """Give them as columns of a row."""
+        return {
+            "max_attempts": self.max_retries + 1 if self.retry_failed_jobs else 1,
+            "cleanup_after_days": self.cleanup_after_days,
+            **({} if self.store_job_results else {"store_result": False}),
+        }
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a scheduler adds to each of its jobs; `workspace_id` also narrows what it finds."""
+
+    config: JobSchedulerConfig = field(default_factory=JobSchedulerConfig)
+    timezone: str = "UTC"
+    workspace_id: UUID | str | None = None
+
+    def columns(self) -> Row:
+        """Give it as columns of a row."""
+        return said({"workspace_id": self.workspace_id, "timezone": self.timezone, **self.config.columns()})
+
+
+def handler_name(handler: Handler) -> str:
+    """Give the name by which the listener knows a handler: a function is never sent, only named."""
+    if isinstance(handler, str):
+        return str(handler)
+    declared = getattr(handler, MARK, None)
+    return getattr(declared, "name", None) or handler.__name__
+
+
+def instant(column: str, value: datetime | str, timezone: str) -> str:
+    """Give an instant as the row holds it; one without an offset is meant in `timezone`.
+
+    Raises:
+        JobRefused: it is no instant, or the zone is none.
+    """
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as wrong:
+            raise refused(column, value, "an instant in ISO 8601") from wrong
+    if not isinstance(value, datetime):
+        raise refused(column, value, "a datetime")
+    if value.utcoffset() is None:
+        value = value.replace(tzinfo=_zone(timezone))
+    return value.isoformat()
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError, KeyError) as unknown:
+        raise refused(column="timezone", value=name, allowed='an IANA time zone such as "Europe/Berlin"') from unknown
+
+
+def said(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None: it says nothing."""
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+def row_of(columns: Mapping[str, Any], timezone: str) -> Row:
+    """Give columns as JSON; instants without an offset are meant in the row's own `timezone`, else in this one.
+
+    Raises:
+        JobRefused: a value has no JSON form.
+    """
+    zone = str(columns.get("timezone") or timezone)
+    return {name: _json_of(name, value, zone) for name, value in columns.items()}
+
+
+def _json_of(name: str, value: Any, timezone: str) -> Any:  # noqa: ANN401 - any column's
+    if name in INSTANTS and value is not None:
+        return instant(name, value, timezone)
+    try:
+        return to_jsonable_python(value)
+    except ValueError as wrong:
+        raise refused(name, value, f"a value that has a JSON form ({wrong})") from wrong
+
+
+def differences(row: Row, job: Job) -> list[str]:
+    """Name the columns of `row` that say something else than `job` does."""
+    known = [name for name in row if name in Job.model_fields]
+    return [name for name in known if _typed(name, row[name]) != getattr(job, name)]
+
+
+def _typed(name: str, value: Any) -> Any:  # noqa: ANN401 - any column's
+    kind: Any = Job.model_fields[name].annotation
+    return TypeAdapter(kind).validate_python(value)

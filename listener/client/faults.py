@@ -1,0 +1,118 @@
+"""What the database refused, as errors that name the facts; nobody has to read an `APIError`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from listener.errors import ListenerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from postgrest import APIError
+
+REFUSED_VALUE = re.compile(
+    r"(?P<table>\w+)\.(?P<column>\w+): (?P<value>.*?) (?:is not allowed|and cannot be \w+)(?P<rest>.*)", re.DOTALL
+)
+OWNED_COLUMN = re.compile(r"(?P<table>\w+)\.(?P<column>\w+) is written by the service only")
+EXPECTED = "; expected "
+WRONG_VALUE, OWNED, TAKEN, NOT_FOUND = "22023", "42501", "23505", "PT404"
+
+
+class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below say it
+    """Base of what a scheduler raises.
+
+    Attributes:
+        code: PostgreSQL's or PostgREST's code, or the HTTP status; None where no answer came.
+        hint: what to do about it, where the database says so.
+    """
+
+    def __init__(self, message: str, code: str | None = None, hint: str | None = None) -> None:
+        self.code, self.hint = code, hint
+        super().__init__(message)
+
+
+class JobNotFound(JobFault):
+    """No such job for this caller: deleted, somebody else's, or never there."""
+
+
+class JobAmbiguous(JobFault):
+    """Several jobs that the caller may see have this `job_id`; name one by its `id`, or the workspace."""
+
+    def __init__(self, job_id: str, ids: Sequence[int]) -> None:
+        self.job_id, self.ids = job_id, list(ids)
+        super().__init__(f"job_id {job_id!r} is that of several jobs, ids {self.ids}; name one by its id")
+
+
+class JobExists(JobFault):
+    """The `job_id` is taken by a job of another definition; `job` is that job where it can be seen, `differs` how."""
+
+    def __init__(self, message: str, job: Any = None, differs: Sequence[str] = ()) -> None:  # noqa: ANN401 - models.Job
+        self.job, self.differs = job, list(differs)
+        super().__init__(message, TAKEN)
+
+
+class JobRefused(JobFault):
+    """A column has a value that it cannot have, or a status does not follow the present one; nothing was written.
+
+    Attributes:
+        column: of `scheduled_jobs`; None where the database named none.
+        value: as the database shows it, JSON text that may be shortened.
+        allowed: what is accepted instead.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one fact
+        self,
+        message: str,
+        *,
+        column: str | None = None,
+        value: str | None = None,
+        allowed: str | None = None,
+        code: str | None = WRONG_VALUE,
+        hint: str | None = None,
+    ) -> None:
+        self.column, self.value, self.allowed = column, value, allowed
+        super().__init__(message, code, hint)
+
+
+class JobForbidden(JobFault):
+    """Row level security or a missing grant: this caller may not do that."""
+
+
+class Unreachable(JobFault):
+    """No answer, or none of the database's; the request may or may not have been carried out."""
+
+
+def refused(column: str, value: object, allowed: str) -> JobRefused:
+    """Refuse a value before it is sent, in the database's words."""
+    message = f"scheduled_jobs.{column}: {value!r} is not allowed; expected {allowed}"
+    return JobRefused(message, column=column, value=repr(value), allowed=allowed)
+
+
+def fault_of(error: APIError) -> JobFault:
+    """Give the error that says what an `APIError` means."""
+    message, code, hint = error.message or str(error), str(error.code), error.hint
+    if code == NOT_FOUND:
+        return JobNotFound(message, code, hint)
+    if code == TAKEN:
+        return JobExists(message)
+    if code == OWNED and (found := OWNED_COLUMN.match(message)):
+        allowed = "nothing: the service writes it"
+        return JobRefused(message, column=found["column"], allowed=allowed, code=code, hint=hint)
+    if code == OWNED:
+        return JobForbidden(message, code, hint)
+    if code.startswith(("22", "23", "P0", "PGRST1", "PGRST204")):
+        return _refused_by_database(message, code, hint)
+    return Unreachable(f"{code} {message}", code, hint) if code.isdecimal() else JobFault(message, code, hint)
+
+
+def _refused_by_database(message: str, code: str, hint: str | None) -> JobRefused:
+    found = REFUSED_VALUE.match(message)
+    if found is None:
+        return JobRefused(message, code=code, hint=hint)
+    _, told, allowed = found["rest"].partition(EXPECTED)
+    value = found["value"].rpartition(" is ")[2]
+    return JobRefused(
+        message, column=found["column"], value=value, allowed=allowed if told else hint, code=code, hint=hint
+    )

@@ -1,0 +1,187 @@
+"""Plans that find, change and end jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from listener.client.definition import row_of, said
+from listener.client.faults import JobAmbiguous, JobNotFound
+from listener.client.models import Answers, Execution, Job
+from listener.client.requests import Call, Delete, Select, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from listener.client.definition import Defaults
+    from listener.client.requests import Plan, Row
+    from listener.domain.status import JobStatus
+
+JobRef: TypeAlias = Job | int | str
+"""A job as a caller names it: itself, its `id`, or its `job_id`."""
+JOBS, EXECUTIONS = "scheduled_jobs", "job_executions"
+PAGE = 1000
+"""More rows than this an answer does not have by default, whatever was asked for."""
+
+
+def find_job(own: Defaults, job: JobRef) -> Plan[Job | None]:
+    """Give a job as it is now, or None.
+
+    A `job_id` is unique within a workspace, and among its owner's private jobs: the caller's own private job comes
+    before those of workspaces and other owners.
+
+    Raises:
+        JobAmbiguous: several others have it, and none comes first.
+    """
+    if isinstance(job, str):
+        where = {"job_id": job, **said({"workspace_id": own.workspace_id and str(own.workspace_id)})}
+    else:
+        where = {"id": _id(job)}
+    return _choose((yield Select(JOBS, where)))
+
+
+def _choose(rows: Sequence[Row]) -> Job | None:
+    def rank(row: Row) -> tuple[bool, bool]:
+        return row["workspace_id"] is not None, row["created_by"] is not None
+
+    best = [row for row in rows if rank(row) == min(map(rank, rows))]
+    if len(best) > 1:
+        raise JobAmbiguous(best[0]["job_id"], [row["id"] for row in best])
+    return Job.model_validate(best[0]) if best else None
+
+
+def _id(job: Job | int) -> int:
+    return job.id if isinstance(job, Job) else job
+
+
+def id_of(own: Defaults, job: JobRef) -> Plan[int]:
+    """Give the `id` of a job; only a `job_id` has to be looked up.
+
+    Raises:
+        JobNotFound: no job has this `job_id`.
+        JobAmbiguous: see `find_job`.
+    """
+    if not isinstance(job, str):
+        return _id(job)
+    found = yield from find_job(own, job)
+    if found is None:
+        raise _unknown(job)
+    return found.id
+
+
+def _unknown(job: JobRef) -> JobNotFound:
+    name = f"id {_id(job)}" if not isinstance(job, str) else f"job_id {job!r}"
+    return JobNotFound(f"no job with {name} that you may see")
+
+
+def list_jobs(
+    own: Defaults,
+    /,
+    *,
+    status: JobStatus | str | None = None,
+    workspace_id: object = None,
+    handler: str | None = None,
+    limit: int | None = None,
+    **columns: object,
+) -> Plan[Answers[Job]]:
+    """Give the jobs that the caller may see, oldest first.
+
+    Args:
+        own: its workspace is meant where none is named.
+        status: only with this one.
+        workspace_id: only of this workspace.
+        handler: only with this one.
+        limit: not more than so many.
+        **columns: only with these values.
+    """
+    named = {"status": status, "workspace_id": workspace_id or own.workspace_id, "handler": handler, **columns}
+    where = row_of(said(named), own.timezone)
+    jobs: Answers[Job] = Answers()
+    while limit is None or len(jobs) < limit:
+        size = PAGE if limit is None else min(PAGE, limit - len(jobs))
+        rows = yield Select(JOBS, where, after=("id", jobs[-1].id if jobs else 0), limit=size)
+        if not rows:  # not "fewer than asked for": the project may answer fewer at a time
+            break
+        jobs += map(Job.model_validate, rows)
+    return jobs
+
+
+def get_jobs_by_status(own: Defaults, status: JobStatus | str) -> Plan[Answers[Job]]:
+    """Give the jobs with this status that the caller may see, oldest first."""
+    return (yield from list_jobs(own, status=status))
+
+
+def update_job(own: Defaults, /, job: JobRef, **columns: object) -> Plan[Job]:
+    """Change columns of a job, and give it as it is then. A new time holds at once; None becomes null.
+
+    Raises:
+        JobNotFound: no such job that the caller may change.
+        JobRefused: a value that the column cannot have.
+    """
+    values = row_of(columns, own.timezone)
+    rows = yield Update(JOBS, (yield from id_of(own, job)), values)
+    if not rows:
+        raise _unknown(job)
+    return Job.model_validate(rows[0])
+
+
+def delete_job(own: Defaults, job: JobRef) -> Plan[Job]:
+    """Remove a job and its ledger, and give it as it was.
+
+    Raises:
+        JobNotFound: no such job that the caller may remove.
+    """
+    rows = yield Delete(JOBS, (yield from id_of(own, job)))
+    if not rows:
+        raise _unknown(job)
+    return Job.model_validate(rows[0])
+
+
+def _move(own: Defaults, function: str, job: JobRef) -> Plan[Job]:
+    """Call a function of the database that changes a job's status.
+
+    Raises:
+        JobNotFound: no such job that the caller may change.
+        JobRefused: that status does not follow the present one.
+    """
+    return Job.model_validate((yield Call(function, {"job": (yield from id_of(own, job))})))
+
+
+def cancel_job(own: Defaults, job: JobRef) -> Plan[Job]:
+    """Cancel a job, stopping its handler if it runs; raises what `pause_job` raises."""
+    return (yield from _move(own, "cancel_job", job))
+
+
+def pause_job(own: Defaults, job: JobRef) -> Plan[Job]:
+    """Hold a scheduled job until `resume_job`.
+
+    Raises:
+        JobNotFound: no such job that the caller may change.
+        JobRefused: it is in no status from which that is possible.
+    """
+    return (yield from _move(own, "pause_job", job))
+
+
+def resume_job(own: Defaults, job: JobRef) -> Plan[Job]:
+    """Let a paused job go on; raises what `pause_job` raises."""
+    return (yield from _move(own, "resume_job", job))
+
+
+def retry_job(own: Defaults, job: JobRef) -> Plan[Job]:
+    """Schedule a job again that has ended; raises what `pause_job` raises."""
+    return (yield from _move(own, "retry_job", job))
+
+
+def run_job_now(own: Defaults, job: JobRef, *, test_mode: bool = False) -> Plan[Execution]:
+    """Run a job once, whatever its status and schedule; gives the run, queued.
+
+    Args:
+        own: the scheduler's defaults.
+        job: which one.
+        test_mode: let the handler say what it would do instead of doing it.
+
+    Raises:
+        JobNotFound: no such job that the caller may run.
+    """
+    run = yield Call("run_job_now", {"job": (yield from id_of(own, job)), "test_mode": test_mode})
+    rows = yield Select(EXECUTIONS, {"id": run})
+    return Execution.model_validate(rows[0])

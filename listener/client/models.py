@@ -1,0 +1,168 @@
+"""What a scheduler answers, typed. Columns that a newer database has and this model has not are left out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from listener.domain.job import TriggerType
+from listener.domain.status import JobStatus, RunStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+T = TypeVar("T")
+FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+"""What a job stays in unless somebody schedules it again."""
+DONE = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED})
+
+
+class JobType(StrEnum):
+    """Kinds of job, each the name of the handler that such a job has unless it names another."""
+
+    EVENT_REMINDER = "event_reminder"
+    NOTIFICATION = "notification"
+    EMAIL = "email"
+    SMS = "sms"
+    CUSTOM = "custom"
+
+
+class Answer:
+    """An answer that is there may also be awaited.
+
+    The classes that people wrote by hand under the same names were awaited in some programs and not in others; so a
+    blocking scheduler's answers fit both, and only an `AsyncSupabaseJobScheduler` gives way to other tasks.
+    """
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Give the answer at once."""
+        yield from ()
+        return self
+
+
+class Answers(Answer, list[T]):
+    """A list of them."""
+
+
+class Summary(Answer, dict[str, Any]):
+    """Counts by name."""
+
+
+class _Model(Answer, BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Job(_Model):
+    """A row of `scheduled_jobs`: what it is, when it is due, and how it has fared."""
+
+    id: int
+    job_id: str
+    workspace_id: UUID | None = None
+    created_by: UUID | None = None
+    name: str | None = None
+    description: str | None = None
+    handler: str
+    metadata: dict[str, Any] = {}
+    trigger_type: TriggerType = TriggerType.ONCE
+    run_date: datetime
+    schedule: dict[str, Any] = {}
+    timezone: str = "UTC"
+    ends_at: datetime | None = None
+    max_runs: int | None = None
+    status: JobStatus
+    max_attempts: int
+    retry_delay_seconds: float
+    retry_backoff: float
+    timeout_seconds: float
+    priority: int
+    overlap: str
+    misfire: str
+    misfire_grace_seconds: int
+    dst_gap: str
+    dst_fold: str
+    concurrency_key: str | None = None
+    cleanup_after_days: float | None = None
+    next_run_at: datetime | None = None
+    attempt: int = 0
+    last_run_at: datetime | None = None
+    last_run_status: str | None = None
+    last_run_duration_ms: float | None = None
+    total_runs: int = 0
+    successful_runs: int = 0
+    failed_runs: int = 0
+    result: Any = None
+    error: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it ended, and stays so unless somebody schedules it again."""
+        return self.status in FINAL
+
+    @property
+    def job_type(self) -> JobType:
+        """The kind that its handler is named after; `custom` for any other."""
+        return JobType(self.handler) if self.handler in list(JobType) else JobType.CUSTOM
+
+    @property
+    def retry_count(self) -> int:
+        """How many attempts at the present due instant failed before the present one."""
+        return max(0, self.attempt - 1)
+
+    @property
+    def max_retries(self) -> int:
+        """How many attempts may follow the first."""
+        return self.max_attempts - 1
+
+
+class Execution(_Model):
+    """A row of `job_executions`: what became of one attempt at one due instant."""
+
+    id: UUID
+    scheduled_job_id: int
+    scheduled_for: datetime
+    cause: str
+    attempt: int
+    status: RunStatus
+    reason: str | None = None
+    test_mode: bool = False
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: float | None = None
+    lateness_ms: float | None = None
+    progress: float | None = None
+    result: Any = None
+    error: str | None = None
+    error_details: Any = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more will become of it."""
+        return self.status in DONE
+
+
+class LogLine(_Model):
+    """A row of `job_execution_logs`: a line that a handler logged."""
+
+    at: datetime
+    level: str
+    message: str
+    fields: dict[str, Any] = {}
+
+
+class Statistics(_Model):
+    """How a job has fared: counters of its whole life, durations in ms of the runs that the ledger still holds."""
+
+    total_runs: int
+    successful_runs: int
+    failed_runs: int
+    success_rate: float | None = None
+    avg_duration_ms: float | None = None
+    p95_duration_ms: float | None = None
+    last_run_at: datetime | None = None
+    next_run_at: datetime | None = None

@@ -1,0 +1,106 @@
+"""Schedules in the words that APScheduler's users write: `hour=8, minute=30`, `days="mon-fri"`, `minutes=5`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from listener.client.faults import refused
+from listener.domain.job import TriggerType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+LONGEST = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
+CLOCK = ("hour", "minute", "second")
+WORDS = frozenset({*CLOCK, *LONGEST, "time", "day", "day_of_week", "missing_day", "expression", "cron_expression"})
+"""Keyword arguments of `schedule_recurring` that say when; all others belong to the handler."""
+
+
+def schedule_of(kind: TriggerType, words: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate words into the `schedule` of a row; the database checks what they say.
+
+    Args:
+        kind: the trigger that they are for.
+        words: some of `WORDS`.
+
+    Raises:
+        JobRefused: a word is not one of this trigger, or says no time.
+    """
+    translate, known = TRANSLATIONS[kind]
+    strange = sorted(set(words) - set(known))
+    if strange:
+        raise refused(
+            column="schedule",
+            value={word: words[word] for word in strange},
+            allowed=f"for {kind} only {', '.join(known)}",
+        )
+    try:
+        return translate(words)
+    except (TypeError, ValueError) as wrong:
+        raise refused(
+            column="schedule", value=dict(words), allowed=f"numbers and names of weekdays ({wrong})"
+        ) from wrong
+
+
+def _time(words: Mapping[str, Any]) -> str:
+    if "time" in words:
+        return str(words["time"])
+    hour, minute, second = (int(words.get(name, 0)) for name in CLOCK)
+    return f"{hour:02}:{minute:02}" + (f":{second:02}" if second else "")
+
+
+def _daily(words: Mapping[str, Any]) -> dict[str, Any]:
+    return {"time": _time(words)}
+
+
+def _weekly(words: Mapping[str, Any]) -> dict[str, Any]:
+    days = words.get("days", words.get("day_of_week", "mon-fri"))
+    return {"time": _time(words), "days": weekdays(days.split(",") if isinstance(days, str) else days)}
+
+
+def _monthly(words: Mapping[str, Any]) -> dict[str, Any]:
+    days = words.get("days", words.get("day", 1))
+    extra = {"missing_day": words["missing_day"]} if "missing_day" in words else {}
+    return {"time": _time(words), "days": [int(days)] if isinstance(days, int | str) else list(days), **extra}
+
+
+def _interval(words: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seconds": sum(words[name] * unit for name, unit in LONGEST.items() if name in words)}
+
+
+def _cron(words: Mapping[str, Any]) -> dict[str, Any]:
+    return {"expression": words.get("expression", words.get("cron_expression"))}
+
+
+def weekdays(days: Iterable[str | int]) -> list[str]:
+    """Give weekdays in full, of names, of their beginnings, of ranges (`mon-fri`), and of numbers from 0, Monday.
+
+    Raises:
+        ValueError: a day is none.
+    """
+    found: list[str] = []
+    for day in days:
+        first, _, last = str(day).strip().lower().partition("-")
+        start = _weekday(first)
+        span = (_weekday(last) - start) % len(WEEK) if last else 0
+        found += [WEEK[(start + step) % len(WEEK)] for step in range(span + 1)]
+    return list(dict.fromkeys(found))
+
+
+def _weekday(word: str) -> int:
+    for number, name in enumerate(WEEK):
+        if word == str(number) or (len(word) > 1 and name.startswith(word)):
+            return number
+    message = f"{word!r} is no weekday"
+    raise ValueError(message)
+
+
+TRANSLATIONS: dict[TriggerType, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], tuple[str, ...]]] = {
+    TriggerType.ONCE: (lambda _: {}, ()),
+    TriggerType.DAILY: (_daily, ("time", *CLOCK)),
+    TriggerType.WEEKLY: (_weekly, ("time", *CLOCK, "days", "day_of_week")),
+    TriggerType.MONTHLY: (_monthly, ("time", *CLOCK, "days", "day", "missing_day")),
+    TriggerType.INTERVAL: (_interval, tuple(LONGEST)),
+    TriggerType.CRON: (_cron, ("expression", "cron_expression")),
+}

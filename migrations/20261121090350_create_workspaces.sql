@@ -188,9 +188,13 @@ language plpgsql
 security definer -- the membership that let the caller delete the workspace is gone by now
 set search_path = ''
 as $$
+declare
+    actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
+    perform set_config('job_scheduler.actor', 'service', true); -- with the workspace goes whoever might read the audit
     delete from public.meetings where workspace_id = old.id;
     delete from public.scheduled_jobs where workspace_id = old.id;
+    perform set_config('job_scheduler.actor', actor, true);
     return null;
 end
 $$;

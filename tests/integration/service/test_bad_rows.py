@@ -94,28 +94,46 @@ def test_the_same_key_twice_is_a_conflict(curl) -> None:
     assert [curl("POST", "scheduled_jobs", row)[0] for _ in range(2)] == [201, 409]
 
 
-def test_an_unknown_handler_ends_the_execution_with_the_names_that_there_are(curl, project) -> None:
-    """Reason no_handler, and no second attempt."""
-    status, rows = curl("POST", "scheduled_jobs", {"handler": "nope"})
+def test_an_unknown_handler_is_refused_with_the_names_that_there_are(curl) -> None:
+    """The catalogue knows them all."""
+    status, answer = curl("POST", "scheduled_jobs", {"handler": "nope"})
+    assert status == 400
+    assert 'scheduled_jobs.handler: "nope" is not allowed' in answer["message"]
+    assert '"noop"' in answer["message"]
+
+
+def test_a_handler_that_no_listener_has_ends_the_execution_with_the_names_that_there_are(curl, project) -> None:
+    """Reason no_handler, and no second attempt: the listener that published it is gone."""
+    project.sql.execute("insert into public.job_handlers (name) values ('gone') on conflict do nothing")
+    status, rows = curl("POST", "scheduled_jobs", {"handler": "gone"})
     assert status == 201
     assert project.wait(rows[0]["id"])["status"] == "failed"
     (run,) = project.ledger(rows[0]["id"])
     assert (run["status"], run["reason"]) == ("failed", "no_handler")
-    assert "'nope'" in run["error"]
+    assert "'gone'" in run["error"]
     assert "noop" in run["error"]
 
 
-def test_a_payload_that_does_not_fit_ends_the_execution_and_names_the_field(curl, project) -> None:
-    """Reason invalid_payload, and no second attempt."""
-    status, rows = curl(
+def test_a_payload_that_does_not_fit_the_published_schema_is_refused_and_names_the_field(curl) -> None:
+    """As far as the top level says."""
+    status, answer = curl(
         "POST", "scheduled_jobs", {"handler": "deliver", "metadata": {"event_id": "e", "count": "many"}}
+    )
+    assert status == 400
+    assert [word for word in ("metadata", "count", "many", "integer") if word not in answer["message"]] == []
+
+
+def test_a_payload_that_does_not_fit_ends_the_execution_and_names_the_field(curl, project) -> None:
+    """Reason invalid_payload, and no second attempt: only the model sees that this text is no number."""
+    status, rows = curl(
+        "POST", "scheduled_jobs", {"handler": "deliver", "metadata": {"event_id": "e", "count": "7 or 8"}}
     )
     assert status == 201
     assert project.wait(rows[0]["id"])["status"] == "failed"
     (run,) = project.ledger(rows[0]["id"])
     assert (run["status"], run["reason"]) == ("failed", "invalid_payload")
     assert "count" in run["error"]
-    assert "many" in run["error"]
+    assert "7 or 8" in run["error"]
 
 
 @pytest.mark.parametrize("target", ["running", "completed", "failed", "paused", "done"])

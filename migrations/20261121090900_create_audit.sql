@@ -1,0 +1,196 @@
+-- Who did what to a job: what clients of the API wrote, not what the service made of it.
+
+create table if not exists public.job_audit (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    scheduled_job_id bigint not null, -- no reference: the entry outlives its job
+    job_id text,
+    workspace_id uuid,
+    created_by uuid,
+    actor uuid,
+    role text not null,
+    action text not null
+    check (action in ('insert', 'update', 'cancel', 'pause', 'resume', 'retry', 'run_now', 'delete')),
+    changes jsonb not null default '{}'
+);
+
+comment on table public.job_audit is
+    'Who did what to a job; append only. Readable as the job is, also when that is gone.';
+comment on column public.job_audit.actor is 'The signed-in user who did it; null for the service key and for SQL.';
+comment on column public.job_audit.role is 'The role of the API, else that of the database connection.';
+comment on column public.job_audit.changes is 'The columns that changed, each with [old, new]; a long value as its size.';
+
+create index if not exists job_audit_job_idx on public.job_audit (scheduled_job_id, id);
+create index if not exists job_audit_created_by_idx on public.job_audit (created_by) where created_by is not null;
+create index if not exists job_audit_workspace_id_idx on public.job_audit (workspace_id) where workspace_id is not null;
+create index if not exists job_audit_at_idx on public.job_audit using brin (at) with (autosummarize = on);
+
+revoke all on table public.job_audit from public, anon, authenticated, service_role;
+grant select on table public.job_audit to authenticated, service_role;
+alter table public.job_audit enable row level security;
+
+drop policy if exists job_audit_select on public.job_audit;
+create policy job_audit_select on public.job_audit
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+-- A value as the audit shows it.
+create or replace function job_scheduler.audited(value jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+    select case when octet_length(value::text) > 4096 then to_jsonb(octet_length(value::text) || ' bytes') else value end
+$$;
+revoke all on function job_scheduler.audited(jsonb) from public;
+
+-- The columns of a definition, and the status, that differ between two rows: {column: [old, new]}.
+create or replace function job_scheduler.differences(before jsonb, after jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+    select coalesce(
+        jsonb_object_agg(
+            c.name,
+            jsonb_build_array(job_scheduler.audited(before -> c.name), job_scheduler.audited(after -> c.name))
+        ),
+        '{}'
+    )
+    from unnest(array[
+        'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
+        'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
+        'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
+        'cleanup_after_days'
+    ]) as c (name)
+    where before -> c.name is distinct from after -> c.name
+$$;
+revoke all on function job_scheduler.differences(jsonb, jsonb) from public;
+
+-- Enters one act.
+create or replace function job_scheduler.enter_act(job public.scheduled_jobs, act text, changes jsonb)
+returns void
+language sql
+set search_path = ''
+as $$
+    insert into public.job_audit (scheduled_job_id, job_id, workspace_id, created_by, actor, role, action, changes)
+    values (
+        job.id, job.job_id, job.workspace_id, job.created_by, job_scheduler.caller(),
+        coalesce(auth.role(), session_user), act, changes
+    )
+$$;
+revoke all on function job_scheduler.enter_act(public.scheduled_jobs, text, jsonb) from public;
+
+-- Edits and changes of status.
+create or replace function job_scheduler.audit_change()
+returns trigger
+language plpgsql
+security definer -- nobody may write the audit
+set search_path = ''
+as $$
+declare
+    changes constant jsonb := job_scheduler.differences(to_jsonb(old), to_jsonb(new));
+begin
+    if changes <> '{}' then
+        perform job_scheduler.enter_act(new, case
+            when new.status = old.status then 'update'
+            when new.status = 'cancelled' then 'cancel'
+            when new.status = 'paused' then 'pause'
+            when old.status = 'paused' then 'resume'
+            else 'retry'
+        end, changes);
+    end if;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.audit_change() from public;
+
+create or replace function job_scheduler.audit_deletion()
+returns trigger
+language plpgsql
+security definer -- see audit_change
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.enter_act(old, 'delete', jsonb_build_object(
+        'handler', jsonb_build_array(old.handler, null), 'name', jsonb_build_array(old.name, null),
+        'metadata', jsonb_build_array(job_scheduler.audited(old.metadata), null)
+    ));
+    return null;
+end
+$$;
+revoke all on function job_scheduler.audit_deletion() from public;
+
+-- The jobs that a signed-in user made; those of the service say themselves when they were made, and may be thousands.
+create or replace function job_scheduler.audit_insertions()
+returns trigger
+language plpgsql
+security definer -- see audit_change
+set search_path = ''
+as $$
+begin
+    insert into public.job_audit (scheduled_job_id, job_id, workspace_id, created_by, actor, role, action)
+    select n.id, n.job_id, n.workspace_id, n.created_by, job_scheduler.caller(), coalesce(auth.role(), session_user), 'insert'
+    from new_rows as n;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.audit_insertions() from public;
+
+create or replace function job_scheduler.audit_manual_run()
+returns trigger
+language plpgsql
+security definer -- see audit_change
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.enter_act(
+        j, 'run_now', jsonb_build_object('execution_id', jsonb_build_array(null, new.id), 'test_mode', new.test_mode)
+    )
+    from public.scheduled_jobs as j
+    where j.id = new.scheduled_job_id;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.audit_manual_run() from public;
+
+-- The service says that it is the one who writes by job_scheduler.stage, or, where the rules for clients hold for it too,
+-- by job_scheduler.actor; a client of the API can set neither.
+create or replace trigger j_audit_change
+after update of
+job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key, cleanup_after_days
+on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+)
+execute function job_scheduler.audit_change();
+
+create or replace trigger j_audit_deletion
+after delete on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+)
+execute function job_scheduler.audit_deletion();
+
+create or replace trigger j_audit_insertions
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement when (job_scheduler.caller() is not null)
+execute function job_scheduler.audit_insertions();
+
+create or replace trigger j_audit_manual_run
+after insert on public.job_executions
+for each row when (
+    new.cause = 'manual'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.audit_manual_run();

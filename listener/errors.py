@@ -111,10 +111,22 @@ class StoreError(ListenerError):
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
     whether the same request may succeed later, and `shrink` whether a smaller one would: one row may be to blame.
+    `unclear` says that it may have been carried out all the same, and `alarm` that it takes somebody to mend it.
     """
 
-    def __init__(self, function: str, code: str, message: str, *, retryable: bool, shrink: bool = False) -> None:
+    def __init__(  # noqa: PLR0913 - each is a fact of its own
+        self,
+        function: str,
+        code: str,
+        message: str,
+        *,
+        retryable: bool,
+        shrink: bool = False,
+        unclear: bool = False,
+        alarm: bool = False,
+    ) -> None:
         self.function, self.code, self.retryable, self.shrink = function, code, retryable, shrink
+        self.unclear, self.alarm = unclear, alarm
         super().__init__(f"{function}: {code} {message}")
 
 

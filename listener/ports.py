@@ -8,7 +8,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import Claim, Claimed, Ending, Extended, Finished, Note, Page, Plan, Rescued, Summary
+    from listener.domain.exchange import (
+        Claim,
+        Claimed,
+        Ending,
+        Extended,
+        Finished,
+        Held,
+        Note,
+        Page,
+        Plan,
+        Rescued,
+        Summary,
+    )
 
 
 class Clock(Protocol):
@@ -61,8 +73,8 @@ class JobStore(Protocol):
 class LeaseStore(Protocol):
     """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
 
-    async def extend(self, executions: Sequence[str]) -> Extended:
-        """Beat, and extend the claims on these executions."""
+    async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
+        """Extend the claims on these executions, and beat if this listener takes its share of the jobs."""
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:

@@ -52,7 +52,8 @@ create table if not exists public.scheduled_jobs (
     -- what only the service reads
     due_at timestamptz,
     defined_at timestamptz not null default now(),
-    queued_runs integer not null default 0
+    queued_runs integer not null default 0,
+    scheduled_runs bigint not null default 0
 ) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
 
 comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
@@ -67,6 +68,8 @@ comment on column public.scheduled_jobs.due_at is
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.scheduled_runs is
+    'How many of total_runs the schedule asked for; only these use up max_runs.';
 
 -- A job's key is its own within its workspace, or within its owner's private rows.
 create unique index if not exists scheduled_jobs_job_id_key
@@ -110,6 +113,7 @@ create table if not exists public.job_executions (
     -- what only the service reads
     run_at timestamptz not null default now(),
     lease_expires_at timestamptz,
+    fence integer not null default 1,
     stopped_at timestamptz,
     unique (scheduled_job_id, scheduled_for, cause, attempt)
 );
@@ -118,6 +122,8 @@ comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
 comment on column public.job_executions.run_at is
     'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+comment on column public.job_executions.fence is
+    'Which claim of this run is the present one: it grows when a run that waited is claimed, and every write names it.';
 comment on column public.job_executions.stopped_at is
     'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';

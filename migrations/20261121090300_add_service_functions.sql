@@ -17,7 +17,8 @@ j.trigger_type,
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
-            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds
+            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
+            'tenant', coalesce(j.workspace_id, j.created_by)
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -25,7 +26,7 @@ j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
-            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold
+            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by)
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -217,7 +218,7 @@ as $$
     select coalesce(json_agg(r), '[]')
     from (
         select
-            e.id as execution_id, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
+            e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.handler, j.metadata, j.trigger_type,
             j.run_date, j.timezone, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds
         from unnest(executions) as c (id)
@@ -228,9 +229,10 @@ $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason,
---   missed_more}]}
--- `due` is the due instant that the job must still have; with `missed`, `run` is the instant to run (null: none).
+-- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
+-- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
+-- `due` is the due instant that the job must still have; with `missed`, `run` is the instant to run (null: none). A long
+-- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
@@ -252,11 +254,19 @@ declare
     free_nexts timestamptz[];
     claimed uuid[];
     claimed_jobs bigint[];
+    unusual bigint[];
     left_over record;
+    again_jobs bigint[];
     refused json;
     gone json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
+        again_jobs := array(
+            select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c where (c ->> 'again')::boolean
+        );
+        perform from public.scheduled_jobs as j where j.id = any(again_jobs) order by j.id for update;
+    end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
     with asked as (
         select c.*
@@ -265,7 +275,7 @@ begin
     ), free as (
         select
             j.id, a.due,
-            case when a.exhausted or j.total_runs + 1 >= j.max_runs then '9999-01-01Z' else a.next end as next
+            case when a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z' else a.next end as next
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
@@ -299,22 +309,35 @@ begin
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 
+    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+        -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+        select coalesce(array_agg(j.id), '{}') into unusual
+        from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
+        inner join public.scheduled_jobs as j on c.id = j.id
+        where
+            c.id <> all(claimed_jobs)
+            and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
+        perform job_scheduler.lock_keys(unusual);
+    end if;
     for left_over in
         select c.*
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
-            missed_reason text, missed_more integer
+            missed_reason text
         )
-        where c.id <> all(claimed_jobs)
+        where c.id = any(unusual)
         order by c.id
     loop
         claimed := claimed || job_scheduler.claim_unusual(
             left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
             case when left_over.missed is null then left_over.due else left_over.run end,
-            left_over.missed, left_over.missed_reason, left_over.missed_more, me, good_until, clock_timestamp() + ahead,
+            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
             coalesce((request ->> 'key_concurrency')::integer, 1)
         );
     end loop;
+    if again_jobs is not null then
+        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
+    end if;
 
     select
         coalesce(json_agg(j.job_row) filter (where j.id is not null), '[]'),
@@ -331,11 +354,35 @@ begin
 end
 $$;
 
+-- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
+-- were granted now. One that it knows of all the same it does not take twice.
+create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
+returns uuid[]
+language sql
+set search_path = ''
+as $$
+    with mine as (
+        select e.id
+        from public.job_executions as e
+        where
+            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
+            and e.listener_id = me and e.id <> all(known)
+        for no key update skip locked -- else its end is being written
+    ), extended as (
+        update public.job_executions as e
+        set lease_expires_at = good_until
+        from mine as m
+        where e.id = m.id
+        returning e.id
+    )
+    select coalesce(array_agg(x.id), '{}') from extended as x
+$$;
+revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
+
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_unusual(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
-    missed_more integer,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer
 )
 returns uuid[]
@@ -355,13 +402,18 @@ begin
     if not found then
         return '{}';
     end if;
+    -- Locked before, unless the key was edited since: then it is left to a later claim, for whoever holds it may wait for
+    -- one that is held here.
+    if j.concurrency_key is not null and not pg_try_advisory_xact_lock(job_scheduler.key_lock(j)) then
+        return '{}';
+    end if;
     -- Whether it meets a running job is seen when it is due, not when it is claimed ahead of that.
     is_due := coalesce(j.due_at = due, false) and case
         when j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow' then due <= soon
         when j.status = 'running' then due <= clock_timestamp() + interval '20 milliseconds'
         else false
     end;
-    if j.max_runs is not null and j.total_runs + 1 + (
+    if j.max_runs is not null and j.scheduled_runs + 1 + (
         select count(distinct u.scheduled_for) from public.job_executions as u
         where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
     ) >= j.max_runs then
@@ -370,17 +422,11 @@ begin
 
     if is_due and missed is not null then
         insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, error, completed_at,
-             listener_id)
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
         select
             j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-            -- Too many to list: the last row speaks for those that have none.
-            case
-                when missed_more > 0 and m.n = jsonb_array_length(missed)
-                    then format('%s later due instants were skipped for the same reason', missed_more)
-            end,
             now(), me
-        from jsonb_array_elements_text(missed) with ordinality as m (at, n)
+        from jsonb_array_elements_text(missed) as m (at)
         on conflict do nothing;
         if run_for is null then
             is_due := false;
@@ -417,7 +463,7 @@ begin
     elsif found then
         update public.job_executions
         set
-            status = 'running', reason = null, listener_id = me, lease_expires_at = good_until,
+            status = 'running', reason = null, listener_id = me, fence = fence + 1, lease_expires_at = good_until,
             started_at = greatest(run_at, now())
         where id = e.id
         returning * into e;
@@ -493,29 +539,52 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claim_unusual(
-    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, integer, uuid, timestamptz, timestamptz, integer
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer
 ) from public;
+
+-- The lock of a job's key among those who share it.
+create or replace function job_scheduler.key_lock(j public.scheduled_jobs)
+returns bigint
+language sql
+immutable
+set search_path = ''
+as $$
+    select hashtextextended(concat('job_scheduler ', coalesce(j.workspace_id, j.created_by), ' ', j.concurrency_key), 0)
+$$;
+revoke all on function job_scheduler.key_lock(public.scheduled_jobs) from public;
+
+-- Locks the keys of these jobs for the transaction. All of a batch at once and in one order for all batches, so that no
+-- two wait for each other; and whoever holds a key waits for no row.
+create or replace function job_scheduler.lock_keys(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    select pg_advisory_xact_lock(k.lock)
+    from (
+        select distinct job_scheduler.key_lock(s) as lock
+        from public.scheduled_jobs as s
+        where s.id = any(jobs) and s.concurrency_key is not null
+        order by lock
+    ) as k
+$$;
+revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
 -- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock.
 create or replace function job_scheduler.key_room(j public.scheduled_jobs, key_limit integer)
 returns integer
-language plpgsql
+language sql
 set search_path = ''
 as $$
-declare
-    tenant constant text := coalesce(j.workspace_id, j.created_by)::text;
-begin
-    perform pg_advisory_xact_lock(hashtextextended(concat('job_scheduler ', tenant, ' ', j.concurrency_key), 0));
-    return key_limit - (
+    select key_limit - (
         select count(*)
         from public.scheduled_jobs as s
         inner join public.job_executions as e
             on s.id = e.scheduled_job_id and e.status = 'running' and e.lease_expires_at is not null
         where
             s.concurrency_key = j.concurrency_key and s.claimed_by is not null
-            and coalesce(s.workspace_id, s.created_by)::text is not distinct from tenant
-    );
-end
+            and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+    )
 $$;
 revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer) from public;
 
@@ -530,6 +599,7 @@ declare
     freed bigint[];
     all_freed bigint[] := '{}';
 begin
+    perform job_scheduler.lock_keys(jobs);
     for j in
         select distinct on (s.concurrency_key, coalesce(s.workspace_id, s.created_by)) s.*
         from public.scheduled_jobs as s
@@ -608,8 +678,9 @@ as $$
 $$;
 revoke all on function job_scheduler.set_wake(bigint[]) from public;
 
--- Ends attempts. A result is taken only from the listener that holds the claim; all else is answered as refused.
--- {listener, results: [{id, status, reason, started_at, completed_at, progress, result, error, error_details, retry_at,
+-- Ends attempts. A result is taken only from the listener that holds the claim, and only with the fence of that claim; all
+-- else is answered as refused. What was taken before, when the answer was lost, is answered as it was then.
+-- {listener, results: [{id, fence, status, reason, started_at, completed_at, progress, result, error, error_details, retry_at,
 --   final}], logs: [{execution_id, at, level, message, fields}]} -> {now, taken: [id], rows: [job_row to arm again]}
 -- status queued with retry_at hands the attempt back; failed with retry_at queues the next one.
 create or replace function public.finish_runs_v1(request jsonb)
@@ -619,10 +690,13 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
+set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    taken json;
+    taken uuid[];
+    repeated uuid[];
+    repeated_jobs bigint[];
     to_wake bigint[];
     keyed bigint[];
     late bigint[];
@@ -632,8 +706,8 @@ begin
     with given as (
         select r.*
         from jsonb_to_recordset(request -> 'results') as r (
-            id uuid, status text, reason text, started_at timestamptz, completed_at timestamptz, progress double precision,
-            result jsonb, error text, error_details jsonb, retry_at timestamptz
+            id uuid, fence integer, status text, reason text, started_at timestamptz, completed_at timestamptz,
+            progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
         )
     ), ended as (
         update public.job_executions as e
@@ -651,7 +725,7 @@ begin
             run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
             lease_expires_at = null
         from given as g
-        where e.id = g.id and e.status = 'running' and e.listener_id = me
+        where e.id = g.id and e.status = 'running' and e.listener_id = me and e.fence = g.fence
         returning
             e.*, case when e.stopped_at is null then g.retry_at end as retry_at,
             e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows
@@ -670,6 +744,9 @@ begin
             e.scheduled_job_id as id,
             count(*) filter (where e.status = 'completed') as good,
             count(*) filter (where e.status = 'failed' and e.retry_at is null) as bad,
+            count(*) filter (
+                where e.cause = 'schedule' and (e.status = 'completed' or e.status = 'failed' and e.retry_at is null)
+            ) as scheduled,
             bool_or(e.is_own) as by_schedule,
             bool_or(e.retry_at is not null) as waits,
             bool_or(e.retry_at is not null and e.is_own) as own_waits,
@@ -707,6 +784,7 @@ begin
             total_runs = j.total_runs + b.good + b.bad,
             successful_runs = j.successful_runs + b.good,
             failed_runs = j.failed_runs + b.bad,
+            scheduled_runs = j.scheduled_runs + b.scheduled,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
             claimed_by = case when b.others_run is not null then j.claimed_by end,
@@ -719,7 +797,7 @@ begin
             b.own_waits and j.status = 'cancelled' as is_late
     )
     select
-        (select coalesce(json_agg(e.id), '[]') from ended as e),
+        (select coalesce(array_agg(e.id), '{}') from ended as e),
         (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits),
         (select array_agg(m.id) from moved as m where m.keyed),
         (select array_agg(m.id) from moved as m where m.is_late)
@@ -736,7 +814,24 @@ begin
     if cardinality(to_wake) > 0 then
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
-        select coalesce(json_agg(j.job_row), '[]') into to_arm
+    end if;
+    if cardinality(taken) < jsonb_array_length(request -> 'results') then
+        -- An earlier try of this request may have been carried out: what it queued has to be armed all the same.
+        select coalesce(array_agg(e.id), '{}'), array_agg(e.scheduled_job_id) into repeated, repeated_jobs
+        from jsonb_to_recordset(request -> 'results') as r (id uuid, fence integer, status text, completed_at timestamptz)
+        inner join public.job_executions as e on r.id = e.id
+        where
+            e.id <> all(taken) and e.listener_id = me and e.fence = r.fence
+            and case e.status
+                when 'queued' then r.status = 'queued' -- nobody but the holder hands a run back
+                when 'running' then false
+                else e.completed_at = r.completed_at -- the rescuer's instant is another one
+            end;
+        taken := taken || repeated;
+        to_wake := to_wake || repeated_jobs;
+    end if;
+    if cardinality(to_wake) > 0 then
+        select json_agg(j.job_row) into to_arm
         from job_scheduler.job_rows as j
         where j.id = any(to_wake);
     end if;
@@ -745,13 +840,13 @@ begin
         perform job_scheduler.ring('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.keep_logs(request -> 'logs', me);
-    return json_build_object('now', clock_timestamp(), 'taken', taken, 'rows', coalesce(to_arm, '[]'));
+    perform job_scheduler.keep_logs(request -> 'logs', taken);
+    return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;
 
--- Keeps what handlers logged, in their order; the end of a run and the lines of it arrive together.
-create or replace function job_scheduler.keep_logs(logs jsonb, me uuid)
+-- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
+create or replace function job_scheduler.keep_logs(logs jsonb, executions uuid[])
 returns void
 language sql
 set search_path = ''
@@ -761,13 +856,19 @@ as $$
     from rows from (
         jsonb_to_recordset(logs) as (execution_id uuid, at timestamptz, level text, message text, fields jsonb)
     ) with ordinality as l (execution_id, at, level, message, fields, n)
-    where exists (select from public.job_executions as e where e.id = l.execution_id and e.listener_id = me)
+    where
+        l.execution_id = any(executions) and not exists (
+            select from public.job_execution_logs as k
+            where
+                k.execution_id = l.execution_id and k.at = l.at and k.level = l.level and k.message = l.message
+                and k.fields = l.fields
+        )
     order by l.n
 $$;
-revoke all on function job_scheduler.keep_logs(jsonb, uuid) from public;
+revoke all on function job_scheduler.keep_logs(jsonb, uuid[]) from public;
 
--- What runs tell while they go on.
--- {listener, notes: [{id, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+-- What runs tell while they go on; of a run whose claim is lost nothing is kept.
+-- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -775,19 +876,76 @@ security definer
 set search_path = ''
 as $$
 declare
-    me constant uuid := (request ->> 'listener')::uuid;
+    held uuid[];
 begin
+    held := array(
+        select e.id
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
+        inner join public.job_executions as e on n.id = e.id
+        where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
+        for no key update of e
+    );
     update public.job_executions as e
     set progress = n.progress
     from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-    where e.id = n.id and e.listener_id = me and e.status = 'running' and n.progress is distinct from e.progress;
-    perform job_scheduler.keep_logs(request -> 'logs', me);
+    where e.id = n.id and e.id = any(held) and n.progress is distinct from e.progress;
+    perform job_scheduler.keep_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
 $$;
 
--- A listener's heartbeat, and the extension of its claims. A claim that it no longer holds is answered as lost.
--- {listener, name, lease_seconds, executions: [id]} -> {now, lost: [id], listeners: [id of each that is alive]}
+-- Extends the claims on these runs, each named with its fence. A claim that is no longer held is answered as lost; one
+-- whose row somebody else has locked just now is neither lost nor extended.
+create or replace function job_scheduler.extend_claims(
+    executions jsonb, me uuid, lease interval, out lost json, out unsure json
+)
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+    extended uuid[];
+begin
+    with mine as (
+        select e.id
+        from jsonb_array_elements(executions) as x
+        inner join public.job_executions as e on (x ->> 0)::uuid = e.id
+        where e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        for no key update of e skip locked
+    ), written as (
+        update public.job_executions as e
+        set lease_expires_at = clock_timestamp() + lease
+        from mine as m
+        where e.id = m.id
+        returning e.id
+    )
+    select coalesce(array_agg(w.id), '{}') into extended from written as w;
+
+    update public.scheduled_jobs as j
+    set lease_expires_at = clock_timestamp() + lease
+    where j.id in (
+        select s.id
+        from public.job_executions as e
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where e.id = any(extended) and s.claimed_by = me
+        for no key update of s skip locked -- it is for those who look; the ledger decides
+    );
+
+    select
+        coalesce(json_agg(x) filter (where e.id is null), '[]'), coalesce(json_agg(x) filter (where e.id is not null), '[]')
+    into lost, unsure
+    from jsonb_array_elements(executions) as x
+    left join public.job_executions as e
+        on (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+    where (x ->> 0)::uuid <> all(extended) or e.id is null;
+end
+$$;
+revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
+
+-- A listener's heartbeat, and the extension of its claims.
+-- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
+--   listeners: {id: its last heartbeat}}
+-- One that does not share the jobs, because it starts or stops, does not beat. Alive is who missed no more than one beat.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
@@ -797,35 +955,30 @@ as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
-    held uuid[];
+    claims record;
+    is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    insert into public.job_listeners (id, name) values (me, request ->> 'name')
-    on conflict (id) do update set heartbeat_at = now();
+    if coalesce((request ->> 'shares')::boolean, true) then
+        insert into public.job_listeners as l (id, name) values (me, request ->> 'name')
+        on conflict (id) do update set heartbeat_at = clock_timestamp()
+        returning l.started_at = l.heartbeat_at into is_new;
+    end if;
+    if is_new then
+        perform job_scheduler.ring('job_listeners', null);
+    end if;
     delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
 
-    with extended as (
-        update public.job_executions as e
-        set lease_expires_at = clock_timestamp() + lease
-        from jsonb_array_elements_text(request -> 'executions') as x (id)
-        where e.id = x.id::uuid and e.status = 'running' and e.listener_id = me
-        returning e.id, e.scheduled_job_id, e.lease_expires_at
-    ), shown as (
-        update public.scheduled_jobs as j
-        set lease_expires_at = x.lease_expires_at
-        from extended as x
-        where j.id = x.scheduled_job_id and j.claimed_by = me
-    )
-    select coalesce(array_agg(x.id), '{}') into held from extended as x;
-
+    select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
     return json_build_object(
         'now', clock_timestamp(),
-        'lost', (
-            select coalesce(json_agg(x.id), '[]')
-            from jsonb_array_elements_text(request -> 'executions') as x (id)
-            where x.id::uuid <> all(held)
-        ),
-        'listeners', (select json_agg(l.id) from public.job_listeners as l where l.heartbeat_at > now() - lease)
+        'lost', claims.lost,
+        'unsure', claims.unsure,
+        'listeners', (
+            select json_object_agg(l.id, l.heartbeat_at)
+            from public.job_listeners as l
+            where l.heartbeat_at > now() - lease / 2
+        )
     );
 end
 $$;
@@ -833,12 +986,17 @@ $$;
 -- A listener that leaves says so, so that its share passes on at once.
 create or replace function public.leave_v1(request jsonb)
 returns json
-language sql
+language plpgsql
 security definer
 set search_path = ''
 as $$
-    delete from public.job_listeners where id = (request ->> 'listener')::uuid
-    returning json_build_object('now', clock_timestamp())
+begin
+    delete from public.job_listeners where id = (request ->> 'listener')::uuid;
+    if found then
+        perform job_scheduler.ring('job_listeners', null);
+    end if;
+    return json_build_object('now', clock_timestamp());
+end
 $$;
 
 -- Ends runs whose lease ran out and queues their next attempt at once; frees the keys that nobody holds any more.
@@ -889,7 +1047,9 @@ begin
     ), by_job as (
         select
             e.scheduled_job_id as id, count(*) as runs, bool_or(e.again and e.is_own) as again,
-            count(*) filter (where not e.again and e.status = 'failed') as bad, bool_or(e.is_own) as by_schedule,
+            count(*) filter (where not e.again and e.status = 'failed') as bad,
+            count(*) filter (where not e.again and e.status = 'failed' and e.cause = 'schedule') as scheduled,
+            bool_or(e.is_own) as by_schedule,
             max((
                 select max(case when o.stopped_at is null then o.cause else 'manual' end)
                 from public.job_executions as o
@@ -914,6 +1074,7 @@ begin
             last_run_status = 'failed',
             total_runs = j.total_runs + b.bad,
             failed_runs = j.failed_runs + b.bad,
+            scheduled_runs = j.scheduled_runs + b.scheduled,
             error = 'lease_lost: the listener that ran this job went away',
             claimed_by = case when b.others_run is not null then j.claimed_by end,
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,

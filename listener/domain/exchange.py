@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from listener.domain.outcome import LogLine
 
 
+Held = tuple[str, int]
+"""What a listener claimed: an execution, and which claim of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Some jobs, and where the next page begins (None: this was the last).
@@ -40,8 +44,7 @@ class Claim:
 
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
-    `missed_reason`, and `run` is the instant to run instead of `due`, or None; `missed_more` counts those that were too
-    many to list.
+    `missed_reason`, and `run` is the instant to run instead of `due`, or None.
     """
 
     job_id: int
@@ -51,7 +54,7 @@ class Claim:
     run: datetime | None = None
     missed: tuple[datetime, ...] | None = None
     missed_reason: str | None = None
-    missed_more: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Ending:
     execution_id: str
     status: str
     completed_at: datetime
+    fence: int = 1
     started_at: datetime | None = None
     reason: str | None = None
     result: Any = None
@@ -91,6 +95,7 @@ class Note:
     execution_id: str
     progress: float | None
     logs: tuple[LogLine, ...]
+    fence: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +108,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Extended:
-    """Executions whose claim is lost, and the ids of all listeners alive."""
+    """Executions whose claim is lost, and the last heartbeat of each listener alive, by id.
 
-    lost: list[str]
-    listeners: list[str]
+    All that counts of a heartbeat is whether it is another one than before.
+    """
+
+    lost: list[Held]
+    listeners: Mapping[str, object]
+    unsure: list[Held] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ class Job:
 
     `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
     it or for a run that waits in the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
-    written; `unplanned` says that its first due instant has to be computed.
+    written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
+    who made it, else None: the service's own. `turn` tells how many other listeners are to claim it before this one.
     """
 
     id: int
@@ -78,6 +79,8 @@ class Job:
     unplanned: bool = False
     misfire: Misfire = Misfire.RUN_ONCE
     misfire_grace_seconds: float = 60
+    tenant: str | None = None
+    turn: int = 0
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -93,7 +96,8 @@ class RetryPolicy:
 class Run:
     """One claimed attempt at one due instant: all that the executor needs.
 
-    `execution_id` is its fencing token: every later write names it, and is refused once the claim was taken over.
+    `execution_id` and `fence`, which counts its claims, are its fencing token: every later write names them, and is refused
+    once the claim was given up or taken over.
     `start_at` is when it may start: its due instant, or the time of its retry. `row` is the job as it was when claimed.
     """
 
@@ -111,3 +115,5 @@ class Run:
     retry: RetryPolicy
     recurring: bool
     row: Mapping[str, Any]
+    tenant: str | None = None
+    fence: int = 1

@@ -103,7 +103,7 @@ class Completer:
         try:
             await self._write(batch)
         except BaseException:  # the stage ends: its next start writes what this one has not
-            self._waiting += [ending for ending in batch if ending.execution_id in self._runs]
+            self._waiting += [ending for ending in batch if self._runs.find((ending.execution_id, ending.fence))]
             raise
         finally:
             self._in_flight -= 1
@@ -161,7 +161,7 @@ class Completer:
 
     def _let_go(self, batch: list[Ending], taken: frozenset[str]) -> None:
         for ending in batch:
-            self._runs.remove(ending.execution_id)
+            self._runs.remove(ending.execution_id, ending.fence)
             if ending.execution_id not in taken:
                 # Another listener, or an earlier try of this very request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=ending.execution_id, status=ending.status)

@@ -33,6 +33,7 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
     outcome = report.outcome
     told = Ending(
         execution_id=report.execution_id,
+        fence=run.fence,
         status=RunStatus.COMPLETED,
         started_at=report.started_at,
         completed_at=report.completed_at,
@@ -83,6 +84,7 @@ def unwritable(ending: Ending, fault: StoreError) -> Ending:
     """Keep of an ending that the database refuses only that it failed, and why."""
     return Ending(
         execution_id=ending.execution_id,
+        fence=ending.fence,
         status=RunStatus.FAILED,
         started_at=ending.started_at,
         completed_at=ending.completed_at,

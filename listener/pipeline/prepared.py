@@ -21,12 +21,24 @@ if TYPE_CHECKING:
 class Prepared:
     """A run that is ready to start, or already refused; made before it is due, so that the start costs little."""
 
-    __slots__ = ("_cancelled", "_scope", "context", "handler", "payload", "refusal", "run", "slots", "started_at")
+    __slots__ = (
+        "_cancelled",
+        "_scope",
+        "context",
+        "handler",
+        "payload",
+        "refusal",
+        "run",
+        "slots",
+        "started_at",
+        "trusted_since",
+    )
 
     def __init__(self, run: Run, context: JobContext, handler: Handler | None, payload: Any) -> None:  # noqa: ANN401
         self.run, self.context, self.handler, self.payload = run, context, handler, payload
         self.refusal: Failed | None = None
         self.started_at: datetime | None = None
+        self.trusted_since = 0.0  # the monotonic time at which the claim, or its last extension, was asked for
         self.slots = ExitStack()
         self._scope: CancelScope | None = None
         self._cancelled: Cancelled | None = None

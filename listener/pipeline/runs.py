@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from listener.domain.exchange import Held
     from listener.domain.job import Job
     from listener.pipeline.prepared import Prepared
 
@@ -42,6 +43,16 @@ class Runs:
         """The executions held now."""
         return list(self._prepared)
 
+    @property
+    def held(self) -> list[Held]:
+        """The claims held now."""
+        return [(execution_id, prepared.run.fence) for execution_id, prepared in self._prepared.items()]
+
+    def find(self, held: Held) -> Prepared | None:
+        """Give the run of this very claim, if it is held still."""
+        prepared = self._prepared.get(held[0])
+        return prepared if prepared is not None and prepared.run.fence == held[1] else None
+
     def add(self, prepared: Prepared) -> None:
         """Hold a run that was claimed."""
         run = prepared.run
@@ -51,11 +62,12 @@ class Runs:
             revision, reason = self._stopped[run.job_id]
             self._stop(prepared, revision, reason)
 
-    def remove(self, execution_id: str) -> None:
-        """Let go of a run whose end was written."""
-        prepared = self._prepared.pop(execution_id, None)
-        if prepared is None:
+    def remove(self, execution_id: str, fence: int | None = None) -> None:
+        """Let go of a run whose end was written; with a fence, unless it is held by a later claim."""
+        prepared = self._prepared.get(execution_id)
+        if prepared is None or fence not in {None, prepared.run.fence}:
             return
+        del self._prepared[execution_id]
         of_job = self._by_job[prepared.run.job_id]
         of_job.discard(execution_id)
         if not of_job:
@@ -66,6 +78,26 @@ class Runs:
         self._remember_stop(job_id, revision, reason)
         for execution_id in self._by_job.get(job_id, ()):
             self._stop(self._prepared[execution_id], revision, reason)
+
+    def trust(self, claims: Iterable[Held], since: float) -> None:
+        """Note that these claims were good when they were asked for at `since`."""
+        for prepared in filter(None, map(self.find, claims)):
+            prepared.trusted_since = since
+
+    def trusted_before(self, instant: float) -> list[Held]:
+        """Give the claims that were confirmed before `instant` the last time, of runs that were not stopped yet."""
+        return [
+            (execution_id, prepared.run.fence)
+            for execution_id, prepared in self._prepared.items()
+            if prepared.trusted_since < instant and prepared.cancelled is None
+        ]
+
+    def lose(self, claims: Iterable[Held], reason: str) -> int:
+        """Stop the runs of these claims; tells how many were held."""
+        lost = list(filter(None, map(self.find, claims)))
+        for prepared in lost:
+            prepared.cancel(reason)
+        return len(lost)
 
     def cancel(self, execution_ids: Iterable[str], reason: str) -> int:
         """Stop these runs; tells how many were held."""

@@ -48,6 +48,7 @@ def job(row: Mapping[str, Any]) -> Job:
         unplanned=row.get("unplanned", False),
         misfire=Misfire(row["misfire"]),
         misfire_grace_seconds=row["misfire_grace_seconds"],
+        tenant=row.get("tenant"),
     )
 
 
@@ -68,6 +69,7 @@ def run(row: dict[str, Any]) -> Run:
     """Read what `job_scheduler.claimed_runs` writes; what is left of the row is the job's."""
     return Run(
         execution_id=row.pop("execution_id"),
+        fence=row.pop("fence"),
         scheduled_for=datetime.fromisoformat(row.pop("scheduled_for")),
         start_at=datetime.fromisoformat(row.pop("run_at")),
         attempt=row.pop("attempt"),
@@ -81,4 +83,5 @@ def run(row: dict[str, Any]) -> Run:
         retry=RetryPolicy(row["max_attempts"], row["retry_delay_seconds"], row["retry_backoff"]),
         recurring=row["trigger_type"] != "once",
         row=row,
+        tenant=row.get("workspace_id") or row.get("created_by"),
     )

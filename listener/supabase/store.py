@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import Claim, Ending, Note, Plan
+    from listener.domain.exchange import Claim, Ending, Held, Note, Plan
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
@@ -92,22 +92,23 @@ class SupabaseStore:
         answer = await self._rpc.call("finish_runs_v1", request)
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
-    async def extend(self, executions: Sequence[str]) -> Extended:
-        """Beat, and extend claims."""
+    async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
+        """Extend claims, and beat."""
         request = {
             "listener": self._id,
             "name": self._name,
             "lease_seconds": self._lease_seconds,
             "executions": list(executions),
+            "shares": shares,
         }
         answer = await self._rpc.call("extend_leases_v1", request)
-        return Extended(answer["lost"], answer["listeners"] or [])
+        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]))
 
     async def note(self, notes: Sequence[Note]) -> None:
         """Write progress and log lines of runs that go on."""
         request = {
             "listener": self._id,
-            "notes": [{"id": note.execution_id, "progress": note.progress} for note in notes],
+            "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
             "logs": _logs(notes),
         }
         await self._rpc.call("note_runs_v1", request)
@@ -121,6 +122,15 @@ class SupabaseStore:
         """Forget a batch of what is older than `keep_days`."""
         answer = await self._rpc.call("clean_ledger_v1", {"keep_days": keep_days, "limit": CLEANUP_BATCH})
         return int(answer["executions"] + answer["jobs"])
+
+    async def ring_canary(self) -> list[str]:
+        """Ring for nobody in particular; answers with the doorbells that the database can ring.
+
+        Raises:
+            StoreError: it is not known to have been rung.
+        """
+        answer = await self._rpc.call("ring_canary_v1", {"listener": self._id})
+        return list(answer["doorbells"])
 
     async def leave(self) -> None:
         """Say that this listener is going."""
@@ -136,6 +146,10 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"])
+
+
+def _held(pairs: list[list[Any]]) -> list[Held]:
+    return [(execution_id, fence) for execution_id, fence in pairs]
 
 
 def _logs(told: Iterable[Note | Ending]) -> list[dict[str, Any]]:
@@ -158,19 +172,17 @@ def _claim(claim: Claim) -> dict[str, Any]:
         wish["next"] = claim.next_due
     if claim.exhausted:
         wish["exhausted"] = True
+    if claim.again:
+        wish["again"] = True
     if claim.missed is not None:
-        wish |= {
-            "run": claim.run,
-            "missed": list(claim.missed),
-            "missed_reason": claim.missed_reason,
-            "missed_more": claim.missed_more,
-        }
+        wish |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
     return wish
 
 
 def _ending(ending: Ending) -> dict[str, Any]:
     told = {
         "id": ending.execution_id,
+        "fence": ending.fence,
         "status": ending.status,
         "completed_at": ending.completed_at,
         "started_at": ending.started_at,

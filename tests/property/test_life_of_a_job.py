@@ -189,7 +189,7 @@ class LifeOfAJob(RuleBasedStateMachine):
 
     def _forge(self, job: Any, data: st.DataObject) -> None:
         """Write what only the service writes."""
-        column = data.draw(st.sampled_from(["next_run_at", "total_runs", "claimed_by", "queued_runs", "due_at"]))
+        column = data.draw(st.sampled_from(["next_run_at", "total_runs", "claimed_by", "scheduled_runs", "due_at"]))
         value = {"claimed_by": uuid.uuid4(), "next_run_at": NEVER, "due_at": JUST_NOW}.get(column, 77)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             self.database.update(job.tenant, job.id, {column: value})
@@ -260,7 +260,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert set(answer["taken"]) == set(self.world.finish(me.id, endings))
 
     def _ending(self, run: Run, outcome: str, now: datetime, later: datetime) -> Ending:
-        told = Ending(run.execution_id, "completed", now, started_at=now)
+        told = Ending(run.execution_id, "completed", now, run.fence, started_at=now)
         match outcome:
             case "retry" if run.attempt < run.retry.max_attempts:
                 return replace(told, status="failed", error="broken", retry_at=later)
@@ -294,9 +294,9 @@ class LifeOfAJob(RuleBasedStateMachine):
         """Extend what a listener believes to hold: what it lost it is told."""
         holders = [*self.listeners, *self.dead]
         me = holders[data.draw(WHO) % len(holders)]
-        answer = self.database.extend(me.id, list(me.granted))
+        answer = self.database.extend(me.id, [(run.execution_id, run.fence) for run in me.granted.values()])
         held = [run for run in self._running() if self._holds(me, run)]
-        assert set(answer["lost"]) == set(me.granted) - {run.id for run in held}
+        assert {execution_id for execution_id, _ in answer["lost"]} == set(me.granted) - {run.id for run in held}
         for run in held:
             run.is_lapsed = False
 
@@ -364,11 +364,8 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert row["status"] == job.status
         assert row["queued_runs"] == len(job.waiting())
         assert row["next_run_at"] == job.wake()
-        assert (row["total_runs"], row["successful_runs"], row["failed_runs"]) == (
-            job.good + job.bad,
-            job.good,
-            job.bad,
-        )
+        counted = [row[f"{which}_runs"] for which in ("total", "successful", "failed", "scheduled")]
+        assert counted == [job.good + job.bad, job.good, job.bad, job.by_schedule]
         assert (row["claimed_by"] is not None) == any(run.status == "running" for run in job.runs)
         assert (row["status"] == "running") == (
             any(run.runs_by_schedule for run in job.runs) and row["status"] != "cancelled"

@@ -46,14 +46,15 @@ def plan(life):
 
 
 def claim(life, job, due, **fields):
-    """Claim; the ids of the runs that are granted."""
-    return [run.execution_id for run in life.claim(ME, [Claim(job, due, **fields)], AHEAD_SECONDS, 1)]
+    """Claim; the runs that are granted."""
+    return life.claim(ME, [Claim(job, due, **fields)], AHEAD_SECONDS, 1)
 
 
 def finish(life, run, status, **fields):
     """End a run; whether that was taken."""
     now = life.now()
-    return life.finish(ME, [Ending(run, status, now, started_at=now, **fields)], 1)["taken"] == [run]
+    ending = Ending(run.execution_id, status, now, run.fence, started_at=now, **fields)
+    return life.finish(ME, [ending], 1)["taken"] == [run.execution_id]
 
 
 def row_of(life, job):
@@ -141,7 +142,7 @@ def test_the_end_of_a_scheduled_run_beside_a_manual_one_keeps_the_key_taken(life
     job, third = insert(life, concurrency_key="printer"), insert(life, concurrency_key="printer")
     life.run_now("service", job)
     granted = [
-        run.execution_id
+        run
         for due in (None, row_of(life, job)["due_at"])
         for run in life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1 + (due is not None))
     ]

@@ -108,7 +108,8 @@ class LifeDatabase:
         for row in self._fate.execute(query).fetchall():
             ledger[row["scheduled_job_id"]][row["scheduled_for"], row["cause"], row["attempt"]] = row
         query = """
-            select id, status, due_at, next_run_at, queued_runs, total_runs, successful_runs, failed_runs, claimed_by
+            select id, status, due_at, next_run_at, queued_runs, total_runs, successful_runs, failed_runs,
+                scheduled_runs, claimed_by
             from scheduled_jobs
         """
         return {row["id"]: row for row in self._fate.execute(query).fetchall()}, ledger
@@ -169,7 +170,7 @@ class LifeDatabase:
             "finish_runs_v1", {"listener": listener, "key_concurrency": key_limit, "results": results, "logs": []}
         )
 
-    def extend(self, listener: str, executions: list[str]) -> Any:
+    def extend(self, listener: str, executions: list[tuple[str, int]]) -> Any:
         """Beat, and extend claims."""
         request = {"listener": listener, "name": "life", "lease_seconds": LONG_SECONDS, "executions": executions}
         return self.service("extend_leases_v1", request)

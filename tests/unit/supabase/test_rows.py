@@ -68,6 +68,7 @@ def test_a_claimed_run():
     run = rows.run(
         {
             "execution_id": "e",
+            "fence": 3,
             "scheduled_for": ONCE["run_date"],
             "run_at": "2026-01-05T13:00:00+01:00",
             "attempt": 2,
@@ -76,7 +77,7 @@ def test_a_claimed_run():
             **of,
         }
     )
-    assert (run.execution_id, run.job_id, run.revision, run.attempt) == ("e", 7, 900, 2)
+    assert (run.execution_id, run.fence, run.job_id, run.revision, run.attempt) == ("e", 3, 7, 900, 2)
     assert (run.scheduled_for, run.start_at) == (INSTANT, datetime(2026, 1, 5, 12, tzinfo=UTC))
     assert (run.retry, run.recurring, run.payload, run.row) == (RetryPolicy(2, 1.5, 3), True, {"a": 1}, of)
 

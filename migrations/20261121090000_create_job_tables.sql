@@ -32,6 +32,7 @@ create table if not exists public.scheduled_jobs (
     dst_fold text not null default 'first',
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days > 0),
+    store_result boolean not null default true,
     -- what the service writes
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
@@ -61,6 +62,8 @@ comment on column public.scheduled_jobs.next_run_at is
     'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
 comment on column public.scheduled_jobs.cleanup_after_days is
     'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.store_result is
+    'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is

@@ -220,7 +220,8 @@ as $$
         select
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.handler, j.metadata, j.trigger_type,
-            j.run_date, j.timezone, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds
+            j.run_date, j.timezone, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds,
+            j.store_result
         from unnest(executions) as c (id)
         inner join public.job_executions as e on c.id = e.id
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id

@@ -34,7 +34,7 @@ class Reporter:
         completed_at = self._clock.now()
         if started_at is not None and completed_at < started_at:
             completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
-        outcome = _within_attempts(outcome, prepared)
+        outcome = _as_wanted(_within_attempts(outcome, prepared), prepared)
         self._count(prepared, STATUS[type(outcome)], completed_at)
         self._tell(prepared, outcome)
         return Report(
@@ -72,6 +72,13 @@ def _within_attempts(outcome: Outcome, prepared: Prepared) -> Outcome:
     most = prepared.handler.max_attempts if prepared.handler else None
     if type(outcome) is Failed and outcome.retryable and most is not None and prepared.run.attempt >= most:
         return replace(outcome, retryable=False)
+    return outcome
+
+
+def _as_wanted(outcome: Outcome, prepared: Prepared) -> Outcome:
+    """Drop the result of a job that does not want it kept."""
+    if type(outcome) is Completed and not prepared.run.row.get("store_result", True):
+        return Completed()
     return outcome
 
 

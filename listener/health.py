@@ -51,12 +51,13 @@ class Health:
         self._poll_fault = fault
 
     def heard(self, doorbell: str) -> None:
-        """Note that a doorbell is subscribed."""
+        """Note that a doorbell is heard: it has brought a canary, or a signal."""
         self._heard[doorbell] = True
 
-    def deaf(self, fault: str) -> None:
-        """Note that no doorbell is heard."""
-        self._heard = dict.fromkeys(self._heard, False)
+    def deaf(self, fault: str, doorbell: str | None = None) -> None:
+        """Note that a doorbell is not heard, or that none is."""
+        for name in [doorbell] if doorbell else list(self._heard):
+            self._heard[name] = False
         self._feed_fault = fault
 
     def await_first(self, what: str) -> None:

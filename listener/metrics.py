@@ -70,6 +70,13 @@ class Metrics:
         self._missed = Counter(
             "listener_feed_changes_missed", "Changes that a poll found and no hint had announced.", registry=of
         )
+        self._canaries = Counter("listener_feed_canaries", "Canaries, by what came of it.", ["outcome"], registry=of)
+        self._deaf = Counter(
+            "listener_feed_doorbells_deaf", "Doorbells that went deaf while others heard.", ["doorbell"], registry=of
+        )
+        self._unreadable = Counter(
+            "listener_feed_frames_unreadable", "Frames of Realtime that its client could not read.", registry=of
+        )
         self._sessions = Counter("listener_feed_sessions", "Realtime sessions begun.", registry=of)
         self._state = Enum("listener_feed_session", "State of the Realtime session.", states=FEED_STATES, registry=of)
         self._poll = Histogram(
@@ -135,6 +142,18 @@ class Metrics:
     def changes_missed(self, count: int) -> None:
         """Count changes that only a poll found."""
         self._missed.inc(count)
+
+    def canary_rung(self, outcome: str) -> None:
+        """Count a canary: `rung`, or `unsent` where the database did not answer."""
+        self._canaries.labels(outcome).inc()
+
+    def doorbell_deaf(self, doorbell: str) -> None:
+        """Count a doorbell that a session does not hear any more."""
+        self._deaf.labels(doorbell).inc()
+
+    def frame_unreadable(self) -> None:
+        """Count a frame that could not be read."""
+        self._unreadable.inc()
 
     def feed_session_begun(self) -> None:
         """Count a Realtime session."""

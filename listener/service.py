@@ -41,6 +41,7 @@ from listener.registry import Registry
 from listener.stages import Stages
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
+from listener.supabase.line import Times
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import SupabaseStore
 from listener.telemetry import Event
@@ -170,6 +171,8 @@ class Service:
             doorbells=tuple(settings.doorbells),
             tables=tuple(ears),
             hear=lambda hint: ears[hint.table](hint) if hint.table in ears else None,
+            ring=store.ring_canary,
+            times=Times(canary_seconds=settings.canary_seconds),
             health=self.health,
             metrics=self.metrics,
             clock=clock,

@@ -58,6 +58,12 @@ class Settings(BaseSettings):
         default=["broadcast", "postgres_changes"],
         description="Realtime features to listen on; `none` for polling alone.",
     )
+    canary_seconds: float = Field(
+        default=4,
+        ge=0,
+        le=3600,
+        description="How long a doorbell may be silent before it has to prove that it is heard; 0 believes it.",
+    )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")

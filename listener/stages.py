@@ -46,6 +46,7 @@ class Stages:
     def describe(self) -> dict[str, Any]:
         """Describe what each is doing."""
         return {
+            "feed_state": self.feed.state,
             "feed_sessions": self.feed.sessions,
             "jobs_armed": len(self.agenda),
             "next_due_ms": self.agenda.next_due(),

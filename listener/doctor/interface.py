@@ -32,6 +32,7 @@ FUNCTIONS: Final = (
     "leave_v1",
     "rescue_runs_v1",
     "clean_ledger_v1",
+    "ring_canary_v1",
 )
 MEETINGS_FUNCTION = "sync_meetings_v1"
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")

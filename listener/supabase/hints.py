@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
+CANARY = "canary"
+"""A signal for nobody in particular, which proves the doorbell that brings it."""
 
 
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:

@@ -1,4 +1,8 @@
-"""One disposable Realtime client. It hears, or it ends: realtime-py can go deaf while it still looks connected."""
+"""One disposable Realtime client. It is never mended: a doorbell that went deaf stays so, and without any it ends.
+
+realtime-py's own ways to mend itself are ways to go deaf while it looks connected: it gives up after a few attempts,
+joins a topic again and takes the end of the old join for that of the new one, and forgets tasks that were cancelled.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
+from websockets.exceptions import ConnectionClosed
 
 from listener.errors import ListenerError
 from listener.supabase.hints import read_signal
@@ -17,13 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from realtime import AsyncRealtimeChannel
+    from realtime.message import SuccessSystemPayload
 
     from listener.domain.exchange import Hint
 
 TOPIC = "job_scheduler"
 """The private topic that the database's triggers send to."""
 JOIN_SECONDS = 15.0
+"""Enough for whoever only wants to know whether it works."""
 CLOSE_SECONDS = 1.0
+LONGEST_REASON = 300
 SIGNALS = "signals"
 """The table in schema job_scheduler that gets a row for each statement that matters, not for each row changed."""
 
@@ -40,39 +48,79 @@ class Session:
         key: the service's key.
         hear: takes each hint.
         subscribed: told which doorbell works, each time Realtime says so.
+        deafened: told which doorbell will never be heard again in this session, and why.
     """
 
-    def __init__(self, url: str, key: str, hear: Callable[[Hint], None], subscribed: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        hear: Callable[[Hint], None],
+        subscribed: Callable[[str], None],
+        deafened: Callable[[str, str], None] = lambda *_: None,
+    ) -> None:
         self._client = AsyncRealtimeClient(f"{url}/realtime/v1", key, auto_reconnect=False, max_retries=1)
-        self._hear, self._subscribed = hear, subscribed
+        self._hear, self._subscribed, self._deafened = hear, subscribed, deafened
+        self._channels: dict[str, AsyncRealtimeChannel] = {}
+        self._left: set[str] = set()
         self._ended = anyio.Event()
         self._why = ""
 
-    async def live(self, doorbells: tuple[str, ...]) -> None:
-        """Connect, join, and hear until something is wrong.
+    async def live(self, doorbells: tuple[str, ...], join_seconds: float = JOIN_SECONDS) -> None:
+        """Connect, join, and hear until no doorbell is left.
+
+        Args:
+            doorbells: `broadcast`, `postgres_changes`, or both.
+            join_seconds: how long connecting, and then joining, may take.
 
         Raises:
             SessionEndedError: always, unless cancelled.
         """
+        self._left = set(doorbells)
         try:
-            with anyio.fail_after(JOIN_SECONDS):
+            with anyio.fail_after(join_seconds):
                 await self._client.connect()
-                self._watch_socket()
-                for channel, name in self._channels(doorbells):
-                    await channel.subscribe(self._follow(name))
+            self._watch_socket()
+            await self._join_all(doorbells, join_seconds)
         except TimeoutError:
-            self._end("joining took too long")
+            self._end("connecting took too long")
         except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
-            self._end(f"{type(fault).__name__}: {fault}"[:300])
+            self._end(_told(fault))
         await self._ended.wait()
         raise SessionEndedError(self._why)
+
+    def deafen(self, doorbell: str, why: str) -> None:
+        """Give a doorbell up; without any left the session ends."""
+        if doorbell not in self._left or self._ended.is_set():
+            return
+        self._left.discard(doorbell)
+        channel = self._channels.get(doorbell)
+        if channel:
+            channel.rejoin_timer.reset()  # it would join the same topic, and take the end of the old join for its own
+        if self._left:
+            self._deafened(doorbell, why)
+        else:
+            self._end(f"{doorbell}: {why}")
+
+    async def ping(self, within_seconds: float) -> None:
+        """Ask the socket itself; without an answer in time the session ends."""
+        socket = self._client._ws_connection  # noqa: SLF001 - the client has no such question
+        if socket is None:
+            return
+        try:
+            with anyio.fail_after(within_seconds):
+                await (await socket.ping())
+        except TimeoutError:
+            self._end("the socket does not answer")
+        except ConnectionClosed:
+            self._end("the socket closed")
 
     async def close(self) -> None:
         """Leave nothing running: the client's own `close` forgets tasks and may wait for a dead peer."""
         with anyio.CancelScope(shield=True):
             client = self._client
             tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]  # noqa: SLF001
-            for channel in client.channels.values():
+            for channel in self._channels.values():
                 channel.rejoin_timer.reset()
                 channel.join_push.destroy()
                 tasks += channel._background_tasks  # noqa: SLF001
@@ -85,9 +133,21 @@ class Session:
             if socket is not None:
                 socket.transport.abort()
 
-    def _channels(self, doorbells: tuple[str, ...]) -> list[tuple[AsyncRealtimeChannel, str]]:
+    async def _join_all(self, doorbells: tuple[str, ...], join_seconds: float) -> None:
         makers = {"broadcast": self._broadcast_channel, "postgres_changes": self._changes_channel}
-        return [(makers[doorbell](), doorbell) for doorbell in doorbells]
+        async with anyio.create_task_group() as joins:
+            for doorbell in doorbells:
+                channel = self._channels[doorbell] = makers[doorbell]()
+                joins.start_soon(self._join, channel, doorbell, join_seconds)
+
+    async def _join(self, channel: AsyncRealtimeChannel, doorbell: str, join_seconds: float) -> None:
+        try:
+            with anyio.fail_after(join_seconds):
+                await channel.subscribe(self._follow(doorbell))
+        except TimeoutError:
+            self.deafen(doorbell, "joining took too long")
+        except Exception as fault:  # noqa: BLE001 - as above
+            self.deafen(doorbell, _told(fault))
 
     def _broadcast_channel(self) -> AsyncRealtimeChannel:
         channel = self._client.channel(
@@ -109,16 +169,22 @@ class Session:
         channel.on_postgres_changes(
             RealtimePostgresChangesListenEvent.Insert, hear, table=SIGNALS, schema="job_scheduler"
         )
-        # "Subscribed to PostgreSQL" comes after the join, and again after the server has lost changes.
-        return channel.on_system(self._safely(lambda _: self._subscribed("postgres_changes")))
+        return channel.on_system(self._safely(self._told_by_system))
+
+    def _told_by_system(self, told: SuccessSystemPayload) -> None:
+        """Hear "Subscribed to PostgreSQL": it comes after the join, and again after the server has lost changes."""
+        if told.extension == "postgres_changes":
+            self._subscribed("postgres_changes")
 
     def _signal(self, source: str, message: Mapping[str, Any]) -> None:
         self._hear(read_signal(source, message))
 
     def _follow(self, name: str) -> Callable[[RealtimeSubscribeStates, Exception | None], None]:
         def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:
-            if state is not RealtimeSubscribeStates.SUBSCRIBED:
-                self._end(f"{name}: {state.value} {fault or ''}".strip())
+            if not self._client.is_connected:  # all channels are told; one reason is enough
+                self._end(f"the socket closed: {fault or ''}")
+            elif state is not RealtimeSubscribeStates.SUBSCRIBED:
+                self.deafen(name, f"{state.value} {fault or ''}".strip())
             elif name == "broadcast":
                 self._subscribed(name)
 
@@ -131,7 +197,7 @@ class Session:
             try:
                 callback(message)
             except Exception as fault:  # noqa: BLE001 - whatever it was, the session is not to be trusted
-                self._end(f"callback: {type(fault).__name__}: {fault}")
+                self._end(f"callback: {_told(fault)}")
 
         return call
 
@@ -144,3 +210,7 @@ class Session:
         if not self._ended.is_set():
             self._why = why
             self._ended.set()
+
+
+def _told(fault: BaseException) -> str:
+    return f"{type(fault).__name__}: {fault}"[:LONGEST_REASON]

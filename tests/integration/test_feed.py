@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - realtime-py's tasks are asyncio's, and they are what must not be left
 import time
+import uuid
 from contextlib import asynccontextmanager
 
 import anyio
 import psycopg
 import pytest
 
+from listener.clock import DatabaseClock
 from listener.health import Health
 from listener.metrics import Metrics
 from listener.pipeline.worker import CarriedClock
 from listener.supabase.feed import RealtimeFeed
+from listener.supabase.rpc import Rpc
 from listener.supabase.session import Session, SessionEndedError
+from listener.supabase.store import SupabaseStore
 from listener.testing import NOON
 
 BELLS = ("broadcast", "postgres_changes")
@@ -90,7 +94,16 @@ def heard():
 
 
 @pytest.fixture
-def feed_of(stack, heard):
+async def canary(stack):
+    """What rings a canary."""
+    rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
+    store = SupabaseStore(rpc, listener_id=str(uuid.uuid4()), name="test", lease_seconds=30, claim_ahead_seconds=0)
+    yield store.ring_canary
+    await rpc.aclose()
+
+
+@pytest.fixture
+def feed_of(stack, heard, canary):
     """Make a feed, with its health."""
 
     def make(url, bells=BELLS):
@@ -103,6 +116,7 @@ def feed_of(stack, heard):
             doorbells=bells,
             tables=("scheduled_jobs",),
             hear=heard.append,
+            ring=canary,
             health=health,
             metrics=Metrics(),
             clock=clock,

@@ -19,7 +19,7 @@ from listener.errors import StoreError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
-from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.maintenance.lease_keeper import BELIEVED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
 from listener.maintenance.recorder import Recorder
 from listener.maintenance.rescuer import Rescuer
@@ -29,6 +29,7 @@ from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
 from listener.pipeline.ending import SHUTDOWN
 from listener.pipeline.executor import Executor, Limits
+from listener.pipeline.members import Members
 from listener.pipeline.planner import Planner
 from listener.pipeline.reconciler import Reconciler
 from listener.pipeline.reflector import Reflector
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from listener.settings import Settings
 
 READY_CHECK_SECONDS = 0.02
+JOIN_SECONDS = 10.0
+"""How long to wait for a doorbell before taking a share of the jobs without one."""
+LEAVE_SECONDS = 1.0
+"""How long saying so may take at the beginning of the end."""
 INTERRUPT_SECONDS = 5.0
 """How long a run that was told to stop, and the last writes, may take at the end."""
 
@@ -114,6 +119,7 @@ class Service:
     def _build(self, registry: Registry) -> Stages:
         settings, clock, store = self._settings, self.clock, self.store
         agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
+        members = Members(self.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
         # The planner arms through the reconciler, which hands it what to plan.
         planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
         reconciler = Reconciler(agenda, planner, self.runs, clock, timedelta(seconds=settings.horizon_seconds))
@@ -136,11 +142,14 @@ class Service:
             reconciler=reconciler,
             clock=clock,
             metrics=self.metrics,
+            members=members,
             report=completer.add,
             unwritten=lambda: completer.unwritten,
             concurrency=settings.concurrency,
             batch_size=settings.batch_size,
+            tenant_share=settings.tenant_share,
         )
+        lease_keeper = LeaseKeeper(store, self.runs, clock, self.metrics, members, settings.lease_seconds)
         reflector = Reflector(
             store=store,
             reconciler=reconciler,
@@ -162,6 +171,7 @@ class Service:
             "scheduled_jobs": reflector.hear,
             "stopped_runs": self._stop_replaced,
             "cancelled_runs": self._stop_cancelled,
+            "job_listeners": lambda _: lease_keeper.look_again(),
         }
         if meetings:
             ears["meetings"] = meetings.hear
@@ -188,11 +198,11 @@ class Service:
             reconciler=reconciler,
             planner=planner,
             agenda=agenda,
-            timekeeper=Timekeeper(agenda, dispatcher.add),
+            timekeeper=Timekeeper(agenda, dispatcher.add, members, clock),
             dispatcher=dispatcher,
             executor=executor,
             completer=completer,
-            lease_keeper=LeaseKeeper(store, self.runs, clock, self.metrics, settings.lease_seconds),
+            lease_keeper=lease_keeper,
             rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
             recorder=Recorder(store, self.runs),
             cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
@@ -225,9 +235,15 @@ class Service:
         tasks.start_soon(self._announce_ready)
 
     async def _announce_ready(self) -> None:
+        with anyio.move_on_after(JOIN_SECONDS):
+            await self._become_ready()
+        self.stages.lease_keeper.join()  # not before it knows the jobs: the others would wait for it in vain
+        await self._become_ready()
+        self._log.info(Event.SERVICE_READY, jobs=len(self.stages.agenda))
+
+    async def _become_ready(self) -> None:
         while self.health.fault() is not None:  # noqa: ASYNC110 - start-up only
             await anyio.sleep(READY_CHECK_SECONDS)
-        self._log.info(Event.SERVICE_READY, jobs=len(self.stages.agenda))
 
     async def _stop_at_signal(self, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -253,6 +269,8 @@ class Service:
         dispatcher, completer = self.stages.dispatcher, self.stages.completer
         self.health.drain()
         dispatcher.drain()
+        with anyio.move_on_after(LEAVE_SECONDS):  # the others are to take over at once
+            await self._leave()
         with anyio.move_on_after(self._settings.drain_seconds):
             while not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
                 await anyio.sleep(READY_CHECK_SECONDS)
@@ -264,8 +282,8 @@ class Service:
 
     async def _leave(self) -> None:
         try:
-            await self.store.leave()
-        except StoreError as fault:  # the others find out by themselves when its heartbeat is old
+            await self.stages.lease_keeper.leave()
+        except StoreError as fault:  # the others find out by themselves
             self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault))
 
     async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name

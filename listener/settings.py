@@ -34,6 +34,12 @@ class Settings(BaseSettings):
         default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
     )
     concurrency: int = Field(default=2000, ge=1, le=100_000, description="Runs at a time in this listener.")
+    tenant_share: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="The part of the concurrency that one tenant may take; the service's own jobs may take all.",
+    )
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
     key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")

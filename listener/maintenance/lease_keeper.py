@@ -1,8 +1,8 @@
 """The lease keeper keeps this listener's claims alive.
 
-Takes the runs that are held. Gives extended leases, and a heartbeat that tells the other listeners of this one.
-Guarantees that a handler is stopped before its lease could pass to another listener: a claim is trusted for less time
-than the database grants it.
+Takes the runs that are held. Gives extended leases, and, once it has joined, a heartbeat that tells the other
+listeners of this one; what it hears of them goes to the members. Guarantees that a handler is stopped before its lease
+could pass to another listener: a claim is trusted for less time than the database grants it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from listener.telemetry import Event
 
 if TYPE_CHECKING:
     from listener.metrics import Metrics
+    from listener.pipeline.members import Members
     from listener.pipeline.runs import Runs
     from listener.ports import Clock, LeaseStore
 
@@ -26,6 +27,8 @@ TRUSTED_SHARE = 0.8
 """The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""
 WATCH_SHARE = 0.05
 """How often, in leases, the trust is looked at: also while a request for more of it hangs."""
+BELIEVED_SHARE = 0.5
+"""How long a heartbeat counts, in leases: one and a half intervals. Who is taken for dead too soon only has company."""
 HASTE = 5
 """After a failed extension the next one comes this much sooner."""
 
@@ -38,32 +41,66 @@ class LeaseKeeper:
         runs: what is held.
         clock: measures the trust.
         metrics: where lost leases are counted.
+        members: told who else is alive.
         lease_seconds: how long a claim is good.
     """
 
-    def __init__(self, store: LeaseStore, runs: Runs, clock: Clock, metrics: Metrics, lease_seconds: float) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
+        self,
+        store: LeaseStore,
+        runs: Runs,
+        clock: Clock,
+        metrics: Metrics,
+        members: Members,
+        lease_seconds: float,
+    ) -> None:
         self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
+        self._members = members
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
         self._watch = lease_seconds * WATCH_SHARE
         self._asked_at = clock.monotonic()
         self._extended: dict[str, float] = {}
         self.listeners: list[str] = []
+        self._shares = False
+        self._wake = anyio.Event()
         self._log = structlog.get_logger("lease_keeper")
+
+    def join(self) -> None:
+        """Take a share of the jobs: the others are told at once."""
+        self._shares = True
+        self.look_again()
+
+    async def leave(self) -> None:
+        """Leave one's share to the others.
+
+        Raises:
+            StoreError: they could not be told, and find out by themselves when the last heartbeat is old.
+        """
+        self._shares = False
+        await self._store.leave()
+
+    def look_again(self) -> None:
+        """Beat, and learn who else is there, as soon as possible."""
+        self._wake.set()
 
     async def run(self) -> None:
         """Extend until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._stop_in_time)
             while True:
-                pause = self._interval
+                pause, self._wake = self._interval, anyio.Event()
                 try:
                     with anyio.fail_after(self._interval):  # a connection that hangs is left for a new one
                         await self.run_once()
                 except (StoreError, TimeoutError) as fault:
                     self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault) or "no answer in time")
                     pause = self._interval / HASTE
-                await anyio.sleep(pause)
+                await self._rest(pause)
+
+    async def _rest(self, seconds: float) -> None:
+        with anyio.move_on_after(seconds):
+            await self._wake.wait()
 
     async def _stop_in_time(self) -> None:
         while True:
@@ -76,8 +113,9 @@ class LeaseKeeper:
         for each in held:  # what is new was claimed since the last look, at the earliest
             self._extended.setdefault(each, self._asked_at)
         self._asked_at = asked_at
-        extended = await self._store.extend(held)
-        self.listeners = extended.listeners
+        extended = await self._store.extend(held, shares=self._shares)
+        self.listeners = list(extended.listeners)
+        self._members.heard(extended.listeners)
         self._extended = dict.fromkeys(set(held).difference(extended.lost), asked_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
         lost = self._runs.cancel(extended.lost, LEASE_LOST)

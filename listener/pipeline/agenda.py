@@ -58,6 +58,10 @@ class Agenda:
             when -= self._ahead_ms
         self._arm(job, when)
 
+    def put_off(self, job: Job, until: datetime) -> None:
+        """Give a job out again at `until`, not ahead of it and not a part of a millisecond before."""
+        self._arm(job, milliseconds(until) + 1)
+
     def _arm(self, job: Job, when: int) -> None:
         before = self._wheel.next_expiration()
         when = max(0, when)

@@ -1,12 +1,11 @@
 """The dispatcher claims what is due, as far as there is room, and starts it at its time.
 
 Takes jobs whose time is near. Gives claimed runs to the executor, and their reports to the completer. Guarantees that
-nothing starts without a granted claim, and that of more work than room the higher priority goes first.
+nothing starts without a granted claim, and that of more work than room each tenant gets a part, what it put first.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from dataclasses import replace
 from datetime import timedelta
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from listener.domain.fairness import FairQueue
 from listener.errors import SENSELESS, StoreError
 from listener.pipeline.ending import SHUTDOWN
 from listener.pipeline.runners import Runners
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from listener.metrics import Metrics
     from listener.pipeline.agenda import Agenda
     from listener.pipeline.executor import Executor
+    from listener.pipeline.members import Members
     from listener.pipeline.prepared import Prepared
     from listener.pipeline.reconciler import Reconciler
     from listener.pipeline.runs import Runs
@@ -56,10 +57,12 @@ class Dispatcher:
         reconciler: takes the rows that claims come back with.
         clock: the database's.
         metrics: where answers are counted.
+        members: told of jobs that another listener should have claimed.
         report: takes the end of each run.
         unwritten: tells how many reports wait.
         concurrency: how many runs may execute at a time.
         batch_size: how many claims go in one request.
+        tenant_share: which part of the concurrency one tenant may take.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -72,17 +75,18 @@ class Dispatcher:
         reconciler: Reconciler,
         clock: Clock,
         metrics: Metrics,
+        members: Members,
         report: Callable[[Run, Report], None],
         unwritten: Callable[[], int],
         concurrency: int,
         batch_size: int,
+        tenant_share: float,
     ) -> None:
         self._store, self._executor, self._runs, self._agenda = store, executor, runs, agenda
         self._reconciler, self._clock, self._metrics = reconciler, clock, metrics
-        self._report, self._unwritten = report, unwritten
+        self._members, self._report, self._unwritten = members, report, unwritten
         self._concurrency, self._batch_size = concurrency, batch_size
-        self._ready: dict[int, Job] = {}  # by id, so that a row that is seen twice waits once
-        self._order: list[tuple[int, float, int]] = []  # heap of (-priority, time, id); may hold ids twice
+        self._ready = FairQueue(tenant_share)
         self._claiming: set[int] = set()
         self._seen_meanwhile: dict[int, Job] = {}  # while they were being claimed
         self._executing = self._in_flight = 0
@@ -108,15 +112,10 @@ class Dispatcher:
     def add(self, jobs: list[Job]) -> None:
         """Take jobs whose time is near."""
         for job in jobs:
-            assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
             if job.id in self._claiming:
                 self._seen_meanwhile[job.id] = job  # the claim's answer says whether it is news
-                continue
-            place = (-job.priority, job.next_run_at.timestamp(), job.id)
-            waiting = self._ready.get(job.id)
-            if waiting is None or place[0] < -waiting.priority:
-                heapq.heappush(self._order, place)
-            self._ready[job.id] = job
+            else:
+                self._ready.add(job)
         self.look_again()
 
     def look_again(self) -> None:
@@ -147,17 +146,12 @@ class Dispatcher:
         return self._concurrency - self._executing - len(self._claiming)
 
     async def _wait_for_work(self) -> None:
-        while not self._ready or self._room() <= 0:
+        while not self._ready.may_take(self._room()):
             self._wake = anyio.Event()
             await self._wake.wait()
 
     def _take_batch(self) -> list[Job]:
-        size = min(self._room(), self._batch_size, len(self._ready))
-        batch: list[Job] = []
-        while len(batch) < size:
-            job = self._ready.pop(heapq.heappop(self._order)[-1], None)
-            if job is not None:  # else it was moved forward, and went then
-                batch.append(job)
+        batch = self._ready.take(self._room(), self._batch_size)
         self._claiming.update(job.id for job in batch)
         self._in_flight += 1
         return batch
@@ -177,14 +171,29 @@ class Dispatcher:
                     else:
                         self._put_back(part, fault)
                     continue
-                self._claiming.difference_update(job.id for job in part)
+                self._answered(part)
                 self._rearm(part, claims, claimed)
+                self._see_who_sleeps(part, claimed)
                 self._metrics.claims_answered(len(claimed.runs), len(part) - len(claimed.runs))
                 self._start(claimed, start)
         finally:
-            self._claiming.difference_update(job.id for job in batch)
+            self._answered(batch)
             self._in_flight -= 1
             self._wake.set()
+
+    def _answered(self, jobs: list[Job]) -> None:
+        """Give back the room of claims that have got their answer, or will get none."""
+        for job in jobs:
+            if job.id in self._claiming:
+                self._claiming.discard(job.id)
+                self._ready.release(job.tenant)
+
+    def _see_who_sleeps(self, jobs: list[Job], claimed: Claimed) -> None:
+        """Wait no longer for listeners that have not claimed what was theirs."""
+        left = {job.id for job in jobs if job.turn}
+        for run in claimed.runs if left else ():
+            if run.job_id in left:
+                self._members.suspect(run.job_id)
 
     def _wishes(self, jobs: list[Job], now: datetime) -> dict[int, Claim]:
         claims = {}
@@ -200,6 +209,7 @@ class Dispatcher:
             prepared = self._executor.prepare(run)
             self._runs.add(prepared)
             self._executing += 1
+            self._ready.hold(run.tenant)
             start(prepared)
         if self._draining:  # granted too late: another listener is to have them at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
@@ -209,8 +219,8 @@ class Dispatcher:
         told = {"job_id": jobs[0].id} if is_guilty else {"jobs": len(jobs)}
         self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
         again = self._clock.now() + (REFUSED_PAUSE if is_guilty else RETRY_PAUSE)
+        self._answered(jobs)
         for job in jobs:
-            self._claiming.discard(job.id)
             newest = self._seen_meanwhile.pop(job.id, job)
             if job.id not in self._agenda:  # unless a newer state of it was armed meanwhile
                 self._agenda.arm(newest, again)
@@ -249,4 +259,5 @@ class Dispatcher:
             raise
         finally:
             self._executing -= 1
+            self._ready.release(prepared.run.tenant)
             self._wake.set()

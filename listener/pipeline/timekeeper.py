@@ -1,11 +1,13 @@
 """The timekeeper sleeps until the next job is near.
 
-Takes the agenda. Gives jobs to the dispatcher when their time is near. Guarantees that none waits longer than that,
-also when the estimate of the database's clock is corrected meanwhile.
+Takes the agenda. Gives jobs to the dispatcher when their time is near: at once those that are this listener's to claim
+first, the others some moments after their time, for they have been claimed by then. Guarantees that none waits longer
+than that, also when the estimate of the database's clock is corrected meanwhile.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
 
     from listener.domain.job import Job
     from listener.pipeline.agenda import Agenda
+    from listener.pipeline.members import Members
+    from listener.ports import Clock
+
+MOMENT = timedelta(milliseconds=250)
+"""How long each listener before this one has for its claim: many round trips, and less than anybody waits for."""
 
 
 class Timekeeper:
@@ -21,10 +28,12 @@ class Timekeeper:
     Args:
         agenda: what is armed.
         give: takes the jobs whose time is near, earliest first.
+        members: tells whose turn it is.
+        clock: the database's.
     """
 
-    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None]) -> None:
-        self._agenda, self._give = agenda, give
+    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], members: Members, clock: Clock) -> None:
+        self._agenda, self._give, self._members, self._clock = agenda, give, members, clock
 
     async def run(self) -> None:
         """Keep time until cancelled."""
@@ -35,6 +44,25 @@ class Timekeeper:
     def run_once(self) -> int:
         """Give out what is due now, and tell how much it was."""
         due = self._agenda.take_due()
+        if due and self._members.others:
+            due = self._without_others(due)
         if due:
             self._give(due)
         return len(due)
+
+    def _without_others(self, due: list[Job]) -> list[Job]:
+        """Put off the jobs that others claim first.
+
+        Until when depends on nothing but the job and the members, so that a row that is read again and again waits no
+        longer for it.
+        """
+        now, mine = self._clock.now(), []
+        for job in due:
+            assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
+            job.turn = self._members.turn(job.id)
+            until = job.next_run_at + job.turn * MOMENT
+            if job.turn and until > now:
+                self._agenda.put_off(job, until)
+            else:
+                mine.append(job)
+        return mine

@@ -21,6 +21,7 @@ from listener.pipeline.agenda import Agenda
 from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
 from listener.pipeline.executor import Executor
+from listener.pipeline.members import Members
 from listener.pipeline.planner import Planner
 from listener.pipeline.reconciler import Reconciler
 from listener.pipeline.runs import Runs
@@ -67,11 +68,11 @@ class ScriptedStore:
         return [arguments for name, *arguments in self.requests if name == method]
 
     def __getattr__(self, method):
-        async def ask(*arguments):
+        async def ask(*arguments, **named):
             self.requests.append((method, *arguments))
             await checkpoint()
             script = self._scripts[method]
-            answer = script(*arguments) if callable(script) else script.popleft()
+            answer = script(*arguments, **named) if callable(script) else script.popleft()
             if inspect.isawaitable(answer):
                 answer = await answer
             if isinstance(answer, BaseException):
@@ -112,10 +113,13 @@ def taken(endings):
     return Finished(frozenset(ending.execution_id for ending in endings), [])
 
 
-def stages(store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0):
+def stages(  # noqa: PLR0913 - what tests vary
+    store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8
+):
     """Build the real stages on a scripted store."""
     runs, metrics = Runs(), Metrics()
     agenda = Agenda(clock, ahead_ms)
+    members = Members("me", clock, believed_seconds=15)
     planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
     executor = Executor(Registry(map(Handler.of, (idle, *functions))), clock, lambda: None, metrics)
@@ -135,10 +139,12 @@ def stages(store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0):
         reconciler=reconciler,
         clock=clock,
         metrics=metrics,
+        members=members,
         report=completer.add,
         unwritten=lambda: completer.unwritten,
         concurrency=concurrency,
         batch_size=batch_size,
+        tenant_share=tenant_share,
     )
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "functions"})
 

@@ -114,7 +114,7 @@ def test_higher_priority_goes_first_then_the_earlier_one(parts, jobs, concurrenc
         batch = world.dispatcher._take_batch()
         assert 0 < len(batch) <= min(concurrency, 3)
         taken += batch
-        world.dispatcher._claiming.clear()
+        world.dispatcher._answered(batch)
         world.dispatcher._in_flight = 0
     assert [job.id for job in taken] == sorted(rows, key=lambda each: (-rows[each].priority, rows[each].due_at))
 

@@ -11,7 +11,7 @@ from listener.maintenance.lease_keeper import LeaseKeeper
 from listener.testing import NOON
 
 DOWN = StoreError("extend_leases_v1", "ConnectError", "refused", retryable=True)
-KEPT = Extended([], ["me", "another"])
+KEPT = Extended([], {"me": 1, "another": 1})
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def keeper_of(clock, parts):
             world.runs.add(prepared)
             return prepared
 
-        return LeaseKeeper(store, world.runs, clock, world.metrics, 30), hold, world
+        return LeaseKeeper(store, world.runs, clock, world.metrics, world.members, 30), hold, world
 
     return make
 
@@ -39,11 +39,12 @@ def stopped(prepared):
 
 async def test_what_is_held_is_extended_and_what_is_lost_is_stopped(keeper_of):
     """Also the other listeners are learnt."""
-    keeper, hold, world = keeper_of(lambda held: Extended([held[0], "ended meanwhile"], ["me"]))
+    keeper, hold, world = keeper_of(lambda held, **_: Extended([held[0], "ended meanwhile"], {"me": 1, "you": 1}))
     lost, kept = hold(), hold()
     await keeper.run_once()
     assert world.store.asked("extend") == [[[lost.run.execution_id, kept.run.execution_id]]]
-    assert (stopped(lost), stopped(kept), keeper.listeners) == (True, False, ["me"])
+    assert (stopped(lost), stopped(kept), keeper.listeners) == (True, False, ["me", "you"])
+    assert len(world.members.others) == 1
     assert b"listener_leases_lost_total 1.0" in world.metrics.exposition()
 
 
@@ -97,12 +98,12 @@ async def test_a_run_told_to_stop_is_counted_once(keeper_of, clock):
 
 async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts, clock, monkeypatch):
     """Trust is looked at while it hangs, and the request is begun anew."""
-    store = parts.ScriptedStore(extend=lambda _: anyio.sleep_forever())
+    store = parts.ScriptedStore(extend=lambda _, **__: anyio.sleep_forever())
     world = parts.stages(store, clock)
     prepared = world.executor.prepare(parts.a_run(Claim(1, NOON)))
     world.runs.add(prepared)
     monkeypatch.setattr(clock, "monotonic", anyio.current_time)
-    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, 0.3)
+    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, world.members, 0.3)
     with anyio.move_on_after(0.29):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
@@ -113,10 +114,47 @@ async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts,
     assert len(store.requests) > 1
 
 
-async def test_a_failed_extension_is_tried_again_sooner(keeper_of, naps, monkeypatch):
+async def test_a_failed_extension_is_tried_again_sooner(keeper_of, monkeypatch):
     """Three tries to a lease are few when the first fails."""
     keeper, *_ = keeper_of([KEPT, DOWN, DOWN, KEPT])
+    naps = []
+
+    async def rest(seconds):
+        naps.append(seconds)
+
+    monkeypatch.setattr(keeper, "_rest", rest)
     monkeypatch.setattr(keeper, "_stop_in_time", anyio.sleep_forever)
     with pytest.raises(ExceptionGroup):  # the script's end
         await keeper.run()
     assert naps == [10, 2, 2, 10]
+
+
+async def test_who_joins_and_who_is_called_beats_at_once(keeper_of, parts):
+    """Not only when the next extension is due; before it joins, a listener extends without a heartbeat."""
+    shares = []
+
+    def extend(_, **named):
+        shares.append(named["shares"])
+        return KEPT
+
+    keeper, *_ = keeper_of(extend)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        for act in (lambda: None, keeper.join, keeper.look_again):
+            act()
+            await parts.settled()
+        tasks.cancel_scope.cancel()
+    assert shares == [False, True, True]
+
+
+async def test_who_leaves_beats_no_more(keeper_of, parts):
+    """Else the others would wait for it again, while its last runs end."""
+    shares = []
+    keeper, *_, world = keeper_of(lambda _, **named: shares.append(named["shares"]) or KEPT)
+    world.store._scripts["leave"] = lambda: None
+    keeper.join()
+    await keeper.run_once()
+    await keeper.leave()
+    await keeper.run_once()
+    assert shares == [True, False]
+    assert world.store.asked("leave") == [[]]

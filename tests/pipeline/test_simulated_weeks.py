@@ -32,6 +32,7 @@ from listener.pipeline.agenda import Agenda
 from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
 from listener.pipeline.executor import Executor
+from listener.pipeline.members import Members
 from listener.pipeline.planner import Planner
 from listener.pipeline.reconciler import Reconciler
 from listener.pipeline.reflector import Reflector
@@ -196,18 +197,19 @@ def build(store, clock, function):
         store, runs, reconciler, lambda: 0.5, 100,
         written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
     )  # fmt: skip
+    members = Members("the only one", clock, math.inf)
     dispatcher = Dispatcher(
         store=store, executor=executor, runs=runs, agenda=agenda, reconciler=reconciler, clock=clock,
         metrics=metrics, report=completer.add, unwritten=lambda: completer.unwritten, concurrency=50,
-        batch_size=100,
+        members=members, batch_size=100, tenant_share=0.8,
     )  # fmt: skip
     reflector = Reflector(
         store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,
         horizon_jobs=1000, poll_seconds=POLL_SECONDS, deaf_poll_seconds=POLL_SECONDS, relist_seconds=7200,
     )  # fmt: skip
     return SimpleNamespace(
-        reflector=reflector, planner=planner, agenda=agenda, timekeeper=Timekeeper(agenda, dispatcher.add),
-        dispatcher=dispatcher, executor=executor, completer=completer, runs=runs,
+        reflector=reflector, planner=planner, agenda=agenda,
+        timekeeper=Timekeeper(agenda, dispatcher.add, members, clock), dispatcher=dispatcher, executor=executor, completer=completer, runs=runs,
     )  # fmt: skip
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
+import pytest
 
 from listener.clock import DatabaseClock
 from listener.pipeline.agenda import Agenda
+from listener.pipeline.members import Members
 from listener.pipeline.timekeeper import Timekeeper
 from listener.testing import NOON
 
@@ -15,7 +19,7 @@ from listener.testing import NOON
 def test_it_gives_what_is_due_and_is_silent_otherwise(clock, parts):
     """Earliest first, together."""
     agenda, given = Agenda(clock, 0), []
-    keeper = Timekeeper(agenda, given.append)
+    keeper = Timekeeper(agenda, given.append, Members("me", clock, 15), clock)
     assert keeper.run_once() == 0
     for job_id, seconds in ((1, 2), (2, 1), (3, 9)):
         agenda.arm(parts.a_job(job_id), NOON + timedelta(seconds=seconds))
@@ -30,7 +34,8 @@ async def test_running_it_gives_jobs_armed_before_and_meanwhile(parts):
     agenda, given = Agenda(clock, 0), []
     begun = clock.now()
     agenda.arm(parts.a_job(1), begun + timedelta(milliseconds=120))
-    keeper = Timekeeper(agenda, lambda jobs: given.extend((job.id, clock.now() - begun) for job in jobs))
+    give = lambda jobs: given.extend((job.id, clock.now() - begun) for job in jobs)  # noqa: E731
+    keeper = Timekeeper(agenda, give, Members("me", clock, 15), clock)
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
@@ -41,3 +46,81 @@ async def test_running_it_gives_jobs_armed_before_and_meanwhile(parts):
             tasks.cancel_scope.cancel()
     assert [job_id for job_id, _ in given] == [2, 1]
     assert all(after >= timedelta(milliseconds=39) for _, after in given)
+
+
+@pytest.fixture
+def shared(parts):
+    """Three listeners that have heard of one another: a clock, and of each its timekeeper, agenda and jobs given."""
+    clock, names = parts.VirtualClock(), ["a", "b", "c"]
+    listeners = []
+    for name in names:
+        agenda, members, given = Agenda(clock, 250), Members(name, clock, 15), []
+        members.heard(dict.fromkeys(names, 1))
+        keeper = Timekeeper(agenda, given.extend, members, clock)
+        listeners.append(SimpleNamespace(name=name, keeper=keeper, agenda=agenda, members=members, given=given))
+    return SimpleNamespace(clock=clock, listeners=listeners)
+
+
+def let_time_pass(shared, until, *, among=None):
+    """Give who claimed which job after how many seconds, to a hundredth of a second."""
+    seen = []
+    while (now := (shared.clock.now() - NOON).total_seconds()) < until:
+        for each in among or shared.listeners:
+            each.keeper.run_once()
+            seen += [(job.id, round(now, 2), each.name) for job in each.given]
+            each.given.clear()
+        shared.clock.advance(0.01)
+    return seen
+
+
+def test_each_job_is_claimed_by_one_at_a_time(shared, parts):
+    """The first ahead of its time, the second and third a moment and two after it; each listener is first for some."""
+    for each in shared.listeners:
+        for job_id in range(1, 61):
+            each.agenda.arm(parts.a_job(job_id, due_in=5), NOON + timedelta(seconds=5))
+    claims = {}
+    for job_id, seconds, name in let_time_pass(shared, 6):
+        claims.setdefault(job_id, []).append((seconds, name))
+    assert all([seconds for seconds, _ in tries] == [4.75, 5.26, 5.51] for tries in claims.values())
+    assert all(len({name for _, name in tries}) == 3 for tries in claims.values())
+    firsts = Counter(tries[0][1] for tries in claims.values())
+    assert len(claims) == 60
+    assert min(firsts[each.name] for each in shared.listeners) >= 8
+
+
+def test_a_row_that_is_read_again_and_again_waits_no_longer_for_it(shared, parts):
+    """The job of a dead listener: each poll arms it anew, at a time that has passed."""
+    alive = shared.listeners[:2]
+    job_id = next(n for n in range(1, 99) if [each.members.turn(n) for each in alive] == [1, 2])
+    seen = []
+    while not seen:
+        for each in alive:
+            each.agenda.arm(parts.a_job(job_id), NOON)
+        seen = let_time_pass(shared, (shared.clock.now() - NOON).total_seconds() + 0.01, among=alive)
+    assert [(each, name) for each, _, name in seen] == [(job_id, "a")]
+    assert 0.25 <= seen[0][1] <= 0.26
+
+
+def test_who_has_heard_of_nobody_for_long_waits_for_nobody(shared, parts):
+    """The others may be gone; and who is not known to them claims everything too."""
+    one = shared.listeners[0]
+    for change in (lambda: shared.clock.advance(15), lambda: one.members.heard({"b": 1, "c": 1})):
+        one.members.heard({"a": 1, "b": 1, "c": 1})
+        job_id = next(n for n in range(1, 99) if one.members.turn(n))
+        change()
+        one.agenda.arm(parts.a_job(job_id), shared.clock.now())
+        assert one.keeper.run_once() == 1
+
+
+def test_a_listener_that_left_its_job_to_others_is_waited_for_no_more_until_it_beats_again(shared):
+    """It is dead, or behind: its next jobs are claimed by who comes next, without a pause."""
+    one = shared.listeners[0].members
+    first = {n: [each.name for each in shared.listeners if each.members.turn(n) == 0] for n in range(1, 99)}
+    of_b = [n for n, names in first.items() if names == ["b"] and one.turn(n) == 1]
+    one.suspect(of_b[0])
+    assert [one.turn(n) for n in of_b] == [0] * len(of_b)
+    assert len(one.others) == 1
+    one.heard(dict.fromkeys("abc", 1))
+    assert len(one.others) == 1, "that was the same heartbeat"
+    one.heard(dict.fromkeys("abc", 2))
+    assert [one.turn(n) for n in of_b] == [1] * len(of_b)

@@ -1,0 +1,112 @@
+"""The order in which ready jobs of several tenants are taken; pure.
+
+Tenants take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one tenant. Each
+may hold a part of the room only, and the more tenants hold some, the less each may: there is always room for one who
+comes anew. The service's own jobs (tenant None) take turns with the others, and may hold all room.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from listener.domain.job import Job
+
+Place: TypeAlias = tuple[int, bool, float, int]
+"""-priority, whether another listener is to claim it first, time, id."""
+
+FAIR_BATCH = 100
+"""What is taken at a time when not all of it is the service's: who comes next waits for a claim of so many."""
+
+
+class FairQueue:
+    """Ready jobs, each once.
+
+    Args:
+        tenant_share: the part of all room that one tenant may hold when no other one holds any, below 1.
+    """
+
+    def __init__(self, tenant_share: float) -> None:
+        # Held at most so many times what is free: one tenant gets the share, two get less each, and none gets the rest.
+        self._held_for_free = tenant_share / (1 - tenant_share)
+        self._jobs: dict[int, Job] = {}
+        self._places: dict[str | None, list[Place]] = {}  # heaps; one whose job is gone already is passed over
+        self._turns: deque[str | None] = deque()
+        self._held: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        return len(self._jobs)
+
+    def add(self, job: Job) -> None:
+        """Let a job wait; if it does already, its latest row counts, at the better one of its places."""
+        waiting, place = self._jobs.get(job.id), _place(job)
+        self._jobs[job.id] = job
+        if waiting is not None and waiting.tenant == job.tenant and _place(waiting) <= place:
+            return
+        places = self._places.get(job.tenant)
+        if places is None:
+            places = self._places[job.tenant] = []
+            self._turns.append(job.tenant)
+        heapq.heappush(places, place)
+
+    def may_take(self, room: int) -> bool:
+        """Whether there is a job to take while so many more may be held."""
+        return bool(self._jobs) and room > 0 and any(self._has_room(tenant, room) for tenant in self._turns)
+
+    def take(self, room: int, most: int) -> list[Job]:
+        """Take and hold at most `most` jobs while `room` more may be held."""
+        if any(tenant is not None for tenant in self._turns):
+            most = min(most, FAIR_BATCH)
+        size, passed = min(room, most), 0
+        batch: list[Job] = []
+        while len(batch) < size and passed < len(self._turns):
+            tenant = self._turns[0]
+            if not self._has_room(tenant, room - len(batch)):
+                passed += 1
+            elif (job := self._pop(tenant)) is not None:
+                self.hold(tenant)
+                batch.append(job)
+                passed = 0
+            if tenant in self._places:
+                self._turns.rotate(-1)
+        return batch
+
+    def hold(self, tenant: str | None) -> None:
+        """Count one more that is held."""
+        if tenant is not None:
+            self._held[tenant] = self._held.get(tenant, 0) + 1
+
+    def release(self, tenant: str | None) -> None:
+        """Count one less."""
+        if tenant is None:
+            return
+        self._held[tenant] -= 1
+        if not self._held[tenant]:
+            del self._held[tenant]
+
+    def _has_room(self, tenant: str | None, room: int) -> bool:
+        return tenant is None or self._held.get(tenant, 0) < self._held_for_free * room
+
+    def _pop(self, tenant: str | None) -> Job | None:
+        """Take the first of a tenant, whose turn it is; one without any loses its turn."""
+        places = self._places[tenant]
+        while places:
+            job = self._jobs.pop(heapq.heappop(places)[-1], None)
+            if job is not None:  # else it was moved forward, and went then
+                if not places:
+                    self._forget(tenant)
+                return job
+        self._forget(tenant)
+        return None
+
+    def _forget(self, tenant: str | None) -> None:
+        del self._places[tenant]
+        self._turns.popleft()
+
+
+def _place(job: Job) -> Place:
+    assert job.next_run_at is not None, "a ready job has a time"  # noqa: S101 - what the reconciler ensures
+    return -job.priority, job.turn > 0, job.next_run_at.timestamp(), job.id

@@ -1,0 +1,63 @@
+"""Who shares the work, as far as this listener has heard.
+
+Takes the heartbeats that every extension of leases answers, and what shows that a listener sleeps. Gives this
+listener's turn at a job. Guarantees that one that has heard of nobody, or not for a while, waits for nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from listener.domain.rendezvous import seed, turn, weight
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from listener.ports import Clock
+
+
+class Members:
+    """The listeners that are alive.
+
+    Args:
+        me: this listener's id.
+        clock: measures how old the news are.
+        believed_seconds: how long they count.
+    """
+
+    def __init__(self, me: str, clock: Clock, believed_seconds: float) -> None:
+        self._me, self._mine = me, seed(me)
+        self._clock, self._believed_seconds = clock, believed_seconds
+        self._believed_until = 0.0
+        self._beats: dict[int, object] = {}
+        self._suspected: dict[int, object] = {}
+        self._others: tuple[int, ...] = ()
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The seeds of the listeners to wait for."""
+        return self._others if self._others and self._clock.monotonic() < self._believed_until else ()
+
+    def heard(self, beats: Mapping[str, object]) -> None:
+        """Take the last heartbeat of each listener that is alive; whoever beats anew is under suspicion no more."""
+        self._beats = {seed(each): beat for each, beat in beats.items() if each != self._me}
+        # Whom the others do not know, they do not wait for either.
+        self._believed_until = self._clock.monotonic() + self._believed_seconds if self._me in beats else 0.0
+        self._suspected = {each: beat for each, beat in self._suspected.items() if self._beats.get(each) == beat}
+        self._settle()
+
+    def suspect(self, job_id: int) -> None:
+        """Wait no more for those who left this job to me, until they beat again: they are dead, or behind."""
+        own = weight(job_id, self._mine)
+        for each in self._others:
+            if weight(job_id, each) > own:
+                self._suspected[each] = self._beats[each]
+        self._settle()
+
+    def _settle(self) -> None:
+        self._others = tuple(each for each in self._beats if each not in self._suspected)
+
+    def turn(self, job_id: int) -> int:
+        """Tell how many others claim this job before me."""
+        others = self.others
+        return turn(job_id, self._mine, others) if others else 0

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 JOBS = "select * from public.scheduled_jobs where job_id not like 'bystander-%' order by id"
 RUNS = "select * from public.job_executions order by scheduled_job_id, scheduled_for, cause, attempt"
-JOB_CHANGES = "select * from chaos.job_changes order by job, n"
+JOB_CHANGES = """
+select c.* from chaos.job_changes as c inner join public.scheduled_jobs as j on j.id = c.job
+where j.job_id not like 'bystander-%' order by c.job, c.n
+"""
 RUN_CHANGES = "select * from chaos.run_changes order by run, n"
 LISTENERS = "select id, name from chaos.listeners"
 
@@ -75,6 +78,17 @@ class Evidence:
         """Tell when a process was gone."""
         replica = self.replicas.get(pid)
         return self.wall(replica.died) if replica and replica.died else None
+
+
+def keep(evidence: Evidence, file: Path) -> None:
+    """Write down what the tables said, for whoever looks into a violation."""
+    tables = {
+        "jobs": evidence.jobs,
+        "runs": evidence.runs,
+        "job_changes": [change for history in evidence.histories.values() for change in history],
+        "run_changes": [change for changes in evidence.changes.values() for change in changes],
+    }
+    file.write_text("".join(json.dumps({"table": name, **row}, default=str) + "\n" for name in tables for row in tables[name]))
 
 
 async def gather(database: Database, replicas: Replicas) -> Evidence:

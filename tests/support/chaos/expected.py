@@ -13,6 +13,8 @@ from listener.domain.schedule import first_run, next_run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+ACTIVE = {"scheduled", "running"}
+"""A job that has ended may be given a new time; that alone does not make it due."""
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -52,8 +54,8 @@ def stretches(changes: Sequence[dict[str, Any]]) -> list[Stretch]:
             current = None
         elif change["definition"] is not None and not (_is_resumed(change) and current):
             _close(current, change)
-            current = Stretch(trigger, _first(trigger, change))
-            found.append(current)
+            current = Stretch(trigger, _first(trigger, change)) if change["status"] in ACTIVE else None
+            found += [current] if current else []
     return found
 
 

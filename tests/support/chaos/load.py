@@ -104,11 +104,12 @@ class _Maker:
                     Act(later, job_id, "change", {"status": "scheduled"}),
                 ]
             case "retime":
-                return [Act(at, job_id, "change", self._timing(job.row["trigger_type"], self._start + timedelta(seconds=at)))]
+                then = self._start + timedelta(seconds=at)
+                return [Act(at, job_id, "change", self._timing(job.row["trigger_type"], then))]
             case "rename":
                 return [Act(at, job_id, "change", {"name": "renamed", "metadata": {"seconds": 0.01}})]
             case "rerun":
-                return [Act(job.at + 20, job_id, "change", {"status": "scheduled"})]
+                return [Act(min(job.at + 20, self._seconds), job_id, "change", {"status": "scheduled"})]
         return [Act(at, job_id, "run_now")]
 
     def _duration(self) -> float:
@@ -151,8 +152,7 @@ class _Maker:
 
     def _life(self, now: datetime) -> timedelta:
         left = max(LEAST_LEFT_SECONDS, self._seconds - (now - self._start).total_seconds())
-        return timedelta(seconds=min(left, self._chance.uniform(LEAST_LEFT_SECONDS = 3.0
-LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS)))
+        return timedelta(seconds=min(left, self._chance.uniform(LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS)))
 
 
 def _drawn(chance: Random, weights: dict[str, int]) -> str:

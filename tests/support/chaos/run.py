@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 from chaos.checker import Violation, check
 from chaos.clients import Clients
-from chaos.evidence import gather
+from chaos.evidence import gather, keep
 from chaos.faults import FAULTS, add_bystanders
 from chaos.figures import Incident, Recovery, percentile, recoveries, starts
 from chaos.load import make_load
@@ -103,6 +103,8 @@ async def run_chaos(plan: Plan, say: Callable[[str], None]) -> Outcome:
         if len(evidence.jobs) != plan.jobs:
             violations.append(Violation("job gone", f"{len(evidence.jobs)} of {plan.jobs} are there"))
         violations += check(evidence)
+        if violations:
+            keep(evidence, rig.folder / "evidence.jsonl")
         found = starts(evidence)
         return Outcome(
             plan=plan,

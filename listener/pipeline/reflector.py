@@ -13,10 +13,11 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.pipeline.announcements import Announcements
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from datetime import datetime, timedelta
 
     from listener.domain.exchange import Hint, Page
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
 LEAST_RELIST_SECONDS = 0.5
+WARY_SECONDS = 10.0
+"""How long to poll as if deaf after a hint that may stand for thousands of rows, or a change without one: Realtime
+drops changes without a word after so many, and a canary needs some seconds to tell."""
 LIST_SHARE = 4
 """Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
 
@@ -45,6 +49,7 @@ class Reflector:
         poll_seconds: how often to poll while a doorbell is heard.
         deaf_poll_seconds: how often while none is.
         relist_seconds: how often to list anew.
+        tell: takes hints that polls bring, as the doorbells do.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -60,14 +65,17 @@ class Reflector:
         poll_seconds: float,
         deaf_poll_seconds: float,
         relist_seconds: float,
+        tell: Callable[[Hint], None] = lambda _: None,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
         self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
-        self._relist_seconds = relist_seconds
+        self._relist_seconds, self._tell = relist_seconds, tell
         self._cursor: int | None = None
         self._dirty = False
+        self._announcements = Announcements()
+        self._wary_until = 0.0
         self._wake = anyio.Event()
         self._relist_at = 0.0
         self._relist_pause = LEAST_RELIST_SECONDS
@@ -76,12 +84,16 @@ class Reflector:
 
     def hear(self, hint: Hint) -> None:
         """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
+        if hint.xid is not None:
+            self._announcements.heard(hint.source, hint.xid)
         for job in hint.jobs:
             self._reconciler.announce(job)
         if hint.gone:
             self._reconciler.forget(hint.gone)
         is_old = hint.xid is not None and self._cursor is not None and hint.xid < self._cursor
         if not (hint.jobs or hint.gone or is_old):
+            if hint.xid is not None:
+                self._beware()
             self.look_again()
 
     def look_again(self) -> None:
@@ -111,7 +123,8 @@ class Reflector:
     async def run_once(self) -> None:
         """List or poll, whichever is due."""
         started = self._clock.monotonic()
-        if started >= self._relist_at or self._cursor is None:
+        lists = started >= self._relist_at or self._cursor is None
+        if lists:
             await self.relist()
             self._relist_at = started + self._relist_seconds
             self._relist_pause = max(LEAST_RELIST_SECONDS, LIST_SHARE * (self._clock.monotonic() - started))
@@ -119,8 +132,9 @@ class Reflector:
             await self.poll()
         else:
             return
-        interval = self._poll_seconds if self._health.hears else self._deaf_poll_seconds
-        self._poll_at = started + interval
+        trusts = self._health.hears and started >= self._wary_until
+        if not lists:  # no list shows what was cancelled, and lists may follow one another closely
+            self._poll_at = started + (self._poll_seconds if trusts else self._deaf_poll_seconds)
         self._metrics.polled(self._clock.monotonic() - started)
         self._health.poll_succeeded()
 
@@ -129,17 +143,34 @@ class Reflector:
         self._dirty = False
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
+        is_first = self._health.hears and not self._announcements.has_begun
+        self._metrics.changes_missed(self._announcements.take_missed(self._clock.monotonic()))
         page = await self._take(self._store.poll(self._cursor, until, None))
         cursor = page.cursor
+        self._compare(page, is_first=is_first)
         while page.after is not None:
             page = await self._take(self._store.poll(self._cursor, until, page.after))
+            self._compare(page, is_first=is_first)
         self._cursor = cursor
+        self._announcements.forget_before(cursor)
+
+    def _compare(self, page: Page, *, is_first: bool) -> None:
+        """Look whether hints have told of what a poll found; the first one that a doorbell preceded begins with it."""
+        if is_first:
+            self._announcements.begin(page.cursor, page.jobs)
+        elif self._announcements.found(page.jobs, self._clock.monotonic()):
+            self._beware()
+
+    def _beware(self) -> None:
+        self._wary_until = self._clock.monotonic() + WARY_SECONDS
 
     async def _take(self, reading: Awaitable[Page]) -> Page:
         """Read a page and pass its rows on."""
         asked_at = self._clock.monotonic()
         page = await reading
         self._reconciler.apply(page.jobs, asked_at)
+        for hint in page.hints:
+            self._tell(hint)
         return page
 
     async def relist(self) -> None:

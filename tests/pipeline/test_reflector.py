@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from listener.pipeline.reflector import Reflector
 from listener.testing import NOON
 
 DOWN = StoreError("poll_jobs_v1", "ConnectError", "refused", retryable=True)
+MISSED = "listener_feed_changes_missed_total"
 EMPTY = Page([], 100, None)
 
 
@@ -41,6 +43,12 @@ def reflector_of(clock, parts):
         return reflector, world, health
 
     return make
+
+
+def missed_by(metrics):
+    """Read how many changes were missed."""
+    (line,) = [line for line in metrics.exposition().decode().splitlines() if line.startswith(MISSED)]
+    return float(line.split()[1])
 
 
 def methods(world):
@@ -74,6 +82,50 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
     await reflector.poll()
     assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
     assert 1 in world.agenda
+
+
+async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
+    """A hint may be slower than a poll; what no poll could have announced counts for nobody."""
+    before, told, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
+    pages = [Page([before], 101, None), *[Page([before, told, late, lost], 101, None)] * 3]
+    reflector, world, health = reflector_of(poll=pages)
+    missed = lambda: missed_by(world.metrics)  # noqa: E731 - asked four times
+    await reflector.run_once()
+    health.heard("broadcast")
+    await reflector.poll()
+    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=102))
+    await reflector.poll()
+    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=103))
+    assert missed() == 0
+    for _ in range(2):
+        clock.advance(3)
+        await reflector.poll()
+        assert missed() == 1
+    world.store._scripts["poll"].append(EMPTY)
+    await reflector.poll()
+    assert missed() == 1
+
+
+@pytest.mark.parametrize("found", [True, False], ids=["a change without a hint", "a hint without rows"])
+async def test_it_polls_more_often_for_a_while_after_what_realtime_may_not_survive(reflector_of, parts, clock, found):
+    """Thousands of rows in one transaction make Realtime drop what follows, and nothing says so."""
+    answers = [EMPTY, Page([parts.a_job(1, revision=200)] if found else [], 201, None)]
+    reflector, world, health = reflector_of(poll=lambda *_: answers.pop(0) if answers else Page([], 201, None))
+    health.heard("broadcast")
+    await reflector.run_once()
+    await reflector.poll()
+    if not found:
+        reflector.hear(Hint("broadcast", "scheduled_jobs", xid=200))
+    reflector.look_again()
+    await reflector.run_once()
+    times = []
+    for _ in range(20):
+        clock.advance(1)
+        polls = len(world.store.asked("poll"))
+        await reflector.run_once()
+        times += [clock.monotonic()] if len(world.store.asked("poll")) > polls else []
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert (pauses[:8], pauses[-1]) == ([1] * 8, 5)
 
 
 @pytest.mark.parametrize(("hears", "seconds"), [(True, 5), (False, 1)])

@@ -465,10 +465,12 @@ after insert on public.scheduled_jobs
 referencing new table as new_rows
 for each statement execute function job_scheduler.ring_inserted();
 
+-- Rings for every change that makes a revision: a listener counts those that it was not told of as missed.
 create or replace trigger f_ring_updated
 after update of
-handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status, priority, misfire,
-misfire_grace_seconds, dst_gap, dst_fold
+job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
 for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
 execute function job_scheduler.ring_changed();

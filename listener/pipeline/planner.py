@@ -79,7 +79,9 @@ class Planner:
         for job, plan in plans:
             if self._wanted.get(job.id) is job:  # else a newer revision came meanwhile
                 del self._wanted[job.id]
-                self._arm(replace(job, due_at=plan.due, next_run_at=plan.due, unplanned=False))
+                # a run that somebody asked for may wait already, and is due before
+                soonest = min((at for at in (plan.due, job.next_run_at) if at is not None), default=None)
+                self._arm(replace(job, due_at=plan.due, next_run_at=soonest, unplanned=False))
         return len(batch)
 
     async def _write(self, plans: list[tuple[Job, Plan]]) -> None:

@@ -52,6 +52,15 @@ async def test_a_planned_job_is_armed_for_what_was_written(planner_of, armed, pa
     assert len(planner) == 0
 
 
+@pytest.mark.parametrize("asked_for", [NOON - timedelta(days=1), NOON + timedelta(days=1)])
+async def test_a_run_that_waits_already_is_not_put_off(planner_of, armed, parts, asked_for):
+    """The job is armed for it or for its schedule, whichever comes first."""
+    planner, _ = planner_of(lambda _: None)
+    planner.add(unplanned(parts, next_run_at=asked_for))
+    await planner.run_once()
+    assert [(job.next_run_at, job.due_at) for job in armed] == [(min(asked_for, NOON), NOON)]
+
+
 async def test_an_edit_while_the_plan_is_written_is_planned_anew(planner_of, armed, parts):
     """And the old plan is not armed."""
     planner, store = planner_of(lambda _: planner.add(newer) if len(store.requests) == 1 else None)

@@ -16,7 +16,7 @@ from listener.errors import ListenerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS: Final = ("run", "up", "migrate", "preview", "token", "doctor", "demo")
+COMMANDS: Final = ("run", "up", "migrate", "preview", "types", "token", "doctor", "demo")
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1
 

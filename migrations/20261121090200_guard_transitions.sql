@@ -60,6 +60,7 @@ begin
             when new.due_at is not null then 'due_at'
             when new.defined_at <> now() then 'defined_at'
             when new.queued_runs <> 0 then 'queued_runs'
+            when new.scheduled_runs <> 0 then 'scheduled_runs'
         end;
     else
         offender := case
@@ -82,6 +83,7 @@ begin
             when new.due_at is distinct from old.due_at then 'due_at'
             when new.defined_at <> old.defined_at then 'defined_at'
             when new.queued_runs <> old.queued_runs then 'queued_runs'
+            when new.scheduled_runs <> old.scheduled_runs then 'scheduled_runs'
         end;
     end if;
     if offender is not null then
@@ -364,19 +366,20 @@ end
 $$;
 revoke all on function job_scheduler.ring_changed() from public;
 
+-- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
 create or replace function job_scheduler.ring_deleted()
 returns trigger
 language plpgsql
 security definer -- see ring
 set search_path = ''
 as $$
-declare
-    gone jsonb;
 begin
-    select jsonb_agg(jsonb_build_array(o.id)) into gone from (select * from old_rows limit 1000) as o;
-    if gone is not null then
-        perform job_scheduler.ring('deleted_jobs', gone);
-    end if;
+    perform job_scheduler.ring('deleted_jobs', m.gone)
+    from (
+        select jsonb_agg(jsonb_build_array(n.id)) as gone
+        from (select o.id, (row_number() over () - 1) / 5000 as part from old_rows as o) as n
+        group by n.part
+    ) as m;
     return null;
 end
 $$;

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from listener.domain.job import Misfire, Trigger, TriggerType
+from listener.domain.misfire import MAX_RUNS, STEP
 from listener.domain.schedule import upcoming
 from listener.pipeline.wish import wish
 from listener.testing import NOON
@@ -27,11 +28,12 @@ def at(seconds):
     return NOON + timedelta(seconds=seconds)
 
 
-def claimed_until_idle(job, now, pauses):
+def claimed_until_idle(job, now, pauses, step=STEP):
     """Claim as the dispatcher does, while time passes, until nothing is due; give what ran and what was skipped."""
     run, missed = [], []
     while job.due_at is not None and job.due_at <= now:
-        claim = wish(job, now)
+        claim = wish(job, now, step)
+        assert len(claim.missed or ()) <= step + MAX_RUNS
         assert (claim.due, claim.exhausted) == (job.due_at, claim.next_due is None)
         ran = claim.due if claim.missed is None else claim.run
         run += [ran] if ran else []
@@ -49,14 +51,15 @@ def claimed_until_idle(job, now, pauses):
     grace=st.integers(0, 600),
     ends=st.none() | st.integers(0, 5000),
     pauses=st.lists(st.floats(0, 400), max_size=20),
+    step=st.integers(1, 12) | st.just(STEP),
 )
 def test_every_due_instant_runs_or_is_missed_exactly_once(  # noqa: PLR0913, PLR0917 - what may vary
-    parts, period, late, misfire, grace, ends, pauses
+    parts, period, late, misfire, grace, ends, pauses, step
 ):
     """In the order of time, however late the listener is and however long it takes."""
     job = every(parts, period, misfire=misfire, misfire_grace_seconds=grace)
     job = replace(job, trigger=replace(job.trigger, ends_at=at(ends) if ends is not None else None))
-    run, missed, left, now = claimed_until_idle(job, at(late), iter(pauses))
+    run, missed, left, now = claimed_until_idle(job, at(late), iter(pauses), step)
     due = []
     for instant in chain([NOON], upcoming(job.trigger, NOON)):
         if instant > now:
@@ -113,8 +116,17 @@ def test_instants_of_a_pause_are_skipped_for_that_reason(parts):
     assert claim.next_due == at(180)
 
 
-def test_missed_instants_beyond_the_list_are_counted(parts):
-    """A job that was due every second for an hour lists the first thousand, runs the last, and counts the others."""
-    claim = wish(every(parts, 1, misfire_grace_seconds=0), at(3600.5))
-    assert (len(claim.missed), claim.run) == (1000, at(3600))
-    assert claim.missed_more == 3600 - 1000
+@pytest.mark.parametrize("reason", ["misfire", "paused"])
+@pytest.mark.parametrize("misfire", Misfire)
+def test_a_long_past_is_entered_in_steps(parts, reason, misfire):
+    """A job due every second for an hour: what is left of the past is due next, and nothing runs before its end."""
+    resumed = {"defined_at": at(3600)} if reason == "paused" else {}
+    claim = wish(every(parts, 1, misfire=misfire, **resumed), at(3600.5))
+    assert (claim.missed, claim.missed_reason) == (tuple(at(second) for second in range(STEP)), reason)
+    assert (claim.run, claim.next_due, claim.exhausted) == (None, at(STEP), False)
+
+
+def test_an_instant_right_before_a_job_was_resumed_is_skipped_too(parts):
+    """Instants have microseconds; the one right before the resumption belongs to the pause."""
+    claim = wish(every(parts, 60, defined_at=at(60) + timedelta(microseconds=1)), at(61))
+    assert (claim.missed, claim.run, claim.next_due) == ((NOON, at(60)), None, at(120))

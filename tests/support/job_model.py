@@ -78,6 +78,7 @@ class Job:
     runs: list[Run] = field(default_factory=list)
     good: int = 0
     bad: int = 0
+    by_schedule: int = 0  # of both
 
     @property
     def once(self) -> bool:
@@ -273,10 +274,9 @@ class World:
             run.run_at, run.started_at = ending.retry_at, None
         elif run.status == "failed" and again:
             job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", ending.retry_at))
-        if run.status == "completed":
-            job.good += 1
-        elif run.status == "failed" and not again:
-            job.bad += 1
+        good, bad = run.status == "completed", run.status == "failed" and not again
+        job.good, job.bad = job.good + good, job.bad + bad
+        job.by_schedule += (good or bad) and run.cause == "schedule"
         return again
 
     def _move_on(self, job: Job, ended: list[tuple[Run, Any, bool]]) -> None:
@@ -298,7 +298,9 @@ class World:
                 run.status, run.reason = "cancelled" if run.is_stopped else "failed", "lease_lost"
                 if again:
                     job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", JUST_NOW))
-                job.bad += not again and not run.is_stopped
+                failed = not again and not run.is_stopped
+                job.bad += failed
+                job.by_schedule += failed and run.cause == "schedule"
             if ended:
                 self._move_on(job, [(run, _AT_ONCE, False) for run in ended])
         self._release({self._lock(job) for job in self.jobs.values()})
@@ -329,7 +331,7 @@ class World:
     def _is_last(job: Job) -> bool:
         limit = job.row["max_runs"]
         open_runs = {run.instant for run in job.runs if run.cause == "schedule" and run.status in {"queued", "running"}}
-        return limit is not None and job.good + job.bad + len(open_runs) + 1 >= limit
+        return limit is not None and job.by_schedule + len(open_runs) + 1 >= limit
 
     def _is_due(self, job: Job, due: datetime | None, soon: timedelta) -> bool:
         if due is None or job.due != due:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from itertools import pairwise
 
@@ -22,6 +23,37 @@ def test_cancelling_a_running_job_stops_its_handler_within_a_second(project, mar
     assert project.wait_for_runs(job, 1)[0]["status"] == "cancelled"
     assert project.states(job) == [("cancelled", "cancelled")]
     assert project.job(job)["status"] == "cancelled"
+
+
+def process_is_gone(pid: int) -> bool:
+    """Whether no such process is left."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("by", ["cancel_job", "status", "delete"])
+def test_cancelling_a_job_kills_the_process_of_its_handler_within_a_second(project, marks, eventually, by) -> None:
+    """It need not look: the worker is ended, whichever way a client says so."""
+    job = project.insert("rest_in_process", metadata={"marks": str(marks), "seconds": 30})
+    eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
+    worker = int(marks.read_text().split()[1])
+    asked_at = time.monotonic()
+    match by:
+        case "cancel_job":
+            project.call("cancel_job", job=job)
+        case "status":
+            project.update(job, status="cancelled")
+        case "delete":
+            project.delete(job)
+    eventually(lambda: process_is_gone(worker), "the worker is gone")
+    assert time.monotonic() - asked_at < 1
+    if by != "delete":
+        project.wait_for_runs(job, 1)
+        assert project.states(job) == [("cancelled", "cancelled")]
+    assert "ended" not in marks.read_text()
 
 
 RERUN = """
@@ -104,13 +136,26 @@ def test_a_handler_chooses_its_outcome(project) -> None:
     assert [run["attempt"] for run in project.ledger(later)] == [1]
 
 
-def test_a_run_that_takes_longer_than_its_timeout_is_stopped(project, marks, eventually) -> None:
-    """It fails with reason timeout, and is tried again like any failure."""
+@pytest.mark.parametrize("handler", ["rest", "rest_in_thread"])
+def test_a_run_that_takes_longer_than_its_timeout_is_stopped(project, marks, handler) -> None:
+    """It fails with reason timeout, and is tried again like any failure; on the loop, and in a thread that looks."""
     patience = {"timeout_seconds": 0.3, "max_attempts": 2, "retry_delay_seconds": 0.1}
-    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 30}, **patience)
+    job = project.insert(handler, metadata={"marks": str(marks), "seconds": 30}, **patience)
     assert project.wait(job)["status"] == "failed"
     assert project.states(job) == [("failed", "timeout")] * 2
     assert [line.split()[0] for line in marks.read_text().splitlines()] == ["begun", "stopped"] * 2
+
+
+def test_a_process_that_takes_longer_than_its_timeout_is_killed(project, marks, eventually) -> None:
+    """The time that a worker takes to start counts; the handler need not look."""
+    job = project.insert(
+        "rest_in_process", metadata={"marks": str(marks), "seconds": 30}, timeout_seconds=4, max_attempts=1
+    )
+    eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
+    worker = int(marks.read_text().split()[1])
+    assert project.wait(job)["status"] == "failed"
+    assert project.states(job) == [("failed", "timeout")]
+    eventually(lambda: process_is_gone(worker), "the worker is gone")
 
 
 @pytest.mark.parametrize("status", ["scheduled", "completed", "paused"])

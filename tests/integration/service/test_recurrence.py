@@ -32,6 +32,17 @@ def test_an_interval_runs_at_each_of_its_instants_until_its_runs_are_used_up(pro
     assert (row["status"], row["total_runs"], row["next_run_at"]) == ("completed", 3, None)
 
 
+def test_runs_asked_for_by_hand_do_not_use_up_a_schedules_runs(project) -> None:
+    """Three runs by hand, before and between: the schedule still has its two, and then the job is done."""
+    job = project.insert(**EVERY_SECOND, run_date=project.soon(1.5), max_runs=2)
+    for _ in range(3):
+        project.call("run_job_now", job=job)
+    row = project.wait(job, "completed")
+    causes = [(run["cause"], run["status"]) for run in project.ledger(job)]
+    assert sorted(causes) == [("manual", "completed")] * 3 + [("schedule", "completed")] * 2
+    assert (row["total_runs"], row["scheduled_runs"], row["next_run_at"]) == (5, 2, None)
+
+
 def test_a_cron_job_with_seconds_runs_until_its_end(project) -> None:
     """Every second of the clock up to `ends_at`; the job is then completed."""
     ends_at = project.soon(3)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from listener.domain.job import Misfire, Trigger, TriggerType
-from listener.domain.misfire import MAX_RUNS, MAX_SKIPPED, settle
+from listener.domain.misfire import MAX_RUNS, STEP, settle
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 FIVE_MINUTES = timedelta(minutes=5)
@@ -46,33 +46,42 @@ def test_the_policy_decides_about_missed_instants(misfire: Misfire, runs: int):
     assert len(settlement.skipped) == 5 - runs
 
 
+def settled(trigger: Trigger, now: datetime, misfire: Misfire) -> tuple[list[datetime], list[datetime], int]:
+    """Settle step by step; what runs, what was skipped, and in how many steps."""
+    due, skipped, steps = NOON, [], 0
+    while True:
+        settlement = settle(trigger, due, now, misfire, 0)
+        skipped += settlement.skipped
+        steps += 1
+        if settlement.next_due > now:
+            return list(settlement.run), skipped, steps
+        assert settlement.run == ()
+        due = settlement.next_due
+
+
 def test_run_all_is_bounded_and_keeps_the_latest():
-    """An hour of a job that runs every second: a hundred runs, a thousand listed skips, the rest counted."""
+    """An hour of a job that runs every second: a hundred runs, and every other second is skipped by name."""
     now = NOON + timedelta(hours=1)
-    settlement = settle(EVERY_SECOND, NOON, now, Misfire.RUN_ALL, 0)
-    assert len(settlement.run) == MAX_RUNS
-    assert settlement.run[-1] == now
-    assert settlement.skipped[0] == NOON
-    assert len(settlement.skipped) == MAX_SKIPPED
-    assert settlement.more == 3_601 - MAX_RUNS - MAX_SKIPPED
-    assert settlement.more_is_exact
+    run, skipped, steps = settled(EVERY_SECOND, now, Misfire.RUN_ALL)
+    assert (len(run), run[-1]) == (MAX_RUNS, now)
+    assert skipped + run == [NOON + timedelta(seconds=second) for second in range(3_601)]
+    assert steps == 1 + (3_600 - MAX_RUNS) // STEP
 
 
-def test_a_year_of_missed_seconds_is_settled_at_once():
-    """The work does not grow with the outage: the latest instants are found by halving."""
+@pytest.mark.parametrize("misfire", Misfire)
+def test_a_step_does_not_grow_with_the_outage(misfire: Misfire):
+    """Of a year of seconds, the first step settles the earliest and leaves the rest where it begins."""
     daytime = Trigger(TriggerType.CRON, NOON, {"expression": "* 9-16 * * 1-5 *"}, "Europe/Berlin")
-    now = NOON + timedelta(days=365, hours=9)
-    settlement = settle(daytime, NOON, now, Misfire.RUN_ONCE, 60)
-    assert settlement.run == (datetime(2027, 6, 1, 14, 59, 59, tzinfo=UTC),)
-    assert not settlement.more_is_exact
-    assert settlement.next_due == datetime(2027, 6, 2, 7, tzinfo=UTC)
+    settlement = settle(daytime, NOON, NOON + timedelta(days=365, hours=9), misfire, 60)
+    assert settlement.run == ()
+    assert settlement.skipped == tuple(NOON + timedelta(seconds=second) for second in range(STEP))
+    assert settlement.next_due == NOON + timedelta(seconds=STEP)
 
 
-def test_no_more_runs_start_than_the_caller_allows():
-    """A job with two runs left starts two, the latest."""
-    settlement = settle(EVERY_FIVE_MINUTES, NOON, NOON + FIVE_MINUTES * 4, Misfire.RUN_ALL, 0, at_most=2)
-    assert settlement.run == (NOON + FIVE_MINUTES * 3, NOON + FIVE_MINUTES * 4)
-    assert settle(EVERY_SECOND, NOON, NOON + timedelta(hours=1), Misfire.RUN_ALL, 0, at_most=0).run == ()
+def test_a_step_may_be_as_small_as_one_instant():
+    """Where many jobs have a long past, each gets a small share of what is entered at a time."""
+    settlement = settle(EVERY_SECOND, NOON, NOON + timedelta(hours=1), Misfire.SKIP, 0, step=1)
+    assert (settlement.skipped, settlement.next_due) == ((NOON,), NOON + timedelta(seconds=1))
 
 
 def test_a_one_time_job_that_is_late_has_no_next():

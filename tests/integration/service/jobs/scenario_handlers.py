@@ -61,6 +61,26 @@ def rest_in_thread(job: JobContext, errand: Errand) -> None:
     errand.mark("ended", job)
 
 
+@handler("rest_in_process", run_in="process")
+def rest_in_process(job: JobContext, errand: Errand) -> None:
+    """Wait in a worker process, without looking whether to stop."""
+    errand.mark("begun", job)
+    time.sleep(errand.seconds)
+    errand.mark("ended", job)
+
+
+@handler("rest_by_twos", concurrency=2)
+async def rest_by_twos(job: JobContext, errand: Errand) -> None:
+    """Wait on the loop, two at a time."""
+    await rest(job, errand)
+
+
+@handler("rest_by_twos_in_thread", concurrency=2)
+def rest_by_twos_in_thread(job: JobContext, errand: Errand) -> None:
+    """Wait in a thread, two at a time."""
+    rest_in_thread(job, errand)
+
+
 @handler("fail_first")
 async def fail_first(job: JobContext, errand: Errand) -> None:
     """Fail, after a while, until the attempt that is to be good."""

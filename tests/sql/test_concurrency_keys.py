@@ -1,0 +1,142 @@
+"""Batches that need several concurrency keys, in whatever order their jobs come."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEYS = ["printer", "scanner"]
+
+
+class Batch(threading.Thread):
+    """A call of a service's function in a transaction of its own, on a thread of its own."""
+
+    def __init__(self, url: str, function: str, request: dict[str, Any]) -> None:
+        super().__init__()
+        self._url, self._function = url, function
+        self._request = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 1, **request}
+        self.answer: Any = None
+        self.start()
+
+    def run(self) -> None:
+        with psycopg.connect(self._url, autocommit=True, row_factory=dict_row) as connection:
+            try:
+                query = f"select public.{self._function}(%s) as answer"
+                self.answer = connection.execute(query, [json.dumps(self._request)]).fetchone()["answer"]
+            except psycopg.Error as error:
+                self.answer = error
+
+    def ended(self) -> Any:
+        """What it answered."""
+        self.join(20)
+        assert not isinstance(self.answer, psycopg.Error), self.answer
+        return self.answer
+
+
+def keyed_jobs(database: psycopg.Connection[Any], keys: list[str]) -> list[int]:
+    """One job for each key, with a run that was asked for."""
+    ids = []
+    for key in keys:
+        job = database.execute(
+            "insert into public.scheduled_jobs (handler, status, concurrency_key) "
+            "values ('noop', 'paused', %s) returning id",
+            [key],
+        ).fetchone()["id"]
+        database.execute("select public.run_job_now(%s)", [job])
+        ids.append(job)
+    return ids
+
+
+@contextmanager
+def held_up(url: str, jobs: list[int]) -> Iterator[None]:
+    """Whoever claims a run of these jobs waits meanwhile."""
+    with psycopg.connect(url) as connection:
+        connection.execute("select from public.job_executions where scheduled_job_id = any(%s) for update", [jobs])
+        yield
+
+
+def wait_until_waiting(database: psycopg.Connection[Any], count: int) -> None:
+    """Return when that many transactions of this database wait for a lock."""
+    query = "select count(*) as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 15
+    while database.execute(query).fetchone()["n"] < count:
+        assert time.monotonic() < deadline, f"{count} transactions wait"
+        time.sleep(0.01)
+
+
+def claims(jobs: list[int]) -> dict[str, Any]:
+    """Ask for the runs that wait."""
+    return {"claims": [{"id": job, "due": None} for job in jobs]}
+
+
+def test_batches_that_need_the_same_keys_in_another_order_wait_for_each_other_in_one_order(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """Each is held up between the first of its keys and the second; one is claimed, then the other finds them taken."""
+    one, other = keyed_jobs(database, KEYS), keyed_jobs(database, KEYS[::-1])
+    with held_up(migrated_database, [one[0], other[0]]):
+        batches = [Batch(migrated_database, "claim_runs_v1", claims(jobs)) for jobs in (one, other)]
+        wait_until_waiting(database, 2)
+    granted = [len(batch.ended()["runs"]) for batch in batches]
+    assert sorted(granted) == [0, 2]
+
+
+def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_other(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """The keys of runs that end are released in the order in which claims take them."""
+    me = str(uuid.uuid4())
+    running, waiting = keyed_jobs(database, KEYS), keyed_jobs(database, KEYS[::-1])
+    blocked = keyed_jobs(database, KEYS)
+    first = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended()["runs"]
+    assert Batch(migrated_database, "claim_runs_v1", claims(blocked)).ended()["runs"] == []  # they wait for the keys
+    results = [
+        {"id": run["execution_id"], "status": "completed", "completed_at": run["scheduled_for"]} for run in first
+    ]
+    with held_up(migrated_database, [waiting[0], *blocked]):
+        claim = Batch(migrated_database, "claim_runs_v1", claims(waiting))
+        wait_until_waiting(database, 1)
+        finish = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": results, "logs": []})
+        wait_until_waiting(database, 2)
+    claim.ended()
+    assert len(finish.ended()["taken"]) == 2
+
+
+def test_a_key_that_was_edited_meanwhile_is_left_to_a_later_claim(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """A batch locks the keys that it sees; one that comes after that is not waited for while others are held."""
+    (job,) = keyed_jobs(database, KEYS[:1])
+    lock = "select pg_advisory_lock(job_scheduler.key_lock(j)) from public.scheduled_jobs as j where id = %s"
+    with psycopg.connect(migrated_database, autocommit=True) as printer, psycopg.connect(migrated_database) as scanner:
+        printer.execute(lock, [job])
+        batch = Batch(migrated_database, "claim_runs_v1", claims([job]))
+        wait_until_waiting(database, 1)
+        database.execute("update public.scheduled_jobs set concurrency_key = 'scanner' where id = %s", [job])
+        scanner.execute(lock, [job])
+        printer.execute("select pg_advisory_unlock_all()")
+        answer = batch.ended()
+    assert (answer["runs"], [row["id"] for row in answer["rows"]]) == ([], [job])
+    assert len(Batch(migrated_database, "claim_runs_v1", claims([job])).ended()["runs"]) == 1
+
+
+@pytest.mark.parametrize("key_concurrency", [1, 2])
+def test_no_more_runs_of_a_key_are_claimed_at_once_than_it_allows(
+    database: psycopg.Connection[Any], migrated_database: str, key_concurrency: int
+) -> None:
+    """Six batches at once, each of one job with that key."""
+    jobs = keyed_jobs(database, KEYS[:1] * 6)
+    requests = [{"key_concurrency": key_concurrency, **claims([job])} for job in jobs]
+    batches = [Batch(migrated_database, "claim_runs_v1", request) for request in requests]
+    assert sum(len(batch.ended()["runs"]) for batch in batches) == key_concurrency

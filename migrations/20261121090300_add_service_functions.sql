@@ -221,6 +221,7 @@ as $$
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.handler, j.metadata, j.trigger_type,
             j.run_date, j.timezone, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds,
+            j.exposed_only,
             j.store_result
         from unnest(executions) as c (id)
         inner join public.job_executions as e on c.id = e.id
@@ -1109,8 +1110,8 @@ begin
 end
 $$;
 
--- Forgets what is older than its keep: final ledger rows, and jobs that ended and will not run again.
--- {keep_days, limit} -> {executions, jobs}; each at most `limit`
+-- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
+-- {keep_days, limit} -> {executions, jobs, acts}; each at most `limit`
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
@@ -1125,6 +1126,7 @@ declare
     )::double precision * interval '1 day';
     executions integer;
     jobs integer;
+    acts integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     delete from public.job_executions
@@ -1150,8 +1152,16 @@ begin
         for update skip locked
     );
     get diagnostics jobs = row_count;
+    delete from public.job_audit
+    where id in (
+        select a.id from public.job_audit as a
+        where a.at < now() - keep_days::double precision * interval '1 day'
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
-    return json_build_object('executions', executions, 'jobs', jobs);
+    return json_build_object('executions', executions, 'jobs', jobs, 'acts', acts);
 end
 $$;
 

@@ -27,7 +27,7 @@ TSC = [
 
 
 def _run(command, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    whole = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(HERE), **environment}
+    whole = {**os.environ, "HOME": str(folder), "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{HERE}", **environment}
     return subprocess.run(
         list(map(str, command)),
         cwd=folder, env=whole, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,

@@ -655,6 +655,52 @@ as $$
 $$;
 revoke all on function job_scheduler.reopen(bigint[]) from public;
 
+-- Two listeners that end runs of one job at a time each see the other's still go on. The later one has the job's row only
+-- when the earlier one has written; it looks again here. Answers the jobs that run no more.
+create or replace function job_scheduler.settle_deserted(jobs bigint[])
+returns bigint[]
+language sql
+set search_path = ''
+as $$
+    with seen as (
+        select
+            j.id,
+            exists (
+                select from public.job_executions as e
+                where
+                    e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
+                    and e.cause = 'schedule' and e.stopped_at is null
+            ) as runs_on,
+            exists (
+                select from public.job_executions as e
+                where e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
+            ) as is_claimed,
+            exists (
+                select from public.job_executions as e
+                where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
+            ) as waits
+        from public.scheduled_jobs as j
+        where j.id = any(jobs)
+    ), settled as (
+        update public.scheduled_jobs as j
+        set
+            status = case
+                when j.status <> 'running' or s.runs_on then j.status
+                when not s.waits and (j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z')
+                    then coalesce(j.last_run_status, 'failed')
+                else 'scheduled'
+            end,
+            attempt = case when j.status = 'running' and not s.runs_on and not s.waits then 0 else j.attempt end,
+            claimed_by = case when s.is_claimed then j.claimed_by end,
+            lease_expires_at = case when s.is_claimed then j.lease_expires_at end
+        from seen as s
+        where j.id = s.id and (j.status = 'running' and not s.runs_on or j.claimed_by is not null and not s.is_claimed)
+        returning j.id
+    )
+    select coalesce(array_agg(s.id), '{}') from settled as s
+$$;
+revoke all on function job_scheduler.settle_deserted(bigint[]) from public;
+
 -- When the service must next act on each job: its due instant or a queued run, whichever is earlier. A job with a queued
 -- run shows up in the polls of all listeners, because the one that queued it may not be there when it starts.
 create or replace function job_scheduler.set_wake(jobs bigint[])
@@ -702,6 +748,7 @@ declare
     to_wake bigint[];
     keyed bigint[];
     late bigint[];
+    shared bigint[];
     to_arm json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
@@ -796,19 +843,23 @@ begin
         where j.id = b.id
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
-            b.own_waits and j.status = 'cancelled' as is_late
+            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null as is_shared
     )
     select
         (select coalesce(array_agg(e.id), '{}') from ended as e),
         (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits),
         (select array_agg(m.id) from moved as m where m.keyed),
-        (select array_agg(m.id) from moved as m where m.is_late)
-    into taken, to_wake, keyed, late;
+        (select array_agg(m.id) from moved as m where m.is_late),
+        (select array_agg(m.id) from moved as m where m.is_shared)
+    into taken, to_wake, keyed, late, shared;
 
     if late is not null then -- cancelled while this was written
         update public.job_executions
         set status = 'cancelled', reason = 'cancelled', completed_at = now()
         where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
+    end if;
+    if shared is not null then
+        to_wake := to_wake || job_scheduler.settle_deserted(shared);
     end if;
     if keyed is not null then
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
@@ -1087,6 +1138,7 @@ begin
     )
     select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
 
+    perform job_scheduler.settle_deserted(jobs);
     perform job_scheduler.reopen(jobs);
     perform job_scheduler.set_wake(jobs);
     jobs := jobs || job_scheduler.release_keys(

@@ -121,7 +121,7 @@ class SupabaseStore:
     async def clean(self, keep_days: float) -> int:
         """Forget a batch of what is older than `keep_days`."""
         answer = await self._rpc.call("clean_ledger_v1", {"keep_days": keep_days, "limit": CLEANUP_BATCH})
-        return int(answer["executions"] + answer["jobs"])
+        return int(answer["executions"] + answer["jobs"] + answer["acts"])
 
     async def ring_canary(self) -> list[str]:
         """Ring for nobody in particular; answers with the doorbells that the database can ring.

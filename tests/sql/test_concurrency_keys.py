@@ -102,7 +102,13 @@ def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_o
     first = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended()["runs"]
     assert Batch(migrated_database, "claim_runs_v1", claims(blocked)).ended()["runs"] == []  # they wait for the keys
     results = [
-        {"id": run["execution_id"], "status": "completed", "completed_at": run["scheduled_for"]} for run in first
+        {
+            "id": run["execution_id"],
+            "fence": run["fence"],
+            "status": "completed",
+            "completed_at": run["scheduled_for"],
+        }
+        for run in first
     ]
     with held_up(migrated_database, [waiting[0], *blocked]):
         claim = Batch(migrated_database, "claim_runs_v1", claims(waiting))

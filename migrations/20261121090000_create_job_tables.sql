@@ -54,7 +54,8 @@ create table if not exists public.scheduled_jobs (
     due_at timestamptz,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
-    scheduled_runs bigint not null default 0
+    scheduled_runs bigint not null default 0,
+    exposed_only boolean not null default false
 ) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
 
 comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
@@ -71,6 +72,8 @@ comment on column public.scheduled_jobs.due_at is
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.exposed_only is
+'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
 comment on column public.scheduled_jobs.scheduled_runs is
     'How many of total_runs the schedule asked for; only these use up max_runs.';
 

@@ -54,11 +54,6 @@ $$;
 revoke all on function public.publish_handlers_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.publish_handlers_v1(jsonb) to service_role;
 
--- Whether a client of the API defined what a job runs: then it may only be what is exposed, also when it is due.
-alter table public.scheduled_jobs add column if not exists exposed_only boolean not null default false;
-comment on column public.scheduled_jobs.exposed_only is
-'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
-
 -- The names of the handlers that a job may have, for messages.
 create or replace function job_scheduler.handler_names(exposed_only boolean)
 returns text

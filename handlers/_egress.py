@@ -6,6 +6,7 @@ an unusual notation gets past it.
 
 from __future__ import annotations
 
+import functools
 import socket
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -13,28 +14,48 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 import httpcore
 import httpx
 
 from listener import Fail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from httpcore import SOCKET_OPTION
 
 MAX_CONNECTIONS = 100
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 15.0
+LOOKUPS = 32
+"""Names looked up at a time, in threads of their own: the loop's few are needed to find Supabase again."""
+GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
+METADATA_SERVICES = frozenset(
+    map(ip_address, ["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"])
+)
+"""Beside link-local addresses: where clouds give keys to whoever asks from inside; the first is a public address."""
+
+Address = IPv4Address | IPv6Address
 
 
-def is_public(address: IPv4Address | IPv6Address) -> bool:
+def is_public(address: Address) -> bool:
     """Say whether an address belongs to the public internet, also one that carries another inside."""
-    if not address.is_global or address.is_multicast:
+    if not address.is_global or address.is_multicast or not is_no_metadata_service(address):
+        return False
+    if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST and address not in NAT64:
         return False
     inner = _carried(address) if isinstance(address, IPv6Address) else None
     return inner is None or is_public(inner)
+
+
+def is_no_metadata_service(address: Address) -> bool:
+    """Say whether an address is none that gives keys to whoever asks; nobody's webhook is there."""
+    if address.is_link_local or address in METADATA_SERVICES:
+        return False
+    inner = _carried(address) if isinstance(address, IPv6Address) else None
+    return inner is None or is_no_metadata_service(inner)
 
 
 def _carried(address: IPv6Address) -> IPv4Address | None:
@@ -44,10 +65,15 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves a name once, and connects to those of its addresses that are public."""
+    """Resolves a name once, and connects to those of its addresses that are allowed.
 
-    def __init__(self) -> None:
-        self._inner = httpcore.AnyIOBackend()
+    Args:
+        is_allowed: says of each address whether it is.
+    """
+
+    def __init__(self, is_allowed: Callable[[Address], bool] = is_public) -> None:
+        self._inner, self._is_allowed = httpcore.AnyIOBackend(), is_allowed
+        self._lookups = anyio.CapacityLimiter(LOOKUPS)
 
     async def connect_tcp(
         self,
@@ -57,68 +83,64 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first public address that answers.
+        """Connect to the first allowed address that answers.
 
         Raises:
-            Fail: `forbidden_address` when none is public.
+            Fail: `forbidden_address` when none is allowed.
             ConnectError: when the name does not resolve or no address answers.
         """
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await _public_addresses(host, port):
+        for address in await self._allowed_addresses(host, port):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
+    async def _allowed_addresses(self, host: str, port: int) -> list[str]:
+        look_up = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=self._lookups)
+        except (OSError, UnicodeError) as error:
+            message = f"{host} does not resolve: {error}"
+            raise httpcore.ConnectError(message) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        allowed = [address for address in addresses if self._is_allowed(ip_address(address))]
+        if not allowed:
+            what = f"{host} is at {', '.join(addresses)}, where no webhook may go"
+            raise Fail(reason="forbidden_address", message=what)
+        return allowed
+
     async def sleep(self, seconds: float) -> None:
         """Sleep, for the pool's own retries."""
         await anyio.sleep(seconds)
 
 
-async def _public_addresses(host: str, port: int) -> list[str]:
-    try:
-        found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        message = f"{host} does not resolve: {error}"
-        raise httpcore.ConnectError(message) from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    public = [address for address in addresses if is_public(ip_address(address))]
-    if not public:
-        raise Fail(reason="forbidden_address", message=f"{host} is at {', '.join(addresses)}, which is not public")
-    return public
-
-
 class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over the guarded backend, for which httpx itself has no parameter."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_allowed: Callable[[Address], bool]) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=httpx.create_ssl_context(),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
-            network_backend=GuardedBackend(),
+            network_backend=GuardedBackend(is_allowed),
         )
 
 
 @asynccontextmanager
 async def public_client() -> AsyncIterator[httpx.AsyncClient]:
     """Open a client that reaches the public internet only; it follows no redirect and keeps no cookie."""
-    async with httpx.AsyncClient(transport=GuardedTransport(), **_settings()) as client:
+    async with httpx.AsyncClient(transport=GuardedTransport(is_public), **_settings()) as client:
         yield client
 
 
 @asynccontextmanager
 async def private_client() -> AsyncIterator[httpx.AsyncClient]:
-    """Open a client that reaches every address, for deployments that have asked for it."""
-    limits = httpx.Limits(
-        max_connections=MAX_CONNECTIONS,
-        max_keepalive_connections=MAX_IDLE_CONNECTIONS,
-        keepalive_expiry=IDLE_SECONDS,
-    )
-    async with httpx.AsyncClient(limits=limits, **_settings()) as client:
+    """Open a client that reaches private addresses too, for deployments that have asked for it; no metadata service."""
+    async with httpx.AsyncClient(transport=GuardedTransport(is_no_metadata_service), **_settings()) as client:
         yield client
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 8 * 1024
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 """A server may ask for patience, not for eternity."""
+CLOSE_SECONDS = 1.0
 RETRYABLE = frozenset({408, 425, 429})
 SERVER_ERRORS = range(500, 600)
 SUCCESS = range(200, 300)
@@ -92,7 +93,7 @@ def _shown(request: httpx.Request, payload: Call) -> dict[str, Any]:
     """Show what would be sent; whoever reads the ledger may not know the keys."""
     ours = ("x-job-id", "x-execution-id", "x-attempt", "idempotency-key", "content-type")
     headers = {name: value if name in ours else "…" for name, value in request.headers.items()}
-    return {"method": request.method, "url": str(request.url), "headers": headers, "body": payload.body}
+    return {"method": request.method, "url": _place(request.url), "headers": headers, "body": payload.body}
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
@@ -105,7 +106,7 @@ async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> tuple[
             if len(body) > MAX_BODY_BYTES:
                 break
     finally:
-        with anyio.CancelScope(shield=True):
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await answer.aclose()
     return answer, body
 
@@ -115,7 +116,7 @@ def _judged(payload: Call, answer: httpx.Response, body: bytes, now: datetime) -
     if payload.expects(status):
         return _result(answer, body)
     text = body[:200].decode("utf-8", "replace")
-    message = f"{payload.method} {answer.request.url} answered {status} {answer.reason_phrase}: {text}"
+    message = f"{payload.method} {_place(answer.request.url)} answered {status} {answer.reason_phrase}: {text}"
     if status in RETRYABLE or status in SERVER_ERRORS:
         raise Retry(after=retry_after(answer.headers.get("retry-after"), now), message=message)
     if answer.has_redirect_location:
@@ -134,6 +135,11 @@ def _result(answer: httpx.Response, body: bytes) -> dict[str, Any]:
         "body": _parsed(text) if is_json else text,
         "truncated": truncated,
     }
+
+
+def _place(url: httpx.URL) -> str:
+    """Show where a URL leads, without what is often a key: the user, the password, and the query."""
+    return str(url.copy_with(username="", password="", query=None)) + ("?…" if url.query else "")
 
 
 def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON of somebody else

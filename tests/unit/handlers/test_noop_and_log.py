@@ -26,6 +26,15 @@ async def test_noop_sleeps_as_long_as_it_is_told():
     assert outcome.reason == "timeout"
 
 
+@pytest.mark.parametrize("seconds", ["nan", "Infinity", -1, "soon", [1], {"a": 1}])
+async def test_noop_refuses_to_sleep_a_time_that_is_none(seconds):
+    """Anybody who is signed in may schedule it, and a NaN among the loop's timers could stop every other run."""
+    outcome = (await run_handler(noop, {"sleep_seconds": seconds}, timeout_seconds=1)).outcome
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.retryable) == ("invalid_payload", False)
+    assert outcome.error.startswith("metadata.sleep_seconds: ")
+
+
 async def test_log_writes_its_line_to_the_ledger():
     """At the level that it is told, with the fields that it is given, whatever their names are."""
     report = await run_handler(log, {"message": "hello", "level": "warning", "fields": {"event": 1, "self": 2}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -259,6 +260,10 @@ async def test_the_listeners_own_machine_is_out_of_reach(endpoint, host):
         ("64:ff9b::a9fe:a9fe", False),
         ("64:ff9b::5db8:d822", True),
         ("2002:7f00:1::", False),
+        ("2001:0:4136:e378:8000:63bf:80ff:fffe", False),
+        ("::7f00:1", False),
+        ("168.63.129.16", False),
+        ("64:ff9b::a83f:8110", False),
     ],
 )
 def test_only_public_addresses_are_public(address, public):
@@ -266,11 +271,52 @@ def test_only_public_addresses_are_public(address, public):
     assert _egress.is_public(ip_address(address)) is public
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[fd00:ec2::254]", "100.100.100.200", "[::ffff:169.254.169.254]"])
+async def test_the_keys_of_the_cloud_are_out_of_reach_whatever_is_allowed(host):
+    """`LISTENER_WEBHOOK_ALLOW_PRIVATE` is meant for one's own services."""
+    outcome = (await run_handler(webhook, {"url": f"http://{host}/latest/meta-data/"}, options=OPEN)).outcome
+    assert (outcome.reason, outcome.retryable) == ("forbidden_address", False)
+
+
+async def test_a_proxy_of_the_environment_is_not_used(endpoint, monkeypatch):
+    """It would connect where no check is."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, endpoint.url.removesuffix("/hook"))
+    outcome = await call(endpoint, {"url": "http://127.0.0.1/"}, options={})
+    assert outcome.reason == "forbidden_address"
+    assert endpoint.connections == 0
+
+
+async def test_names_are_looked_up_in_threads_of_their_own(endpoint, monkeypatch):
+    """Names whose servers never answer must not take the threads with which the listener finds Supabase."""
+    backend, slow = _egress.GuardedBackend(), threading.Event()
+    monkeypatch.setattr(_egress.socket, "getaddrinfo", lambda *_, **__: slow.wait(5) and [])
+    async with anyio.create_task_group() as group:
+        for number in range(_egress.LOOKUPS + 4):
+            group.start_soon(backend.connect_tcp, f"{number}.example", 443)
+        await anyio.wait_all_tasks_blocked()
+        assert backend._lookups.borrowed_tokens == _egress.LOOKUPS
+        assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
+        group.cancel_scope.cancel()
+        slow.set()
+
+
+async def test_what_is_often_a_key_in_a_url_is_not_told(endpoint):
+    """Neither by the error nor by test mode: the ledger and the log have other readers than the job."""
+    endpoint.status = 404
+    url = endpoint.url.replace("http://", "http://ann:hush@") + "?key=hush"
+    told = [await call(endpoint, {"url": url}), await call(endpoint, {"url": url}, test_mode=True)]
+    assert [endpoint.url + "?…" in str(outcome) for outcome in told] == [True, True]
+    assert "hush" not in str(told)
+    assert endpoint.requests[0][1] == "/hook?key=hush"
+    assert endpoint.requests[0][2]["authorization"].startswith("Basic ")
+
+
 async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(monkeypatch):
     """A name that resolves otherwise the second time, or to several, leads nowhere private."""
     asked, tried = [], []
 
-    async def resolve(host, port, **_: Any):
+    def resolve(host, port, **_: Any):
         asked.append(host)
         addresses = ["10.0.0.1", "93.184.216.34", "93.184.216.35"] if len(asked) == 1 else ["127.0.0.1"]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
@@ -281,7 +327,7 @@ async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(m
         raise httpcore.ConnectError(message)
 
     backend = _egress.GuardedBackend()
-    monkeypatch.setattr(_egress.anyio, "getaddrinfo", resolve)
+    monkeypatch.setattr(_egress.socket, "getaddrinfo", resolve)
     monkeypatch.setattr(backend._inner, "connect_tcp", connect)
     with pytest.raises(httpcore.ConnectError):
         await backend.connect_tcp("rebinding.example", 443)

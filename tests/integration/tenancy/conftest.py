@@ -1,0 +1,68 @@
+"""One workspace with its members, a stranger, the owner of private rows, and rows of both kinds."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+from cast import ROLES, Tenancy
+from psycopg.rows import dict_row
+
+from listener.local.keys import user_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from listener.local.stack import Stack
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs the stack."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.stack)
+
+
+@pytest.fixture(scope="module")
+def database(embedded_stack: Stack) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+    """Look at everything, as superuser."""
+    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True, row_factory=dict_row) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="module")
+def clients(embedded_stack: Stack) -> Iterator[dict[str, httpx.Client]]:
+    """Give a PostgREST client for each role; each signed-in one is a user of that name."""
+    stack = embedded_stack
+    made = {}
+    for role in ROLES:
+        apikey = stack.service_key if role == "service" else stack.anon_key
+        token = apikey if role in {"anon", "service"} else stack.user_token(role)
+        made[role] = httpx.Client(
+            base_url=f"{stack.url}/rest/v1", headers={"apikey": apikey, "Authorization": f"Bearer {token}"}, timeout=20
+        )
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@pytest.fixture
+def tenancy(
+    tables_to_empty: list[str], database: psycopg.Connection[dict[str, Any]], clients: dict[str, httpx.Client]
+) -> Tenancy:
+    """Give a fresh workspace and fresh rows; the tables keep what others left in them."""
+    assert tables_to_empty, "noted before the first row is written here"
+    workspace = uuid.uuid4()
+    database.execute("insert into public.workspaces (id, name) values (%s, 'Team')", [workspace])
+    for role in ("viewer", "editor", "admin"):
+        database.execute(
+            "insert into public.workspace_members (workspace_id, user_id, role) values (%s, %s, %s)",
+            [workspace, user_id(role), role],
+        )
+    return Tenancy(workspace, database, clients)

@@ -134,7 +134,9 @@ class Line:
 
     def _hint(self, hint: Hint) -> None:
         self._proof.heard(hint.source, self._clock.monotonic())
-        self.is_proved = True
+        if not self.is_proved:
+            self.is_proved = True
+            self._changed()
         self._hears(hint.source)
         if hint.table != CANARY:
             self._hear(hint)

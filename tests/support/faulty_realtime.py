@@ -13,7 +13,7 @@ import websockets.asyncio.server
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from random import Random
 
     from websockets.asyncio.connection import Connection
@@ -41,6 +41,7 @@ class _Socket:
     joins: dict[str, str | None] = field(default_factory=dict)
     held_back: str | None = None
     is_deaf: bool = False
+    unwanted: Callable[[str, str], bool] = lambda *_: False
 
 
 class FaultyRealtime:
@@ -72,6 +73,23 @@ class FaultyRealtime:
         """Make every present socket deaf and dumb for good: the peer is gone and its end was never heard of."""
         for each in self._sockets:
             each.is_deaf = True
+
+    def drop_from_now_on(self, unwanted: Callable[[str, str], bool]) -> None:
+        """Drop frames of every present socket for good, those whose topic and event are `unwanted`."""
+        for each in self._sockets:
+            each.unwanted = unwanted
+
+    def cut(self) -> None:
+        """Break every socket without a word."""
+        for each in list(self._sockets):
+            each.near.transport.abort()
+
+    async def tell_channels(self, event: str, payload: dict[str, Any], *, is_about_join: bool = False) -> None:
+        """Send a frame of the server's to every channel; `is_about_join` names the join that it is about."""
+        for each in list(self._sockets):
+            for topic, ref in dict(each.joins).items():
+                with contextlib.suppress(ConnectionClosed):
+                    await each.near.send(_frame(topic, event, payload, ref if is_about_join else None))
 
     async def send_garbage(self) -> None:
         """Send frames that make no sense to every socket."""
@@ -136,6 +154,8 @@ class FaultyRealtime:
     def _mistreated(self, each: _Socket, frame: str | bytes) -> list[str | bytes]:
         """Give the frames to send now in place of `frame`."""
         read = _read(frame)
+        if read and each.unwanted(read[0], read[1]):
+            return []
         if read is None or read[1] not in EVENTS:
             return [frame]
         if self._chance.random() < self.mischief.dropped_share:

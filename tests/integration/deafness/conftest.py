@@ -1,0 +1,214 @@
+"""A feed, and a stock realtime-py client beside it that lives through the same fault."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import psycopg
+import pytest
+from faulty_proxy import TcpRoad, running_proxy
+from faulty_realtime import FaultyRealtime
+from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
+
+from listener.clock import DatabaseClock
+from listener.health import Health
+from listener.metrics import Metrics
+from listener.supabase.feed import RealtimeFeed
+from listener.supabase.line import Times
+from listener.supabase.rpc import Rpc
+from listener.supabase.store import SupabaseStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from listener.domain.exchange import Hint
+    from listener.local.stack import Stack
+
+BELLS = ("broadcast", "postgres_changes")
+CHANCE = Random(1)  # noqa: S311 - spreads what a test does, hides nothing
+RECOVERY_SECONDS = 10.0
+"""In less than this every kind of deafness is noticed and mended while the server is fine."""
+DEAF_SECONDS = 1.0
+"""In which a stock client would have heard, if it did."""
+INSERT = "insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h') returning id"
+
+
+async def until(true: Callable[[], object], within: float = RECOVERY_SECONDS) -> None:
+    """Wait for what must come."""
+    with anyio.fail_after(within):
+        while not true():  # noqa: ASYNC110 - what it waits for happens in other programs
+            await anyio.sleep(0.01)
+
+
+@dataclass
+class Heard:
+    """A feed, and what it has heard."""
+
+    feed: RealtimeFeed
+    health: Health
+    metrics: Metrics
+    hints: list[Hint] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it hears each doorbell."""
+        return all(self.health.doorbells.values())
+
+    def of(self, job: int) -> set[str]:
+        """Name the doorbells that told of a job."""
+        return {hint.source for hint in self.hints if job in [each.id for each in hint.jobs]}
+
+    def count(self, metric: str) -> float:
+        """Read a metric."""
+        lines = self.metrics.exposition().decode().splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(metric))
+
+
+@dataclass
+class Stock:
+    """A client as realtime-py's documentation shows it, and the jobs that it was told of."""
+
+    client: AsyncRealtimeClient
+    jobs: list[int] = field(default_factory=list)
+
+    async def join(self) -> None:
+        """Connect, and subscribe to what the listener subscribes to."""
+        channel = self.client.channel(f"stock-{uuid.uuid4()}")
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.Insert, self._take, table="signals", schema="job_scheduler"
+        )
+        await self.client.connect()
+        await channel.subscribe()
+
+    def _take(self, change: Any) -> None:
+        message = change["data"]["record"]["message"]
+        if message["table"] == "scheduled_jobs":
+            self.jobs += [row[0] for row in message["rows"]]
+
+    async def leave(self) -> None:
+        """End whatever of it still goes on."""
+        with anyio.move_on_after(1):
+            await self.client.close()
+
+
+@pytest.fixture
+def sql(stack: Stack) -> Iterator[Callable[..., Any]]:
+    """Query the database as superuser; give the first value, if there is one."""
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
+
+        def run(statement: str, *arguments: object) -> Any:
+            cursor = connection.execute(statement, arguments)
+            return cursor.fetchone()[0] if cursor.description else None
+
+        yield run
+
+
+@pytest.fixture
+def insert(sql: Callable[..., Any]) -> Callable[[], int]:
+    """Insert a job; give its id."""
+    return lambda: sql(INSERT)
+
+
+@pytest.fixture
+async def canary(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """Ring a canary."""
+    rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
+    name = str(uuid.uuid4())
+    store = SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0)
+    yield store.ring_canary
+    await rpc.aclose()
+
+
+@pytest.fixture
+async def road(stack: Stack) -> AsyncIterator[FaultyRealtime]:
+    """A websocket road to the stack; `url` leads there."""
+    async with FaultyRealtime(stack.ports["api"], CHANCE).running() as road:
+        road.url = f"http://127.0.0.1:{road.port}"
+        yield road
+
+
+@pytest.fixture
+async def wire(stack: Stack) -> AsyncIterator[Any]:
+    """A TCP road to the stack; `url` leads there."""
+    async with running_proxy(TcpRoad(stack.ports["api"])) as proxy:
+        proxy.url = f"http://127.0.0.1:{proxy.port}"
+        yield proxy
+
+
+@pytest.fixture
+def feeding(stack: Stack, canary: Callable[[], Awaitable[list[str]]]) -> Callable[..., Any]:
+    """Run a feed while the block lasts; leave it once it hears, unless `wait` says otherwise."""
+
+    @asynccontextmanager
+    async def run(
+        url: str, bells: tuple[str, ...] = BELLS, *, ring: Any = None, wait: bool = True, **times: float
+    ) -> AsyncIterator[Heard]:
+        clock, hints, metrics = DatabaseClock(), [], Metrics()
+        health = Health(clock, bells)
+        health.poll_succeeded()
+        feed = RealtimeFeed(
+            url=url,
+            key=stack.service_key,
+            doorbells=bells,
+            tables=("scheduled_jobs",),
+            hear=hints.append,
+            ring=ring or canary,
+            health=health,
+            metrics=metrics,
+            clock=clock,
+            jitter=CHANCE.random,
+            times=Times(**times),
+        )
+        heard = Heard(feed, health, metrics, hints)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.run)
+            if wait:
+                await until(lambda: heard.is_whole)
+            yield heard
+            tasks.cancel_scope.cancel()
+
+    return run
+
+
+@pytest.fixture
+def stock_client(stack: Stack) -> Callable[..., Any]:
+    """Run a stock client while the block lasts."""
+
+    @asynccontextmanager
+    async def run(url: str, *, joined: bool = True, **options: Any) -> AsyncIterator[Stock]:
+        stock = Stock(AsyncRealtimeClient(f"{url}/realtime/v1", stack.service_key, **options))
+        try:
+            if joined:
+                await stock.join()
+                await anyio.sleep(0.2)  # "Subscribed to PostgreSQL"
+            yield stock
+        finally:
+            await stock.leave()
+
+    return run
+
+
+@pytest.fixture
+def deafness(insert: Callable[[], int]) -> SimpleNamespace:
+    """Give what every test of a fault says before and after it."""
+
+    async def both_hear(heard: Heard, stock: Stock) -> None:
+        """The fault that follows is what makes the difference."""
+        job = insert()
+        await until(lambda: heard.of(job) == set(BELLS) and job in stock.jobs)
+
+    async def only_the_feed_hears(heard: Heard, stock: Stock) -> None:
+        """The feed hears by each doorbell again in less than ten seconds, and the stock client does not."""
+        await until(lambda: heard.is_whole)
+        job = insert()
+        await until(lambda: heard.of(job) == set(BELLS))
+        await anyio.sleep(DEAF_SECONDS)
+        assert job not in stock.jobs, "this fault makes nobody deaf any more"
+
+    return SimpleNamespace(both_hear=both_hear, only_the_feed_hears=only_the_feed_hears, until=until)

@@ -48,6 +48,9 @@ def test_one_doorbell_is_enough_and_none_is_not(clock):
     health.heard("postgres_changes")
     assert (health.fault(), health.hears) == (None, True)
     assert health.doorbells == {"broadcast": False, "postgres_changes": True}
+    health.heard("broadcast")
+    health.deaf("no canary", "postgres_changes")
+    assert (health.fault(), health.doorbells) == (None, {"broadcast": True, "postgres_changes": False})
     health.deaf("the socket closed")
     assert (health.fault(), health.hears) == ("feed: the socket closed", False)
 

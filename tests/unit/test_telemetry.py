@@ -222,6 +222,9 @@ def test_the_metrics_say_what_happened():
     metrics.claims_answered(3, 1)
     metrics.hints_heard("broadcast", 2)
     metrics.changes_missed(4)
+    metrics.canary_rung("unsent")
+    metrics.doorbell_deaf("broadcast")
+    metrics.frame_unreadable()
     metrics.feed_session_begun()
     metrics.feed_state("hearing")
     metrics.polled(0.01)
@@ -239,6 +242,9 @@ def test_the_metrics_say_what_happened():
         'listener_claims_total{answer="refused"} 1.0',
         'listener_feed_hints_total{source="broadcast"} 2.0',
         "listener_feed_changes_missed_total 4.0",
+        'listener_feed_canaries_total{outcome="unsent"} 1.0',
+        'listener_feed_doorbells_deaf_total{doorbell="broadcast"} 1.0',
+        "listener_feed_frames_unreadable_total 1.0",
         "listener_feed_sessions_total 1.0",
         'listener_feed_session{listener_feed_session="hearing"} 1.0',
         'listener_feed_session{listener_feed_session="down"} 0.0',

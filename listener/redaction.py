@@ -25,7 +25,7 @@ SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 SECRET_TEXT = re.compile(
-    r"((?:apikey|access_token|token)=|Bearer\s+|sb_secret_)[^\s&\"']+"
+    r"((?:apikey|access_token|token)=|Bearer\s+|sb_secret_(?=\w))[^\s&\"']+"
     r"|(://[^\s:/@]{1,200}:)[^\s@]{1,200}(?=@)"
     r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
     re.IGNORECASE,

@@ -1,0 +1,161 @@
+"""How workspaces come to be, who is in them, and what happens to those who leave."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from listener.local.keys import user_id
+
+if TYPE_CHECKING:
+    import uuid
+
+    from cast import Tenancy
+
+READ_BACK = {"Prefer": "return=representation"}
+JOB = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def own(tenancy: Tenancy) -> dict[str, Any]:
+    """A workspace that the stranger has just created."""
+    answer = tenancy.clients["stranger"].post("/workspaces", json={"name": "Own"}, headers=READ_BACK)
+    assert answer.status_code == 201, answer.text
+    return answer.json()[0]
+
+
+def members(tenancy: Tenancy, workspace: object) -> dict[uuid.UUID, str]:
+    """The roles of a workspace's members."""
+    query = "select user_id, role from public.workspace_members where workspace_id = %s"
+    return {row["user_id"]: row["role"] for row in tenancy.database.execute(query, [workspace]).fetchall()}
+
+
+def test_whoever_creates_a_workspace_is_its_admin(tenancy: Tenancy, own: dict[str, Any]):
+    """And may use it at once."""
+    assert members(tenancy, own["id"]) == {user_id("stranger"): "admin"}
+    row = {**JOB, "workspace_id": own["id"]}
+    assert tenancy.clients["stranger"].post("/scheduled_jobs", json=row).status_code == 201
+
+
+@pytest.mark.parametrize("column", ["id", "settings", "created_by", "created_at"])
+def test_a_user_names_a_workspace_and_writes_nothing_else_of_it(tenancy: Tenancy, own: dict[str, Any], column: str):
+    """Not its id, which would be the tenant's, nor the quotas."""
+    values = {"id": str(user_id("owner")), "settings": {"max_active_jobs": 10**6}, "created_by": str(user_id("owner"))}
+    value = values.get(column, "2020-01-01T00:00:00Z")
+    client, at = tenancy.clients["stranger"], {"id": f"eq.{own['id']}"}
+    assert client.post("/workspaces", json={"name": "Forged", column: value}).status_code == 403
+    assert client.patch("/workspaces", params=at, json={column: value}).status_code == 403
+    assert client.get("/workspaces", params=at).json() == [own]
+
+
+def test_a_user_creates_a_bounded_number_of_workspaces(tenancy: Tenancy):
+    """Each has its own quotas, so that their number is one."""
+    client = tenancy.clients["owner"]
+    answers = [client.post("/workspaces", json={"name": f"Team {n}"}) for n in range(25)]
+    refused = [answer for answer in answers if answer.status_code != 201]
+    assert refused
+    assert {answer.status_code for answer in refused} == {403}
+    assert refused[0].json()["message"] == "quota max_workspaces: one more is not allowed; limit 20, used 20, left 0"
+    assert len(client.get("/workspaces").json()) == 20
+    tenancy.database.execute("delete from public.workspaces where created_by = %s", [user_id("owner")])
+
+
+def test_a_removed_member_loses_sight_at_once(tenancy: Tenancy):
+    """Also of what they made themselves; and the rows stay with the workspace."""
+    editor, admin = tenancy.clients["editor"], tenancy.clients["admin"]
+    job = editor.post(
+        "/scheduled_jobs", json={**JOB, "workspace_id": str(tenancy.workspace)}, headers=READ_BACK
+    ).json()[0]
+    at, here = {"id": f"eq.{job['id']}"}, f"eq.{tenancy.workspace}"
+    gone = admin.delete("/workspace_members", params={"workspace_id": here, "user_id": f"eq.{user_id('editor')}"})
+    assert gone.status_code == 204
+    assert editor.get("/scheduled_jobs", params=at).json() == []
+    assert editor.get("/workspaces", params={"id": here}).json() == []
+    assert editor.patch("/scheduled_jobs", params=at, json={"name": "mine"}, headers=READ_BACK).json() == []
+    assert editor.post("/rpc/run_job_now", json={"job": job["id"]}).status_code == 404
+    assert editor.post("/scheduled_jobs", json={**JOB, "workspace_id": str(tenancy.workspace)}).status_code == 403
+    assert admin.get("/scheduled_jobs", params=at).json() == [job]
+
+
+def test_an_editor_who_becomes_a_viewer_writes_no_more(tenancy: Tenancy):
+    """With the next statement."""
+    who = {"workspace_id": f"eq.{tenancy.workspace}", "user_id": f"eq.{user_id('editor')}"}
+    assert tenancy.clients["admin"].patch("/workspace_members", params=who, json={"role": "viewer"}).is_success
+    editor, at = tenancy.clients["editor"], {"id": f"eq.{tenancy.workspace_job}"}
+    assert editor.patch("/scheduled_jobs", params=at, json={"name": "mine"}, headers=READ_BACK).json() == []
+    assert len(editor.get("/scheduled_jobs", params=at).json()) == 1
+
+
+@pytest.mark.parametrize("role", ["stranger", "viewer", "editor"])
+def test_nobody_makes_themselves_a_member_or_more_of_one(tenancy: Tenancy, role: str):
+    """Neither by an insert nor by an update, nor by one that merges."""
+    client, before = tenancy.clients[role], members(tenancy, tenancy.workspace)
+    me = {"workspace_id": str(tenancy.workspace), "user_id": str(user_id(role)), "role": "admin"}
+    merging = {"Prefer": "resolution=merge-duplicates"}
+    assert client.post("/workspace_members", json=me).status_code in {403, 409}
+    assert client.post("/workspace_members", json=me, headers=merging).status_code == 403
+    client.patch("/workspace_members", params={"user_id": f"eq.{user_id(role)}"}, json={"role": "admin"})
+    assert members(tenancy, tenancy.workspace) == before
+
+
+def test_a_workspace_keeps_an_admin_though_two_remove_each_other(tenancy: Tenancy, own: dict[str, Any]):
+    """Whoever comes second is refused."""
+    pair = {"stranger": "owner", "owner": "stranger"}
+    member = {"workspace_id": own["id"], "user_id": str(user_id("owner")), "role": "admin"}
+    assert tenancy.clients["stranger"].post("/workspace_members", json=member).status_code == 201
+
+    def remove(role: str) -> int:
+        who = {"workspace_id": f"eq.{own['id']}", "user_id": f"eq.{user_id(pair[role])}"}
+        return tenancy.clients[role].delete("/workspace_members", params=who).status_code
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(remove, pair))
+    left = members(tenancy, own["id"])
+    assert list(left.values()) == ["admin"]
+    who = {"workspace_id": f"eq.{own['id']}"}
+    last = next(role for role in pair if user_id(role) in left)
+    for answer in (
+        tenancy.clients[last].delete("/workspace_members", params=who),
+        tenancy.clients[last].patch("/workspace_members", params=who, json={"role": "viewer"}),
+    ):
+        assert answer.status_code == 400
+        assert "keeps at least one admin" in answer.json()["message"]
+
+
+def test_a_deleted_workspace_takes_its_rows_with_it(tenancy: Tenancy):
+    """Nothing runs on that nobody sees; what is private stays."""
+    jobs = [tenancy.workspace_job, tenancy.private_job]
+    tenancy.add("meetings", end_time="2099-01-01Z", **tenancy.owned("workspace"))
+    tenancy.run("workspace")
+    where = {"id": f"eq.{tenancy.workspace}"}
+    assert tenancy.clients["admin"].delete("/workspaces", params=where).status_code == 204
+    left = tenancy.database.execute("select id from public.scheduled_jobs where id = any(%s)", [jobs]).fetchall()
+    assert [row["id"] for row in left] == [tenancy.private_job]
+    for table in ("workspace_members", "meetings", "job_executions"):
+        query = f"select count(*) as n from public.{table} where workspace_id = %s"  # noqa: S608 - the names are ours
+        assert tenancy.database.execute(query, [tenancy.workspace]).fetchone() == {"n": 0}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [[], "many", {"max_active_jobs": "many"}, {"min_interval_seconds": -1}, {"limit_service": "yes"}],
+)
+def test_settings_that_make_no_sense_are_refused(tenancy: Tenancy, settings: object):
+    """Every write of the workspace reads them."""
+    where = {"id": f"eq.{tenancy.workspace}"}
+    answer = tenancy.clients["service"].patch("/workspaces", params=where, json={"settings": settings})
+    assert answer.status_code == 400
+    assert "workspaces.settings" in answer.json()["message"]
+
+
+def test_an_editor_gives_no_meeting_to_somebody_else(tenancy: Tenancy):
+    """Its job would be that user's."""
+    editor, other = tenancy.clients["editor"], str(user_id("owner"))
+    row = {"end_time": "2099-01-01T00:00:00Z", "workspace_id": str(tenancy.workspace), "created_by": other}
+    assert editor.post("/meetings", json=row).status_code == 403
+    meeting = tenancy.add("meetings", end_time="2099-01-01Z", **tenancy.owned("workspace"))
+    answer = editor.patch("/meetings", params={"id": f"eq.{meeting}"}, json={"created_by": other})
+    assert answer.status_code == 403
+    assert "created_by" in answer.json()["message"]

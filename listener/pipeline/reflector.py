@@ -31,6 +31,7 @@ LEAST_RELIST_SECONDS = 0.5
 WARY_SECONDS = 10.0
 """How long to poll as if deaf after a hint that may stand for thousands of rows, or a change without one: Realtime
 drops changes without a word after so many, and a canary needs some seconds to tell."""
+POLL = "poll"
 LIST_SHARE = 4
 """Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
 
@@ -84,7 +85,7 @@ class Reflector:
 
     def hear(self, hint: Hint) -> None:
         """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
-        if hint.xid is not None:
+        if hint.xid is not None and hint.source != POLL:  # what a poll brings announces nothing
             self._announcements.heard(hint.source, hint.xid)
         for job in hint.jobs:
             self._reconciler.announce(job)

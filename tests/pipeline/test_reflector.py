@@ -94,6 +94,7 @@ async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_
     health.heard("broadcast")
     await reflector.poll()
     reflector.hear(Hint("broadcast", "scheduled_jobs", xid=102))
+    reflector.hear(Hint("poll", "scheduled_jobs", gone=(9,), xid=104))
     await reflector.poll()
     reflector.hear(Hint("broadcast", "scheduled_jobs", xid=103))
     assert missed() == 0

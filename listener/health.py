@@ -5,16 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from listener.errors import StoreError
     from listener.ports import Clock
 
 STALE_POLL_SECONDS = 30.0
 """A service that has not seen its database for this long is not ready."""
 STALE_POLLS = 3
 """Unless it polls so seldom that this many polls take longer."""
+PATIENCE_SECONDS = 5.0
+"""How long calls of a function may fail, and work that nothing is in the way of may wait, before that counts."""
+REMEMBERED_SECONDS = 60.0
+"""How long a fault counts that is not followed by another call of its function: there may be no cause for one."""
+LAG_SECONDS = 2.0
+"""A loop that wakes later than this is held up by a handler that computes: everything is late then."""
+LAG_REMEMBERED_SECONDS = 5.0
+BACKGROUND = frozenset({"clean_ledger_v1", "leave_v1"})
+"""Functions whose faults do not matter to jobs."""
 
 
 class Health:
-    """The state of the database and of the doorbells, as the stages last saw them.
+    """The state of the database, of the doorbells, of the loop and of the work, as the stages last saw them.
 
     Args:
         clock: dates what is told.
@@ -28,9 +40,13 @@ class Health:
         self._draining = False
         self._polled_at: float | None = None
         self._poll_fault: str | None = None
+        self._calls: dict[str, tuple[float, float, StoreError]] = {}  # of failing ones: since, last, fault
         self._heard = dict.fromkeys(doorbells, False)
         self._feed_fault = "not connected yet"
         self._awaited: set[str] = set()
+        self._beat_due: float | None = None
+        self._lagged = (-LAG_REMEMBERED_SECONDS, 0.0)  # when, by how much
+        self._overdue = 0.0
 
     @property
     def hears(self) -> bool:
@@ -50,6 +66,15 @@ class Health:
         """Note that it did not."""
         self._poll_fault = fault
 
+    def answered(self, function: str, fault: StoreError | None) -> None:
+        """Note how a call of the database ended; what a row is to blame for is no fault of the database's."""
+        now = self._clock.monotonic()
+        if fault is None:
+            self._calls.pop(function, None)
+        elif function not in BACKGROUND and not fault.shrink:
+            since, *_ = self._calls.get(function, (now,))
+            self._calls[function] = (since, now, fault)
+
     def heard(self, doorbell: str) -> None:
         """Note that a doorbell is heard: it has brought a canary, or a signal."""
         self._heard[doorbell] = True
@@ -68,6 +93,19 @@ class Health:
         """Note that it came, or that it is not to be waited for any longer."""
         self._awaited.discard(what)
 
+    def expect_beat(self, within_seconds: float) -> float:
+        """Note that the loop beats next after so long; tells how late this beat was."""
+        lag = self._lag()
+        now = self._clock.monotonic()
+        if lag > LAG_SECONDS:
+            self._lagged = (now, lag)
+        self._beat_due = now + within_seconds
+        return lag
+
+    def work_waits(self, seconds: float) -> None:
+        """Note for how long work has waited that nothing is in the way of."""
+        self._overdue = seconds
+
     def drain(self) -> None:
         """Note that the service is going: what asks for its readiness is not to count on it any more."""
         self._draining = True
@@ -76,15 +114,56 @@ class Health:
         """Why the service is not ready, or None."""
         if self._draining:
             return "draining"
-        if self._poll_fault is not None:
-            return f"database: {self._poll_fault}"
-        if self._polled_at is None:
-            return "database: not read yet"
-        age = self._clock.monotonic() - self._polled_at
-        if age > self._stale_seconds:
-            return f"database: last read {age:.0f} s ago"
-        if self._heard and not self.hears:
-            return f"feed: {self._feed_fault}"
-        if self._awaited:
-            return f"{', '.join(sorted(self._awaited))}: not yet"
+        for part, fault in self._faults():
+            if fault is not None:
+                return f"{part}: {fault}"
         return None
+
+    def parts(self) -> dict[str, str]:
+        """Say of each part of the service how it is: `ok`, with a measure, or what is wrong."""
+        well = {
+            "database": f"read {self._age():.1f} s ago",
+            "feed": ", ".join(f"{name} {'heard' if heard else 'deaf'}" for name, heard in self._heard.items()) or "off",
+            "loop": f"{self._lag() * 1000:.0f} ms late",
+            "work": f"{self._overdue:.1f} s overdue",
+        }
+        return {part: fault or f"ok, {well[part]}" if part in well else fault or "ok" for part, fault in self._faults()}
+
+    def _faults(self) -> Iterator[tuple[str, str | None]]:
+        yield "database", self._database_fault()
+        yield "feed", self._feed_fault if self._heard and not self.hears else None
+        yield "loop", self._loop_fault()
+        yield "work", self._work_fault()
+        for what in sorted(self._awaited):
+            yield what, "not yet"
+
+    def _age(self) -> float:
+        return self._clock.monotonic() - (self._polled_at or 0.0)
+
+    def _database_fault(self) -> str | None:
+        if self._poll_fault is not None:
+            return self._poll_fault
+        if self._polled_at is None:
+            return "not read yet"
+        if self._age() > self._stale_seconds:
+            return f"last read {self._age():.0f} s ago"
+        now = self._clock.monotonic()
+        for since, last, fault in self._calls.values():
+            is_lasting = fault.alarm or last - since >= PATIENCE_SECONDS
+            if is_lasting and now - last < REMEMBERED_SECONDS:
+                return str(fault)
+        return None
+
+    def _lag(self) -> float:
+        return 0.0 if self._beat_due is None else max(0.0, self._clock.monotonic() - self._beat_due)
+
+    def _loop_fault(self) -> str | None:
+        at, lag = self._lagged
+        if self._clock.monotonic() - at >= LAG_REMEMBERED_SECONDS:
+            lag = 0.0
+        lag = max(lag, self._lag())
+        return f"held up for {lag:.1f} s: a handler computes without awaiting" if lag > LAG_SECONDS else None
+
+    def _work_fault(self) -> str | None:
+        waited = self._overdue
+        return f"due, with room to run, and not claimed for {waited:.0f} s" if waited > PATIENCE_SECONDS else None

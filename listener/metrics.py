@@ -64,6 +64,10 @@ class Metrics:
             "listener_loop_lag_seconds", "How late the loop wakes.", buckets=LAG_BUCKETS, registry=of
         )
 
+        self._overdue = Gauge(
+            "listener_work_overdue_seconds", "For how long work has waited although there is room.", registry=of
+        )
+
     def _feed(self) -> None:
         of = self.registry
         self._hints = Counter("listener_feed_hints", "Hints, by the doorbell that rang.", ["source"], registry=of)
@@ -134,6 +138,10 @@ class Metrics:
     def loop_lagged(self, seconds: float) -> None:
         """Observe how late the loop woke."""
         self._loop_lag.observe(seconds)
+
+    def work_waits(self, seconds: float) -> None:
+        """Show for how long work has waited that nothing is in the way of."""
+        self._overdue.set(seconds)
 
     def hints_heard(self, source: str, count: int = 1) -> None:
         """Count hints; `source` is `postgres_changes` or `broadcast`."""

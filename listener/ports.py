@@ -53,6 +53,10 @@ class JobStore(Protocol):
         """Read jobs to act on before `until`, earliest first."""
         ...
 
+    async def urgent(self, until: datetime) -> Page:
+        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
+        ...
+
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
         ...

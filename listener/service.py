@@ -21,6 +21,7 @@ from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import BELIEVED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
+from listener.maintenance.pulse import Pulse
 from listener.maintenance.recorder import Recorder
 from listener.maintenance.rescuer import Rescuer
 from listener.metrics import Metrics
@@ -85,7 +86,7 @@ class Service:
         self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
         self._key = settings.secret_key.get_secret_value()
         hide_always([self._key])
-        self.rpc = Rpc(settings.url, self._key, self.clock)
+        self.rpc = Rpc(settings.url, self._key, self.clock, self.health.answered)
         name = f"{socket.gethostname()}/{os.getpid()}"
         self.store = SupabaseStore(
             self.rpc,
@@ -161,6 +162,7 @@ class Service:
             poll_seconds=settings.poll_seconds,
             deaf_poll_seconds=settings.deaf_poll_seconds,
             relist_seconds=settings.relist_seconds,
+            tell=lambda hint: ears[hint.table](hint) if hint.table in ears else None,
         )
         meetings = (
             Meetings(store, self.health, reflector.look_again, settings.poll_seconds, settings.deaf_poll_seconds)
@@ -206,6 +208,7 @@ class Service:
             rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
             recorder=Recorder(store, self.runs),
             cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
+            pulse=Pulse(clock, self.health, self.metrics, agenda, dispatcher),
             publisher=Publisher(catalogue, registry.catalogue(), self.health, self._jitter),
             meetings=meetings,
         )
@@ -226,6 +229,7 @@ class Service:
             ("reflector", stages.reflector.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
+            ("pulse", stages.pulse.run),
             ("publisher", stages.publisher.run),
         ]
         if stages.meetings:
@@ -294,7 +298,8 @@ class Service:
     async def _serve_http(self) -> None:
         host, port = self._settings.http_address
         describe = self.describe if self._settings.debug else None
-        await serve(application(self.health.fault, self.metrics.exposition, describe, self.clock.now), host, port)
+        app = application(self.health, self.metrics.exposition, describe, self.clock.now)
+        await serve(app, host, port)
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""

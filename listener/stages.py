@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from listener.maintenance.cleaner import Cleaner
     from listener.maintenance.lease_keeper import LeaseKeeper
     from listener.maintenance.publisher import Publisher
+    from listener.maintenance.pulse import Pulse
     from listener.maintenance.recorder import Recorder
     from listener.maintenance.rescuer import Rescuer
     from listener.pipeline.agenda import Agenda
@@ -40,6 +41,7 @@ class Stages:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
+    pulse: Pulse
     publisher: Publisher
     meetings: Meetings | None
 

@@ -86,6 +86,9 @@ on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null and trigger_type <> 'once';
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+-- What goes first when more is overdue than a listener keeps in memory.
+create index if not exists scheduled_jobs_urgent_idx
+on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
@@ -129,7 +132,7 @@ comment on table public.job_executions is
 comment on column public.job_executions.run_at is
     'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
 comment on column public.job_executions.fence is
-    'Which claim of this run is the present one: it grows when a run that waited is claimed, and every write names it.';
+    'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
 comment on column public.job_executions.stopped_at is
     'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
@@ -180,6 +183,10 @@ create table if not exists job_scheduler.signals (
 );
 
 comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+
+-- What stops runs is read by the polls too: a doorbell may be deaf.
+create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
+where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
 
 alter table job_scheduler.signals enable row level security;
 grant usage on schema job_scheduler to service_role;

@@ -43,8 +43,9 @@ as $$
 $$;
 revoke all on function job_scheduler.horizon() from public;
 
--- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time.
--- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after}
+-- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
+-- runs since, as the doorbells tell it: a job that was cancelled and scheduled again does not show that any more.
+-- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language sql
@@ -79,6 +80,13 @@ as $$
             select json_build_array(p.revision, p.id) from page as p
             where (select count(*) from page) = (request ->> 'limit')::int
             order by p.revision desc, p.id desc limit 1
+        ),
+        'signals', (
+            select coalesce(json_agg(s.message order by s.id), '[]')
+            from job_scheduler.signals as s
+            where
+                s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
+                and (s.message ->> 'xid')::bigint >= (request ->> 'cursor')::bigint
         )
     )
 $$;
@@ -115,6 +123,33 @@ as $$
             order by p.next_run_at desc, p.id desc limit 1
         )
     )
+$$;
+
+-- The jobs to act on before `until` that go before those of no priority, the most urgent first.
+-- {until, limit} -> {now, cursor, rows, after: null}
+create or replace function public.urgent_jobs_v1(request jsonb)
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    with urgent as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.priority > 0 and j.next_run_at <= (request ->> 'until')::timestamptz
+        order by j.priority desc, j.next_run_at, j.id
+        limit (request ->> 'limit')::int
+    )
+
+    select json_build_object(
+        'now', clock_timestamp(),
+        'cursor', job_scheduler.horizon(),
+        'rows', coalesce(json_agg(j.job_row), '[]'),
+        'after', null
+    )
+    from urgent as u
+    inner join job_scheduler.job_rows as j on u.id = j.id
 $$;
 
 -- Recurring jobs that have no due instant yet, a page at a time.
@@ -491,7 +526,9 @@ begin
         if j.status = 'running' and j.overlap = 'replace' then
             with replaced as (
                 update public.job_executions
-                set status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null
+                set
+                    status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
+                    fence = fence + 1
                 where
                     scheduled_job_id = j.id and status = 'running' and lease_expires_at is not null
                     and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
@@ -871,15 +908,11 @@ begin
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
         -- An earlier try of this request may have been carried out: what it queued has to be armed all the same.
         select coalesce(array_agg(e.id), '{}'), array_agg(e.scheduled_job_id) into repeated, repeated_jobs
-        from jsonb_to_recordset(request -> 'results') as r (id uuid, fence integer, status text, completed_at timestamptz)
+        from jsonb_to_recordset(request -> 'results') as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
         inner join public.job_executions as e on r.id = e.id
         where
-            e.id <> all(taken) and e.listener_id = me and e.fence = r.fence
-            and case e.status
-                when 'queued' then r.status = 'queued' -- nobody but the holder hands a run back
-                when 'running' then false
-                else e.completed_at = r.completed_at -- the rescuer's instant is another one
-            end;
+            e.id <> all(taken) and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
+            and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end;
         taken := taken || repeated;
         to_wake := to_wake || repeated_jobs;
     end if;
@@ -920,13 +953,14 @@ as $$
 $$;
 revoke all on function job_scheduler.keep_logs(jsonb, uuid[]) from public;
 
--- What runs tell while they go on; of a run whose claim is lost nothing is kept.
+-- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s' -- as in finish_runs_v1
 as $$
 declare
     held uuid[];
@@ -935,13 +969,13 @@ begin
         select e.id
         from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
         inner join public.job_executions as e on n.id = e.id
-        where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
+        where e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
         for no key update of e
     );
     update public.job_executions as e
     set progress = n.progress
     from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-    where e.id = n.id and e.id = any(held) and n.progress is distinct from e.progress;
+    where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
     perform job_scheduler.keep_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
@@ -1052,27 +1086,13 @@ begin
 end
 $$;
 
--- Ends runs whose lease ran out and queues their next attempt at once; frees the keys that nobody holds any more.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm]}
-create or replace function public.rescue_runs_v1(request jsonb)
-returns json
+-- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
-security definer
 set search_path = ''
 as $$
-declare
-    jobs bigint[];
-    rescued integer;
 begin
-    perform set_config('job_scheduler.stage', 'service', true);
-    with lost as (
-        select e.id
-        from public.job_executions as e
-        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
-        order by e.lease_expires_at
-        limit (request ->> 'limit')::int
-        for update skip locked
-    ), ended as (
+    with ended as (
         update public.job_executions as e
         set
             status = case
@@ -1082,9 +1102,10 @@ begin
             reason = 'lease_lost',
             error = 'the listener that ran this attempt went away before it ended',
             completed_at = now(),
-            lease_expires_at = null
-        from lost, public.scheduled_jobs as j
-        where e.id = lost.id and j.id = e.scheduled_job_id
+            lease_expires_at = null,
+            fence = e.fence + 1
+        from public.scheduled_jobs as j
+        where e.id = any(lost) and j.id = e.scheduled_job_id
         returning
             e.*, e.status = 'failed' and e.attempt < j.max_attempts as again,
             e.cause = 'schedule' and e.stopped_at is null as is_own
@@ -1141,6 +1162,58 @@ begin
     perform job_scheduler.settle_deserted(jobs);
     perform job_scheduler.reopen(jobs);
     perform job_scheduler.set_wake(jobs);
+end
+$$;
+revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
+
+-- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
+-- left for the next look, and one that cannot be ended does not keep the others from it.
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
+create or replace function public.rescue_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    lost uuid[];
+    execution uuid;
+    one record;
+    jobs bigint[] := '{}';
+    rescued bigint := 0;
+    failures jsonb := '[]';
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    lost := array(
+        select e.id
+        from public.job_executions as e
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        order by e.lease_expires_at
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    if cardinality(lost) > 0 then
+        begin
+            select * into one from job_scheduler.end_lost_runs(lost);
+            jobs := one.jobs;
+            rescued := one.rescued;
+        exception
+            when serialization_failure or deadlock_detected or lock_not_available then
+                raise;
+            when others then
+                -- The slow way says which it is.
+                foreach execution in array lost loop
+                    begin
+                        select * into one from job_scheduler.end_lost_runs(array[execution]);
+                        jobs := jobs || one.jobs;
+                        rescued := rescued + one.rescued;
+                    exception when others then
+                        failures := failures || jsonb_build_object('execution_id', execution, 'error', sqlerrm);
+                    end;
+                end loop;
+        end;
+    end if;
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select e.scheduled_job_id
@@ -1157,13 +1230,54 @@ begin
         'rescued', rescued,
         'rows', (
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
-        )
+        ),
+        'failures', failures
     );
 end
 $$;
 
+-- Deletes these rows, and tells how many; one that cannot be deleted, because somebody's trigger or reference is in the way,
+-- does not keep the others.
+create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+    run uuid;
+    job bigint;
+    deleted integer;
+    total integer := 0;
+begin
+    begin
+        delete from public.job_executions where id = any(old_runs);
+        get diagnostics deleted = row_count;
+        total := deleted;
+        delete from public.scheduled_jobs where id = any(old_jobs);
+        get diagnostics deleted = row_count;
+        return total + deleted;
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            total := 0;
+    end;
+    if cardinality(old_runs) + cardinality(old_jobs) <= 1 then
+        return 0;
+    end if;
+    foreach run in array old_runs loop
+        total := total + job_scheduler.forget(array[run], '{}');
+    end loop;
+    foreach job in array old_jobs loop
+        total := total + job_scheduler.forget('{}', array[job]);
+    end loop;
+    return total;
+end
+$$;
+revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
+
 -- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
--- {keep_days, limit} -> {executions, jobs, acts}; each at most `limit`
+-- {keep_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
@@ -1176,13 +1290,13 @@ declare
     youngest constant timestamptz := now() - least(
         keep_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
-    executions integer;
-    jobs integer;
+    old_runs uuid[];
+    old_jobs bigint[];
+    deleted integer;
     acts integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    delete from public.job_executions
-    where id in (
+    old_runs := array(
         select e.id
         from public.job_executions as e
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
@@ -1193,9 +1307,7 @@ begin
         limit (request ->> 'limit')::int
         for update of e skip locked
     );
-    get diagnostics executions = row_count;
-    delete from public.scheduled_jobs
-    where id in (
+    old_jobs := array(
         select j.id from public.scheduled_jobs as j
         where
             j.status in ('completed', 'failed', 'cancelled')
@@ -1203,7 +1315,7 @@ begin
         limit (request ->> 'limit')::int
         for update skip locked
     );
-    get diagnostics jobs = row_count;
+    deleted := job_scheduler.forget(old_runs, old_jobs);
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
@@ -1213,7 +1325,7 @@ begin
     );
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
-    return json_build_object('executions', executions, 'jobs', jobs, 'acts', acts);
+    return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
 
@@ -1222,7 +1334,7 @@ declare
     name text;
 begin
     foreach name in array array[
-        'poll_jobs_v1', 'due_jobs_v1', 'unplanned_jobs_v1', 'plan_jobs_v1', 'claim_runs_v1', 'finish_runs_v1',
+        'poll_jobs_v1', 'due_jobs_v1', 'urgent_jobs_v1', 'unplanned_jobs_v1', 'plan_jobs_v1', 'claim_runs_v1', 'finish_runs_v1',
         'note_runs_v1', 'extend_leases_v1', 'leave_v1', 'rescue_runs_v1', 'clean_ledger_v1'
     ] loop
         execute format('revoke all on function public.%I(jsonb) from public, anon, authenticated', name);

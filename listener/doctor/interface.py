@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FUNCTIONS: Final = (
     "poll_jobs_v1",
     "due_jobs_v1",
+    "urgent_jobs_v1",
     "unplanned_jobs_v1",
     "plan_jobs_v1",
     "claim_runs_v1",
@@ -32,6 +33,7 @@ FUNCTIONS: Final = (
     "leave_v1",
     "rescue_runs_v1",
     "clean_ledger_v1",
+    "publish_handlers_v1",
     "ring_canary_v1",
 )
 MEETINGS_FUNCTION = "sync_meetings_v1"

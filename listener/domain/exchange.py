@@ -21,12 +21,14 @@ Held = tuple[str, int]
 class Page:
     """Some jobs, and where the next page begins (None: this was the last).
 
-    `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing.
+    `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing. `hints`
+    tell what stopped runs meanwhile, which rows do not show.
     """
 
     jobs: list[Job]
     cursor: int
     after: object | None
+    hints: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,11 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How many runs were taken from the dead, and the jobs to arm for it."""
+    """How many runs were taken from the dead, the jobs to arm for it, and why the others could not be ended."""
 
     runs: int
     jobs: list[Job]
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,8 +96,8 @@ class RetryPolicy:
 class Run:
     """One claimed attempt at one due instant: all that the executor needs.
 
-    `execution_id` and `fence`, which counts its claims, are its fencing token: every later write names them, and is refused
-    once the claim was given up or taken over.
+    `execution_id` and `fence`, which counts its claims, are its fencing token: every later write names them, and is
+    refused once the claim was given up or taken over.
     `start_at` is when it may start: its due instant, or the time of its retry. `row` is the job as it was when claimed.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import uvicorn
@@ -29,6 +29,18 @@ MOST_PREVIEWED = 1000
 """Runs in one preview: the loop computes them, and other jobs are waiting for it."""
 
 
+class Readiness(Protocol):
+    """What tells whether the service is ready."""
+
+    def fault(self) -> str | None:
+        """Why it is not, or None."""
+        ...
+
+    def parts(self) -> Mapping[str, str]:
+        """How each part of it is."""
+        ...
+
+
 class _Server(uvicorn.Server):
     """Leaves the signals to the service, which drains first."""
 
@@ -39,7 +51,7 @@ class _Server(uvicorn.Server):
 
 
 def application(
-    fault: Callable[[], str | None],
+    health: Readiness,
     exposition: Callable[[], bytes],
     describe: Callable[[], Mapping[str, Any]] | None,
     now: Callable[[], datetime],
@@ -47,7 +59,7 @@ def application(
     """Build the application.
 
     Args:
-        fault: why the service is not ready, or None.
+        health: what `/readyz` says.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
         now: the present, where `/api/preview` begins unless it is told otherwise.
@@ -56,9 +68,13 @@ def application(
     async def livez(_: Request) -> Response:
         return PlainTextResponse("ok")
 
-    async def readyz(_: Request) -> Response:
-        why = fault()
-        return PlainTextResponse(why or "ok", status_code=503 if why else 200)
+    async def readyz(request: Request) -> Response:
+        why, parts = health.fault(), health.parts()
+        status = 503 if why else 200
+        if "application/json" in request.headers.get("accept", ""):
+            return JSONResponse({"ready": why is None, "reason": why, "parts": parts}, status_code=status)
+        lines = [why or "ok", *(f"{part}: {state}" for part, state in parts.items())]
+        return PlainTextResponse("".join(f"{line}\n" for line in lines), status_code=status)
 
     async def metrics(_: Request) -> Response:
         return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")

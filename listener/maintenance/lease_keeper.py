@@ -7,7 +7,7 @@ could pass to another listener: a claim is trusted for less time than the databa
 
 from __future__ import annotations
 
-import math
+from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,6 +18,7 @@ from listener.pipeline.ending import LEASE_LOST
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
+    from listener.domain.exchange import Held
     from listener.metrics import Metrics
     from listener.pipeline.members import Members
     from listener.pipeline.runs import Runs
@@ -29,6 +30,7 @@ WATCH_SHARE = 0.05
 """How often, in leases, the trust is looked at: also while a request for more of it hangs."""
 BELIEVED_SHARE = 0.5
 """How long a heartbeat counts, in leases: one and a half intervals. Who is taken for dead too soon only has company."""
+BATCH = 1000
 HASTE = 5
 """After a failed extension the next one comes this much sooner."""
 
@@ -108,27 +110,41 @@ class LeaseKeeper:
             self.stop_untrusted()
 
     async def run_once(self) -> None:
-        """Beat, extend every lease held, and stop the runs whose lease is lost."""
-        held, asked_at = self._runs.execution_ids, self._clock.monotonic()
-        for each in held:  # what is new was claimed since the last look, at the earliest
-            self._extended.setdefault(each, self._asked_at)
-        self._asked_at = asked_at
+        """Beat, extend every lease held, and stop the runs whose lease is lost.
+
+        Raises:
+            StoreError: not all were extended; of a batch that one run made fail, the others were.
+        """
+        held, refused = self._runs.held, None
+        parts = deque(held[start : start + BATCH] for start in range(0, max(1, len(held)), BATCH))
+        while parts:
+            part = parts.popleft()
+            try:
+                await self._extend(part)
+            except StoreError as fault:
+                if not fault.shrink:
+                    raise
+                refused, middle = fault, len(part) // 2
+                parts += [half for half in (part[:middle], part[middle:]) if len(half) < len(part) and half]
+        if refused is not None:
+            raise refused
+
+    async def _extend(self, held: list[Held]) -> None:
+        asked_at = self._clock.monotonic()
         extended = await self._store.extend(held, shares=self._shares)
         self.listeners = list(extended.listeners)
         self._members.heard(extended.listeners)
-        self._extended = dict.fromkeys(set(held).difference(extended.lost), asked_at)
+        self._runs.trust(set(held).difference(extended.lost, extended.unsure), asked_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
-        lost = self._runs.cancel(extended.lost, LEASE_LOST)
-        if lost:
-            self._metrics.leases_lost(lost)
-            self._log.warning(Event.LEASE_LOST, runs=lost)
+        self._stop(extended.lost, "the database has given it up")
 
     def stop_untrusted(self) -> None:
         """Stop runs whose last extension, or claim, is too long ago to rely on."""
-        oldest = self._clock.monotonic() - self._trusted
-        stale = [each for each, extended_at in self._extended.items() if extended_at < oldest]
-        lost = self._runs.cancel(stale, LEASE_LOST)
+        stale = self._runs.trusted_before(self._clock.monotonic() - self._trusted)
+        self._stop(stale, "the database did not answer in time")
+
+    def _stop(self, claims: list[Held], why: str) -> None:
+        lost = self._runs.lose(claims, LEASE_LOST)
         if lost:
             self._metrics.leases_lost(lost)
-            self._log.warning(Event.LEASE_LOST, runs=lost, why="the database did not answer in time")
-        self._extended.update(dict.fromkeys(stale, math.inf))  # told to stop once is enough
+            self._log.warning(Event.LEASE_LOST, runs=lost, why=why)

@@ -6,6 +6,7 @@ that lines keep their order; what could not be written is written with the next 
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -53,10 +54,25 @@ class Recorder:
         del self._waiting[:-MAX_KEPT]
         if not self._waiting:
             return 0
-        batch = list(self._waiting)
-        await self._store.note(batch)
-        del self._waiting[: len(batch)]
+        batch, self._waiting = self._waiting, []
+        await self._write(deque([batch]))
         return len(batch)
+
+    async def _write(self, parts: deque[list[Note]]) -> None:
+        """Write notes; of a batch that the database cannot take, all but the guilty one."""
+        while parts:
+            part = parts.popleft()
+            try:
+                await self._store.note(part)
+            except StoreError as fault:
+                middle = len(part) // 2
+                if fault.shrink and middle:
+                    parts.extendleft([part[middle:], part[:middle]])  # in their order
+                elif fault.shrink and not fault.retryable:
+                    self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
+                else:
+                    self._waiting[:0] = [*part, *(note for each in parts for note in each)]
+                    raise
 
     def _collect(self) -> list[Note]:
         notes = []
@@ -65,6 +81,11 @@ class Recorder:
             progress = told[execution_id] = prepared.progress
             logs = prepared.take_logs()
             if logs or progress != self._told.get(execution_id):
-                notes.append(Note(execution_id, progress, logs))
+                notes.append(Note(execution_id, progress, logs, prepared.run.fence))
         self._told = told
         return notes
+
+
+def _halves(part: list[Note]) -> list[list[Note]]:
+    middle = len(part) // 2
+    return [part[:middle], part[middle:]] if middle else []

@@ -59,6 +59,8 @@ class Rescuer:
         """Rescue one batch; tells how many runs it was."""
         rescued = await self._store.rescue()
         self._reconciler.apply(rescued.jobs)
+        for execution_id, error in rescued.failures.items():
+            self._log.error(Event.RESCUE_FAILED, execution_id=execution_id, error=error)
         if rescued.runs:
             self._metrics.runs_rescued(rescued.runs)
             self._log.warning(Event.RUNS_RESCUED, runs=rescued.runs)

@@ -131,6 +131,7 @@ class Completer:
                     parts += self._reduced(part[0], fault)
                 else:  # no ending is to blame: a key, a right, the network
                     parts.append(part)
+                    pause = MAX_PAUSE_SECONDS if fault.alarm else pause
                     await self._rest(parts, pause, aside=False)
                     pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 CLAIMS_IN_FLIGHT = 2
 """While one batch is claimed, the results of another are worked on; more only compete for the same rows."""
 RETRY_PAUSE = timedelta(seconds=1)
+SLOW_PAUSE = timedelta(seconds=10)
+"""After a fault that somebody has to mend."""
+FIRST_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 0.1, 2.0
+"""How long after a claim whose answer was lost it is asked for again."""
 REFUSED_PAUSE = timedelta(seconds=60)
 """How long a job rests whose claim makes the database's function fail."""
 MAX_UNWRITTEN = 5_000
@@ -89,7 +93,7 @@ class Dispatcher:
         self._ready = FairQueue(tenant_share)
         self._claiming: set[int] = set()
         self._seen_meanwhile: dict[int, Job] = {}  # while they were being claimed
-        self._executing = self._in_flight = 0
+        self._executing = self._in_flight = self._answers = 0
         self._wake = anyio.Event()
         self._draining = False
         self._log = structlog.get_logger("dispatcher")
@@ -98,6 +102,16 @@ class Dispatcher:
     def executing(self) -> int:
         """Runs between their claim and their report."""
         return self._executing
+
+    @property
+    def answered(self) -> int:
+        """How many claims have been answered, or put off; while work waits it must grow."""
+        return self._answers
+
+    @property
+    def has_cause_to_claim(self) -> bool:
+        """Whether a claim is under way, or could be."""
+        return self._in_flight > 0 or self._ready.may_take(self._room())
 
     @property
     def is_idle(self) -> bool:
@@ -158,16 +172,24 @@ class Dispatcher:
 
     async def _claim_and_start(self, batch: list[Job], start: Callable[[Prepared], object]) -> None:
         """Claim a batch; where one row makes the claim fail, in parts, until that row stands alone."""
-        parts = deque([batch])
+        parts, again, pause = deque([batch]), set[int](), FIRST_REPEAT_SECONDS
         try:
             while parts:
                 part = parts.popleft()
-                claims = self._wishes(part, self._clock.now())
+                claims, asked_at = self._wishes(part, self._clock.now()), self._clock.monotonic()
+                for job_id in again.intersection(claims):
+                    claims[job_id].again = True
                 try:
                     claimed = await self._store.claim(list(claims.values()))
                 except StoreError as fault:
                     if fault.shrink and len(part) > 1:
                         parts += [part[: len(part) // 2], part[len(part) // 2 :]]
+                    elif fault.unclear or (fault.retryable and again.intersection(claims)):
+                        again.update(claims)  # it may have been granted: whoever forgets it now loses an attempt
+                        parts.append(part)
+                        self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))
+                        await anyio.sleep(pause)
+                        pause = min(pause * 2, MAX_REPEAT_SECONDS)
                     else:
                         self._put_back(part, fault)
                     continue
@@ -175,7 +197,7 @@ class Dispatcher:
                 self._rearm(part, claims, claimed)
                 self._see_who_sleeps(part, claimed)
                 self._metrics.claims_answered(len(claimed.runs), len(part) - len(claimed.runs))
-                self._start(claimed, start)
+                self._start(claimed, start, asked_at)
         finally:
             self._answered(batch)
             self._in_flight -= 1
@@ -183,6 +205,7 @@ class Dispatcher:
 
     def _answered(self, jobs: list[Job]) -> None:
         """Give back the room of claims that have got their answer, or will get none."""
+        self._answers += 1
         for job in jobs:
             if job.id in self._claiming:
                 self._claiming.discard(job.id)
@@ -204,9 +227,12 @@ class Dispatcher:
                 self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
         return claims
 
-    def _start(self, claimed: Claimed, start: Callable[[Prepared], object]) -> None:
+    def _start(self, claimed: Claimed, start: Callable[[Prepared], object], asked_at: float) -> None:
         for run in claimed.runs:
+            if self._runs.find((run.execution_id, run.fence)):
+                continue  # granted before, and known
             prepared = self._executor.prepare(run)
+            prepared.trusted_since = asked_at
             self._runs.add(prepared)
             self._executing += 1
             self._ready.hold(run.tenant)
@@ -218,7 +244,7 @@ class Dispatcher:
         is_guilty = fault.shrink and not fault.retryable
         told = {"job_id": jobs[0].id} if is_guilty else {"jobs": len(jobs)}
         self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
-        again = self._clock.now() + (REFUSED_PAUSE if is_guilty else RETRY_PAUSE)
+        again = self._clock.now() + (REFUSED_PAUSE if is_guilty else SLOW_PAUSE if fault.alarm else RETRY_PAUSE)
         self._answered(jobs)
         for job in jobs:
             newest = self._seen_meanwhile.pop(job.id, job)

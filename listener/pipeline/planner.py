@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from listener.ports import Clock, JobStore
 
 RETRY_PAUSE_SECONDS = 1.0
+SLOW_PAUSE_SECONDS = 10.0
+"""After a fault that somebody has to mend."""
 BATCH = 200
 """Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
 
@@ -68,7 +70,8 @@ class Planner:
                 await self.run_once()
             except StoreError as fault:
                 self._log.warning(Event.PLAN_FAILED, error=str(fault))
-                await anyio.sleep(RETRY_PAUSE_SECONDS)
+                if fault.retryable or not fault.shrink:  # else a smaller batch may do at once
+                    await anyio.sleep(SLOW_PAUSE_SECONDS if fault.alarm else RETRY_PAUSE_SECONDS)
 
     async def run_once(self) -> int:
         """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""

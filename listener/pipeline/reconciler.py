@@ -14,7 +14,7 @@ from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from listener.domain.job import Job
     from listener.pipeline.agenda import Agenda
@@ -45,7 +45,7 @@ class Reconciler:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
         self._revisions: OrderedDict[int, int] = OrderedDict()
         self._answered: OrderedDict[int, float] = OrderedDict()
-        self.armed_until: datetime = clock.now() + horizon
+        self.armed_until = self.urgent_until = clock.now() + horizon
 
     def apply(self, jobs: Iterable[Job], asked_at: float | None = None) -> None:
         """Take rows as they are now.
@@ -70,7 +70,8 @@ class Reconciler:
         self._arm(job)
 
     def _arm(self, job: Job) -> None:
-        if job.next_run_at is not None and job.next_run_at <= self.armed_until:
+        until = self.armed_until if job.priority <= 0 else self.urgent_until
+        if job.next_run_at is not None and job.next_run_at <= until:
             self._agenda.arm(job, job.next_run_at)
         else:
             self._agenda.disarm(job.id)

@@ -134,7 +134,7 @@ class Reflector:
         else:
             return
         trusts = self._health.hears and started >= self._wary_until
-        if not lists:  # no list shows what was cancelled, and lists may follow one another closely
+        if not (lists and self._poll_at):  # no list shows what was cancelled, and lists may follow one another closely
             self._poll_at = started + (self._poll_seconds if trusts else self._deaf_poll_seconds)
         self._metrics.polled(self._clock.monotonic() - started)
         self._health.poll_succeeded()
@@ -186,7 +186,7 @@ class Reflector:
         self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
 
     async def _list_due(self, until: datetime) -> int:
-        self._reconciler.armed_until = until
+        self._reconciler.armed_until = self._reconciler.urgent_until = until
         page = await self._take(self._store.due(until, None))
         cursor, listed = page.cursor, len(page.jobs)
         while page.after is not None and listed < self._horizon_jobs:
@@ -194,6 +194,7 @@ class Reflector:
             listed += len(page.jobs)
         if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
             self._see_no_further_than(page.jobs[-1].next_run_at or until)
+            await self._take(self._store.urgent(until))  # those do not wait until all that is older was run
         return cursor
 
     def _see_no_further_than(self, until: datetime) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.exchange import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.errors import StoreError
 from listener.supabase import rows
+from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,22 +45,27 @@ class SupabaseStore:
         key_concurrency: int = 1,
     ) -> None:
         self._key_concurrency = key_concurrency
+        self._limits: dict[str, int] = {}  # of rows in an answer, by function, where fewer than usual
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
 
     async def poll(self, cursor: int, until: datetime, after: object) -> Page:
         """Read jobs that changed since `cursor` and matter before `until`."""
-        request = {"cursor": cursor, "until": until, "after": after, "limit": PAGE}
-        return _page(await self._rpc.call("poll_jobs_v1", request))
+        request = {"cursor": cursor, "until": until, "after": after}
+        return _page(await self._call_bounded("poll_jobs_v1", request))
 
     async def due(self, until: datetime, after: object) -> Page:
         """Read jobs to act on before `until`, earliest first."""
-        return _page(await self._rpc.call("due_jobs_v1", {"until": until, "after": after, "limit": PAGE}))
+        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}))
+
+    async def urgent(self, until: datetime) -> Page:
+        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
+        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
-        return _page(await self._rpc.call("unplanned_jobs_v1", {"after": after, "limit": PAGE}))
+        return _page(await self._call_bounded("unplanned_jobs_v1", {"after": after}))
 
     async def plan(self, plans: Sequence[Plan]) -> None:
         """Write first due instants."""
@@ -115,13 +122,14 @@ class SupabaseStore:
 
     async def rescue(self) -> Rescued:
         """Take runs from the dead."""
-        answer = await self._rpc.call("rescue_runs_v1", {"limit": PAGE, "key_concurrency": self._key_concurrency})
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job))
+        answer = await self._call_bounded("rescue_runs_v1", {"key_concurrency": self._key_concurrency})
+        failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
+        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
 
     async def clean(self, keep_days: float) -> int:
         """Forget a batch of what is older than `keep_days`."""
-        answer = await self._rpc.call("clean_ledger_v1", {"keep_days": keep_days, "limit": CLEANUP_BATCH})
-        return int(answer["executions"] + answer["jobs"] + answer["acts"])
+        answer = await self._call_bounded("clean_ledger_v1", {"keep_days": keep_days}, most=CLEANUP_BATCH)
+        return int(answer["deleted"])
 
     async def ring_canary(self) -> list[str]:
         """Ring for nobody in particular; answers with the doorbells that the database can ring.
@@ -138,14 +146,27 @@ class SupabaseStore:
 
     async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
         """Make the jobs of meetings right."""
-        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after, "limit": PAGE}
-        answer = await self._rpc.call("sync_meetings_v1", request)
+        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after}
+        answer = await self._call_bounded("sync_meetings_v1", request)
         counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
         return Summary(counts, answer["cursor"], answer.get("after"))
 
+    async def _call_bounded(self, function: str, request: dict[str, Any], most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
+        """Call a function that takes a limit: a smaller one after a fault that fewer rows may not meet."""
+        limit = min(most, self._limits.get(function, most))
+        try:
+            answer = await self._rpc.call(function, {**request, "limit": limit})
+        except StoreError as fault:
+            if fault.shrink:
+                self._limits[function] = max(1, limit // 2)
+            raise
+        self._limits[function] = min(most, limit * 2)
+        return answer
+
 
 def _page(answer: dict[str, Any]) -> Page:
-    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"])
+    hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
+    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints)
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

@@ -21,11 +21,18 @@ EMPTY = Page([], 100, None)
 
 
 @pytest.fixture
-def reflector_of(clock, parts):
+def told():
+    """What polls told of."""
+    return []
+
+
+@pytest.fixture
+def reflector_of(clock, parts, told):
     """Make a reflector on a store that answers so; `world` has its neighbours."""
 
     def make(**scripts):
-        store = parts.ScriptedStore(**{"due": lambda *_: EMPTY, "unplanned": lambda *_: EMPTY, **scripts})
+        none = {name: lambda *_: EMPTY for name in ("due", "unplanned", "urgent")}
+        store = parts.ScriptedStore(**{**none, **scripts})
         world = parts.stages(store, clock)
         health = Health(clock, ("broadcast",))
         reflector = Reflector(
@@ -39,6 +46,7 @@ def reflector_of(clock, parts):
             poll_seconds=5,
             deaf_poll_seconds=1,
             relist_seconds=60,
+            tell=told.append,
         )
         return reflector, world, health
 
@@ -214,6 +222,50 @@ async def test_more_jobs_than_memory_shorten_the_horizon_and_are_listed_again_in
     with anyio.move_on_after(0.01):
         await reflector._wait()
     assert reflector._relist_at == world.clock.monotonic() + 15
+
+
+async def test_a_long_backlog_does_not_hide_what_is_urgent(reflector_of, parts):
+    """Whatever is listed, polled or rung for with a priority is armed, although the list ends before it."""
+    backlog = Page([parts.a_job(each, due_in=-600) for each in (1, 2, 3)], 100, "more")
+    urgent = Page([parts.a_job(7, due_in=-1, priority=5)], 100, None)
+    reflector, world, _ = reflector_of(due=lambda *_: backlog, urgent=[urgent])
+    await reflector.run_once()
+    assert set(world.agenda._jobs) == {1, 2, 3, 7}
+    assert world.store.asked("urgent") == [[NOON + timedelta(seconds=300)]]
+    for each in (parts.a_job(8, priority=1), parts.a_job(9), parts.a_job(10, due_in=400, priority=1)):
+        reflector.hear(Hint("broadcast", "scheduled_jobs", jobs=(each,), xid=101))
+    assert set(world.agenda._jobs) == {1, 2, 3, 7, 8}
+
+
+async def test_what_fits_into_memory_is_listed_once(reflector_of, parts):
+    """Urgent or not."""
+    reflector, world, _ = reflector_of(due=[Page([parts.a_job(1, priority=5)], 100, None)])
+    await reflector.run_once()
+    assert world.store.asked("urgent") == []
+
+
+async def test_polls_bring_what_the_doorbells_may_not_have_told(reflector_of, told):
+    """Of every page."""
+    stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
+    pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
+    reflector, *_ = reflector_of(poll=pages)
+    await reflector.run_once()
+    await reflector.poll()
+    assert told == stops
+
+
+async def test_lists_that_follow_closely_do_not_take_the_place_of_polls(reflector_of, clock, parts):
+    """No list shows a job that was cancelled while it runs."""
+    reflector, world, _ = reflector_of(
+        due=lambda *_: Page([parts.a_job(1, due_in=-60)] * 3, 100, "more"), poll=lambda *_: EMPTY
+    )
+    for _ in range(20):
+        await reflector.run_once()
+        with anyio.move_on_after(0.001):
+            await reflector._wait()
+        clock.advance(max(0.1, min(reflector._relist_at, reflector._poll_at) - clock.monotonic()))
+    assert len(world.store.asked("due")) >= 10
+    assert len(world.store.asked("poll")) >= 3
 
 
 async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflector_of, clock, parts):

@@ -6,12 +6,15 @@ import functools
 import json
 from datetime import UTC, datetime
 
+import anyio
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from listener.clock import DatabaseClock
 from listener.errors import StoreError
-from listener.supabase.rpc import Rpc
+from listener.migrate import migrations_folder
+from listener.supabase.rpc import CALL_SECONDS, OWN_SECONDS, Rpc
 
 LEGACY_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2ln"
 
@@ -37,53 +40,151 @@ async def fault_of(answer, request=None):
     return caught.value
 
 
-ALWAYS = ["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "PGRST202", "PGRST204", "PGRST205", "PGRST303"]
-ROLLED_BACK = ["40001", "40P01", "55P03", "57014", "57P01", "57P03", "08006", "08P01", "25006", "53100", "58030"]
-NEVER_FOR_A_ROW = ["22P02", "22008", "23505", "23514", "P0001", "42501", "PGRST102", "PGRST116", "21000", "54000"]
+NOT_DONE = ["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "57P03", "40001", "40P01"]
+UNCLEAR = ["57P01", "57P02", "08006", "08P01", "08000", "40003"]
+TOO_MUCH = ["57014", "55P03"]
+SLOWLY = ["25006", "53100", "53200", "58030"]
+BOUNDED = ["PGRST202", "PGRST204", "PGRST205", "PGRST303"]
+FOR_A_ROW = ["22P02", "22008", "23505", "23514", "P0001", "42501", "PGRST102", "PGRST116", "21000", "54000", "XX000"]
 NEVER = ["PGRST301", "PGRST302", "PGRST300", "42883", "42P01", "28000"]
+TABLE = [
+    (NOT_DONE, {"retryable"}),
+    (UNCLEAR, {"retryable", "unclear"}),
+    (TOO_MUCH, {"retryable", "shrink"}),
+    (SLOWLY, {"retryable", "alarm"}),
+    (BOUNDED, {"retryable"}),
+    (FOR_A_ROW, {"shrink"}),
+    (NEVER, {"alarm"}),
+]
 
 
-@pytest.mark.parametrize(
-    ("codes", "retryable", "shrink"),
-    [(ALWAYS, True, False), (ROLLED_BACK, True, None), (NEVER_FOR_A_ROW, False, True), (NEVER, False, False)],
-)
-async def test_the_code_decides_whatever_the_status(codes, retryable, shrink):
-    """A row may be to blame for some: then a smaller batch may succeed."""
+def flags(fault):
+    """Name what is true of a fault."""
+    return {name for name in ("retryable", "shrink", "unclear", "alarm") if getattr(fault, name)}
+
+
+@pytest.mark.parametrize(("codes", "expected"), TABLE)
+async def test_the_code_decides_whatever_the_status(codes, expected):
+    """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be mended by somebody."""
     for code in codes:
         for status in (400, 404, 500, 503):
             fault = await fault_of(lambda _, c=code, s=status: httpx.Response(s, json={"code": c, "message": "m"}))
-            expected = code == "57014" if shrink is None else shrink
-            assert (fault.code, fault.retryable, fault.shrink) == (code, retryable, expected), (code, status)
+            assert (fault.code, flags(fault)) == (code, expected), (code, status)
+
+
+async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(monkeypatch):
+    """For a minute it may be loading; then a function is missing, and somebody has to migrate. Success forgets that."""
+    seconds, status = [1000.0], [404]
+
+    def answer(_):
+        return httpx.Response(
+            status[0], json={"code": "PGRST202", "message": "no function"} if status[0] != 200 else {}
+        )
+
+    rpc = rpc_to(answer, "sb_secret_another")
+    monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
+
+    async def fault():
+        with pytest.raises(StoreError) as caught:
+            await rpc.call("claim_runs_v1", {})
+        return flags(caught.value)
+
+    for at, expected in ((0, {"retryable"}), (50, {"retryable"}), (61, {"alarm"})):
+        seconds[0] = 1000.0 + at
+        assert await fault() == expected
+    status[0] = 200
+    await rpc.call("claim_runs_v1", {})
+    status[0] = 404
+    assert await fault() == {"retryable"}
+
+
+async def test_an_alarm_is_told_once_a_minute(monkeypatch):
+    """Not with each of the calls that go on meanwhile; and every call tells how it ended."""
+    seconds, told = [1000.0], []
+    rpc = Rpc("http://project", "sb_secret_x", DatabaseClock(), lambda function, fault: told.append((function, fault)))
+    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(500, json={"code": "25006", "message": "m"}))
+    monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
+    with capture_logs() as lines:
+        for at in (0, 1, 59, 60, 61):
+            seconds[0] = 1000.0 + at
+            with pytest.raises(StoreError):
+                await rpc.call("finish_runs_v1", {})
+    assert [line["code"] for line in lines if line["event"] == "database.alarm"] == ["25006", "25006"]
+    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(204))
+    await rpc.call("finish_runs_v1", {})
+    assert [function for function, _ in told] == ["finish_runs_v1"] * 6
+    assert [fault is None for _, fault in told] == [False] * 5 + [True]
+    await rpc.aclose()
+
+
+async def test_a_call_ends_in_time_however_slowly_the_answer_drips(monkeypatch):
+    """A limit for each read would be met by one byte each; the whole call has one, and what it did is not clear."""
+
+    class Drip(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            while True:
+                yield b" "
+                await anyio.sleep(0.01)
+
+    monkeypatch.setitem(OWN_SECONDS, "claim_runs_v1", 0.05)
+    with anyio.fail_after(5):
+        fault = await fault_of(lambda _: httpx.Response(200, stream=Drip()))
+    assert (fault.code, flags(fault)) == ("TimeoutError", {"retryable", "unclear"})
+
+
+def test_every_limit_is_of_a_function_that_there_is():
+    """And none is longer than somebody could wait for."""
+    sql = "".join(path.read_text() for path in migrations_folder().glob("*.sql"))
+    assert all(f"function public.{function}(" in sql for function in OWN_SECONDS)
+    assert all(0 < seconds <= 60 for seconds in (CALL_SECONDS, *OWN_SECONDS.values()))
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"<html>bad gateway</html>", b'{"message": "no"}', b'{"code": "rate_limit"}', b"[]"]
 )
-@pytest.mark.parametrize(("status", "retryable"), [(429, True), (502, True), (503, True), (504, True), (404, False)])
-async def test_without_a_code_of_the_databases_the_status_decides(body, status, retryable):
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (429, {"retryable"}),
+        (500, {"retryable", "unclear"}),
+        (502, {"retryable", "unclear"}),
+        (503, {"retryable", "unclear"}),
+        (504, {"retryable", "unclear"}),
+        (404, {"alarm"}),
+    ],
+)
+async def test_without_a_code_of_the_databases_the_status_decides(body, status, expected):
     """What stands between has codes of its own, or none, or no JSON."""
     fault = await fault_of(lambda _: httpx.Response(status, content=body))
-    assert (fault.retryable, fault.shrink) == (retryable, False)
+    assert flags(fault) == expected
 
 
 @pytest.mark.parametrize(
-    "fault", [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadTimeout, httpx.PoolTimeout, httpx.RemoteProtocolError]
+    ("fault", "unclear"),
+    [
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (httpx.PoolTimeout, False),
+        (httpx.ReadTimeout, True),
+        (httpx.WriteError, True),
+        (httpx.RemoteProtocolError, True),
+    ],
 )
-async def test_faults_of_the_connection_are_tried_again(fault):
-    """Every function may be called twice."""
+async def test_faults_of_the_connection_are_tried_again(fault, unclear):
+    """Every function may be called twice; after the request was sent it may have been carried out."""
 
     def answer(request):
         message = "gone"
         raise fault(message, request=request)
 
     found = await fault_of(answer)
-    assert (found.code, found.retryable, found.shrink) == (fault.__name__, True, False)
+    assert (found.code, flags(found)) == (fault.__name__, {"retryable", "unclear"} if unclear else {"retryable"})
 
 
 @pytest.mark.parametrize("content", [b"<html>log in</html>", b"[1]", b'{"rows": ', b"7"])
 async def test_a_success_that_is_not_the_databases_is_a_fault_to_retry(content):
     """A proxy's page with status 200 must not end a stage."""
-    assert (await fault_of(lambda _: httpx.Response(200, content=content))).retryable
+    assert flags(await fault_of(lambda _: httpx.Response(200, content=content))) == {"retryable", "unclear"}
 
 
 async def test_a_redirect_is_no_answer():

@@ -1,0 +1,102 @@
+"""What a fault of a call means: may it be repeated, was it carried out, is a row to blame, must somebody mend it.
+
+PostgreSQL's and PostgREST's codes tell most; without one, the HTTP status or the kind of the transport's fault does.
+Every function may be called twice, so what may have been carried out may be repeated too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import httpx
+
+from listener.errors import StoreError
+
+OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
+"""PostgreSQL's and PostgREST's; what stands between here and them has codes of its own, and the status tells more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The flags of `StoreError`; `bounded` faults pass by themselves, or after a while somebody has to mend them."""
+
+    retryable: bool
+    shrink: bool = False
+    unclear: bool = False
+    alarm: bool = False
+    bounded: bool = False
+
+
+NOT_DONE = Meaning(retryable=True)
+UNCLEAR = Meaning(retryable=True, unclear=True)
+TOO_MUCH = Meaning(retryable=True, shrink=True)
+SLOWLY = Meaning(retryable=True, alarm=True)
+BOUNDED = Meaning(retryable=True, bounded=True)
+ROW = Meaning(retryable=False, shrink=True)
+NEVER = Meaning(retryable=False, alarm=True)
+
+CODES: dict[str, Meaning] = {
+    # PostgREST has no connection, PostgreSQL no room for one
+    **dict.fromkeys(["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "57P03"], NOT_DONE),
+    # rolled back: a serialization failure, a deadlock
+    **dict.fromkeys(["40001", "40P01"], NOT_DONE),
+    # the time limit, or a row that somebody holds
+    **dict.fromkeys(["57014", "55P03"], TOO_MUCH),
+    # the server went down, perhaps after the commit; nobody knows whether it was done
+    **dict.fromkeys(["57P01", "57P02", "40003"], UNCLEAR),
+    # a read-only database, a full disk
+    **dict.fromkeys(["25006", "53100"], SLOWLY),
+    # a schema cache that is behind, a token from a clock that is ahead
+    **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205", "PGRST303"], BOUNDED),
+    "42501": ROW,  # a right that one row lacks
+}
+CLASSES: tuple[tuple[str, Meaning], ...] = (
+    ("08", UNCLEAR),  # the connection broke
+    ("53", SLOWLY),  # out of memory, of files
+    ("58", SLOWLY),  # the disk
+    # What a row may do to the statement: its values, its constraints, somebody's trigger on it.
+    *((each, ROW) for each in ("21", "22", "23", "54", "P0", "XX", "PGRST1")),
+)
+STATUSES: dict[int, Meaning] = {
+    **dict.fromkeys([425, 429], NOT_DONE),
+    **dict.fromkeys([408, 500, 502, 503, 504], UNCLEAR),
+}
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def of_code(code: str) -> Meaning:
+    """Look up a code of the database's."""
+    by_class = (meaning for prefix, meaning in CLASSES if code.startswith(prefix))
+    return CODES.get(code) or next(by_class, NEVER)
+
+
+def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> StoreError:
+    """Read an answer that is no success; `overdue` says that the function fails for longer than it may."""
+    try:
+        body = response.json()
+        code, message = str(body.get("code") or response.status_code), str(body.get("message") or body)
+    except (ValueError, AttributeError):
+        code, message = str(response.status_code), response.text[:200]
+    meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(response.status_code, NEVER)
+    return fault(function, code, message, meaning, overdue=overdue)
+
+
+def of_transport(function: str, error: httpx.HTTPError | TimeoutError) -> StoreError:
+    """Read a fault on the way there, or back."""
+    meaning = NOT_DONE if isinstance(error, NOT_SENT) else UNCLEAR
+    return fault(function, type(error).__name__, str(error) or "no answer in time", meaning)
+
+
+def fault(function: str, code: str, message: str, meaning: Meaning, *, overdue: bool = False) -> StoreError:
+    """Make the error; a bounded fault that is overdue is one that does not pass."""
+    given_up = meaning.bounded and overdue
+    return StoreError(
+        function,
+        code,
+        message,
+        retryable=meaning.retryable and not given_up,
+        shrink=meaning.shrink,
+        unclear=meaning.unclear,
+        alarm=meaning.alarm or given_up,
+    )

@@ -692,51 +692,67 @@ as $$
 $$;
 revoke all on function job_scheduler.reopen(bigint[]) from public;
 
--- Two listeners that end runs of one job at a time each see the other's still go on. The later one has the job's row only
--- when the earlier one has written; it looks again here. Answers the jobs that run no more.
-create or replace function job_scheduler.settle_deserted(jobs bigint[])
+-- Listeners that begin and end runs of one job at a time do not see each other's; who has the job's row after them looks
+-- again here. Answers the jobs that this changed.
+create or replace function job_scheduler.settle_shared(jobs bigint[])
 returns bigint[]
-language sql
+language plpgsql
 set search_path = ''
 as $$
+declare
+    settled bigint[];
+begin
+    update public.scheduled_jobs as j
+    set status = 'scheduled' -- on the way to running
+    where
+        j.id = any(jobs) and j.status in ('completed', 'failed') and exists (
+            select from public.job_executions as e
+            where
+                e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
+                and e.cause = 'schedule' and e.stopped_at is null
+        );
     with seen as (
         select
-            j.id,
-            exists (
-                select from public.job_executions as e
-                where
-                    e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
-                    and e.cause = 'schedule' and e.stopped_at is null
-            ) as runs_on,
-            exists (
-                select from public.job_executions as e
-                where e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
-            ) as is_claimed,
+            j.id, r.holder, r.lease_expires_at, coalesce(r.runs_on, false) as runs_on,
             exists (
                 select from public.job_executions as e
                 where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
             ) as waits
         from public.scheduled_jobs as j
+        left join lateral (
+            select
+                (array_agg(e.listener_id order by e.lease_expires_at desc))[1] as holder,
+                max(e.lease_expires_at) as lease_expires_at,
+                bool_or(e.cause = 'schedule' and e.stopped_at is null) as runs_on
+            from public.job_executions as e
+            where e.scheduled_job_id = j.id and e.status = 'running' and e.lease_expires_at is not null
+        ) as r on true
         where j.id = any(jobs)
-    ), settled as (
+    ), changed as (
         update public.scheduled_jobs as j
         set
             status = case
-                when j.status <> 'running' or s.runs_on then j.status
+                when s.runs_on and j.status = 'scheduled' then 'running'
+                when s.runs_on or j.status <> 'running' then j.status
                 when not s.waits and (j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z')
                     then coalesce(j.last_run_status, 'failed')
                 else 'scheduled'
             end,
-            attempt = case when j.status = 'running' and not s.runs_on and not s.waits then 0 else j.attempt end,
-            claimed_by = case when s.is_claimed then j.claimed_by end,
-            lease_expires_at = case when s.is_claimed then j.lease_expires_at end
+            claimed_by = case when s.holder is not null then coalesce(j.claimed_by, s.holder) end,
+            lease_expires_at = s.lease_expires_at
         from seen as s
-        where j.id = s.id and (j.status = 'running' and not s.runs_on or j.claimed_by is not null and not s.is_claimed)
+        where
+            j.id = s.id and (
+                j.status = 'running' and not s.runs_on or j.status = 'scheduled' and s.runs_on
+                or (j.claimed_by is null) <> (s.holder is null)
+            )
         returning j.id
     )
-    select coalesce(array_agg(s.id), '{}') from settled as s
+    select coalesce(array_agg(c.id), '{}') into settled from changed as c;
+    return settled;
+end
 $$;
-revoke all on function job_scheduler.settle_deserted(bigint[]) from public;
+revoke all on function job_scheduler.settle_shared(bigint[]) from public;
 
 -- When the service must next act on each job: its due instant or a queued run, whichever is earlier. A job with a queued
 -- run shows up in the polls of all listeners, because the one that queued it may not be there when it starts.
@@ -880,7 +896,7 @@ begin
         where j.id = b.id
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
-            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null as is_shared
+            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared
     )
     select
         (select coalesce(array_agg(e.id), '{}') from ended as e),
@@ -896,7 +912,7 @@ begin
         where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
     end if;
     if shared is not null then
-        to_wake := to_wake || job_scheduler.settle_deserted(shared);
+        to_wake := to_wake || job_scheduler.settle_shared(shared);
     end if;
     if keyed is not null then
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
@@ -1159,7 +1175,7 @@ begin
     )
     select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
 
-    perform job_scheduler.settle_deserted(jobs);
+    perform job_scheduler.settle_shared(jobs);
     perform job_scheduler.reopen(jobs);
     perform job_scheduler.set_wake(jobs);
 end

@@ -49,6 +49,16 @@ def publish_handlers(database_url: str) -> None:
         connection.execute("select public.publish_handlers_v1(%s)", [Jsonb(request)])
 
 
+@pytest.fixture
+def empty_catalogue(embedded_stack: Stack) -> Iterator[None]:
+    """Empty the catalogue for one test, and fill it again."""
+    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
+        connection.execute("delete from public.job_handlers")
+        yield
+        connection.execute("delete from public.job_handlers")
+    publish_handlers(embedded_stack.database_url)
+
+
 @pytest.fixture(scope="session")
 def tables_to_empty(embedded_stack: Stack) -> list[str]:
     """Name the tables of `public` that the migrations leave empty; others hold settings that tests rely on."""

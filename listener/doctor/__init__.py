@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from listener.doctor.bells import examine_bells
+from listener.doctor.catalogue import examine_catalogue
 from listener.doctor.finding import Finding
 from listener.doctor.interface import examine_interface
 from listener.errors import ListenerError
@@ -26,6 +27,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         is_well = is_well and finding.is_well
         yield finding
     if is_well:
+        yield await examine_catalogue(settings)
         async for finding in examine_bells(settings):
             yield finding
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from listener.doctor.interface import FUNCTIONS, MEETINGS_FUNCTION, judge_answer
 from listener.errors import StoreError
@@ -56,7 +57,7 @@ def _eventually(stack: Stack, subject: str, **settings: str) -> tuple[int, dict[
     return code, report
 
 
-def test_a_stack_that_is_well_gets_eight_good_lines(stack: Stack):
+def test_a_stack_that_is_well_gets_nine_good_lines(stack: Stack):
     """And its table of jobs is as empty as before."""
     code, report = _doctor(stack)
     assert code == 0, report
@@ -67,6 +68,7 @@ def test_a_stack_that_is_well_gets_eight_good_lines(stack: Stack):
         "key",
         "migrations",
         "grants",
+        "catalogue",
         "doorbell broadcast",
         "doorbell postgres_changes",
         "clients' subscription",
@@ -121,10 +123,31 @@ def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str,
     assert f"{publication} add table {table}" in report[deaf]
 
 
+@pytest.mark.usefixtures("empty_catalogue")
+def test_an_empty_catalogue_is_no_fault(stack: Stack):
+    """No listener has started yet."""
+    code, report = _doctor(stack)
+    assert code == 0, report
+    assert "empty until the first listener starts" in report["catalogue"]
+
+
+@pytest.mark.usefixtures("empty_catalogue")
+def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
+    """Handlers that nobody has published, and one that is published otherwise; the bells ring all the same."""
+    noop = {"name": "noop", "exposed": False, "payload_schema": {"required": ["x"]}}
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
+        connection.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": [noop, {"name": "theirs"}]})])
+    code, report = _doctor(stack)
+    assert code == 1
+    assert [subject for subject, line in report.items() if line.startswith("wrong")] == ["catalogue"]
+    assert "not there: log, meeting_status, webhook; not as here: noop" in report["catalogue"]
+
+
 def test_every_function_that_the_service_calls_is_looked_for():
-    """The list is the store's."""
-    store = (REPOSITORY / "listener" / "supabase" / "store.py").read_text(encoding="utf-8")
-    assert {*FUNCTIONS, MEETINGS_FUNCTION} == set(re.findall(r'"(\w+_v\d+)"', store))
+    """The list is that of the modules that call them."""
+    modules = (REPOSITORY / "listener" / "supabase").glob("*.py")
+    called = {name for module in modules for name in re.findall(r'"(\w+_v\d+)"', module.read_text(encoding="utf-8"))}
+    assert {*FUNCTIONS, MEETINGS_FUNCTION} == called
 
 
 @pytest.mark.parametrize(

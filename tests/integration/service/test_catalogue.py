@@ -14,6 +14,7 @@ from listener.registry import Registry
 if TYPE_CHECKING:
     from child_listener import Listener
 
+pytestmark = pytest.mark.usefixtures("empty_catalogue")
 PASSWORD = "correct-horse-battery-staple"  # noqa: S105 - hidden by the test, or it fails
 MODULES = ["handlers", "secret_handlers"]
 

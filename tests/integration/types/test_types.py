@@ -51,7 +51,7 @@ def project(embedded_stack, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def published(embedded_stack, monkeypatch):
+def published(embedded_stack, empty_catalogue, monkeypatch):
     """Publish the handlers as a listener would, and leave nothing behind."""
     monkeypatch.syspath_prepend(HERE)
     catalogue = Registry.load(["handlers", "typed_handlers"]).catalogue()
@@ -59,7 +59,6 @@ def published(embedded_stack, monkeypatch):
         connection.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": catalogue})])
         yield
         connection.execute("delete from public.scheduled_jobs")
-        connection.execute("delete from public.job_handlers")
 
 
 @pytest.mark.usefixtures("published")

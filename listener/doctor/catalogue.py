@@ -1,0 +1,57 @@
+"""Looks whether the database knows the handlers that this environment has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from postgrest.exceptions import APIError
+
+from listener.doctor.finding import Finding
+from listener.errors import ListenerError
+from listener.registry import Registry
+from listener.supabase.client import make_client
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from listener.settings import Settings
+
+SUBJECT = "catalogue"
+RESTART = "a listener publishes its handlers when it starts: start it again with this code and these LISTENER_HANDLERS"
+GRANT = "grant select on table public.job_handlers to service_role; or see what the line on migrations says"
+COMPARED = ("payload_schema", "exposed")
+
+
+async def examine_catalogue(settings: Settings) -> Finding:
+    """Compare what is published with what would be."""
+    try:
+        wanted = Registry.load(settings.handlers).catalogue()
+    except ListenerError:
+        return Finding(SUBJECT, "not compared: the handlers cannot be loaded", "see the line on handlers")
+    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+    try:
+        answer = await client.table("job_handlers").select("name,payload_schema,exposed").execute()
+    except APIError as fault:
+        return Finding(SUBJECT, f"job_handlers: {fault.code} {fault.message}", GRANT)
+    finally:
+        await client.postgrest.aclose()
+    published: Any = answer.data
+    return judge_catalogue(wanted, published)
+
+
+def judge_catalogue(wanted: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> Finding:
+    """Tell what differs; handlers that only others have are theirs, or are forgotten in a week."""
+    if not published:
+        return Finding(SUBJECT, "empty until the first listener starts")
+    known = {row["name"]: row for row in published}
+    missing = [row["name"] for row in wanted if row["name"] not in known]
+    other = [row["name"] for row in wanted if row["name"] in known and _differ(row, known[row["name"]])]
+    if missing or other:
+        what = [f"not there: {', '.join(missing)}"] * bool(missing) + [f"not as here: {', '.join(other)}"] * bool(other)
+        return Finding(SUBJECT, "; ".join(what), RESTART)
+    exposed = [row["name"] for row in wanted if row["exposed"]]
+    return Finding(SUBJECT, f"{len(wanted)} handlers; users may schedule {', '.join(exposed) or 'none'}")
+
+
+def _differ(wanted: Mapping[str, Any], published: Mapping[str, Any]) -> bool:
+    return any((wanted[column] or {}) != (published[column] or {}) for column in COMPARED)

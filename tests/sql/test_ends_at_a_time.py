@@ -25,23 +25,37 @@ def call(connection: psycopg.Connection[Any], function: str, request: dict[str, 
     return connection.execute(query, [json.dumps(request)]).fetchone()["answer"]
 
 
-@pytest.fixture
-def runs(database: psycopg.Connection[Any]) -> list[dict[str, Any]]:
-    """Two runs of one job that overlap, its last ones, each with another listener; the job has its id in `id`."""
+def overlapping_job(database: psycopg.Connection[Any]) -> tuple[int, str]:
+    """Give a job whose runs may overlap, and its first due instant."""
     job = database.execute(
         "insert into public.scheduled_jobs (handler, trigger_type, schedule, overlap, max_attempts) "
         """values ('noop', 'interval', '{"seconds": 1}', 'allow', 2) returning id, revision, run_date::text"""
     ).fetchone()
-    due, plan = job["run_date"], {"id": job["id"], "revision": job["revision"], "due": job["run_date"]}
+    plan = {"id": job["id"], "revision": job["revision"], "due": job["run_date"]}
     call(database, "plan_jobs_v1", {"plans": [plan]})
-    found = []
-    for listener in LISTENERS:
-        is_last = listener == LISTENERS[-1]
-        following = database.execute("select (%s::timestamptz + interval '1 second')::text as at", [due]).fetchone()
-        claim = {"id": job["id"], "due": due, "next": None if is_last else following["at"], "exhausted": is_last}
-        terms = {"lease_seconds": 30, "ahead_seconds": 5, "claims": [claim]}
-        found += call(database, "claim_runs_v1", {"listener": listener, **terms})["runs"]
-        due = following["at"]
+    return job["id"], job["run_date"]
+
+
+def later(database: psycopg.Connection[Any], due: str) -> str:
+    """Give the due instant that follows."""
+    return database.execute("select (%s::timestamptz + interval '1 second')::text as at", [due]).fetchone()["at"]
+
+
+def claim(
+    connection: psycopg.Connection[Any], job: int, due: str, *, listener: str, is_last: bool = False
+) -> list[dict[str, Any]]:
+    """Claim a due instant."""
+    wish = {"id": job, "due": due, "next": None if is_last else later(connection, due), "exhausted": is_last}
+    terms = {"listener": listener, "lease_seconds": 30, "ahead_seconds": 5, "claims": [wish]}
+    return call(connection, "claim_runs_v1", terms)["runs"]
+
+
+@pytest.fixture
+def runs(database: psycopg.Connection[Any]) -> list[dict[str, Any]]:
+    """Two runs of one job that overlap, its last ones, each with another listener; the job has its id in `id`."""
+    job, due = overlapping_job(database)
+    found = claim(database, job, due, listener=LISTENERS[0])
+    found += claim(database, job, later(database, due), listener=LISTENERS[1], is_last=True)
     assert len(found) == 2
     return found
 
@@ -115,3 +129,19 @@ def test_a_run_that_is_rescued_while_another_ends_runs_again(
     )
     at_a_time(migrated_database, database, rescue, finish(runs[1], LISTENERS[1], "completed"))
     assert state(database) == ("scheduled", None, 1, True)
+
+
+def test_a_job_of_which_a_run_begins_while_another_ends_is_running(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """The end does not see the run that begins, and would call the job completed."""
+    job, due = overlapping_job(database)
+    (first,) = claim(database, job, due, listener=LISTENERS[0])
+    last = later(database, due)
+    at_a_time(
+        migrated_database,
+        database,
+        lambda at: claim(at, job, last, listener=LISTENERS[1], is_last=True),
+        finish(first, LISTENERS[0], "completed"),
+    )
+    assert state(database) == ("running", uuid.UUID(LISTENERS[1]), 0, False)

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
 CHUNK = 65536
+PIECES_UNDER_WAY = 1000
+GONE = (OSError, RuntimeError, anyio.BrokenResourceError)
+"""What the two ends raise once they are closed; uvloop's transports raise RuntimeError."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -149,7 +154,7 @@ class FaultyProxy:
         connection.is_swallowed = self._mode is Mode.HALF_OPEN
         self._connections.add(connection)
         try:
-            with connection.scope, contextlib.suppress(OSError, EOFError):
+            with connection.scope, contextlib.suppress(EOFError, *GONE):
                 await self._treat(connection)
         finally:
             self._connections.discard(connection)
@@ -192,17 +197,30 @@ class FaultyProxy:
     async def _pump(
         self, connection: _Connection, source: StreamReader, sink: StreamWriter, delay: Callable[[], float]
     ) -> None:
-        with contextlib.suppress(OSError):
-            while piece := await source.read(CHUNK):
-                if delay():
-                    await anyio.sleep(delay())
-                if not connection.is_swallowed:
-                    sink.write(piece)
-                    await sink.drain()
+        """Carry one direction; pieces that are delayed follow one another as they came."""
+        send, receive = anyio.create_memory_object_stream[tuple[float, bytes]](PIECES_UNDER_WAY)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._deliver, connection, receive, sink)
+            async with send:
+                with contextlib.suppress(*GONE):
+                    while piece := await source.read(CHUNK):
+                        await send.send((anyio.current_time() + delay(), piece))
         if connection.is_swallowed:
             await anyio.sleep_forever()  # the other end is not told
-        with contextlib.suppress(OSError, RuntimeError):
+        with contextlib.suppress(*GONE):
             sink.write_eof()
+
+    async def _deliver(
+        self, connection: _Connection, receive: MemoryObjectReceiveStream[tuple[float, bytes]], sink: StreamWriter
+    ) -> None:
+        async with receive:
+            with contextlib.suppress(*GONE):
+                async for at, piece in receive:
+                    if at > anyio.current_time():
+                        await anyio.sleep_until(at)
+                    if not connection.is_swallowed:
+                        sink.write(piece)
+                        await sink.drain()
 
 
 async def _swallow(reader: StreamReader) -> None:

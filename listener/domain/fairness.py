@@ -21,6 +21,16 @@ FAIR_BATCH = 100
 """What is taken at a time when not all of it is the service's: who comes next waits for a claim of so many."""
 
 
+class _Line:
+    """The jobs of one tenant: how many they are, and a heap of their places; a place whose job went is passed over."""
+
+    __slots__ = ("length", "places")
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.places: list[Place] = []
+
+
 class FairQueue:
     """Ready jobs, each once.
 
@@ -29,10 +39,9 @@ class FairQueue:
     """
 
     def __init__(self, tenant_share: float) -> None:
-        # Held at most so many times what is free: one tenant gets the share, two get less each, and none gets the rest.
-        self._held_for_free = tenant_share / (1 - tenant_share)
+        self._share = tenant_share
         self._jobs: dict[int, Job] = {}
-        self._places: dict[str | None, list[Place]] = {}  # heaps; one whose job is gone already is passed over
+        self._lines: dict[str | None, _Line] = {}
         self._turns: deque[str | None] = deque()
         self._held: dict[str, int] = {}
 
@@ -44,13 +53,18 @@ class FairQueue:
         """Let a job wait; if it does already, its latest row counts, at the better one of its places."""
         waiting, place = self._jobs.get(job.id), _place(job)
         self._jobs[job.id] = job
-        if waiting is not None and waiting.tenant == job.tenant and _place(waiting) <= place:
+        if waiting is not None and waiting.tenant == job.tenant:
+            if place < _place(waiting):
+                heapq.heappush(self._lines[job.tenant].places, place)
             return
-        places = self._places.get(job.tenant)
-        if places is None:
-            places = self._places[job.tenant] = []
+        if waiting is not None:
+            self._leave_line(waiting.tenant)
+        line = self._lines.get(job.tenant)
+        if line is None:
+            line = self._lines[job.tenant] = _Line()
             self._turns.append(job.tenant)
-        heapq.heappush(places, place)
+        line.length += 1
+        heapq.heappush(line.places, place)
 
     def may_take(self, room: int) -> bool:
         """Whether there is a job to take while so many more may be held."""
@@ -66,11 +80,11 @@ class FairQueue:
             tenant = self._turns[0]
             if not self._has_room(tenant, room - len(batch)):
                 passed += 1
-            elif (job := self._pop(tenant)) is not None:
+            else:
+                batch.append(self._pop(tenant))
                 self.hold(tenant)
-                batch.append(job)
                 passed = 0
-            if tenant in self._places:
+            if tenant in self._lines:
                 self._turns.rotate(-1)
         return batch
 
@@ -88,23 +102,27 @@ class FairQueue:
             del self._held[tenant]
 
     def _has_room(self, tenant: str | None, room: int) -> bool:
-        return tenant is None or self._held.get(tenant, 0) < self._held_for_free * room
+        """Whether a tenant holds less than its share of what it holds and what is free, so that some stays free."""
+        held = self._held.get(tenant, 0) if tenant is not None else 0
+        return room > 0 and held < self._share * (held + room)
 
-    def _pop(self, tenant: str | None) -> Job | None:
-        """Take the first of a tenant, whose turn it is; one without any loses its turn."""
-        places = self._places[tenant]
-        while places:
-            job = self._jobs.pop(heapq.heappop(places)[-1], None)
-            if job is not None:  # else it was moved forward, and went then
-                if not places:
-                    self._forget(tenant)
-                return job
-        self._forget(tenant)
-        return None
+    def _pop(self, tenant: str | None) -> Job:
+        """Take the first in a tenant's line, whose turn it is."""
+        places = self._lines[tenant].places
+        while True:
+            job = self._jobs.get(heapq.heappop(places)[-1])
+            if job is not None and job.tenant == tenant:  # else it was moved forward, and went then
+                break
+        del self._jobs[job.id]
+        self._leave_line(tenant)
+        return job
 
-    def _forget(self, tenant: str | None) -> None:
-        del self._places[tenant]
-        self._turns.popleft()
+    def _leave_line(self, tenant: str | None) -> None:
+        line = self._lines[tenant]
+        line.length -= 1
+        if not line.length:
+            del self._lines[tenant]
+            self._turns.remove(tenant)  # the first, where a job was taken
 
 
 def _place(job: Job) -> Place:

@@ -341,3 +341,43 @@ async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
     answers = iter([None, None])
     await run_stages(world, steps)
     assert gate.most == 3, "one of the first start, two of the second"
+
+
+async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(parts, clock):
+    """Its next jobs are not waited for; one that is refused shows nothing: it has been claimed."""
+    world = world_of(parts, clock, lambda claims: Claimed([parts.a_run(claims[0])], [], []))
+    names = {"me": 1, "you": 1}
+    world.members.heard(names)
+    first, second = [n for n in range(1, 99) if world.members.turn(n)][:2]
+    world.dispatcher.add([parts.a_job(first), parts.a_job(second, turn=1)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert world.members.turn(second) == 1
+    world.dispatcher.add([parts.a_job(second, turn=1)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert world.members.turn(second) == 0
+
+
+@pytest.mark.parametrize("ending", ["completes", "is refused", "fails to be claimed"])
+async def test_room_that_a_tenant_had_is_its_again(parts, clock, ending):
+    """However that ends for which it was given."""
+    gate = Gate()
+    refused = [Claimed([], [], []), DOWN]
+    script = {"completes": [], "is refused": refused[:1], "fails to be claimed": refused[1:]}[ending]
+
+    def claim(claims):
+        return script.pop() if script else parts.granted(claims, handler="idle_at_gate", tenant="a")
+
+    world = world_of(parts, clock, claim, gate, concurrency=4, tenant_share=0.5)
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(n, tenant="a") for n in range(1, 9)])
+        await parts.settled()
+        assert len(gate.inside) == 2, "half of the room"
+        while gate.inside:
+            gate.release()
+            await parts.settled()
+        assert world.dispatcher._ready._held == {}
+        assert len(gate.ended) == {"completes": 8}.get(ending, 6)
+
+    await run_stages(world, steps)
+    assert gate.most == 2

@@ -108,7 +108,8 @@ def test_who_has_heard_of_nobody_for_long_waits_for_nobody(shared, parts):
         one.members.heard({"a": 1, "b": 1, "c": 1})
         job_id = next(n for n in range(1, 99) if one.members.turn(n))
         change()
-        one.agenda.arm(parts.a_job(job_id), shared.clock.now())
+        due_in = (shared.clock.now() - NOON).total_seconds()
+        one.agenda.arm(parts.a_job(job_id, due_in=due_in), shared.clock.now())
         assert one.keeper.run_once() == 1
 
 

@@ -1,0 +1,155 @@
+"""Three listeners share what is due, and whichever of them goes, in whatever way, nothing is late for long."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from datetime import datetime, timedelta
+
+import httpx
+import pytest
+from patience import allowed
+
+LATE_SECONDS = allowed(1.0, patient=5.0)
+"""How late a job may start while listeners come and go."""
+
+
+@pytest.fixture
+def three(listeners, eventually):
+    """Give a starter of three listeners that know of one another."""
+
+    def start(**settings):
+        started = [listeners.launch(concurrency=200, **settings) for _ in range(3)]
+        for each in started:
+            each.wait_until_ready()
+        know_one_another(started, eventually)
+        return started
+
+    return start
+
+
+def know_one_another(listeners, eventually):
+    """Wait until each of them counts on exactly these."""
+    ids = sorted(each.describe()["listener_id"] for each in listeners)
+    for each in listeners:
+        eventually(lambda each=each: sorted(each.describe()["listeners"]) == ids, "all are known", 30)
+
+
+def claims_of(listeners):
+    """Give how many claims were granted and refused so far."""
+    counted = Counter()
+    for each in listeners:
+        for result, count in re.findall(r'claims_total\{answer="(\w+)"\} (\d+)', httpx.get(f"{each.url}/metrics").text):
+            counted[result] += int(count)
+    return counted
+
+
+def insert_spread(project, count, seconds, start):
+    """Insert one-time jobs whose due instants are spread evenly over that many seconds, the first after `start`."""
+    begin = datetime.fromisoformat(project.soon(start))
+    due = [begin + timedelta(seconds=seconds) * n / count for n in range(count)]
+    return project.insert_many([{"handler": "rest", "run_date": at.isoformat()} for at in due])
+
+
+def ended(project, jobs):
+    """Tell how many of the jobs have ended."""
+    query = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'completed'"
+    return project.rows(query, jobs)[0]["n"]
+
+
+def runs_of(project, jobs):
+    """Give the ledger of jobs."""
+    query = "select * from public.job_executions where scheduled_job_id = any(%s) order by scheduled_for, attempt"
+    return project.rows(query, jobs)
+
+
+def worst(runs):
+    """Give the greatest lateness, in seconds."""
+    return max(run["lateness_ms"] for run in runs if run["lateness_ms"] is not None) / 1000
+
+
+def test_three_listeners_share_due_jobs_and_run_each_instant_once(project, three, eventually):
+    """Each runs about a third, also of jobs that are due at once, and most claims are granted before others try."""
+    started = three()
+    jobs = insert_spread(project, 600, 3, 1.5)
+    eventually(lambda: ended(project, jobs) == len(jobs), "all end", 30)
+    jobs += [project.insert() for _ in range(60)]
+    eventually(lambda: ended(project, jobs) == len(jobs), "all end", 30)
+    runs = runs_of(project, jobs)
+    assert Counter(run["scheduled_job_id"] for run in runs) == Counter(jobs)
+    shares = Counter(str(run["listener_id"]) for run in runs)
+    print(f"runs by listener: {shares}; claims: {claims_of(started)}; worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
+    assert len(shares) == 3
+    assert min(shares.values()) > len(runs) / 6
+
+
+def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_ones_are_rescued(
+    project, three, eventually
+):
+    """What waits needs no lease to run out: the next in each job's order has a look. What runs needs one."""
+    lease = 6.0
+    started = three(lease_seconds=lease)
+    running = project.insert_many([{"handler": "rest", "metadata": {"seconds": 60}, "timeout_seconds": 90}] * 20)
+    eventually(lambda: len(runs_of(project, running)) == len(running), "all run")
+    waiting = insert_spread(project, 300, 2, 1.5)
+    killed = started[0].describe()["listener_id"]
+    time.sleep(1)
+    started[0].stop(signal.SIGKILL)
+    killed_at = time.monotonic()
+    lost = [run["scheduled_job_id"] for run in runs_of(project, running) if str(run["listener_id"]) == killed]
+    assert lost, "each of three has some of twenty"
+    eventually(lambda: ended(project, waiting) == len(waiting), "those that waited end", 30)
+    runs = runs_of(project, waiting)
+    assert Counter(run["scheduled_job_id"] for run in runs) == Counter(waiting)
+    print(f"waiting jobs: worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
+    assert worst(runs) < min(LATE_SECONDS, lease)
+    again = (
+        "select * from public.job_executions where scheduled_job_id = any(%s) and attempt = 2 and status = 'running'"
+    )
+    eventually(lambda: len(project.rows(again, lost)) == len(lost), "what ran is rescued", lease + 5 + LATE_SECONDS)
+    print(f"rescued {time.monotonic() - killed_at:.1f} s after the death; lease {lease:g} s")  # noqa: T201 - what was measured
+    assert [run["reason"] for run in runs_of(project, lost) if run["attempt"] == 1] == ["lease_lost"] * len(lost)
+
+
+@contextlib.contextmanager
+def falling_due(project, every_seconds):
+    """Let a job fall due every so often until the end of the block; gives the list of them, complete by then."""
+    jobs, stop = [], threading.Event()
+
+    def insert():
+        begin = project.rows("select clock_timestamp() + interval '1 second' as at")[0]["at"]
+        for n in itertools.count():
+            due = [begin + timedelta(seconds=1) * (n + k * every_seconds) for k in range(round(1 / every_seconds))]
+            jobs.extend(project.insert_many([{"handler": "rest", "run_date": at.isoformat()} for at in due]))
+            if stop.wait(1):
+                return
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    try:
+        yield jobs
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_rolling_deploy_delays_nothing_loses_nothing_and_runs_nothing_twice(project, three, listeners, eventually):
+    """Three listeners are replaced one after another while a job falls due every 25 ms."""
+    serving = three(drain_seconds=5)
+    with falling_due(project, 0.025) as jobs:
+        for leaving in list(serving):
+            assert leaving.stop() == 0
+            serving.remove(leaving)
+            serving.append(listeners.start(concurrency=200, drain_seconds=5))
+        know_one_another(serving, eventually)
+    eventually(lambda: ended(project, jobs) == len(jobs), "all end", 40)
+    runs = runs_of(project, jobs)
+    assert Counter(run["scheduled_job_id"] for run in runs) == Counter(jobs)
+    assert {(run["status"], run["attempt"]) for run in runs} == {("completed", 1)}
+    print(f"{len(jobs)} jobs during the deploy, worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
+    assert worst(runs) < LATE_SECONDS

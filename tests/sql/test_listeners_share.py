@@ -1,0 +1,111 @@
+"""What the database tells listeners of one another, and how it answers who comes too late."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    import psycopg
+
+NOBODY_DIES = {"lease_seconds": 600, "ahead_seconds": 1}
+
+
+@pytest.fixture
+def ask(database):
+    """Call one of the service's functions."""
+
+    def call(function: str, **request: Any) -> Any:
+        query = f"select public.{function}(%s) as answer"
+        return database.execute(query, [json.dumps(request)]).fetchone()["answer"]
+
+    return call
+
+
+def signals_of(database: psycopg.Connection[Any]) -> int:
+    """Tell how often the listeners were rung because of one another."""
+    query = "select count(*) as n from job_scheduler.signals where message ->> 'table' = 'job_listeners'"
+    return database.execute(query).fetchone()["n"]
+
+
+def beat(ask, listener: str, **request: Any) -> dict[str, str]:
+    """Beat once; give the heartbeats of all listeners alive."""
+    answer = ask("extend_leases_v1", listener=listener, name="a test", lease_seconds=30, executions=[], **request)
+    return answer["listeners"] or {}
+
+
+def test_who_joins_and_who_leaves_rings_and_who_stays_does_not(database, ask):
+    """The others are to learn of it at once, and of nothing else; each beat is another one than before."""
+    one, other = str(uuid.uuid4()), str(uuid.uuid4())
+    rung = signals_of(database)
+    assert beat(ask, one, shares=False).get(one) is None
+    assert signals_of(database) == rung
+    first = beat(ask, one, shares=True)[one]
+    assert signals_of(database) == rung + 1
+    assert beat(ask, one, shares=True)[one] != first
+    assert {one, other} <= set(beat(ask, other, shares=True))
+    assert signals_of(database) == rung + 2
+    ask("leave_v1", listener=one)
+    assert one not in beat(ask, other, shares=True)
+    assert signals_of(database) == rung + 3
+    ask("leave_v1", listener=one)
+    assert signals_of(database) == rung + 3
+
+
+def test_a_listener_that_missed_more_than_one_beat_is_dead(database, ask):
+    """It beats three times to a lease: half a lease is one beat and a half."""
+    silent, me = str(uuid.uuid4()), str(uuid.uuid4())
+    beat(ask, silent, shares=True)
+    back = "update public.job_listeners set heartbeat_at = now() - %s * interval '1 second' where id = %s"
+    database.execute(back, [14, silent])
+    assert silent in beat(ask, me)
+    database.execute(back, [16, silent])
+    assert silent not in beat(ask, me)
+
+
+def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
+    """Not row by row: most claims that fail are of that kind. It learns each job's next instant."""
+    insert = (
+        "insert into public.scheduled_jobs (handler, trigger_type, schedule, run_date) select 'noop', 'interval', "
+        "'{\"seconds\": 60}', now() from generate_series(1, 40) returning id, run_date"
+    )
+    rows = database.execute(insert).fetchall()
+    plans = [{"id": row["id"], "revision": None, "due": row["run_date"].isoformat()} for row in rows]
+    for plan in plans:
+        plan["revision"] = database.execute(
+            "select revision from public.scheduled_jobs where id = %s", [plan["id"]]
+        ).fetchone()["revision"]
+    ask("plan_jobs_v1", plans=plans)
+    claims = [{"id": plan["id"], "due": plan["due"], "next": "2999-01-01T00:00:00Z"} for plan in plans]
+    assert len(ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)["runs"]) == 40
+    # Whatever went on row by row would fail now.
+    database.execute("alter function job_scheduler.claim_unusual rename to claim_never")
+    try:
+        late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)
+    finally:
+        database.execute("alter function job_scheduler.claim_never rename to claim_unusual")
+    assert (late["runs"], late["gone"]) == ([], [])
+    assert {row["next_run_at"][:4] for row in late["rows"]} == {"2999"}
+    assert len(late["rows"]) == 40
+
+
+def test_rows_and_doorbells_tell_whose_a_job_is(database, ask):
+    """A workspace's, else its maker's, else the service's own."""
+    workspace, user = str(uuid.uuid4()), str(uuid.uuid4())
+    insert = (
+        "insert into public.scheduled_jobs (handler, workspace_id, created_by) values ('noop', %s, %s) returning id"
+    )
+    database.execute("insert into public.workspaces (id, name) values (%s, 'ours')", [workspace])
+    database.execute("select set_config('job_scheduler.stage', 'service', false)")
+    made = [
+        (database.execute(insert, [at, by]).fetchone()["id"], tenant)
+        for at, by, tenant in [(workspace, user, workspace), (None, user, user), (None, None, None)]
+    ]
+    listed = {row["id"]: row["tenant"] for row in ask("due_jobs_v1", until="2999-01-01", limit=1000)["rows"]}
+    assert [listed[job] for job, _ in made] == [tenant for _, tenant in made]
+    rung = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
+    told = {row[0]: row[4] for each in rung for row in each["message"]["rows"]}
+    assert told == dict(made)

@@ -15,7 +15,7 @@ import anyio
 import structlog
 
 from listener.clock import DatabaseClock
-from listener.errors import StoreError
+from listener.errors import StageFailedError, StoreError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
@@ -61,8 +61,8 @@ JOIN_SECONDS = 10.0
 """How long to wait for a doorbell before taking a share of the jobs without one."""
 LEAVE_SECONDS = 1.0
 """How long saying so may take at the beginning of the end."""
-INTERRUPT_SECONDS = 5.0
-"""How long a run that was told to stop, and the last writes, may take at the end."""
+INTERRUPT_SECONDS = 8.0
+"""How long a run that was told to stop (a thread has five seconds), and the last writes, may take at the end."""
 
 
 class Service:
@@ -235,8 +235,17 @@ class Service:
         if stages.meetings:
             ordered.append(("meetings", stages.meetings.run))
         for name, stage in ordered:
-            tasks.start_soon(supervisor.run, name, stage)
+            tasks.start_soon(self._keep, supervisor, name, stage)
         tasks.start_soon(self._announce_ready)
+
+    async def _keep(self, supervisor: Supervisor, name: str, stage: Callable[[], Awaitable[None]]) -> None:
+        """Run a stage; without it the service ends, and what it holds goes to the others at once."""
+        try:
+            await supervisor.run(name, stage)
+        except StageFailedError as failed:
+            self._log.error(Event.SERVICE_FAILED, error=str(failed), runs=len(self.runs))
+            await self.drain(0)
+            raise
 
     async def _announce_ready(self) -> None:
         with anyio.move_on_after(JOIN_SECONDS):
@@ -253,7 +262,7 @@ class Service:
         with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             await self._first(signals)
             self._log.info(Event.SERVICE_DRAINING, runs=len(self.runs))
-            await self.drain()
+            await self.drain(self._settings.drain_seconds)
             scope.cancel()
 
     async def _first(self, signals: AsyncIterator[signal.Signals]) -> None:
@@ -268,14 +277,14 @@ class Service:
         """Stop the runs of a job that was cancelled, also if it has been scheduled again already."""
         self.runs.cancel(hint.ids, "cancelled")
 
-    async def drain(self) -> None:
-        """Claim nothing more, let runs finish, hand back the rest, write everything, and leave."""
+    async def drain(self, within_seconds: float) -> None:
+        """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""
         dispatcher, completer = self.stages.dispatcher, self.stages.completer
         self.health.drain()
         dispatcher.drain()
         with anyio.move_on_after(LEAVE_SECONDS):  # the others are to take over at once
             await self._leave()
-        with anyio.move_on_after(self._settings.drain_seconds):
+        with anyio.move_on_after(within_seconds):
             while not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
                 await anyio.sleep(READY_CHECK_SECONDS)
         self.runs.cancel(self.runs.execution_ids, SHUTDOWN)

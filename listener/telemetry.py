@@ -40,6 +40,7 @@ class Event(StrEnum):
     SERVICE_DRAINING = "service.draining"
     SERVICE_STOPPED = "service.stopped"
     SERVICE_STAGE_FAILED = "service.stage_failed"
+    SERVICE_FAILED = "service.failed"
     FEED_SESSION_OPENED = "feed.session_opened"
     FEED_SESSION_ENDED = "feed.session_ended"
     FEED_SESSION_REPLACED = "feed.session_replaced"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import structlog
+
+from listener.errors import StageFailedError
 
 if TYPE_CHECKING:
     from listener.service import Service
@@ -51,6 +54,20 @@ def _tune_garbage_collection() -> None:
 
 async def _serve(make: type[Service], settings: Settings) -> None:
     service = make(settings)
-    await service.run()
-    if service.stages.executor.abandoned_threads:
-        os._exit(0)  # the interpreter would wait for handlers that did not stop when told to
+    failed: list[StageFailedError] = []
+    try:
+        await service.run()
+    except* StageFailedError as group:
+        failed += _leaves(group)
+    if service.stages.executor.abandoned_threads:  # the interpreter would wait for handlers that did not stop
+        sys.stderr.writelines(f"listener: {fault}\n" for fault in failed)
+        os._exit(1 if failed else 0)
+    if failed:
+        raise failed[0]
+
+
+def _leaves(group: BaseExceptionGroup[StageFailedError]) -> list[StageFailedError]:
+    found: list[StageFailedError] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found

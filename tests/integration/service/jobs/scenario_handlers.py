@@ -81,6 +81,19 @@ def rest_by_twos_in_thread(job: JobContext, errand: Errand) -> None:
     rest_in_thread(job, errand)
 
 
+@handler("rest_deaf_in_thread")
+def rest_deaf_in_thread(job: JobContext, errand: Errand) -> None:
+    """Wait in a thread without ever looking whether to stop."""
+    errand.mark("begun", job)
+    time.sleep(errand.seconds)
+
+
+@handler("block")
+async def block(_job: JobContext, errand: Errand) -> None:
+    """Hold up the loop."""
+    time.sleep(errand.seconds)  # noqa: ASYNC251 - the point
+
+
 @handler("fail_first")
 async def fail_first(job: JobContext, errand: Errand) -> None:
     """Fail, after a while, until the attempt that is to be good."""

@@ -127,4 +127,5 @@ class FairQueue:
 
 def _place(job: Job) -> Place:
     assert job.next_run_at is not None, "a ready job has a time"  # noqa: S101 - what the reconciler ensures
-    return -job.priority, job.turn > 0, job.next_run_at.timestamp(), job.id
+    since = job.waits_since or job.next_run_at
+    return -job.priority, job.turn > 0, since.timestamp(), job.id

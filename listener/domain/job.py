@@ -66,6 +66,7 @@ class Job:
     it or for a run that waits in the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
     written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
     who made it, else None: the service's own. `turn` tells how many other listeners are to claim it before this one.
+    `waits_since` is when it last had its turn, if more of its past is left than is settled in one.
     """
 
     id: int
@@ -81,6 +82,7 @@ class Job:
     misfire_grace_seconds: float = 60
     tenant: str | None = None
     turn: int = 0
+    waits_since: datetime | None = None
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -12,13 +12,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from listener.domain.fairness import FairQueue
 from listener.errors import SENSELESS, StoreError
 from listener.pipeline.ending import SHUTDOWN
 from listener.pipeline.runners import Runners
-from listener.pipeline.wish import wish
+from listener.pipeline.wish import step_for, wish
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ FIRST_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 0.1, 2.0
 """How long after a claim whose answer was lost it is asked for again."""
 REFUSED_PAUSE = timedelta(seconds=60)
 """How long a job rests whose claim makes the database's function fail."""
+LONGEST_HOLD_SECONDS = 0.005
+"""How long the loop is held for computing claims, and one job more."""
 MAX_UNWRITTEN = 5_000
 """Reports that may wait to be written before no more is claimed: the database is behind."""
 
@@ -176,7 +179,8 @@ class Dispatcher:
         try:
             while parts:
                 part = parts.popleft()
-                claims, asked_at = self._wishes(part, self._clock.now()), self._clock.monotonic()
+                claims = await self._wishes(part, self._clock.now())
+                asked_at = self._clock.monotonic()
                 for job_id in again.intersection(claims):
                     claims[job_id].again = True
                 try:
@@ -218,11 +222,14 @@ class Dispatcher:
             if run.job_id in left:
                 self._members.suspect(run.job_id)
 
-    def _wishes(self, jobs: list[Job], now: datetime) -> dict[int, Claim]:
-        claims = {}
+    async def _wishes(self, jobs: list[Job], now: datetime) -> dict[int, Claim]:
+        claims, step, began = {}, step_for(jobs, now), self._clock.monotonic()
         for job in jobs:
+            if self._clock.monotonic() > began + LONGEST_HOLD_SECONDS:
+                await anyio.lowlevel.checkpoint()
+                began = self._clock.monotonic()
             try:
-                claims[job.id] = wish(job, now)
+                claims[job.id] = wish(job, now, step)
             except SENSELESS as senseless:
                 self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
         return claims
@@ -259,9 +266,9 @@ class Dispatcher:
                 continue
             follows = claims[job.id].next_due
             if follows is not None:
-                self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows))
+                self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows, waits_since=None))
         self._reconciler.forget(claimed.gone)
-        self._reconciler.refused(claimed.jobs)
+        self._reconciler.refused(claimed.jobs, claims)
         if self._seen_meanwhile:
             self._look_at_news(batch)
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
+    from listener.domain.exchange import Claim
     from listener.domain.job import Job
     from listener.pipeline.agenda import Agenda
     from listener.pipeline.planner import Planner
@@ -26,6 +27,8 @@ REMEMBERED = 20_000
 """Enough to tell an echo from news; forgetting one costs a needless look at the row."""
 REFUSED_PAUSE_MS = 250
 """How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
+TURN_PAUSE_MS = 20
+"""How long a job with a long past lets others go first before more of it is settled."""
 
 T = TypeVar("T")
 
@@ -88,14 +91,21 @@ class Reconciler:
             self._answered.pop(job_id, None)
             self._runs.cancel_job(job_id, "deleted")
 
-    def refused(self, jobs: Iterable[Job]) -> None:
-        """Take the present state of jobs that could not be claimed; those still due are tried again after a rest."""
+    def refused(self, jobs: Iterable[Job], claims: Mapping[int, Claim] | None = None) -> None:
+        """Take the present state of jobs that could not be claimed; those still due are tried again after a rest.
+
+        One that could, and has only moved on to more of its past, lets others go first and is then asked for again.
+        """
         for job in jobs:
             if not self._is_news(job, None):
                 continue
             self._settle(job)
             if job.next_run_at is not None and job.id in self._agenda:
-                self._agenda.arm_again(job, job.next_run_at, REFUSED_PAUSE_MS)
+                claim = claims.get(job.id) if claims else None
+                has_moved = claim is not None and claim.missed is not None and claim.next_due == job.due_at
+                if has_moved and job.next_run_at <= self._clock.now():
+                    job.waits_since = self._clock.now()
+                self._agenda.arm_again(job, job.next_run_at, TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS)
 
     def _is_news(self, job: Job, asked_at: float | None) -> bool:
         """Whether the row is not older than what is known; remembers it."""

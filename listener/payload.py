@@ -45,11 +45,11 @@ class Payload:
         self.expected = parameter is not None
         annotation = Any if parameter is None else _resolve(function, parameter)
         self._adapter: TypeAdapter[Any] | None = None if _is_raw(annotation) else _adapter(annotation)
-        self._schema = self._adapter.json_schema(schema_generator=_Schema) if self._adapter else None
+        self._schema = _described(self._adapter, annotation) if self._adapter else None
         self.has_secrets = self._schema is not None and has_secrets(self._schema)
         self._by_name: dict[str, Any] = {}
         if self._adapter and self.has_secrets:
-            self._by_name = self._adapter.json_schema(by_alias=False, schema_generator=_Schema)
+            self._by_name = _described(self._adapter, annotation, by_alias=False)
 
     def parse(self, metadata: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the model is the handler's own
         """Give what the handler takes.
@@ -167,5 +167,13 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - a type form
     try:
         return TypeAdapter(annotation)
     except Exception as error:
+        message = f"payload annotation {annotation!r}: {error}"
+        raise TypeError(message) from error
+
+
+def _described(adapter: TypeAdapter[Any], annotation: object, *, by_alias: bool = True) -> dict[str, Any]:
+    try:
+        return adapter.json_schema(by_alias=by_alias, schema_generator=_Schema)
+    except Exception as error:  # such as a model whose own annotations are not defined
         message = f"payload annotation {annotation!r}: {error}"
         raise TypeError(message) from error

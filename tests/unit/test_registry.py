@@ -162,6 +162,13 @@ def test_a_wrapper_that_keeps_the_mark_is_the_handler(write_package):
     assert inspect.unwrap(found.function) is not found.function
 
 
+def test_a_model_that_is_not_fully_defined_ends_the_start(write_package):
+    """Not the first run: the message names handler and model."""
+    source = "class Shelf(BaseModel):\n    book: 'Book'\n@handler('lend')\nasync def lend(job, payload: Shelf): ...\n"
+    with pytest.raises(InvalidHandlerError, match=r"'lend'.*Shelf.*not fully defined"):
+        Registry.load([write_package(a=source)])
+
+
 def test_the_catalogue_has_a_row_for_each_handler(write_package):
     """Name, description, JSON schema and exposure are what `job_handlers` stores."""
     source = (

@@ -12,7 +12,7 @@ from child_listener import listeners_on
 from supabase_project import connected
 
 HANDLERS = Path(__file__).parents[1] / "service" / "jobs"
-ROWS, LIMIT, SECONDS = 900, 150, 5
+ROWS, LIMIT, SECONDS = 900, 20, 5
 """The real one's numbers are 5,000 rows, 100 a second and 40 s; `tests/chaos/test_bursts.py` has those."""
 SHORT = {"poll_seconds": 3, "canary_seconds": 2}
 

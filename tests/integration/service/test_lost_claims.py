@@ -1,4 +1,4 @@
-"""A listener that sleeps, fails or hangs: its runs go to another one, what it says later does not count, and it shows."""
+"""A listener that sleeps, fails or hangs: its runs go to another one, what it says later counts nothing, it shows."""
 
 from __future__ import annotations
 

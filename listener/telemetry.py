@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Metrics", "configure_logging", "redact_text"]
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+CONTROL_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 LIBRARY_LEVELS = {
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,  # a line for every request, otherwise
@@ -110,7 +113,17 @@ def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - 
     if format == "json":
         return [structlog.processors.JSONRenderer(), mask_line]
     # never the traceback of `rich`, which shows the values of local variables
-    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback), mask_line]
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    return [_printable, console, mask_line]
+
+
+def _printable(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what would begin another line or move the cursor: what users send must not look like a line of ours."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            control = CONTROL_BUT_NEWLINE if key == "exception" else CONTROL
+            event[key] = control.sub(lambda found: repr(found[0])[1:-1], value)
+    return event
 
 
 def _gate(threshold: int) -> Processor:

@@ -72,6 +72,24 @@ def test_the_console_is_for_people():
     assert "\x1b" not in stream.getvalue()
 
 
+def test_what_users_send_is_one_line_of_the_console():
+    """It must neither look like a line of the service nor move the cursor of whoever reads the log."""
+    stream = io.StringIO()
+    configure_logging("console", "info", stream)
+    forged = "hello\n2026-01-01T00:00:00Z [info     ] service.ready\x1b[2J\u202e"
+    structlog.get_logger().info(forged, word="\x1b[2J", several=["\x1b[2J"])
+    logging.getLogger("some.library").warning("from %s", forged)
+    try:
+        int(forged)
+    except ValueError:
+        structlog.get_logger().exception("failed")
+    ours, theirs, *rest = stream.getvalue().splitlines()
+    assert "hello\\n2026" in ours
+    assert "hello\\n2026" in theirs
+    assert rest[0].endswith("failed")
+    assert not any(control in stream.getvalue() for control in ("\x1b", "\u202e"))
+
+
 class Telling:
     """An object that shows a key when it is written."""
 

@@ -96,8 +96,9 @@ class JobSession:
 
     def _ready(self, _: object) -> None:
         """Realtime says so when it begins to listen, after the join, and again after it has lost changes."""
+        if self.settled.is_set():
+            self._tell(None)
         self.settled.set()
-        self._tell(None)
 
     def _follow(self, state: RealtimeSubscribeStates, fault: Exception | None) -> None:
         if state is not RealtimeSubscribeStates.SUBSCRIBED:
@@ -124,8 +125,9 @@ class JobSession:
         if not self.is_over:
             log.debug("Realtime is not heard: %s", why)
             self.is_over = True
+            if self.settled.is_set():
+                self._tell(None)
             self.settled.set()
-            self._tell(None)
 
 
 class Ear:
@@ -147,15 +149,19 @@ class Ear:
         """Whether Realtime listens for it."""
         return self._session is not None and self._session.hears
 
-    async def connect(self) -> None:
-        """Begin a session, unless there is one or it is too early for the next; returns when it hears, or does not."""
+    async def connect(self) -> bool:
+        """Begin a session, unless there is one or it is too early for the next.
+
+        Returns when it hears, or does not: whether the row has to be looked at, since what came before was not heard.
+        """
         if self.hears or anyio.current_time() < self._not_before:
-            return
+            return False
         await self._leave()
         session = self._session = JobSession(self._address(), self._job, self._send.send_nowait)
         await session.open()
         self._pause_seconds = FIRST_PAUSE_SECONDS if self.hears else min(self._pause_seconds * 2, MAX_PAUSE_SECONDS)
         self._not_before = anyio.current_time() + self._pause_seconds
+        return True
 
     async def next(self, patience_seconds: float) -> Change | None:
         """Give the next change; None says that it is time to look at the row."""

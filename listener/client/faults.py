@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 REFUSED_VALUE = re.compile(
     r"(?P<table>\w+)\.(?P<column>\w+): (?P<value>.*?) (?:is not allowed|and cannot be \w+)(?P<rest>.*)", re.DOTALL
 )
+HTTP_STATUS = re.compile(r"\d{3}")
+"""What stands between here and the database has codes of its own, and the client then shows the status."""
 OWNED_COLUMN = re.compile(r"(?P<table>\w+)\.(?P<column>\w+) is written by the service only")
 EXPECTED = "; expected "
-WRONG_VALUE, OWNED, TAKEN, NOT_FOUND = "22023", "42501", "23505", "PT404"
+WRONG_VALUE, FORBIDDEN, TAKEN, NOT_FOUND, QUOTA = "22023", "42501", "23505", "PT404", "PT403"
 
 
 class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below say it
@@ -77,11 +79,14 @@ class JobRefused(JobFault):
 
 
 class JobForbidden(JobFault):
-    """Row level security or a missing grant: this caller may not do that."""
+    """Row level security, a missing grant or a quota: this caller may not do that."""
 
 
 class Unreachable(JobFault):
     """No answer, or none of the database's; the request may or may not have been carried out."""
+
+
+KINDS = {NOT_FOUND: JobNotFound, FORBIDDEN: JobForbidden, QUOTA: JobForbidden}
 
 
 def refused(column: str, value: object, allowed: str) -> JobRefused:
@@ -93,21 +98,20 @@ def refused(column: str, value: object, allowed: str) -> JobRefused:
 def fault_of(error: APIError) -> JobFault:
     """Give the error that says what an `APIError` means."""
     message, code, hint = error.message or str(error), str(error.code), error.hint
-    if code == NOT_FOUND:
-        return JobNotFound(message, code, hint)
     if code == TAKEN:
         return JobExists(message)
-    if code == OWNED and (found := OWNED_COLUMN.match(message)):
+    owned = OWNED_COLUMN.match(message)
+    if owned or code.startswith(("22", "23", "P0", "PGRST1", "PGRST204")):
+        return _refused_by_database(message, code, hint, owned)
+    if HTTP_STATUS.fullmatch(code):
+        return Unreachable(f"{code} {message}", code, hint)
+    return KINDS.get(code, JobFault)(message, code, hint)
+
+
+def _refused_by_database(message: str, code: str, hint: str | None, owned: re.Match[str] | None) -> JobRefused:
+    if owned:
         allowed = "nothing: the service writes it"
-        return JobRefused(message, column=found["column"], allowed=allowed, code=code, hint=hint)
-    if code == OWNED:
-        return JobForbidden(message, code, hint)
-    if code.startswith(("22", "23", "P0", "PGRST1", "PGRST204")):
-        return _refused_by_database(message, code, hint)
-    return Unreachable(f"{code} {message}", code, hint) if code.isdecimal() else JobFault(message, code, hint)
-
-
-def _refused_by_database(message: str, code: str, hint: str | None) -> JobRefused:
+        return JobRefused(message, column=owned["column"], allowed=allowed, code=code, hint=hint)
     found = REFUSED_VALUE.match(message)
     if found is None:
         return JobRefused(message, code=code, hint=hint)

@@ -86,6 +86,7 @@ class Job(_Model):
     dst_fold: str
     concurrency_key: str | None = None
     cleanup_after_days: float | None = None
+    store_result: bool = True
     next_run_at: datetime | None = None
     attempt: int = 0
     last_run_at: datetime | None = None

@@ -76,8 +76,8 @@ class Watch:
 
     async def _following(self, ear: Ear, job: int, status: JobStatus) -> JobStatus:
         """Give the status told next, or found by looking; the present one when nothing was learnt."""
-        await ear.connect()
-        change = await ear.next(HEARD_SECONDS if ear.hears else DEAF_SECONDS)
+        is_new = await ear.connect()
+        change = None if is_new else await ear.next(HEARD_SECONDS if ear.hears else DEAF_SECONDS)
         is_news = change is not None and self.job is not None and change.at >= self.job.updated_at
         if change is not None and is_news and change.status not in FINAL:
             return change.status

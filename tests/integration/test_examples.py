@@ -34,7 +34,16 @@ def environment(stack: Stack, tmp_path: Path) -> Iterator[dict[str, str]]:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     variables = {**os.environ, **stack.environment(), "LISTENER_HTTP_BIND": address}
-    more = {"LISTENER_HANDLERS": "handlers,reminders", "PYTHONPATH": str(EXAMPLES / "reminders")}
+    folders = [
+        EXAMPLES / "reminders",
+        EXAMPLES / "library",
+        EXAMPLES / "newsletter",
+        *os.environ.get("PYTHONPATH", "").split(os.pathsep),
+    ]
+    more = {
+        "LISTENER_HANDLERS": "handlers,reminders,notices,issues",
+        "PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if str(folder)),
+    }
     command = [sys.executable, "-m", "listener.cli", "run"]
     log = tmp_path / "listener.log"
     with log.open("wb") as lines, subprocess.Popen(command, env={**variables, **more}, stderr=lines) as process:
@@ -68,6 +77,16 @@ def test_reminders_run_as_shown(environment: dict[str, str]):
     command = [sys.executable, EXAMPLES / "reminders" / "remind.py"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=True)
     assert done.stdout.splitlines() == _shown("reminders")
+
+
+@pytest.mark.parametrize("script", ["library/library.py", "newsletter/newsletter.py"])
+def test_apps_of_the_python_client_run_as_shown(stack: Stack, environment: dict[str, str], script: str):
+    """Line by line, as a signed-in user."""
+    variables = {**environment, "USER_TOKEN": stack.user_token("ada")}
+    command = [sys.executable, EXAMPLES / script]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == _shown(script.partition("/")[0])
 
 
 def test_meetings_run_as_shown(stack: Stack, environment: dict[str, str]):

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
         description="Realtime features to listen on; `none` for polling alone.",
     )
     canary_seconds: float = Field(
-        default=4,
+        default=4.5,
         ge=0,
         le=3600,
         description="How long a doorbell may be silent before it has to prove that it is heard; 0 believes it.",

@@ -44,7 +44,7 @@ class Times:
         rotate_seconds: after which a session is replaced: hosted projects end a socket after 24 hours.
     """
 
-    canary_seconds: float = 4.0
+    canary_seconds: float = 4.5
     answer_seconds: float = 2.5
     join_seconds: float = 5.0
     rotate_seconds: float = 20 * 3600.0

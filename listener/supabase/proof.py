@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-EARLIEST_SHARE = 0.8
+EARLIEST_SHARE = 0.9
 """Listeners fall silent together: each rings after its own part of the silence, and the first one serves all."""
 NEAR_SHARE = 0.5
 """What one doorbell brings is a canary for another one that has been silent for this part of its silence."""

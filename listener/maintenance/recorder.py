@@ -59,11 +59,20 @@ class Recorder:
         return len(batch)
 
     async def _write(self, parts: deque[list[Note]]) -> None:
-        """Write notes; of a batch that the database cannot take, all but the guilty one."""
+        """Write notes; of a batch that the database cannot take, all but those to blame: these wait, or are dropped.
+
+        Raises:
+            StoreError: some were not written, and wait.
+        """
+        aside: list[Note] = []
+        delayed: StoreError | None = None
         while parts:
-            part = parts.popleft()
+            held = {note.execution_id for note in aside}  # what follows in one of their runs waits behind it
+            aside += [note for note in parts[0] if note.execution_id in held]
+            part = [note for note in parts.popleft() if note.execution_id not in held]
             try:
-                await self._store.note(part)
+                if part:
+                    await self._store.note(part)
             except StoreError as fault:
                 middle = len(part) // 2
                 if fault.shrink and middle:
@@ -71,8 +80,13 @@ class Recorder:
                 elif fault.shrink and not fault.retryable:
                     self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
                 else:
-                    self._waiting[:0] = [*part, *(note for each in parts for note in each)]
-                    raise
+                    aside, delayed = aside + part, fault
+                    if not fault.shrink:  # no note is to blame, so that the others need not be tried
+                        aside += [note for each in parts for note in each]
+                        break
+        if delayed is not None:
+            self._waiting[:0] = aside
+            raise delayed
 
     def _collect(self) -> list[Note]:
         notes = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from listener.health import STALE_POLL_SECONDS, Health
+from listener.errors import StoreError
+from listener.health import PATIENCE_SECONDS, REMEMBERED_SECONDS, STALE_POLL_SECONDS, Health
 from listener.pipeline.worker import CarriedClock
 from listener.testing import NOON
 
@@ -85,3 +86,71 @@ def test_a_draining_service_is_not_ready(clock):
     health = polled(clock)
     health.drain()
     assert health.fault() == "draining"
+
+
+def failing(code="PGRST000", **flags):
+    """Make a fault of a call."""
+    return StoreError("finish_runs_v1", code, "m", retryable=True, **flags)
+
+
+def test_a_function_that_goes_on_failing_shows_although_the_polls_succeed(clock):
+    """A read-only database answers every poll. One failure is none; a success ends it."""
+    health = polled(clock)
+    health.answered("finish_runs_v1", failing())
+    clock.seconds += PATIENCE_SECONDS
+    assert health.fault() is None
+    health.answered("finish_runs_v1", failing())
+    assert health.fault() == "database: finish_runs_v1: PGRST000 m"
+    health.answered("claim_runs_v1", None)
+    assert health.fault() is not None
+    health.answered("finish_runs_v1", None)
+    assert health.fault() is None
+
+
+def test_what_somebody_has_to_mend_shows_at_once(clock):
+    """It does not pass by itself."""
+    health = polled(clock)
+    health.answered("finish_runs_v1", failing("25006", alarm=True))
+    assert health.fault() == "database: finish_runs_v1: 25006 m"
+
+
+@pytest.mark.parametrize(
+    ("function", "fault"), [("claim_runs_v1", failing("22003", shrink=True)), ("clean_ledger_v1", failing(alarm=True))]
+)
+def test_a_poisoned_row_and_a_failing_cleaner_leave_the_service_ready(clock, function, fault):
+    """Neither is in the way of other jobs."""
+    health = polled(clock)
+    for _ in range(10):
+        health.answered(function, fault)
+        clock.seconds += 1
+    assert health.fault() is None
+
+
+def test_a_fault_that_no_call_follows_is_forgotten(clock):
+    """There may be no cause for another one for hours."""
+    health = polled(clock)
+    health.answered("claim_runs_v1", failing(alarm=True))
+    clock.seconds += REMEMBERED_SECONDS - 1
+    health.poll_succeeded()
+    assert health.fault() is not None
+    clock.seconds += 1
+    assert health.fault() is None
+
+
+def test_each_part_says_how_it_is(clock):
+    """Also those that are well while another is not; what is awaited is a part too."""
+    health = polled(clock, BELLS)
+    health.heard("broadcast")
+    clock.seconds += 2
+    health.work_waits(0.2)
+    assert health.parts() == {
+        "database": "ok, read 2.0 s ago",
+        "feed": "ok, broadcast heard, postgres_changes deaf",
+        "loop": "ok, 0 ms late",
+        "work": "ok, 0.2 s overdue",
+    }
+    health.await_first("catalogue")
+    health.deaf("the socket closed")
+    parts = health.parts()
+    assert (parts["feed"], parts["catalogue"]) == ("the socket closed", "not yet")
+    assert parts["database"].startswith("ok")

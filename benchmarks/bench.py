@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import random
-import statistics
 import tempfile
 import time
 from contextlib import asynccontextmanager
@@ -21,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psutil
 import psycopg
+from figures import summary
+from sharing import fairness, three_listeners
 
 from listener.local.program import running
 from listener.local.services import listener_program
@@ -74,17 +75,6 @@ class Bench:
             "select lateness_ms from public.job_executions where lateness_ms is not null order by 1"
         )
         return [value for (value,) in rows]
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """p50, p99 and the greatest of milliseconds."""
-    ordered = sorted(values)
-    return {
-        "samples": len(ordered),
-        "p50_ms": round(statistics.median(ordered), 2),
-        "p99_ms": round(ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))], 2),
-        "max_ms": round(ordered[-1], 2),
-    }
 
 
 async def _pickup(bench: Bench, doorbells: str, samples: int) -> dict[str, float]:
@@ -244,6 +234,8 @@ MEASUREMENTS = {
         planning,
         recurring_spread,
         recurring_together,
+        fairness,
+        three_listeners,
     )
 }
 

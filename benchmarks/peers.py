@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from bench import Bench, lateness, machine, pickup, summary, throughput
+from bench import Bench, lateness, machine, pickup, throughput
+from figures import summary
 from psycopg import sql
 
 from listener.local.stack import running_stack

@@ -15,6 +15,8 @@ import httpx
 import pytest
 from patience import allowed
 
+from listener.domain.rendezvous import seed, turn
+
 LATE_SECONDS = allowed(1.0, patient=5.0)
 """How late a job may start while listeners come and go."""
 
@@ -86,6 +88,13 @@ def test_three_listeners_share_due_jobs_and_run_each_instant_once(project, three
     print(f"runs by listener: {shares}; claims: {claims_of(started)}; worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
     assert len(shares) == 3
     assert min(shares.values()) > len(runs) / 6
+    seeds = {each: seed(each) for each in shares}
+    by_the_first = sum(
+        turn(run["scheduled_job_id"], seeds[runner], tuple(set(seeds.values()) - {seeds[runner]})) == 0
+        for run in runs
+        for runner in [str(run["listener_id"])]
+    )
+    assert by_the_first > 0.7 * len(runs), "most are claimed before others try"
 
 
 def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_ones_are_rescued(

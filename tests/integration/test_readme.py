@@ -6,12 +6,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
 import pytest
+from child_listener import listeners_on
 from supabase import create_client
 from supabase.lib.client_options import SyncClientOptions
 
@@ -90,6 +92,18 @@ def test_the_subscription_of_supabase_js(stack: Stack):
         command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=20
     )
     assert done.stdout == "cancelled null\n"
+
+
+def test_the_python_client(stack: Stack, tmp_path: Path):
+    """With a listener, whose job is watched up to its end."""
+    with listeners_on(stack, tmp_path, tmp_path) as listeners:
+        listeners.start(handlers="handlers")
+        command = [sys.executable, "-c", _block("python", "listener.client")]
+        done = subprocess.run(
+            command, env=_environment(stack), cwd=tmp_path, capture_output=True, text=True, check=True, timeout=40
+        )
+    assert done.stdout.splitlines()[-1] == "completed"
+    assert sorted(_jobs(stack)) == [("log", "good morning", "daily"), ("log", "hello", "once")]
 
 
 @pytest.mark.anyio

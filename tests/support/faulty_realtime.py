@@ -1,4 +1,4 @@
-"""A websocket road to a Realtime server that mistreats frames: garbage, doubles, disorder, losses, late joins, expiry."""
+"""A websocket road to a Realtime server that mistreats frames: garbage, doubles, disorder, losses, late joins."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class FaultyRealtime:
         each = _Socket(near)
         self._sockets.add(each)
         try:
-            async with websockets.asyncio.client.connect(
-                url, compression=None, ping_interval=None, max_size=None
-            ) as far:
-                async with anyio.create_task_group() as both:
-                    both.start_soon(self._up, each, far, both.cancel_scope)
-                    both.start_soon(self._down, each, far, both.cancel_scope)
+            async with (
+                websockets.asyncio.client.connect(url, compression=None, ping_interval=None, max_size=None) as far,
+                anyio.create_task_group() as both,
+            ):
+                both.start_soon(self._up, each, far, both.cancel_scope)
+                both.start_soon(self._down, each, far, both.cancel_scope)
         except (OSError, InvalidHandshake, TimeoutError, ConnectionClosed):
             pass  # the server is not there: so is the road
         finally:

@@ -194,3 +194,23 @@ async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
     await written_by(parts, world)
     assert told == [2, 0]
     assert clock.now() == NOON + timedelta(0)
+
+
+async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock):
+    """The run was handed back, and claimed again by this very listener before the answer came."""
+    world = world_of(parts, clock, lambda _: Finished(frozenset(), []), 1)
+    (execution_id,) = world.runs.execution_ids
+    later = world.executor.prepare(parts.a_run(Claim(1, NOON), execution_id=execution_id, fence=2))
+    world.runs.add(later)
+    await world.completer.run_once()
+    assert world.runs.held == [(execution_id, 2)]
+    assert world.completer.unwritten == 0
+
+
+async def test_what_somebody_has_to_mend_is_waited_for_at_length(parts, clock, naps):
+    """A read-only database is not asked ten times a second, nor are results given up."""
+    read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, alarm=True)
+    answers = [read_only, read_only]
+    world = world_of(parts, clock, lambda endings: answers.pop() if answers else parts.taken(endings), 2)
+    await written_by(parts, world)
+    assert (naps, len(world.runs)) == ([10.0, 10.0], 0)

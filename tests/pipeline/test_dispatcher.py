@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from listener import handler
-from listener.domain.exchange import Claimed
+from listener.domain.exchange import Claim, Claimed
 from listener.domain.job import Trigger, TriggerType
 from listener.errors import StoreError
 from listener.testing import NOON
 
 DOWN = StoreError("claim_runs_v1", "ConnectError", "refused", retryable=True)
+LOST = StoreError("claim_runs_v1", "ReadTimeout", "", retryable=True, unclear=True)
 POISON = StoreError("claim_runs_v1", "22003", "out of range", retryable=False, shrink=True)
 NO_RIGHT = StoreError("claim_runs_v1", "PGRST301", "bad key", retryable=False)
 
@@ -381,3 +382,63 @@ async def test_room_that_a_tenant_had_is_its_again(parts, clock, ending):
 
     await run_stages(world, steps)
     assert gate.most == 2
+
+
+def asked_again(world):
+    """Give for each request the ids that were asked for, and those asked for again."""
+    return [
+        ([claim.job_id for claim in claims], [claim.job_id for claim in claims if claim.again])
+        for (claims,) in world.store.asked("claim")
+    ]
+
+
+async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(parts, clock, naps):
+    """Whatever comes in between, however long; other jobs are not asked for again, and no row is armed meanwhile."""
+    answers = [LOST, DOWN, LOST, DOWN]
+    world, started = world_of(parts, clock, lambda claims: answers.pop(0) if answers else parts.granted(claims)), []
+    world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
+    await world.dispatcher.run_once(started.append)
+    assert asked_again(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
+    assert [prepared.run.job_id for prepared in started] == [1, 2]
+    assert (len(world.agenda), naps) == (0, [0.1, 0.2, 0.4, 0.8])
+    world.dispatcher.add([parts.a_job(3)])
+    await world.dispatcher.run_once(started.append)
+    assert asked_again(world)[-1] == ([3], [])
+
+
+async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, naps):
+    """Another run of the same job is known; it comes back with the one whose grant was lost."""
+    known = parts.a_run(Claim(1, NOON))
+    lost = parts.a_run(Claim(1, NOON))
+    answers = [Claimed([known], [], []), LOST, Claimed([known, lost], [], [])]
+    world, started = world_of(parts, clock, lambda _: answers.pop(0)), []
+    for _ in range(2):
+        world.dispatcher.add([parts.a_job(1)])
+        await world.dispatcher.run_once(started.append)
+    assert [prepared.run.execution_id for prepared in started] == [known.execution_id, lost.execution_id]
+    assert world.dispatcher.executing == len(world.runs) == 2
+
+
+async def test_a_lost_answer_to_a_batch_with_a_poisoned_row_is_found_all_the_same(parts, clock, naps):
+    """The parts of the batch are still asked for again."""
+    answers = [LOST, POISON, Claimed([], [], [1]), POISON]
+    world = world_of(parts, clock, lambda _: answers.pop(0))
+    world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert asked_again(world) == [([1, 2], []), ([1, 2], [1, 2]), ([1], [1]), ([2], [2])]
+    assert set(world.agenda._jobs) == {2}
+
+
+async def test_a_run_is_trusted_from_the_moment_its_claim_was_asked_for(parts, clock):
+    """The database may have granted it right then, and the answer may have taken long."""
+
+    def slow(claims):
+        clock.advance(9)
+        return parts.granted(claims)
+
+    world, started = world_of(parts, clock, slow), []
+    asked_at = clock.monotonic()
+    world.dispatcher.add([parts.a_job(1)])
+    await world.dispatcher.run_once(started.append)
+    assert started[0].trusted_since == asked_at
+    assert world.runs.trusted_before(asked_at + 1) == [(started[0].run.execution_id, 1)]

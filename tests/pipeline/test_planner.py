@@ -141,3 +141,32 @@ async def test_a_job_that_comes_while_it_waits_is_planned_at_once(planner_of, ar
             await parts.settled()
             tasks.cancel_scope.cancel()
     assert [job.id for job in armed] == [1, 2, 3, 4]
+
+
+async def test_batches_shrink_when_they_take_too_long_and_grow_again(planner_of, parts, naps):
+    """With a pause before each, because it is the database that is slow; nothing is given up."""
+    slow = StoreError("plan_jobs_v1", "57014", "too slow", retryable=True, shrink=True)
+    planner, store = planner_of(lambda plans: slow if len(plans) > 60 and len(store.requests) < 6 else None)
+    for job_id in range(400):
+        planner.add(unplanned(parts, job_id))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(planner.run)
+            while len(planner):
+                await parts.settled(1)
+            tasks.cancel_scope.cancel()
+    assert [len(plans) for (plans,) in store.asked("plan")] == [200, 100, 50, 100, 50, 100, 200]
+    assert naps == [1.0] * 3
+
+
+async def test_what_somebody_has_to_mend_is_tried_seldom(planner_of, parts, naps):
+    """A database that is read-only is not asked each second."""
+    planner, _ = planner_of([StoreError("plan_jobs_v1", "25006", "", retryable=True, alarm=True), None])
+    planner.add(unplanned(parts))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(planner.run)
+            while len(planner):
+                await parts.settled(1)
+            tasks.cancel_scope.cancel()
+    assert naps == [10.0]

@@ -1,0 +1,86 @@
+"""What is asked of the database is bounded: answers get smaller when they take too long."""
+
+from __future__ import annotations
+
+import pytest
+
+from listener.domain.exchange import Ending, Note
+from listener.errors import StoreError
+from listener.supabase.store import CLEANUP_BATCH, PAGE, SupabaseStore
+from listener.testing import NOON
+
+SLOW = StoreError("f", "57014", "too slow", retryable=True, shrink=True)
+DOWN = StoreError("f", "ConnectError", "refused", retryable=True)
+ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "deleted": 0}
+
+
+class ScriptedRpc:
+    """Answers what it is told; errors are raised."""
+
+    def __init__(self):
+        self.answers, self.asked = [], []
+
+    async def call(self, function, request):
+        self.asked.append((function, request))
+        answer = self.answers.pop(0) if self.answers else ROWS
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def rpc():
+    """What is called."""
+    return ScriptedRpc()
+
+
+@pytest.fixture
+def store(rpc):
+    """A store on it."""
+    return SupabaseStore(rpc, listener_id="me", name="here", lease_seconds=30, claim_ahead_seconds=0.25)
+
+
+READS = {
+    "poll": (lambda store: store.poll(1, NOON, None), PAGE),
+    "due": (lambda store: store.due(NOON, None), PAGE),
+    "urgent": (lambda store: store.urgent(NOON), PAGE),
+    "unplanned": (lambda store: store.unplanned(None), PAGE),
+    "rescue": (lambda store: store.rescue(), PAGE),
+    "clean": (lambda store: store.clean(7), CLEANUP_BATCH),
+    "sync": (lambda store: store.sync(None, None, None), PAGE),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+async def test_what_takes_too_long_is_asked_for_in_smaller_parts(store, rpc, name):
+    """Halved at each time limit, not at other faults; doubled after each success, up to the usual."""
+    read, most = READS[name]
+    rpc.answers = [SLOW, SLOW, DOWN]
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            await read(store)
+    for _ in range(4):
+        await read(store)
+    limits = [request["limit"] for _, request in rpc.asked]
+    assert limits == [most, most // 2, most // 4, most // 4, most // 2, most, most]
+
+
+async def test_a_limit_is_never_nothing(store, rpc):
+    """One row at least."""
+    rpc.answers = [SLOW] * 20
+    for _ in range(20):
+        with pytest.raises(StoreError):
+            await store.rescue()
+    assert rpc.asked[-1][1]["limit"] == 1
+
+
+async def test_every_write_names_the_claim_that_it_is_made_for(store, rpc):
+    """Execution and fence: the database takes nothing else."""
+    rpc.answers = [{"taken": [], "rows": []}, {}, {"lost": [["a", 2]], "unsure": [["b", 3]], "listeners": None}]
+    await store.finish([Ending("a", "completed", NOON, 4)])
+    await store.note([Note("a", 0.5, (), 5)])
+    extended = await store.extend([("a", 2), ("b", 3)], shares=True)
+    (_, finish), (_, note), (_, extend) = rpc.asked
+    assert (finish["results"][0]["fence"], note["notes"][0]["fence"]) == (4, 5)
+    assert extend["executions"] == [("a", 2), ("b", 3)]
+    assert (extended.lost, extended.unsure) == ([("a", 2)], [("b", 3)])

@@ -88,7 +88,9 @@ def keep(evidence: Evidence, file: Path) -> None:
         "job_changes": [change for history in evidence.histories.values() for change in history],
         "run_changes": [change for changes in evidence.changes.values() for change in changes],
     }
-    file.write_text("".join(json.dumps({"table": name, **row}, default=str) + "\n" for name in tables for row in tables[name]))
+    file.write_text(
+        "".join(json.dumps({"table": name, **row}, default=str) + "\n" for name in tables for row in tables[name])
+    )
 
 
 async def gather(database: Database, replicas: Replicas) -> Evidence:

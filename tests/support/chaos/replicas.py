@@ -88,7 +88,6 @@ class Replicas:
         roads: for each slot the road to the gateway.
         folder: where logs, records and clocks lie.
         settings: names and values of the environment, the same for all.
-        command: arguments of Python that start a listener.
     """
 
     def __init__(
@@ -97,16 +96,22 @@ class Replicas:
         roads: list[FaultyProxy],
         folder: Path,
         settings: Mapping[str, object],
-        command: tuple[str, ...] = RUN,
     ) -> None:
-        self._stack, self.roads, self._folder, self._settings, self._command = stack, roads, folder, settings, command
+        self._stack, self.roads, self._folder, self._settings = stack, roads, folder, dict(settings)
+        self._command, self._extra = RUN, dict[str, object]()
         self.all: list[Replica] = []
         self.slots: list[Replica] = []
         self.records = folder / "records"
         self.records.mkdir(exist_ok=True)
 
-    async def start_all(self) -> None:
-        """Fill every slot, and wait until all are ready."""
+    async def start_all(self, command: tuple[str, ...] = RUN, **settings: object) -> None:
+        """Fill every slot, and wait until all are ready.
+
+        Args:
+            command: arguments of Python that start a listener.
+            settings: names and values of the environment, beside those that all have.
+        """
+        self._command, self._extra = command, settings
         self.slots = [self.launch(slot) for slot in range(len(self.roads))]
         for each in self.slots:
             await self.wait_until_ready(each)
@@ -124,7 +129,7 @@ class Replicas:
             "LISTENER_HTTP_BIND": f"127.0.0.1:{port}",
             "CHAOS_RECORDS": str(self.records),
             "CHAOS_CLOCK": str(self.clock(slot)),
-            **{name: str(value) for name, value in self._settings.items()},
+            **{name: str(value) for name, value in {**self._settings, **self._extra}.items()},
         }
         with log.open("wb") as output:
             command = [sys.executable, *self._command]
@@ -166,3 +171,4 @@ class Replicas:
             if each.is_alive:
                 each.end(signal.SIGKILL)
             each.process.wait()
+            each.died = each.died or time.monotonic()

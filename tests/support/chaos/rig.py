@@ -17,7 +17,7 @@ import psutil
 from anyio import to_thread
 from chaos.database import Database
 from chaos.disk import Disk, small_disk
-from chaos.replicas import RUN, Replicas
+from chaos.replicas import Replicas
 from child_listener import free_port
 from faulty_proxy import FaultyProxy, SocketRoad, TcpRoad, running_proxy
 from faulty_realtime import FaultyRealtime
@@ -71,16 +71,15 @@ def _command_of(process: psutil.Process) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def running_rig(
-    replicas: int, settings: Mapping[str, object], seed: int, command: tuple[str, ...] = RUN, disk_megabytes: int = 256
+    replicas: int, settings: Mapping[str, object], seed: int, disk_megabytes: int = 256
 ) -> AsyncIterator[Rig]:
-    """Run stack, roads and listeners until the block is left; logs and records stay if it is left by an exception."""
+    """Run stack and roads until the block is left, and end the listeners that were started meanwhile; logs and records stay if it is left by an exception."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o711)
     async with contextlib.AsyncExitStack() as blocks:
-        rig = await _build(blocks, folder, replicas, settings, seed, command, disk_megabytes)
+        rig = await _build(blocks, folder, replicas, settings, seed, disk_megabytes)
         await rig.database.rows(AUDIT.read_text())
         try:
-            await rig.replicas.start_all()
             yield rig
         finally:
             rig.replicas.stop_all()
@@ -92,7 +91,6 @@ async def _build(
     replicas: int,
     settings: Mapping[str, object],
     seed: int,
-    command: tuple[str, ...],
     disk_megabytes: int,
 ) -> Rig:
     state = StateFolder.at(folder / "stack")
@@ -124,7 +122,7 @@ async def _build(
         )
     )
     roads = [await blocks.enter_async_context(running_proxy(TcpRoad(ports["api"]))) for _ in range(replicas)]
-    listeners = Replicas(stack, roads, folder, settings, command)
+    listeners = Replicas(stack, roads, folder, settings)
     return Rig(
         folder,
         stack,

@@ -80,6 +80,7 @@ async def run_chaos(plan: Plan, say: Callable[[str], None]) -> Outcome:
     began = time.monotonic()
     chance = Random(plan.seed)
     async with running_rig(plan.replicas, SETTINGS, plan.seed) as rig:
+        await rig.replicas.start_all()
         say(f"{plan.replicas} listeners are ready; logs and records are in {rig.folder}")
         await add_bystanders(rig)
         load = make_load(chance, plan.jobs, datetime.now(UTC), plan.seconds)

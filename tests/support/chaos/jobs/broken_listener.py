@@ -1,0 +1,48 @@
+"""`listener run` with a part taken out, to see that its absence is found: `python broken_listener.py PART`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from listener.supabase.line import Times
+
+
+def no_relist() -> None:
+    """List once at the start, and never again."""
+    from listener.pipeline.reflector import Reflector  # noqa: PLC0415 - only the part that is broken is loaded early
+
+    relist = Reflector.relist
+
+    async def once(self: Reflector) -> None:
+        if self._cursor is None:
+            await relist(self)
+
+    Reflector.relist = once
+
+
+def no_canary() -> None:
+    """Trust a doorbell from its subscription on."""
+    from listener.supabase.line import Line  # noqa: PLC0415
+
+    begin = Line.__init__
+
+    def trusting(self: Line, *, times: Times, **rest: object) -> None:
+        begin(self, times=replace(times, canary_seconds=0.0), **rest)
+
+    Line.__init__ = trusting
+
+
+def main() -> None:
+    """Break, then run."""
+    {"no_relist": no_relist, "no_canary": no_canary}[sys.argv[1]]()
+    from listener.cli import main as listen  # noqa: PLC0415 - after the break
+
+    sys.argv = ["listener", "run"]
+    listen()
+
+
+if __name__ == "__main__":
+    main()

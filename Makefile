@@ -40,4 +40,10 @@ bench: install ## this scheduler, on this machine
 bench-peers: install ## this scheduler beside its peers, in one run
 	$(BIN)/python benchmarks/peers.py
 
-.PHONY: help install up demo lint test bench bench-peers
+chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--seconds 120 --jobs 3000 --seed 7"
+	@PYTHONPATH=tests/support $(BIN)/python -m chaos $(CHAOS)
+
+soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
+	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
+
+.PHONY: help install up demo lint test bench bench-peers chaos soak

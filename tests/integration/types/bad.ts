@@ -19,6 +19,6 @@ await jobs.insert({ handler: 'noop', trigger_type: 'cron', schedule: { seconds: 
 await jobs.insert({ handler: 'noop', trigger_type: 'weekly', schedule: { time: '10:00', days: ['funday'] } }) // "funday"
 await jobs.insert({ handler: 'noop', status: 'done' }) // "done"
 await jobs.insert({ handler: 'noop', total_runs: 7 }) // 'never'
-await jobs.insert({ handler: 'noop', nmae: 'x' }) // 'never'
+await jobs.insert({ handler: 'noop', named: 'x' }) // 'never'
 await mine.insert({ handler: 'webhook', metadata: { url: 'https://example.com' } }) // "webhook"
-export const typo = { handler: 'log', metadata: { message: 'x', levl: 'info' } } satisfies ScheduledJobInsert // 'levl'
+export const typo = { handler: 'log', metadata: { message: 'x', levels: 'info' } } satisfies ScheduledJobInsert // 'levels'

@@ -200,7 +200,7 @@ class Dispatcher:
                 self._answered(part)
                 self._rearm(part, claims, claimed)
                 self._see_who_sleeps(part, claimed)
-                self._metrics.claims_answered(len(claimed.runs), len(part) - len(claimed.runs))
+                self._metrics.claims_answered(len(claimed.runs), max(0, len(part) - len(claimed.runs)))
                 self._start(claimed, start, asked_at)
         finally:
             self._answered(batch)

@@ -60,6 +60,7 @@ class Metrics:
         self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
         self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
         self._unwritten = Gauge("listener_reports_unwritten", "Reports that wait to be written.", registry=of)
+        self._tasks = Gauge("listener_tasks", "Tasks on the loop.", registry=of)
         self._loop_lag = Histogram(
             "listener_loop_lag_seconds", "How late the loop wakes.", buckets=LAG_BUCKETS, registry=of
         )
@@ -134,6 +135,10 @@ class Metrics:
     def watch_unwritten(self, count: Callable[[], int]) -> None:
         """Ask `count` for the reports that wait to be written at every scrape."""
         self._unwritten.set_function(count)
+
+    def watch_tasks(self, count: Callable[[], int]) -> None:
+        """Ask `count` for the tasks on the loop at every scrape."""
+        self._tasks.set_function(count)
 
     def loop_lagged(self, seconds: float) -> None:
         """Observe how late the loop woke."""

@@ -194,6 +194,7 @@ class Service:
         self.metrics.watch_wheel(lambda: len(agenda))
         self.metrics.watch_leases(lambda: len(self.runs))
         self.metrics.watch_unwritten(lambda: completer.unwritten)
+        self.metrics.watch_tasks(lambda: len(anyio.get_running_tasks()))
         return Stages(
             feed=feed,
             reflector=reflector,

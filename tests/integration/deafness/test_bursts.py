@@ -28,6 +28,7 @@ async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, 
         async with watching(url, stack.service_key) as seen:
             settings = {"SUPABASE_URL": url, "doorbells": "postgres_changes", **SHORT}
             listener = await to_thread.run_sync(lambda: listeners.start(**settings))
+            assert (await to_thread.run_sync(listener.describe))["feed_state"] == "hearing"
             probes = await probe_through(project, ROWS, SECONDS, due_in=2.5)
             late = await to_thread.run_sync(lateness_of, project, probes, 15)
             assert set(probes) - seen, "nothing was dropped: this proves nothing"

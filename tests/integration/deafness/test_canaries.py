@@ -6,6 +6,7 @@ import anyio
 import pytest
 from faulty_proxy import Mode
 
+from listener.domain.exchange import Hint
 from listener.errors import StoreError
 
 BELLS = {"broadcast", "postgres_changes"}
@@ -163,6 +164,18 @@ async def test_frames_that_cannot_be_read_are_counted(road, feeding, insert, dea
         job = insert()
         await deafness.until(lambda: heard.of(job) == BELLS)
         assert heard.feed.sessions == 1
+
+
+async def test_more_hints_than_are_kept_become_one_look(stack, feeding, monkeypatch):
+    """What arrives faster than it is taken neither waits without bound nor is lost."""
+    monkeypatch.setattr("listener.supabase.feed.MOST_WAITING_HINTS", 2)
+    async with feeding(stack.url) as heard:
+        heard.hints.clear()
+        for number in range(5):
+            heard.feed._take(Hint("broadcast", "scheduled_jobs", xid=number))
+        assert {hint.source for hint in heard.hints} == {"feed"}
+        await anyio.sleep(0.05)
+        assert [hint.xid for hint in heard.hints if hint.source == "broadcast"] == [0, 1, 2]  # one is on its way
 
 
 @pytest.mark.parametrize("bell", sorted(BELLS))

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import anyio
+
 from chaos.faults import FAULTS
 from chaos.report import broken_promises, summary, write_between_markers
 from chaos.run import Outcome, Plan, run_chaos

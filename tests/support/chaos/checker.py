@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from chaos.expected import NEVER, stretches
@@ -116,7 +117,7 @@ def two_claims(evidence: Evidence) -> Iterator[Violation]:
         spans = sorted(
             ((claim.since, claim.until or NEVER) for run in attempts for claim in evidence.claims.get(run["id"], ())),
         )
-        for (_, until), (since, _) in zip(spans, spans[1:], strict=False):
+        for (_, until), (since, _) in pairwise(spans):
             if since < until:
                 yield Violation("two claims of one due instant at a time", _of(attempts[0]))
 
@@ -129,7 +130,7 @@ def two_handlers(evidence: Evidence) -> Iterator[Violation]:
         by_instant[record.job, record.scheduled_for, cause.get(record.execution_id)].append(record)
     for records in by_instant.values():
         records.sort(key=lambda record: record.began)
-        for first, second in zip(records, records[1:], strict=False):
+        for first, second in pairwise(records):
             if second.began < _end(first, evidence) and not _was_frozen(first, second, evidence):
                 yield Violation(
                     "two handlers of one due instant at a time",

@@ -11,7 +11,6 @@ import httpx
 
 if TYPE_CHECKING:
     from chaos.load import Act, Load, NewJob
-
     from listener.local.stack import Stack
 
 BATCH_SECONDS = 0.25

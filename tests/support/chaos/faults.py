@@ -13,7 +13,7 @@ from faulty_proxy import FaultyProxy, Mode
 from faulty_realtime import Mischief
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager
     from random import Random
 
@@ -290,5 +290,6 @@ async def add_bystanders(rig: Rig) -> None:
     """Insert the jobs that the bulk update touches: due in a year, so that they never run."""
     await rig.database.rows(
         "insert into public.scheduled_jobs (job_id, handler, run_date) "
-        f"select 'bystander-' || n, 'chaos', now() + interval '1 year' from generate_series(1, {BYSTANDERS}) as n"
+        "select 'bystander-' || n, 'chaos', now() + interval '1 year' from generate_series(1, %s) as n",
+        [BYSTANDERS],
     )

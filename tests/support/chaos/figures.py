@@ -53,14 +53,7 @@ class Recovery:
 
 def starts(evidence: Evidence) -> list[Start]:
     """Give the starts whose time depended on nothing but the listeners, in the order of their due instants."""
-    free = {
-        job["id"]: evidence.histories[job["id"]]
-        for job in evidence.jobs
-        if job["concurrency_key"] is None
-        and job["overlap"] not in {"queue", "skip"}
-        or job["trigger_type"] in {"once", "daily", "weekly", "monthly"}
-        and job["concurrency_key"] is None
-    }
+    free = {job["id"]: evidence.histories[job["id"]] for job in evidence.jobs if _is_free(job)}
     scheduled = {str(run["id"]) for run in evidence.runs if run["cause"] == "schedule" and run["attempt"] == 1}
     first: dict[tuple[int, datetime], datetime] = {}
     for record in evidence.records:
@@ -69,6 +62,13 @@ def starts(evidence: Evidence) -> list[Start]:
             first[key] = min(record.began, first.get(key, record.began))
     found = [Start(job, max(due, _known(free[job], began)), began) for (job, due), began in first.items()]
     return sorted(found, key=lambda start: start.due)
+
+
+def _is_free(job: dict[str, Any]) -> bool:
+    """Whether no run of a job waits for another run, by its rules."""
+    return job["concurrency_key"] is None and (
+        job["overlap"] not in {"queue", "skip"} or job["trigger_type"] not in {"interval", "cron"}
+    )
 
 
 def _known(history: list[dict[str, Any]], began: datetime) -> datetime:

@@ -94,23 +94,21 @@ class _Maker:
             return []
         kind, job_id = _drawn(self._chance, ACTIONS), job.row["job_id"]
         at = job.at + self._chance.uniform(1, 12)
-        match kind:
-            case "cancel":
-                return [Act(at, job_id, "change", {"status": "cancelled"})]
-            case "pause":
-                later = at + self._chance.uniform(0.5, 6)
-                return [
-                    Act(at, job_id, "change", {"status": "paused"}),
-                    Act(later, job_id, "change", {"status": "scheduled"}),
-                ]
-            case "retime":
-                then = self._start + timedelta(seconds=at)
-                return [Act(at, job_id, "change", self._timing(job.row["trigger_type"], then))]
-            case "rename":
-                return [Act(at, job_id, "change", {"name": "renamed", "metadata": {"seconds": 0.01}})]
-            case "rerun":
-                return [Act(min(job.at + 20, self._seconds), job_id, "change", {"status": "scheduled"})]
-        return [Act(at, job_id, "run_now")]
+        if kind == "run_now":
+            return [Act(at, job_id, kind)]
+        if kind == "pause":
+            later = at + self._chance.uniform(0.5, 6)
+            return [Act(when, job_id, "change", {"status": to}) for when, to in ((at, "paused"), (later, "scheduled"))]
+        if kind == "rerun":
+            at = min(job.at + 20, self._seconds)
+        return [Act(at, job_id, "change", self._change(kind, job, at))]
+
+    def _change(self, kind: str, job: NewJob, at: float) -> dict[str, Any]:
+        if kind == "retime":
+            return self._timing(job.row["trigger_type"], self._start + timedelta(seconds=at))
+        if kind == "rename":
+            return {"name": "renamed", "metadata": {"seconds": 0.01}}
+        return {"status": {"cancel": "cancelled", "rerun": "scheduled"}[kind]}
 
     def _duration(self) -> float:
         draw = self._chance.random()

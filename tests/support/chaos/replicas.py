@@ -54,7 +54,7 @@ class Replica:
     async def gone(self, within: float = 40.0) -> int:
         """Wait for its end, and give its exit code."""
         with anyio.fail_after(within):
-            while (code := self.process.poll()) is None:  # noqa: ASYNC110 - a process has no event
+            while (code := self.process.poll()) is None:
                 await anyio.sleep(0.02)
         self.died = time.monotonic()
         return code

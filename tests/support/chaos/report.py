@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 EXAMPLES = 5
+HEAD = "| fault | times | from its end to the first start on time | greatest lateness until 5 s after its end |"
 
 
 def summary(outcome: Outcome) -> str:
@@ -19,20 +20,21 @@ def summary(outcome: Outcome) -> str:
     plan = outcome.plan
     runs = ", ".join(f"{count:,} {status}" for status, count in sorted(outcome.statuses.items()))
     disk = "a real full file system" if outcome.is_disk_real else "the error raised by a trigger"
-    lines = [
-        f"`make chaos`: {plan.jobs:,} jobs of all triggers on {plan.replicas} listeners in {plan.seconds / 60:g} minutes, "
-        f"{len(outcome.incidents)} faults, one every {plan.every:g} s, seed {plan.seed}; leases of 6 s, rescue every 2 s, "
-        f"disk full by {disk}.",
-        "",
-        f"{sum(outcome.statuses.values()):,} ledger rows ({runs}), {outcome.runs:,} handlers called, {outcome.reruns:,} runs "
-        f"lost with their listener and run again, {outcome.clients['retried']:,} requests of clients that had to be repeated.",
+    asked = (
+        f"`make chaos`: {plan.jobs:,} jobs of all triggers on {plan.replicas} listeners in {plan.seconds / 60:.3g} "
+        f"minutes, {len(outcome.incidents)} faults, one every {plan.every:g} s, seed {plan.seed}; leases of 6 s, rescue "
+        f"every 2 s; the disk was full by {disk}."
+    )
+    got = (
+        f"{sum(outcome.statuses.values()):,} ledger rows ({runs}), {outcome.runs:,} handlers called, "
+        f"{outcome.reruns:,} runs lost with their listener and run again, {outcome.clients['retried']:,} requests of clients repeated."
+    )
+    verdict = (
         f"**Violations: {len(outcome.violations)}.** Lateness over the whole run, faults included: p50 "
         f"{_time(outcome.late_p50)}, p99 {_time(outcome.late_p99)}, most {_time(outcome.late_most)}; earliest start "
-        f"{_time(outcome.earliest)} after its due instant.",
-        "",
-        "| fault | times | from its end to the first start on time | greatest lateness from its begin to 5 s after its end |",
-        "|---|---:|---:|---:|",
-    ]
+        f"{_time(outcome.earliest)} after its due instant."
+    )
+    lines = [asked, "", got, verdict, "", HEAD, "|---|---:|---:|---:|"]
     lines += [
         f"| {each.name} | {each.times} | {_time(each.recovery)} | {_time(each.latest)} |" for each in outcome.recoveries
     ]

@@ -7,6 +7,7 @@ listener ──roads[slot]──▶ gateway ──rest──▶ PostgREST ──
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,13 +16,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 from anyio import to_thread
-from chaos.database import Database
-from chaos.disk import Disk, small_disk
-from chaos.replicas import Replicas
 from child_listener import free_port
 from faulty_proxy import FaultyProxy, SocketRoad, TcpRoad, running_proxy
 from faulty_realtime import FaultyRealtime
 
+from chaos.database import Database
+from chaos.disk import Disk, small_disk
+from chaos.replicas import Replicas
 from listener.local.postgres import bootstrap, cluster_in, create_cluster, postgres_program
 from listener.local.postgrest import postgrest_program, postgrest_socket
 from listener.local.program import running
@@ -73,7 +74,7 @@ def _command_of(process: psutil.Process) -> list[str]:
 async def running_rig(
     replicas: int, settings: Mapping[str, object], seed: int, disk_megabytes: int = 256
 ) -> AsyncIterator[Rig]:
-    """Run stack and roads until the block is left, and end the listeners that were started meanwhile; logs and records stay if it is left by an exception."""
+    """Run stack and roads until the block is left, and end the listeners then; logs and records stay."""
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     folder.chmod(0o711)
     async with contextlib.AsyncExitStack() as blocks:
@@ -85,7 +86,7 @@ async def running_rig(
             rig.replicas.stop_all()
 
 
-async def _build(
+async def _build(  # noqa: PLR0913, PLR0917 - what the block was asked for
     blocks: contextlib.AsyncExitStack,
     folder: Path,
     replicas: int,
@@ -96,6 +97,7 @@ async def _build(
     state = StateFolder.at(folder / "stack")
     state.root.chmod(0o711)
     blocks.callback(state.discard_outside)
+    blocks.callback(shutil.rmtree, state.root / "data", ignore_errors=True)
     keys, ports = state.keys(), state.choose_ports()
     stack = Stack(cluster_in(state, keys, ports["postgres"]), ports)
     await create_cluster(stack.cluster)

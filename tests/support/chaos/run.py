@@ -10,6 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 import anyio
+
 from chaos.checker import Violation, check
 from chaos.clients import Clients
 from chaos.evidence import gather, keep

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 import psutil
-from chaos.database import Database
-from chaos.replicas import Replicas
 from faulty_proxy import FaultyProxy, TcpRoad
 from prometheus_client.parser import text_string_to_metric_families
 
+from chaos.database import Database
+from chaos.replicas import Replicas
 from listener.local.stack import temporary_stack
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _judge(name: str, series: list[tuple[float, float]]) -> Row:
     times, values = [at for at, _ in second], [value for _, value in second]
     slope = linear_regression(times, values).slope if len(second) > 1 else 0.0
     rise = slope * (times[-1] - times[0])
-    share, least = TOLERANCE[name.split()[-1]]
+    share, least = TOLERANCE[name.rpartition(" ")[2]]
     return Row(name, mean(value for _, value in first), mean(values), rise, rise <= max(share * mean(values), least))
 
 

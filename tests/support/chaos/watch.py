@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import anyio
+
 from chaos.checker import Violation
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -138,8 +139,9 @@ def written(answer: httpx.Response) -> list[dict[str, Any]]:
 
 
 def is_due(job: dict[str, Any]) -> bool:
-    """Whether a job runs once, and has been due for a while or is due now."""
-    return job["trigger_type"] == "once" and job["status"] == "scheduled" and job["run_date"] < "2100"
+    """Whether a job runs once, and was due when it was last written."""
+    run_date, updated_at = (datetime.fromisoformat(job[column]) for column in ("run_date", "updated_at"))
+    return job["trigger_type"] == "once" and job["status"] == "scheduled" and run_date <= updated_at
 
 
 def all_end(tenancy: Tenancy, jobs: list[int]) -> None:

@@ -22,12 +22,13 @@ def summary(outcome: Outcome) -> str:
     disk = "a real full file system" if outcome.is_disk_real else "the error raised by a trigger"
     asked = (
         f"`make chaos`: {plan.jobs:,} jobs of all triggers on {plan.replicas} listeners in {plan.seconds / 60:.3g} "
-        f"minutes, {len(outcome.incidents)} faults, one every {plan.every:g} s, seed {plan.seed}; leases of 6 s, rescue "
-        f"every 2 s; the disk was full by {disk}."
+        f"minutes, {len(outcome.incidents)} faults, one every {plan.every:g} s, seed {plan.seed}; leases of 6 s, "
+        f"rescue every 2 s; the disk was full by {disk}."
     )
     got = (
         f"{sum(outcome.statuses.values()):,} ledger rows ({runs}), {outcome.runs:,} handlers called, "
-        f"{outcome.reruns:,} runs lost with their listener and run again, {outcome.clients['retried']:,} requests of clients repeated."
+        f"{outcome.reruns:,} runs lost with their listener and run again, "
+        f"{outcome.clients['retried']:,} requests of clients repeated."
     )
     verdict = (
         f"**Violations: {len(outcome.violations)}.** Lateness over the whole run, faults included: p50 "

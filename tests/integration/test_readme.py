@@ -82,7 +82,7 @@ def test_the_insert_of_python(stack: Stack):
 
 def test_the_subscription_of_supabase_js(stack: Stack):
     """It hears how the job ends."""
-    insert = "const { data: job } = await supabase.from('scheduled_jobs').insert({ handler: 'log' }).select().single();"
+    insert = "const { data: job } = await supabase.from('scheduled_jobs').insert({ handler: 'noop' }).select().single();"
     cancel = "setTimeout(() => supabase.rpc('cancel_job', { job: job.id }).then(() => {}), 3000);"
     end = "const say = console.log; console.log = (...words) => { say(...words); process.exit(0) };"
     script = CLIENT + insert + end + cancel + _block("js", "postgres_changes")
@@ -123,6 +123,6 @@ def test_the_table_of_triggers_is_complete_and_its_schedules_are_taken(stack: St
     assert [kind for kind, _ in rows] == [str(kind) for kind in TriggerType]
     with psycopg.connect(stack.database_url) as connection:
         for kind, schedule in rows:
-            insert = "insert into scheduled_jobs (handler, trigger_type, schedule) values ('log', %s, %s)"
+            insert = "insert into scheduled_jobs (handler, trigger_type, schedule) values ('noop', %s, %s)"
             connection.execute(insert, (kind, schedule or "{}"))
     assert len(_jobs(stack)) == len(rows)

@@ -93,7 +93,7 @@ async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feedi
         sql(ONLY_CHANGES, '{"table": "canary", "rows": null, "xid": 1}')
         return ["postgres_changes"]
 
-    async with feeding(stack.url, ring=ring, wait=False, canary_seconds=0.5, answer_seconds=2.5) as heard:
+    async with feeding(stack.url, ring=ring, wait=False, canary_seconds=0.5, answer_seconds=2) as heard:
         await deafness.until(lambda: heard.health.doorbells["postgres_changes"])
         await anyio.sleep(3)
         assert heard.feed.sessions == 1
@@ -124,31 +124,31 @@ async def test_a_canary_that_cannot_be_sent_does_not_end_a_session(wire, feeding
 
 async def test_a_busy_table_needs_no_canaries(stack, feeding, sql, insert):
     """Every signal proves the doorbell that brings it."""
-    async with feeding(stack.url, canary_seconds=1.5, answer_seconds=5):
+    async with feeding(stack.url, canary_seconds=1, answer_seconds=5):
         before = sql(CANARIES)
         for _ in range(20):
             insert()
-            await anyio.sleep(0.15)
+            await anyio.sleep(0.1)
         assert sql(CANARIES) - before <= 1
 
 
 async def test_replicas_share_their_canaries(stack, feeding, sql):
     """What one of them rings, all of them hear."""
-    times = {"canary_seconds": 1, "answer_seconds": 5}
+    times = {"canary_seconds": 0.6, "answer_seconds": 5}
     async with feeding(stack.url, **times), feeding(stack.url, **times), feeding(stack.url, **times):
         before = sql(CANARIES)
-        await anyio.sleep(3)
-        alone = 3 / 0.9
+        await anyio.sleep(2)
+        alone = 2 / (0.6 * 0.9)
         assert sql(CANARIES) - before <= 1.5 * alone
 
 
 async def test_a_rotation_is_make_before_break(stack, feeding, insert, deafness, monkeypatch):
     """Every change is heard by each doorbell, and the service never says that it hears nothing."""
-    async with feeding(stack.url, rotate_seconds=1) as heard:
+    async with feeding(stack.url, rotate_seconds=0.5) as heard:
         told = []
         monkeypatch.setattr(heard.health, "deaf", lambda *why: told.append(why))
         jobs = []
-        while heard.feed.sessions < 5:
+        while heard.feed.sessions < 4:
             jobs.append(insert())
             await anyio.sleep(0.05)
         await deafness.until(lambda: all(heard.of(job) == BELLS for job in jobs))

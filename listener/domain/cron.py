@@ -67,12 +67,13 @@ def parse(expression: str) -> LocalTimes:
     Raises:
         InvalidValueError: it is no cron expression, or names no date that ever comes.
     """
-    plain = normal(expression)
+    texts = normal(expression).split()
+    # A list with a star in it names every value; croniter would leave the star among the others.
+    full = ["*" if "*" in text.split(",") else text for text in texts]
     try:
-        fields = croniter(plain, 0)
+        fields = croniter(" ".join(full), 0)
     except CroniterError:
         refuse(FIELD, expression, _ALLOWED)
-    texts = plain.split()
     days = _days(fields, texts)
     if days.at_or_after(_ANY_YEAR) is None:
         refuse(FIELD, expression, "a day of the month that one of its months has")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -69,3 +70,17 @@ def test_in_utc_every_expression_means_what_croniter_says(expression: str, after
     found = accepted(expression, after, 4)
     reference = croniter(expression, after, ret_type=datetime, implement_cron_bug=True)
     assert found == [reference.get_next() for _ in found]
+
+
+PARTS = st.from_regex(
+    r"(\*|\?|[0-9]{1,2}|[0-9]{1,2}-[0-9]{1,2}|[0-9]#[0-9]|[lL][0-9]?|[0-9]{1,2}w)(/[0-9]{1,2})?", fullmatch=True
+)
+WILD_EXPRESSIONS = st.lists(st.lists(PARTS, min_size=1, max_size=4).map(",".join), min_size=5, max_size=6).map(" ".join)
+
+
+@BUDGET
+@given(WILD_EXPRESSIONS, INSTANTS)
+def test_whatever_is_written_is_accepted_or_refused_by_name(expression: str, after: datetime):
+    """Nothing else is raised, and what is accepted has a next instant later than now."""
+    with suppress(InvalidValueError):
+        assert all(instant > after for instant in islice(upcoming(job(expression), after), 2))

@@ -57,3 +57,20 @@ def test_foreign_words_are_refused_before_croniter_sees_them(expression: str):
     """It would draw some of them at random."""
     with pytest.raises(InvalidValueError, match=r"schedule\.expression"):
         normal(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "same"),
+    [
+        ("*,5 * * * *", "* * * * *"),
+        ("5,* 3 * * *", "* 3 * * *"),
+        ("0 0 *,5 * *", "0 0 * * *"),
+        ("0 0 1 3,* *", "0 0 1 * *"),
+        ("0 0 * * *,5", "0 0 * * *"),
+        ("0 0 * * 1#2,*", "0 0 * * *"),
+        ("* * * * * 7,*", "* * * * * *"),
+    ],
+)
+def test_a_list_with_a_star_names_every_value(expression: str, same: str):
+    """Wherever in the list it stands, and whatever stands beside it."""
+    assert parse(expression) == parse(same)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from listener.ports import MeetingStore
 
 RETRY_PAUSE_SECONDS = 2.0
+NAMED = 1000
+"""Meetings in one request; fewer after one that took too long, or that one of them made fail."""
 
 
 class Meetings:
@@ -48,6 +50,7 @@ class Meetings:
         self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
         self._cursor: int | None = None
         self._ids: set[str] = set()
+        self._most = NAMED
         self._wake = anyio.Event()
         self.summary: Mapping[str, int | bool] | None = None
         self._log = structlog.get_logger("meetings")
@@ -87,14 +90,17 @@ class Meetings:
 
     async def _sync_named(self) -> None:
         """Named meetings come first: a deleted one is found by its name alone."""
-        ids = sorted(self._ids)
-        self._ids.difference_update(ids)
-        try:
-            self._tell((await self._store.sync(None, ids, None)).counts)
-        except StoreError as fault:
-            if not fault.shrink or fault.retryable:  # else one of them is to blame, and the poll must not wait for it
-                self._ids.update(ids)
-            raise
+        while self._ids:
+            ids = sorted(self._ids)[: self._most]
+            self._ids.difference_update(ids)
+            try:
+                self._tell((await self._store.sync(None, ids, None)).counts)
+            except StoreError as fault:
+                if not fault.shrink or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
+                    self._ids.update(ids)
+                self._most = max(1, len(ids) // 2) if fault.shrink else self._most
+                raise
+            self._most = min(NAMED, self._most * 2)
 
     async def _check_all(self) -> None:
         """Look at every upcoming meeting, a page at a time, and sum up."""

@@ -85,6 +85,27 @@ async def test_names_survive_a_fault_unless_they_are_its_cause(meetings_of, faul
     assert store.asked("sync")[2][1] == (["a"] if again else None)
 
 
+async def test_a_name_that_makes_its_request_fail_costs_no_other_meeting_its_job(meetings_of, naps, parts):
+    """It is found by halving, and dropped; so are requests that take too long made smaller."""
+    done = []
+
+    def sync(_cursor, ids, _after):
+        if ids and "m5" in ids:
+            return POISON
+        done.extend(ids or ())
+        return Summary({}, 40)
+
+    meetings, *_ = meetings_of(sync)
+    meetings.hear(Hint("broadcast", "meetings", ids=tuple(f"m{each}" for each in range(9))))
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(meetings.run)
+            while len(set(done)) < 8 or meetings._ids:
+                await parts.settled(1)
+            tasks.cancel_scope.cancel()
+    assert sorted(done) == [f"m{each}" for each in range(9) if each != 5]
+
+
 async def test_a_hint_is_followed_at_once_whenever_it_comes(meetings_of, parts):
     """While it waits, and while it asks."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from listener.domain.exchange import Rescued
 from listener.errors import StoreError
@@ -49,3 +50,12 @@ async def test_pauses_differ_between_listeners(parts, clock, naps):
         with anyio.fail_after(1), pytest.raises(IndexError):
             await rescuer.run()
         assert naps.pop() == pause
+
+
+async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
+    """Somebody has to mend it; the others were rescued."""
+    rescuer, _ = rescuer_of([Rescued(1, [], {"run-7": "boom"})])
+    with capture_logs() as lines:
+        assert await rescuer.run_once() == 1
+    told = [(line["execution_id"], line["error"]) for line in lines if line["event"] == "rescue.failed"]
+    assert told == [("run-7", "boom")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -91,8 +92,9 @@ KINDS = {NOT_FOUND: JobNotFound, FORBIDDEN: JobForbidden, QUOTA: JobForbidden}
 
 def refused(column: str, value: object, allowed: str) -> JobRefused:
     """Refuse a value before it is sent, in the database's words."""
-    message = f"scheduled_jobs.{column}: {value!r} is not allowed; expected {allowed}"
-    return JobRefused(message, column=column, value=repr(value), allowed=allowed)
+    shown = json.dumps(value, default=repr, ensure_ascii=False)
+    message = f"scheduled_jobs.{column}: {shown} is not allowed; expected {allowed}"
+    return JobRefused(message, column=column, value=shown, allowed=allowed)
 
 
 def fault_of(error: APIError) -> JobFault:

@@ -192,7 +192,7 @@ def test_a_project_that_does_not_answer_is_unreachable(a_free_port: int):
         SupabaseJobScheduler(url=f"http://127.0.0.1:{a_free_port}", key="sb_secret_x") as lost,
         pytest.raises(Unreachable, match="ConnectError"),
     ):
-        lost.list_jobs()
+        lost.schedule_job("custom")
 
 
 async def test_the_asynchronous_scheduler_does_the_same(

@@ -131,11 +131,12 @@ def falling_due(project, every_seconds):
     jobs, stop = [], threading.Event()
 
     def insert():
-        begin = project.rows("select clock_timestamp() + interval '1 second' as at")[0]["at"]
+        begin = project.rows("select clock_timestamp() + interval '2 seconds' as at")[0]["at"]
+        began = time.monotonic()
         for n in itertools.count():
             due = [begin + timedelta(seconds=1) * (n + k * every_seconds) for k in range(round(1 / every_seconds))]
             jobs.extend(project.insert_many([{"handler": "rest", "run_date": at.isoformat()} for at in due]))
-            if stop.wait(1):
+            if stop.wait(began + n + 1 - time.monotonic()):
                 return
 
     thread = threading.Thread(target=insert)

@@ -46,4 +46,7 @@ chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--second
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
-.PHONY: help install up demo lint test bench bench-peers chaos soak
+bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
+	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
+
+.PHONY: help install up demo lint test bench bench-peers chaos soak bursts

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    StringConstraints,
+)
 from typing_extensions import TypedDict
 
 from listener.payload import Payload
@@ -46,6 +55,7 @@ class Everything(BaseModel):
     login: Login | None = None
     logins: list[Login] = []
     by_name: dict[str, Login] = {}
+    by_pattern: dict[Annotated[str, StringConstraints(pattern="^a")], Hidden] = {}
     two: tuple[Hidden, str] | None = None
     pay: Annotated[Card | Bank, Field(discriminator="kind")] | None = None
     pair: Pair | None = None
@@ -71,6 +81,7 @@ def payload_of(annotation: Any) -> Payload:
         ({"login": {"user": "ann", "password": "hush"}}, {"hush"}),
         ({"logins": [{"password": "one"}, {"password": "two"}, {"user": "x"}]}, {"one", "two"}),
         ({"by_name": {"a": {"password": "hush"}}}, {"hush"}),
+        ({"by_pattern": {"ab": "hush"}}, {"hush"}),
         ({"two": ["first", "second"]}, {"first"}),
         ({"pay": {"kind": "card", "number": 4111}}, {"4111"}),
         ({"pay": {"kind": "bank", "iban": "DE02"}}, {"DE02"}),

@@ -51,6 +51,7 @@ class JobSession:
             f"{address.url}/realtime/v1", address.key, auto_reconnect=False, max_retries=1
         )
         self._client.access_token = address.token
+        self._channels: list[AsyncRealtimeChannel] = []
         self._job, self._tell = job, tell
         self.is_over = False
         self.settled = anyio.Event()
@@ -73,10 +74,11 @@ class JobSession:
 
     async def close(self) -> None:
         """Leave nothing running."""
-        await discard(self._client)
+        await discard(self._client, self._channels)
 
     def _channel(self) -> AsyncRealtimeChannel:
         channel = self._client.channel(f"job-{self._job}-{uuid.uuid4()}")
+        self._channels.append(channel)
         channel.on_postgres_changes(
             RealtimePostgresChangesListenEvent.All,
             self._safely(self._changed),

@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from realtime import AsyncRealtimeClient
+    from collections.abc import Iterable
+
+    from realtime import AsyncRealtimeChannel, AsyncRealtimeClient
 
 CLOSE_SECONDS = 1.0
 
 
-async def discard(client: AsyncRealtimeClient) -> None:
-    """Leave nothing of a client running; cancellation does not stop this."""
+async def discard(client: AsyncRealtimeClient, channels: Iterable[AsyncRealtimeChannel]) -> None:
+    """Leave nothing of a client running; cancellation does not stop this.
+
+    Args:
+        client: connected or not.
+        channels: all that were made of it; it forgets those that were closed.
+    """
     with anyio.CancelScope(shield=True):
         tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]  # noqa: SLF001
-        for channel in client.channels.values():
+        for channel in channels:
             channel.rejoin_timer.reset()
             channel.join_push.destroy()
             tasks += channel._background_tasks  # noqa: SLF001

@@ -6,8 +6,6 @@ joins a topic again and takes the end of the old join for that of the new one, a
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - realtime-py's tasks are asyncio's
-import contextlib
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent, Re
 from websockets.exceptions import ConnectionClosed
 
 from listener.errors import ListenerError
+from listener.supabase.discard import discard
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ TOPIC = "job_scheduler"
 """The private topic that the database's triggers send to."""
 JOIN_SECONDS = 15.0
 """Enough for whoever only wants to know whether it works."""
-CLOSE_SECONDS = 1.0
 LONGEST_REASON = 300
 SIGNALS = "signals"
 """The table in schema job_scheduler that gets a row for each statement that matters, not for each row changed."""
@@ -116,22 +114,8 @@ class Session:
             self._end("the socket closed")
 
     async def close(self) -> None:
-        """Leave nothing running: the client's own `close` forgets tasks and may wait for a dead peer."""
-        with anyio.CancelScope(shield=True):
-            client = self._client
-            tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]  # noqa: SLF001
-            for channel in self._channels.values():
-                channel.rejoin_timer.reset()
-                channel.join_push.destroy()
-                tasks += channel._background_tasks  # noqa: SLF001
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            socket = client._ws_connection  # noqa: SLF001
-            with anyio.move_on_after(CLOSE_SECONDS), contextlib.suppress(Exception):
-                await client.close()
-            if socket is not None:
-                socket.transport.abort()
+        """Leave nothing running."""
+        await discard(self._client, self._channels.values())
 
     async def _join_all(self, doorbells: tuple[str, ...], join_seconds: float) -> None:
         makers = {"broadcast": self._broadcast_channel, "postgres_changes": self._changes_channel}

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from patience import until
 
 from listener.local.keys import user_id
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Iterator
 
     from cast import Tenancy
+
+    from listener.local.stack import Stack
 
 READ_BACK = {"Prefer": "return=representation"}
 JOB = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
@@ -100,25 +107,36 @@ def test_nobody_makes_themselves_a_member_or_more_of_one(tenancy: Tenancy, role:
     assert members(tenancy, tenancy.workspace) == before
 
 
-def test_a_workspace_keeps_an_admin_though_two_remove_each_other(tenancy: Tenancy, own: dict[str, Any]):
-    """Whoever comes second is refused."""
-    pair = {"stranger": "owner", "owner": "stranger"}
+@contextmanager
+def speaking_as(stack: Stack, name: str) -> Iterator[psycopg.Connection[Any]]:
+    """Open a transaction as PostgREST does for a signed-in user."""
+    claims = json.dumps({"role": "authenticated", "sub": str(user_id(name))})
+    with psycopg.connect(stack.database_url) as connection:
+        connection.execute("set local role authenticated")
+        connection.execute("select set_config('request.jwt.claims', %s, true)", [claims])
+        yield connection
+
+
+def test_a_workspace_keeps_an_admin_though_two_remove_each_other(
+    embedded_stack: Stack, tenancy: Tenancy, own: dict[str, Any]
+):
+    """Whoever comes second waits for the first, and is refused."""
     member = {"workspace_id": own["id"], "user_id": str(user_id("owner")), "role": "admin"}
     assert tenancy.clients["stranger"].post("/workspace_members", json=member).status_code == 201
-
-    def remove(role: str) -> int:
-        who = {"workspace_id": f"eq.{own['id']}", "user_id": f"eq.{user_id(pair[role])}"}
-        return tenancy.clients[role].delete("/workspace_members", params=who).status_code
-
-    with ThreadPoolExecutor(2) as threads:
-        list(threads.map(remove, pair))
-    left = members(tenancy, own["id"])
-    assert list(left.values()) == ["admin"]
-    who = {"workspace_id": f"eq.{own['id']}"}
-    last = next(role for role in pair if user_id(role) in left)
+    remove = "delete from public.workspace_members where workspace_id = %s and user_id = %s"
+    where = {"workspace_id": f"eq.{own['id']}"}
+    other = {**where, "user_id": f"eq.{user_id('stranger')}"}
+    waits = "select count(*) as n from pg_locks where not granted"
+    with speaking_as(embedded_stack, "stranger") as first, ThreadPoolExecutor(1) as threads:
+        first.execute(remove, [own["id"], user_id("owner")])
+        second = threads.submit(tenancy.clients["owner"].delete, "/workspace_members", params=other)
+        until(lambda: second.done() or tenancy.database.execute(waits).fetchone()["n"], "the second has come")
+        first.commit()
+        assert second.result().status_code == 400
+    assert members(tenancy, own["id"]) == {user_id("stranger"): "admin"}
     for answer in (
-        tenancy.clients[last].delete("/workspace_members", params=who),
-        tenancy.clients[last].patch("/workspace_members", params=who, json={"role": "viewer"}),
+        tenancy.clients["stranger"].delete("/workspace_members", params=where),
+        tenancy.clients["stranger"].patch("/workspace_members", params=where, json={"role": "viewer"}),
     ):
         assert answer.status_code == 400
         assert "keeps at least one admin" in answer.json()["message"]

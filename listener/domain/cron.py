@@ -97,8 +97,10 @@ def _days(fields: Any, texts: list[str]) -> DayRule:  # noqa: ANN401 - its stubs
     number_text, weekday_text = texts[2], texts[4]
     numbers, months, weekdays = fields.expanded[2:5]
     any_number, any_weekday = numbers == ["*"], weekdays == ["*"]
+    # Vixie, Debian and pg_cron: either field is enough, unless one of them starts with a star.
+    either = number_text[0] not in "*?" and weekday_text[0] not in "*?"
     if months == ["*"] and any_number and not fields.nth_weekday_of_month:
-        return EveryDay() if any_weekday else Weekdays(frozenset(_monday_first(day) for day in weekdays))
+        return EveryDay() if any_weekday or either else Weekdays(frozenset(_monday_first(day) for day in weekdays))
     nth = fields.nth_weekday_of_month
     return CronDays(
         months=frozenset(range(1, 13)) if months == ["*"] else frozenset(months),
@@ -112,8 +114,7 @@ def _days(fields: Any, texts: list[str]) -> DayRule:  # noqa: ANN401 - its stubs
         ),
         any_number=any_number,
         any_weekday=any_weekday and not nth,
-        # Vixie, Debian and pg_cron: either field is enough, unless one of them starts with a star.
-        either=number_text[0] not in "*?" and weekday_text[0] not in "*?",
+        either=either,
     )
 
 

@@ -73,7 +73,8 @@ def check_daily(name: str, change: datetime, time: str, fold: DstFold) -> None:
     runs = until(trigger, start, end)
     for earlier, later in pairwise(runs):
         assert earlier < later, (name, change, time)
-        for asked in (earlier, earlier + (later - earlier) / 3, later - timedelta(microseconds=1)):
+        near = [moment for n in range(-8, 9) if earlier < (moment := change + n * HOUR / 4) < later]
+        for asked in (earlier, earlier + (later - earlier) / 3, *near, later - timedelta(microseconds=1)):
             assert next_run(trigger, asked) == later, (name, asked, time)
     # A gap over midnight moves a run to the next date: it is counted where its own time lies, or would.
     own = Counter(_meant(zone, run, time) for run in runs)

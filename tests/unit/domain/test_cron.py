@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 
 from listener.domain.cron import normal, parse
@@ -57,6 +59,16 @@ def test_foreign_words_are_refused_before_croniter_sees_them(expression: str):
     """It would draw some of them at random."""
     with pytest.raises(InvalidValueError, match=r"schedule\.expression"):
         normal(expression)
+
+
+@pytest.mark.parametrize("month", ["*", "2"])
+@pytest.mark.parametrize("days", ["1-31", "1,*"])
+def test_every_day_in_other_words_is_no_star(days: str, month: str):
+    """Vixie's rule looks at the first character: with a weekday beside it either field is enough, so every day is."""
+    feb = date(2026, 2, 1)
+    assert [parse(f"0 0 {days} {month} 0").days.at_or_after(feb + timedelta(n)) for n in range(7)] == [
+        feb + timedelta(n) for n in range(7)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import anyio
 import structlog
 
 from listener.clock import DatabaseClock
-from listener.errors import StageFailedError, StoreError
+from listener.drain import drain
+from listener.errors import StageFailedError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
@@ -28,7 +29,6 @@ from listener.metrics import Metrics
 from listener.pipeline.agenda import Agenda
 from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
-from listener.pipeline.ending import SHUTDOWN
 from listener.pipeline.executor import Executor, Limits
 from listener.pipeline.members import Members
 from listener.pipeline.planner import Planner
@@ -59,10 +59,6 @@ if TYPE_CHECKING:
 READY_CHECK_SECONDS = 0.02
 JOIN_SECONDS = 10.0
 """How long to wait for a doorbell before taking a share of the jobs without one."""
-LEAVE_SECONDS = 1.0
-"""How long saying so may take at the beginning of the end."""
-INTERRUPT_SECONDS = 8.0
-"""How long a run that was told to stop (a thread has five seconds), and the last writes, may take at the end."""
 
 
 class Service:
@@ -280,25 +276,8 @@ class Service:
 
     async def drain(self, within_seconds: float) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""
-        dispatcher, completer = self.stages.dispatcher, self.stages.completer
         self.health.drain()
-        dispatcher.drain()
-        with anyio.move_on_after(LEAVE_SECONDS):  # the others are to take over at once
-            await self._leave()
-        with anyio.move_on_after(within_seconds):
-            while not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
-                await anyio.sleep(READY_CHECK_SECONDS)
-        self.runs.cancel(self.runs.execution_ids, SHUTDOWN)
-        with anyio.move_on_after(INTERRUPT_SECONDS):
-            while completer.unwritten or not dispatcher.is_idle:  # noqa: ASYNC110 - shutdown only
-                await anyio.sleep(READY_CHECK_SECONDS)
-            await self._leave()
-
-    async def _leave(self) -> None:
-        try:
-            await self.stages.lease_keeper.leave()
-        except StoreError as fault:  # the others find out by themselves
-            self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault))
+        await drain(self.stages, self.runs, within_seconds)
 
     async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
         from listener.supabase.client import make_client  # noqa: PLC0415 - heavy; not needed before the stages
@@ -308,8 +287,7 @@ class Service:
     async def _serve_http(self) -> None:
         host, port = self._settings.http_address
         describe = self.describe if self._settings.debug else None
-        app = application(self.health, self.metrics.exposition, describe, self.clock.now)
-        await serve(app, host, port)
+        await serve(application(self.health, self.metrics.exposition, describe, self.clock.now), host, port)
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""

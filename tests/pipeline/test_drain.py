@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from listener import handler
+from listener.drain import leave
 from listener.errors import StageFailedError, StoreError
 from listener.pipeline.supervisor import Supervisor
 from listener.registry import Handler, Registry
@@ -145,7 +146,7 @@ async def test_what_goes_on_is_stopped_and_tried_again_by_another_at_once(parts,
 
 async def test_a_database_that_is_away_does_not_keep_it(parts, service, database, monkeypatch):
     """The leases run out, and the rescuer of another listener takes the runs."""
-    monkeypatch.setattr("listener.service.INTERRUPT_SECONDS", 0.2)
+    monkeypatch.setattr("listener.drain.INTERRUPT_SECONDS", 0.2)
     await started(parts, service, 1)
     database.down = {"finish_runs_v1", "leave_v1"}
     with anyio.fail_after(5):
@@ -158,7 +159,7 @@ async def test_leaving_survives_a_database_that_refuses_it(service, database):
     database.down = {"leave_v1"}
     with pytest.raises(StoreError):
         await service.stages.lease_keeper.leave()
-    await service._leave()
+    await leave(service.stages)
     assert database.functions() == ["leave_v1", "leave_v1"]
 
 

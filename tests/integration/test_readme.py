@@ -84,8 +84,6 @@ def test_the_subscription_of_supabase_js(stack: Stack):
     """It hears how the job ends."""
     row = "{ handler: 'noop' }"
     insert = f"const {{ data: job }} = await supabase.from('scheduled_jobs').insert({row}).select().single();"
-        "const { data: job } = await supabase.from('scheduled_jobs').insert({ handler: 'noop' }).select().single();"
-    )
     cancel = "setTimeout(() => supabase.rpc('cancel_job', { job: job.id }).then(() => {}), 3000);"
     end = "const say = console.log; console.log = (...words) => { say(...words); process.exit(0) };"
     script = CLIENT + insert + end + cancel + _block("js", "postgres_changes")

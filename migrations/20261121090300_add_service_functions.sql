@@ -268,7 +268,8 @@ revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
--- `due` is the due instant that the job must still have; with `missed`, `run` is the instant to run (null: none). A long
+-- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
+-- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
 create or replace function public.claim_runs_v1(request jsonb)
@@ -308,7 +309,7 @@ begin
     with asked as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
-            as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb)
+            as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz)
     ), free as (
         select
             j.id, a.due,
@@ -317,7 +318,7 @@ begin
         inner join asked as a on j.id = a.id
         where
             j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0 and a.due <= clock_timestamp() + ahead
-            and j.concurrency_key is null and a.missed is null
+            and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
         order by j.id
         for update of j skip locked
     )
@@ -360,7 +361,7 @@ begin
         select c.*
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
-            missed_reason text
+            missed_reason text, defined_at timestamptz
         )
         where c.id = any(unusual)
         order by c.id
@@ -369,7 +370,7 @@ begin
             left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
-            coalesce((request ->> 'key_concurrency')::integer, 1)
+            coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
     end loop;
     if again_jobs is not null then
@@ -420,7 +421,7 @@ revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, time
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_unusual(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
-    me uuid, good_until timestamptz, soon timestamptz, key_limit integer
+    me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
 )
 returns uuid[]
 language plpgsql
@@ -445,7 +446,7 @@ begin
         return '{}';
     end if;
     -- Whether it meets a running job is seen when it is due, not when it is claimed ahead of that.
-    is_due := coalesce(j.due_at = due, false) and case
+    is_due := coalesce(j.due_at = due, false) and j.defined_at = coalesce(planned_from, j.defined_at) and case
         when j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow' then due <= soon
         when j.status = 'running' then due <= clock_timestamp() + interval '20 milliseconds'
         else false
@@ -578,7 +579,8 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claim_unusual(
-    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
+    timestamptz
 ) from public;
 
 -- The lock of a job's key among those who share it.

@@ -46,7 +46,8 @@ class Claim:
 
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
-    `missed_reason`, and `run` is the instant to run instead of `due`, or None.
+    `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` tells the definition from
+    which they were computed: an edit may lead to the same `due`, and to another `next_due`.
     """
 
     job_id: int
@@ -57,6 +58,7 @@ class Claim:
     missed: tuple[datetime, ...] | None = None
     missed_reason: str | None = None
     again: bool = False
+    defined_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

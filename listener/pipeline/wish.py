@@ -44,7 +44,9 @@ def wish(job: Job, now: datetime, step: int = STEP) -> Claim:
         if late and job.misfire is Misfire.SKIP:
             return Claim(job.id, job.due_at, missed=(job.due_at,), missed_reason="misfire")
         return Claim(job.id, job.due_at)
-    return _recurring(job, job.due_at, now, step)
+    claim = _recurring(job, job.due_at, now, step)
+    claim.defined_at = job.defined_at
+    return claim
 
 
 def _recurring(job: Job, due: datetime, now: datetime, step: int) -> Claim:

@@ -193,6 +193,8 @@ def _claim(claim: Claim) -> dict[str, Any]:
         wish["next"] = claim.next_due
     if claim.exhausted:
         wish["exhausted"] = True
+    if claim.defined_at is not None:
+        wish["defined_at"] = claim.defined_at
     if claim.again:
         wish["again"] = True
     if claim.missed is not None:

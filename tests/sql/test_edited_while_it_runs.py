@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from job_model import NEVER
 from life_database import LifeDatabase
+from psycopg.types.json import Jsonb
 
 from listener.domain.exchange import Claim, Ending
 from listener.domain.schedule import first_run
@@ -153,3 +154,25 @@ def test_the_end_of_a_scheduled_run_beside_a_manual_one_keeps_the_key_taken(life
     assert finish(life, granted[0], "completed")
     assert row_of(life, job)["status"] == "failed"
     assert len(claim(life, third, None)) == 1
+
+
+def test_a_claim_by_an_older_definition_is_refused_although_the_instant_is_the_same(life) -> None:
+    """What follows the instant is another one by now: it would be taken from the old schedule."""
+    job = insert(life, 0.5, trigger_type="interval", schedule={"seconds": 3600})
+    old = armed(life, job)
+    life.update("service", job, {"schedule": Jsonb({"seconds": 60})})
+    plan(life)
+    due = row_of(life, job)["due_at"]
+    assert due == old.due_at, "the edit leads to the same instant"
+    stale = {"next_due": due + timedelta(hours=1), "defined_at": old.defined_at}
+    assert claim(life, job, due, **stale) == []
+    assert claim(life, job, due, **stale, missed=(due,), missed_reason="misfire", run=None) == []
+    assert row_of(life, job)["due_at"] == due
+    fresh = {"next_due": due + timedelta(minutes=1), "defined_at": armed(life, job).defined_at}
+    assert len(claim(life, job, due, **fresh)) == 1
+    assert row_of(life, job)["due_at"] == due + timedelta(minutes=1)
+
+
+def armed(life, job):
+    """Give the job as a listener has it."""
+    return next(each for each in life.rows() if each.id == job)

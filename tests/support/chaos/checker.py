@@ -84,7 +84,8 @@ def broken_attempts(evidence: Evidence) -> Iterator[Violation]:
         if any(run["status"] != "failed" for run in attempts[:-1]):
             yield Violation("attempt after an end", _of(attempts[-1]))
         last = attempts[-1]
-        if last["status"] == "failed" and last["attempt"] < most.get(last["scheduled_job_id"], 0):
+        is_over = last["status"] == "failed" and last["stopped_at"] is None  # a cancelled job gets no other attempt
+        if is_over and last["attempt"] < most.get(last["scheduled_job_id"], 0):
             yield Violation("failure without another attempt", _of(last))
 
 

@@ -118,10 +118,12 @@ class Clients:
 
 def _is_passing(answer: httpx.Response) -> bool:
     """Whether the fault lies with the road, a restart, or a full disk, not with the request."""
-    if answer.status_code >= 500 or answer.status_code in {401, 404, 408, 429}:
-        return True
+    if answer.is_success:
+        return False
     try:
-        code = str(answer.json().get("code", "")) if answer.status_code >= 400 else ""
+        code = str(answer.json().get("code", ""))
     except (ValueError, AttributeError):
-        return answer.status_code >= 400
+        return True
+    if answer.status_code >= 500 or answer.status_code in {401, 404, 408, 429} or not code:
+        return True
     return code.startswith(("08", "53", "57", "58", "40", "55", "PGRST0", "PGRST2"))

@@ -119,6 +119,27 @@ def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_o
     assert len(finish.ended()["taken"]) == 2
 
 
+def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """The end of the run that held the key waits for the claim that found it taken, and sees what that one blocked."""
+    me = str(uuid.uuid4())
+    running, waiting = keyed_jobs(database, KEYS[:1]), keyed_jobs(database, KEYS[:1])
+    (run,) = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended()["runs"]
+    result = {"id": run["execution_id"], "fence": run["fence"], "status": "completed"}
+    result["completed_at"] = run["scheduled_for"]
+    with held_up(migrated_database, waiting):
+        claim = Batch(migrated_database, "claim_runs_v1", claims(waiting))
+        wait_until_waiting(database, 1)
+        finish = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [result], "logs": []})
+        time.sleep(0.5)  # long enough to overlook what is blocked, if it does not wait
+    claim.ended()
+    finish.ended()
+    query = "select reason from public.job_executions where scheduled_job_id = any(%s)"
+    assert database.execute(query, [waiting]).fetchone()["reason"] is None
+    assert len(Batch(migrated_database, "claim_runs_v1", claims(waiting)).ended()["runs"]) == 1
+
+
 def test_a_key_that_was_edited_meanwhile_is_left_to_a_later_claim(
     database: psycopg.Connection[Any], migrated_database: str
 ) -> None:

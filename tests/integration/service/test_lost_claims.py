@@ -8,7 +8,7 @@ import time
 
 import httpx
 
-SHORT = {"lease_seconds": 2, "rescue_seconds": 0.5}
+SHORT = {"lease_seconds": 4, "rescue_seconds": 0.5}
 
 
 def test_a_listener_that_slept_longer_than_its_lease_writes_nothing_and_stops_its_handler(
@@ -16,7 +16,7 @@ def test_a_listener_that_slept_longer_than_its_lease_writes_nothing_and_stops_it
 ) -> None:
     """The other one has begun a second attempt meanwhile, and that is the one that counts."""
     sleeper = listeners.start(**SHORT)
-    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 8}, retry_delay_seconds=0)
+    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 90}, retry_delay_seconds=0)
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
     project.update(job, metadata={"marks": str(marks), "seconds": 1})  # of the attempt to come
     staying = listeners.start(**SHORT)

@@ -6,10 +6,10 @@ from chaos.report import broken_promises
 from chaos.run import Plan, run_chaos
 
 SHORT = Plan(
-    seconds=16,
-    jobs=250,
+    seconds=12,
+    jobs=200,
     replicas=2,
-    every=4,
+    every=3,
     seed=20261121,
     faults=(
         "listener killed (kill -9)",

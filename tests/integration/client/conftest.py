@@ -28,20 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.stack)
 
 
-@pytest.fixture(scope="package")
-def one_listener(embedded_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run one listener for all tests here."""
+@pytest.fixture(scope="module")
+def listener(
+    embedded_stack: Stack, tables_to_empty: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Run one listener for all tests of a module, on a database that began empty."""
+    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
+        connection.execute("delete from auth.users")
+        connection.execute(sql.SQL("truncate {} cascade").format(sql.SQL(", ").join(map(sql.SQL, tables_to_empty))))
     with listeners_on(embedded_stack, tmp_path_factory.mktemp("listener"), HERE / "jobs") as listeners:
         listeners.start(handlers=HANDLERS)
         yield
-
-
-@pytest.fixture(scope="module")
-def listener(embedded_stack: Stack, one_listener: None) -> None:
-    """Give each module a listener that has nothing to do."""
-    with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
-        for table in ("meetings", "scheduled_jobs", "workspaces"):
-            connection.execute(sql.SQL("delete from public.{}").format(sql.Identifier(table)))
 
 
 @pytest.fixture

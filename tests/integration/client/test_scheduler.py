@@ -200,8 +200,8 @@ async def test_the_asynchronous_scheduler_does_the_same(
 ):
     """Every operation, awaited."""
     job = await async_alice.schedule_recurring("custom", "interval", "async", seconds=3600, run_date=FAR)
-    assert await async_alice.schedule_recurring("custom", "interval", "async", seconds=3600, run_date=FAR) == job
-    assert alice.get_job("async") == await async_alice.get_job(job)
+    again = await async_alice.schedule_recurring("custom", "interval", "async", seconds=3600, run_date=FAR)
+    assert again.id == job.id == alice.get_job("async").id == (await async_alice.get_job(job)).id
     assert (await async_alice.pause_job("async")).status is JobStatus.PAUSED
     assert (await async_alice.resume_job("async")).status is JobStatus.SCHEDULED
     assert (await async_alice.update_job("async", name="n")).name == "n"

@@ -99,7 +99,7 @@ def test_an_unknown_handler_is_refused_with_the_names_that_there_are(curl) -> No
     status, answer = curl("POST", "scheduled_jobs", {"handler": "nope"})
     assert status == 400
     assert 'scheduled_jobs.handler: "nope" is not allowed' in answer["message"]
-    assert '"noop"' in answer["message"]
+    assert '"deliver"' in answer["message"]
 
 
 def test_a_handler_that_no_listener_has_ends_the_execution_with_the_names_that_there_are(curl, project) -> None:

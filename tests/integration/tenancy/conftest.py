@@ -55,7 +55,7 @@ def clients(embedded_stack: Stack) -> Iterator[dict[str, httpx.Client]]:
 @pytest.fixture
 def tenancy(
     tables_to_empty: list[str], database: psycopg.Connection[dict[str, Any]], clients: dict[str, httpx.Client]
-) -> Tenancy:
+) -> Iterator[Tenancy]:
     """Give a fresh workspace and fresh rows; the tables keep what others left in them."""
     assert tables_to_empty, "noted before the first row is written here"
     workspace = uuid.uuid4()
@@ -65,4 +65,8 @@ def tenancy(
             "insert into public.workspace_members (workspace_id, user_id, role) values (%s, %s, %s)",
             [workspace, user_id(role), role],
         )
-    return Tenancy(workspace, database, clients)
+    yield Tenancy(workspace, database, clients)
+    # What is here would be a listener to other tests, and handlers in what they are told.
+    database.execute("delete from public.job_listeners where heartbeat_at > '2090-01-01'")
+    database.execute("delete from public.job_handlers where name ~ '^h[0-9a-f]{32}$'")
+    database.execute("delete from public.workspaces")

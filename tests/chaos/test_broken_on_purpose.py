@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ async def stack_with_roads() -> AsyncIterator[Rig]:
     """Run one stack for all of them."""
     async with running_rig(2, SETTINGS, seed=1) as rig:
         yield rig
+    shutil.rmtree(rig.folder)
 
 
 @pytest.fixture

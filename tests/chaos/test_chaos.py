@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from chaos.report import broken_promises
 from chaos.run import Plan, run_chaos
 
@@ -26,3 +28,4 @@ async def test_every_promise_holds_while_programs_and_roads_break(capsys) -> Non
     assert not outcome.violations, f"{broken_promises(outcome)}\n{capsys.readouterr().out}"
     assert {incident.name for incident in outcome.incidents} == set(SHORT.faults)
     assert outcome.statuses["completed"] > SHORT.jobs / 2
+    shutil.rmtree(outcome.folder)

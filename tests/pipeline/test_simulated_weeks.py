@@ -209,7 +209,8 @@ def build(store, clock, function):
     )  # fmt: skip
     return SimpleNamespace(
         reflector=reflector, planner=planner, agenda=agenda,
-        timekeeper=Timekeeper(agenda, dispatcher.add, members, clock), dispatcher=dispatcher, executor=executor, completer=completer, runs=runs,
+        timekeeper=Timekeeper(agenda, dispatcher.add, members, clock), dispatcher=dispatcher, executor=executor,
+        completer=completer, runs=runs,
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days'
+        'cleanup_after_days', 'store_result'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;
@@ -165,7 +165,7 @@ create or replace trigger j_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key, cleanup_after_days
+dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result
 on public.scheduled_jobs
 for each row when (
     coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'

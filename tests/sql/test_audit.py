@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from listener.local.stack import Stack
 
 ALICE = str(user_id("alice"))
+SETTLED = {
+    "id", "workspace_id", "created_by", "next_run_at", "attempt", "last_run_at", "last_run_status",
+    "last_run_duration_ms", "total_runs", "successful_runs", "failed_runs", "result", "error", "claimed_by",
+    "lease_expires_at", "revision", "created_at", "updated_at", "due_at", "defined_at", "queued_runs", "scheduled_runs",
+    "exposed_only",
+}  # fmt: skip
+"""What no client can change."""
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
 
 
@@ -62,6 +69,17 @@ def test_every_act_of_a_user_is_entered_in_its_order(alice: httpx.Client):
     ]
     assert [action for action, _ in told[-2:]] == ["run_now", "delete"]
     assert told[-1][1]["name"] == ["new", None]
+
+
+def test_every_column_that_a_client_may_change_is_compared(sql: psycopg.Connection[Any]):
+    """A column that is added to the table and forgotten by the audit would change unseen."""
+    columns = "select array_agg(column_name::text) from information_schema.columns where table_name = 'scheduled_jobs'"
+    named = "select jsonb_object_agg(name, %s::text) from unnest(%s::text[]) as name"
+    [(every,)] = sql.execute(columns).fetchall()
+    [(before,)], [(after,)] = (sql.execute(named, (word, every)).fetchall() for word in ("before", "after"))
+    compare = "select job_scheduler.differences(%s, %s)"
+    [(found,)] = sql.execute(compare, (json.dumps(before), json.dumps(after))).fetchall()
+    assert set(every) - set(found) == SETTLED
 
 
 def test_a_write_that_changes_nothing_is_no_act(alice: httpx.Client):

@@ -432,6 +432,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         def moved(instant: datetime | None) -> datetime | None:
             return instant and instant - self.elapsed
 
+        claim = replace(claim, defined_at=None)  # the model keeps no definitions: a claim may be by an older one
         missed = None if claim.missed is None else tuple(moved(each) for each in claim.missed)
         return replace(claim, due=moved(claim.due), next_due=moved(claim.next_due), run=moved(claim.run), missed=missed)
 

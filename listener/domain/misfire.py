@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain, islice, takewhile
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from listener.domain.job import Misfire, Trigger
-from listener.domain.schedule import next_run, upcoming
+from listener.domain.schedule import upcoming
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
 MAX_RUNS = 100
@@ -54,17 +55,27 @@ def settle(  # noqa: PLR0913 - the columns that decide it, and the bound
         InvalidValueError: the trigger is not one that `schedule.validate` accepts.
     """
     on_time_from = now - timedelta(seconds=grace_seconds)
-    instants = takewhile(lambda instant: instant <= now, chain([due], upcoming(trigger, due)))
-    passed = list(islice(instants, step + 1))
+    instants = chain([due], upcoming(trigger, due))
+    passed: list[datetime] = []
+    follows = _take(instants, now, passed, step + 1)
     # The last few may run. None of the first `step` is among them, if the one after those is missed for good too.
     may_run = 0 if misfire is not Misfire.RUN_ALL and passed and passed[-1] < on_time_from else MAX_RUNS
-    passed += islice(instants, may_run)
+    if len(passed) > step:
+        follows = _take(instants, now, passed, may_run)
     if len(passed) > step + may_run:
         return Settlement((), tuple(passed[:step]), passed[step])
     run = _chosen(passed, on_time_from, misfire)
     running = set(run)
-    skipped = tuple(instant for instant in passed if instant not in running)
-    return Settlement(run, skipped, next_run(trigger, now) if passed else due)
+    return Settlement(run, tuple(instant for instant in passed if instant not in running), follows)
+
+
+def _take(instants: Iterator[datetime], now: datetime, passed: list[datetime], count: int) -> datetime | None:
+    """Append up to `count` instants that have passed; give the one that has not, if there is one and it was met."""
+    for instant in islice(instants, count):
+        if instant > now:
+            return instant
+        passed.append(instant)
+    return None
 
 
 def _chosen(passed: list[datetime], on_time_from: datetime, misfire: Misfire) -> tuple[datetime, ...]:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SAMPLE_AGE_SECONDS = 60.0
-"""A sample with a shorter round trip is better, until it is this old: clocks drift."""
+DRIFT = 200e-6
+"""How much two clocks may part in a second; a tenth of it is usual, and twice as much is what NTP slews at most."""
 
 
 class DatabaseClock:
@@ -27,7 +27,7 @@ class DatabaseClock:
         self.monotonic = monotonic
         # Until the database has answered, the local clock is the best guess.
         self._offset = datetime.now(UTC).timestamp() - monotonic()  # noqa: TID251 - this is the Clock
-        self._best: tuple[float, float] | None = None  # (round trip, when it was taken)
+        self._best: tuple[float, float] | None = None  # (by how much it may be wrong, when it was taken)
 
     def now(self) -> datetime:
         """The database's present instant."""
@@ -40,20 +40,22 @@ class DatabaseClock:
 
     def observe(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
         """Learn from an answer: what the database's clock said between two monotonic instants."""
-        told, round_trip = database_now.timestamp(), answered_at - asked_at
+        told, may_be_wrong = database_now.timestamp(), (answered_at - asked_at) / 2
         # It was said between question and answer, so an estimate outside of that is wrong by at least what lacks.
         possible = min(max(self._offset, told - answered_at), told - asked_at)
-        if self._best and not self._is_better(round_trip, answered_at, corrected=abs(possible - self._offset)):
+        if self._is_known_better(may_be_wrong, answered_at, lacks=abs(possible - self._offset)):
             self._offset = possible
             return
-        self._best = (round_trip, answered_at)
+        self._best = (may_be_wrong, answered_at)
         self._offset = told - (asked_at + answered_at) / 2
 
-    def _is_better(self, round_trip: float, answered_at: float, corrected: float) -> bool:
-        """Whether to begin anew: a correction beyond what the best left open is a step, or a sleep of this machine."""
-        assert self._best is not None, "the first sample has no rival"  # noqa: S101 - the caller has looked
-        best, taken_at = self._best
-        return round_trip <= best or answered_at - taken_at >= SAMPLE_AGE_SECONDS or corrected > best
+    def _is_known_better(self, may_be_wrong: float, answered_at: float, lacks: float) -> bool:
+        """Whether the estimate stands; one that lacks more than it may be wrong by tells of a step, or of a sleep."""
+        if self._best is None:
+            return False
+        known, taken_at = self._best
+        known += DRIFT * (answered_at - taken_at)
+        return known < may_be_wrong and lacks <= known
 
 
 def milliseconds(instant: datetime) -> int:

@@ -660,7 +660,7 @@ begin
             for update of s skip locked -- who holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
-            set run_at = now(), reason = null
+            set run_at = greatest(e.scheduled_for, now()), reason = null -- it may have been claimed ahead of its time
             from blocked as b
             where e.id = b.id
             returning e.scheduled_job_id

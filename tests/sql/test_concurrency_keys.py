@@ -119,6 +119,28 @@ def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_o
     assert len(finish.ended()["taken"]) == 2
 
 
+def test_a_run_that_is_released_before_its_time_waits_for_its_time(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """It was claimed ahead of its due instant, found its key taken, and the key became free at once."""
+    [holder] = keyed_jobs(database, ["printer"])
+    me = str(uuid.uuid4())
+    [run] = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims([holder])}).ended()["runs"]
+    near = database.execute(
+        "insert into public.scheduled_jobs (handler, concurrency_key, run_date) "
+        "values ('noop', 'printer', now() + interval '800 milliseconds') returning id, due_at"
+    ).fetchone()
+    wanted = {"claims": [{"id": near["id"], "due": near["due_at"].isoformat()}]}
+    assert Batch(migrated_database, "claim_runs_v1", wanted).ended()["runs"] == []
+    ended = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
+    [row] = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [ended], "logs": []}).ended()["rows"]
+    assert (row["id"], row["next_run_at"]) == (near["id"], near["due_at"].isoformat())
+    queued = database.execute(
+        "select run_at from public.job_executions where scheduled_job_id = %s and status = 'queued'", [near["id"]]
+    ).fetchone()
+    assert queued["run_at"] == near["due_at"]
+
+
 def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
     database: psycopg.Connection[Any], migrated_database: str
 ) -> None:

@@ -1026,6 +1026,13 @@ begin
     )
     select coalesce(array_agg(w.id), '{}') into extended from written as w;
 
+    update public.job_executions as e
+    set stopped_at = now() -- its job was cancelled while this row was locked, by an end that was not written then
+    from public.scheduled_jobs as j
+    where
+        e.id = any(extended) and e.stopped_at is null and e.cause = 'schedule'
+        and e.scheduled_job_id = j.id and j.status = 'cancelled';
+
     update public.scheduled_jobs as j
     set lease_expires_at = clock_timestamp() + lease
     where j.id in (

@@ -327,3 +327,15 @@ def test_replace_keeps_a_fence_of_its_own(life) -> None:
     assert life.finish(ME, [ending(life, old)], 1)["taken"] == []
     assert life.finish(ME, [replace(ending(life, new), fence=7)], 1)["taken"] == []
     assert life.finish(ME, [ending(life, new)], 1)["taken"] == [new.execution_id]
+
+
+def test_a_run_that_could_not_be_marked_when_its_job_was_cancelled_is_marked_by_its_extension(life, stack):
+    """Its row was locked at that moment; a job that is scheduled again later is not to take its end for its own."""
+    job = insert(life)
+    run = claim(life, job)
+    with psycopg.connect(stack.database_url) as writer:
+        writer.execute("select from public.job_executions where id = %s for update", [run.execution_id])
+        life.update("service", job, {"status": "cancelled"})
+    assert everything(life, run)["run"]["stopped_at"] is None
+    life.extend(ME, [(run.execution_id, run.fence)])
+    assert everything(life, run)["run"]["stopped_at"] is not None

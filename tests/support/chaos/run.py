@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
     from chaos.rig import Rig
 
-LEASE_SECONDS = 6.0
-SETTINGS = {"LISTENER_LEASE_SECONDS": LEASE_SECONDS, "LISTENER_RESCUE_SECONDS": 2, "LISTENER_DRAIN_SECONDS": 2}
+LEASE_SECONDS, RESCUE_SECONDS = 6.0, 2.0
+SETTINGS = {
+    "LISTENER_LEASE_SECONDS": LEASE_SECONDS,
+    "LISTENER_RESCUE_SECONDS": RESCUE_SECONDS,
+    "LISTENER_DRAIN_SECONDS": 2,
+}
+OUTAGE_SECONDS = 10.0
+"""How long a fault may keep everybody from the database."""
 SETTLE_SECONDS = 120.0
 """How long after the last fault everything may take to come to its end."""
 FIRST_FAULT_SECONDS = 2.0
@@ -85,7 +91,11 @@ async def run_chaos(plan: Plan, say: Callable[[str], None]) -> Outcome:
         say(f"{plan.replicas} listeners are ready; logs and records are in {rig.folder}")
         await add_bystanders(rig)
         load = make_load(chance, plan.jobs, datetime.now(UTC), plan.seconds)
-        clients, watch, breaker = Clients(rig.stack, load), Watch(rig.database), Breaker(rig, plan, chance, say)
+        clients, watch, breaker = (
+            Clients(rig.stack, load),
+            Watch(rig.database, LEASE_SECONDS + RESCUE_SECONDS + OUTAGE_SECONDS),
+            Breaker(rig, plan, chance, say),
+        )
         async with anyio.create_task_group() as looking:
             looking.start_soon(watch.run)
             async with anyio.create_task_group() as tasks:

@@ -36,7 +36,12 @@ with ledger as materialized (
 )
 select 'job running without a run' as kind, id from seen where status = 'running' and running = 0
 union all
-select 'run of a schedule while its job is ' || status, id from seen where status <> 'running' and running > 0
+select 'run of a schedule while its job is ' || status, id
+from seen
+where
+    status <> 'running' and running > 0
+    -- A run whose row was locked when its job was cancelled is marked by the next extension, or ended by the rescuer.
+    and (status <> 'cancelled' or updated_at < now() - make_interval(secs => %s))
 union all
 select 'queued_runs contradicts the ledger', id from seen where queued_runs <> waiting
 union all
@@ -49,10 +54,11 @@ class Watch:
 
     Args:
         database: where to look.
+        settle_seconds: a lease and the time until it is rescued.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, settle_seconds: float) -> None:
+        self._database, self._settle_seconds = database, settle_seconds
         self.found: set[Violation] = set()
         self.looks = 0
 
@@ -64,6 +70,6 @@ class Watch:
 
     async def look(self) -> None:
         """Look once."""
-        for row in await self._database.rows(CONTRADICTIONS):
+        for row in await self._database.rows(CONTRADICTIONS, [self._settle_seconds]):
             self.found.add(Violation(row["kind"], f"job {row['id']}"))
         self.looks += 1

@@ -152,14 +152,20 @@ def is_due(job: dict[str, Any]) -> bool:
 
 def all_end(tenancy: Tenancy, jobs: list[int]) -> None:
     """Wait until each of these jobs has a final status."""
-    query = "select id, handler, metadata, status from public.scheduled_jobs where id = any(%s) and status <> all(%s)"
+    query = """
+        select to_jsonb(j) as job, (
+            select jsonb_agg(to_jsonb(e)) from public.job_executions as e where e.scheduled_job_id = j.id
+        ) as runs
+        from public.scheduled_jobs as j where id = any(%s) and status <> all(%s)
+    """
 
     def left() -> list[dict[str, Any]]:
         return tenancy.database.execute(query, [jobs, list(FINAL)]).fetchall()
 
     deadline = time.monotonic() + FINAL_SECONDS
     while unfinished := left():
-        assert time.monotonic() < deadline, unfinished[:10]
+        if time.monotonic() > deadline:
+            pytest.fail(f"{len(unfinished)} jobs have not ended, such as {unfinished[:3]}")
         time.sleep(0.05)
 
 

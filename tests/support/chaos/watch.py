@@ -32,7 +32,7 @@ with ledger as materialized (
         ), '9999-01-01Z') as wake
     from public.scheduled_jobs as j
     left join ledger as l using (id)
-    where j.job_id not like 'bystander-%'
+    where j.job_id not like 'bystander-%%'
 )
 select 'job running without a run' as kind, id from seen where status = 'running' and running = 0
 union all

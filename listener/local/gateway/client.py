@@ -57,6 +57,7 @@ class Client(asyncio.Protocol):
         self._incoming = Exchange()
         self._pipe: Pipe | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._is_full = False
 
     # asyncio calls these
 
@@ -92,12 +93,14 @@ class Client(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Slow the service down: the client reads slowly."""
+        self._is_full = True
         source = self._source()
         if source is not None:
             source.pause_reading()
 
     def resume_writing(self) -> None:
         """Let the service go on."""
+        self._is_full = False
         source = self._source()
         if source is not None:
             source.resume_reading()
@@ -151,6 +154,7 @@ class Client(asyncio.Protocol):
         upstream, exchange.upstream, exchange.answered = exchange.upstream, None, True
         if upstream is not None and isinstance(exchange.verdict, Forward):
             if exchange.received:
+                upstream.transport.resume_reading()  # the end itself may have been more than the client would take
                 self._pool.release(exchange.verdict.service, upstream)
             else:  # it answered before it had read the body: the rest of that must not reach it as a request
                 upstream.abandon()
@@ -213,6 +217,8 @@ class Client(asyncio.Protocol):
         """Send the head, joined to the body that is here already: one write, one wake-up of the service."""
         request, forward = cast("Request", exchange.request), cast("Forward", exchange.verdict)
         exchange.upstream = upstream
+        if self._is_full:
+            upstream.transport.pause_reading()
         exchange.pieces.insert(0, head_for_service(request, forward, exchange.version))
         upstream.begin(self, bodyless=request.method == b"HEAD")
 

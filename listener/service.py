@@ -83,11 +83,10 @@ class Service:
         self._key = settings.secret_key.get_secret_value()
         hide_always([self._key])
         self.rpc = Rpc(settings.url, self._key, self.clock, self.health.answered)
-        name = f"{socket.gethostname()}/{os.getpid()}"
         self.store = SupabaseStore(
             self.rpc,
             listener_id=self.listener_id,
-            name=name,
+            name=f"{socket.gethostname()}/{os.getpid()}",
             lease_seconds=settings.lease_seconds,
             claim_ahead_seconds=settings.claim_ahead_seconds,
             key_concurrency=settings.key_concurrency,
@@ -145,6 +144,7 @@ class Service:
             concurrency=settings.concurrency,
             batch_size=settings.batch_size,
             tenant_share=settings.tenant_share,
+            trusted_seconds=settings.lease_seconds * TRUSTED_SHARE,
         )
         lease_keeper = LeaseKeeper(store, self.runs, clock, self.metrics, members, settings.lease_seconds)
         reflector = Reflector(

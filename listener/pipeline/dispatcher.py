@@ -17,7 +17,7 @@ import structlog
 
 from listener.domain.fairness import FairQueue
 from listener.errors import SENSELESS, StoreError
-from listener.pipeline.ending import SHUTDOWN
+from listener.pipeline.ending import LEASE_LOST, SHUTDOWN
 from listener.pipeline.runners import Runners
 from listener.pipeline.wish import step_for, wish
 from listener.telemetry import Event
@@ -70,6 +70,7 @@ class Dispatcher:
         concurrency: how many runs may execute at a time.
         batch_size: how many claims go in one request.
         tenant_share: which part of the concurrency one tenant may take.
+        trusted_seconds: how long a claim is relied on after it was asked for.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -88,12 +89,13 @@ class Dispatcher:
         concurrency: int,
         batch_size: int,
         tenant_share: float,
+        trusted_seconds: float,
     ) -> None:
         self._store, self._executor, self._runs, self._agenda = store, executor, runs, agenda
         self._reconciler, self._clock, self._metrics = reconciler, clock, metrics
         self._members, self._report, self._unwritten = members, report, unwritten
         self._concurrency, self._batch_size = concurrency, batch_size
-        self._ready = FairQueue(tenant_share)
+        self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
         self._claiming: set[int] = set()
         self._seen_meanwhile: dict[int, Job] = {}  # while they were being claimed
         self._executing = self._in_flight = self._answers = 0
@@ -286,6 +288,8 @@ class Dispatcher:
                 with anyio.CancelScope() as waiting:
                     prepared.runs_in(waiting)  # what is withdrawn before its time ends at once
                     await self._clock.sleep_until(prepared.run.start_at)
+            if self._clock.monotonic() > prepared.trusted_since + self._trusted_seconds:
+                prepared.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
             self._report(prepared.run, await self._executor.execute(prepared))
         except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
             self._runs.remove(prepared.run.execution_id)

@@ -145,6 +145,7 @@ def stages(  # noqa: PLR0913 - what tests vary
         concurrency=concurrency,
         batch_size=batch_size,
         tenant_share=tenant_share,
+        trusted_seconds=24.0,
     )
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "functions"})
 

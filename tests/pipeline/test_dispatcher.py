@@ -442,3 +442,28 @@ async def test_a_run_is_trusted_from_the_moment_its_claim_was_asked_for(parts, c
     await world.dispatcher.run_once(started.append)
     assert started[0].trusted_since == asked_at
     assert world.runs.trusted_before(asked_at + 1) == [(started[0].run.execution_id, 1)]
+
+
+@pytest.mark.parametrize(("answered_after", "runs"), [(23.0, [1]), (25.0, [])])
+async def test_a_claim_whose_answer_comes_too_late_to_rely_on_starts_nothing(parts, clock, answered_after, runs):
+    """The machine slept meanwhile, say, and another listener may run it by now; if none does, it is handed back."""
+    begun = []
+
+    @handler("idle_at_gate")
+    async def begin(job):
+        begun.append(job.job_id)
+
+    async def claim(claims):
+        clock.advance(answered_after)
+        return parts.granted(claims, handler="idle_at_gate")
+
+    world = parts.stages(parts.ScriptedStore(claim=claim, finish=parts.taken), clock, begin)
+    world.dispatcher.add([parts.a_job()])
+
+    async def steps():
+        await parts.settled()
+
+    await run_stages(world, steps)
+    assert begun == runs
+    (ended,) = [ending for (endings,) in world.store.asked("finish") for ending in endings]
+    assert (ended.status, ended.reason) == ("completed" if runs else "queued", None)

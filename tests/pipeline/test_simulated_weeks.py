@@ -201,7 +201,7 @@ def build(store, clock, function):
     dispatcher = Dispatcher(
         store=store, executor=executor, runs=runs, agenda=agenda, reconciler=reconciler, clock=clock,
         metrics=metrics, report=completer.add, unwritten=lambda: completer.unwritten, concurrency=50,
-        members=members, batch_size=100, tenant_share=0.8,
+        members=members, batch_size=100, tenant_share=0.8, trusted_seconds=24.0,
     )  # fmt: skip
     reflector = Reflector(
         store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,

@@ -20,7 +20,7 @@ from listener.errors import StageFailedError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
-from listener.maintenance.lease_keeper import BELIEVED_SHARE, LeaseKeeper
+from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
 from listener.maintenance.pulse import Pulse
 from listener.maintenance.recorder import Recorder

@@ -482,6 +482,10 @@ begin
         end if;
     end if;
 
+    if j.concurrency_key is not null then
+        key_is_taken := job_scheduler.key_room(j, key_limit) <= 0;
+    end if;
+
     select q.* into e
     from public.job_executions as q
     where
@@ -490,14 +494,11 @@ begin
     order by q.run_at, q.scheduled_for
     limit 1
     for update;
-    if j.concurrency_key is not null then
-        key_is_taken := job_scheduler.key_room(j, key_limit, coalesce(e.scheduled_for, run_for)) <= 0;
-    end if;
-    if e.id is not null and key_is_taken then
+    if found and key_is_taken then
         -- Blocked until a run of the same key ends: see job_scheduler.release_keys.
         update public.job_executions set run_at = '9999-01-01Z', reason = 'concurrency' where id = e.id;
         e := null;
-    elsif e.id is not null then
+    elsif found then
         update public.job_executions
         set
             status = 'running', reason = null, listener_id = me, fence = fence + 1, lease_expires_at = good_until,
@@ -610,12 +611,8 @@ as $$
 $$;
 revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
--- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock. A run that
--- was released and not yet claimed has its room, unless the one of this job at `place` goes before it; or else whatever
--- comes due in between would go first again and again. A claim takes milliseconds; one that fails must not hold the key.
-create or replace function job_scheduler.key_room(
-    j public.scheduled_jobs, key_limit integer, place timestamptz default 'infinity'
-)
+-- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock.
+create or replace function job_scheduler.key_room(j public.scheduled_jobs, key_limit integer)
 returns integer
 language sql
 set search_path = ''
@@ -628,19 +625,9 @@ as $$
         where
             s.concurrency_key = j.concurrency_key and s.claimed_by is not null
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-    ) - (
-        select count(*)
-        from public.scheduled_jobs as s
-        inner join public.job_executions as e
-            on s.id = e.scheduled_job_id and e.status = 'queued' and e.run_at between now() - interval '5 seconds' and now()
-        where
-            s.concurrency_key = j.concurrency_key and s.queued_runs > 0
-            and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-            and (e.cause = 'manual' or s.status = 'scheduled')
-            and (place = 'infinity' or s.priority > j.priority or s.priority = j.priority and e.scheduled_for < place)
     )
 $$;
-revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, timestamptz) from public;
+revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer) from public;
 
 -- Unblocks the runs that waited for the keys of these jobs, the highest priority first; answers the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)

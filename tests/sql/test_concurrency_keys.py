@@ -141,34 +141,6 @@ def test_a_run_that_is_released_before_its_time_waits_for_its_time(
     assert queued["run_at"] == near["due_at"]
 
 
-def test_whoever_waited_for_a_key_goes_before_those_who_come_later(
-    database: psycopg.Connection[Any], migrated_database: str
-) -> None:
-    """Also in the moment between its release and its claim, or else many who come would starve those who wait."""
-    me = str(uuid.uuid4())
-
-    def ask(job: int, due: str | None = None) -> list[dict[str, Any]]:
-        wish = {"listener": me, "claims": [{"id": job, "due": due}]}
-        return Batch(migrated_database, "claim_runs_v1", wish).ended()["runs"]
-
-    def end(run: dict[str, Any]) -> None:
-        ended = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
-        Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [ended], "logs": []}).ended()
-
-    holder, waiting = keyed_jobs(database, ["printer", "printer"])
-    [held] = ask(holder)
-    assert ask(waiting) == []
-    end(held)  # which releases the one that waits
-    newcomer = database.execute(
-        "insert into public.scheduled_jobs (handler, concurrency_key) values ('noop', 'printer') "
-        "returning id, due_at::text"
-    ).fetchone()
-    assert ask(newcomer["id"], newcomer["due_at"]) == []
-    [held] = ask(waiting)
-    end(held)
-    assert len(ask(newcomer["id"])) == 1
-
-
 def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
     database: psycopg.Connection[Any], migrated_database: str
 ) -> None:

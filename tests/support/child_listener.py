@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psycopg
 from patience import until
 
 if TYPE_CHECKING:
@@ -104,6 +105,10 @@ def listeners_on(stack: Stack, logs: Path, handlers: Path) -> Iterator[Listeners
     finally:
         for listener in listeners.started:
             listener.stop(signal.SIGKILL)
+        # The listeners of the next test would wait for them, each for a moment, until their heartbeats are old.
+        names = [f"%/{listener.process.pid}" for listener in listeners.started]
+        with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
+            connection.execute("delete from public.job_listeners where name like any(%s)", [names])
 
 
 def free_port() -> int:

@@ -55,7 +55,8 @@ class Metrics:
     def _stages(self) -> None:
         of = self.registry
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
-        self._claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
+        claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
+        self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
         self._leases = Gauge("listener_leases_held", "Runs whose lease this listener holds.", registry=of)
         self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
         self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
@@ -117,8 +118,8 @@ class Metrics:
 
     def claims_answered(self, granted: int, refused: int) -> None:
         """Count the answers of one batch of claims."""
-        self._claims.labels("granted").inc(granted)
-        self._claims.labels("refused").inc(refused)
+        self._granted.inc(granted)
+        self._refused.inc(refused)
 
     def watch_leases(self, count: Callable[[], int]) -> None:
         """Ask `count` for the leases held at every scrape."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from listener.domain.local_times import LocalTimes
 
 _SECOND = timedelta(seconds=1)
+_UTC = ZoneInfo("UTC")
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,3}", re.ASCII)
 # Names under which an installation keeps its own setting, or clocks that count leap seconds: not the same everywhere.
 _LOCAL_NAMES = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory", re.ASCII)
@@ -49,11 +50,14 @@ def _load(name: str) -> ZoneInfo | None:
 
 
 def next_instant(times: LocalTimes, tz: ZoneInfo, after: datetime, gap: DstGap, fold: DstFold) -> datetime | None:
-    """The first instant later than `after` (aware) at which one of `times` is due in `tz`; None when there is none.
+    """The first instant later than `after` (in UTC) at which one of `times` is due in `tz`; None when there is none.
 
     Raises:
         OverflowError: it would lie beyond the year 9999.
     """
+    if tz is _UTC:  # the usual one, and its clocks never change
+        found = times.at_or_after(after.replace(tzinfo=None, fold=0, microsecond=0) + _SECOND)
+        return None if found is None else found.replace(tzinfo=UTC)
     if times.follows_clock:
         gap, fold = DstGap.SKIP, DstFold.BOTH
     here = after.astimezone(tz)

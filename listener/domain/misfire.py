@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from listener.domain.job import Misfire, Trigger
-from listener.domain.schedule import upcoming
+from listener.domain.schedule import next_run, upcoming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,9 @@ def settle(  # noqa: PLR0913 - the columns that decide it, and the bound
         InvalidValueError: the trigger is not one that `schedule.validate` accepts.
     """
     on_time_from = now - timedelta(seconds=grace_seconds)
+    follows = next_run(trigger, due)
+    if on_time_from <= due <= now and (follows is None or follows > now):
+        return Settlement((due,), (), follows)  # nothing was missed: the usual case
     instants = chain([due], upcoming(trigger, due))
     passed: list[datetime] = []
     follows = _take(instants, now, passed, step + 1)

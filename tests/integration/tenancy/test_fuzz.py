@@ -198,10 +198,9 @@ def neighbours(tenancy: Tenancy) -> Iterator[None]:
     assert p99 <= allowed(10, 2000)
 
 
-def test_whatever_a_user_writes_is_refused_with_a_message_or_ends(tenancy: Tenancy, listener: Listener):
-    """Never 5xx; accepted jobs end, by themselves or when they are cancelled; no fault is logged, no neighbour late."""
-    client, read_back = tenancy.clients["owner"], {"Prefer": "return=representation"}
-    accepted: dict[int, dict[str, Any]] = {}
+def written_by_a_user() -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
+    """Make rows to insert, and what to change of each; all of them first, for that takes longer than writing them."""
+    made: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
 
     @settings(
         max_examples=EXAMPLES,
@@ -211,16 +210,27 @@ def test_whatever_a_user_writes_is_refused_with_a_message_or_ends(tenancy: Tenan
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(row=inserts, change=updates)
-    def write(row: dict[str, Any], change: dict[str, Any] | None) -> None:
-        for job in written(client.post("/scheduled_jobs", json=row, headers=read_back)):
-            accepted[job["id"]] = job
-            if change:
-                where = {"id": f"eq.{job['id']}"}
-                for changed in written(client.patch("/scheduled_jobs", params=where, json=change, headers=read_back)):
-                    accepted[job["id"]] = changed
+    def make(row: dict[str, Any], change: dict[str, Any] | None) -> None:
+        made.append((row, change))
 
+    make()
+    return made
+
+
+def test_whatever_a_user_writes_is_refused_with_a_message_or_ends(tenancy: Tenancy, listener: Listener):
+    """Never 5xx; accepted jobs end, by themselves or when they are cancelled; no fault is logged, no neighbour late."""
+    client, read_back = tenancy.clients["owner"], {"Prefer": "return=representation"}
+    accepted: dict[int, dict[str, Any]] = {}
+
+    rows = written_by_a_user()
     with neighbours(tenancy):
-        write()
+        for row, change in rows:
+            for job in written(client.post("/scheduled_jobs", json=row, headers=read_back)):
+                accepted[job["id"]] = job
+                if change:
+                    where = {"id": f"eq.{job['id']}"}
+                    changes = client.patch("/scheduled_jobs", params=where, json=change, headers=read_back)
+                    accepted |= {job["id"]: job for job in written(changes)}
     assert len(accepted) > EXAMPLES / 10, "most rows were refused: this tests little"
     due = [job["id"] for job in accepted.values() if is_due(job)]
     assert len(due) > EXAMPLES / 20, "few jobs were due: this tests little"

@@ -17,7 +17,7 @@ TRIGGERS = {"once": 60, "interval": 13, "cron": 12, "daily": 5, "weekly": 5, "mo
 """Of a hundred jobs."""
 ACTIONS = {"run_now": 3, "cancel": 3, "pause": 3, "retime": 3, "rename": 2, "rerun": 1}
 """How many of a hundred jobs a client touches again."""
-LATEST_SHARE = 0.85
+LATEST_SHARE = 0.95
 """The part of a run in which new jobs come; the rest is for the last of them."""
 LEAST_LEFT_SECONDS = 3.0
 LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS = 15.0, 60.0

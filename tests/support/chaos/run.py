@@ -38,6 +38,8 @@ OUTAGE_SECONDS = 10.0
 SETTLE_SECONDS = 120.0
 """How long after the last fault everything may take to come to its end."""
 FIRST_FAULT_SECONDS = 2.0
+LOAD_SHARE = 1.05
+"""For how long jobs fall due, as a part of the time in which there are faults: after the last one, too."""
 UNSETTLED = """
 select count(*) as jobs from public.scheduled_jobs as j
 where j.job_id not like 'bystander-%' and (
@@ -90,7 +92,7 @@ async def run_chaos(plan: Plan, say: Callable[[str], None]) -> Outcome:
         await rig.replicas.start_all()
         say(f"{plan.replicas} listeners are ready; logs and records are in {rig.folder}")
         await add_bystanders(rig)
-        load = make_load(chance, plan.jobs, datetime.now(UTC), plan.seconds)
+        load = make_load(chance, plan.jobs, datetime.now(UTC), plan.seconds * LOAD_SHARE)
         clients, watch, breaker = (
             Clients(rig.stack, load),
             Watch(rig.database, LEASE_SECONDS + RESCUE_SECONDS + OUTAGE_SECONDS),

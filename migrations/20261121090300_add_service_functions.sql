@@ -265,13 +265,29 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
+-- Waits a moment for jobs that no look shows: a doorbell tells of a commit shortly before it becomes visible.
+create or replace function job_scheduler.await_commits(jobs bigint[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    for attempt in 1 .. 5 loop
+        exit when (select count(*) from public.scheduled_jobs as j where j.id = any(jobs)) = cardinality(jobs);
+        perform pg_sleep(0.001);
+    end loop;
+end
+$$;
+revoke all on function job_scheduler.await_commits(bigint[]) from public;
+
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
--- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: [id]}
+-- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: []}
+-- A job that no look shows is in neither list: it was deleted, which doorbells and polls tell, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -296,7 +312,6 @@ declare
     left_over record;
     again_jobs bigint[];
     refused json;
-    gone json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
@@ -348,6 +363,9 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+        perform job_scheduler.await_commits(
+            array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
+        );
         -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
         select coalesce(array_agg(j.id), '{}') into unusual
         from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
@@ -377,17 +395,14 @@ begin
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
 
-    select
-        coalesce(json_agg(j.job_row) filter (where j.id is not null), '[]'),
-        coalesce(json_agg(c.id) filter (where j.id is null), '[]')
-    into refused, gone
+    select coalesce(json_agg(j.job_row), '[]') into refused
     from (
         select (a ->> 'id')::bigint as id from jsonb_array_elements(request -> 'claims') as a
         where (a ->> 'id')::bigint <> all(claimed_jobs)
     ) as c
-    left join job_scheduler.job_rows as j on c.id = j.id;
+    inner join job_scheduler.job_rows as j on c.id = j.id;
     return json_build_object(
-        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused, 'gone', gone
+        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused, 'gone', '[]'::json
     );
 end
 $$;

@@ -26,6 +26,7 @@ def run() -> None:
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())
+    import listener.supabase.client  # noqa: PLC0415, F401 - thousands of objects, for the collector to leave alone
     from listener.service import Service  # noqa: PLC0415
 
     _tune_garbage_collection()

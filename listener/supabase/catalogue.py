@@ -24,4 +24,4 @@ class SupabaseCatalogue:
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
         """Enter handlers, and forget those that nobody has published for long; tells how many were entered."""
         request = {"listener": self._id, "handlers": list(handlers)}
-        return int((await self._rpc.call("publish_handlers_v1", request))["published"])
+        return int((await self._rpc.call("publish_handlers_v1", request, "published"))["published"])

@@ -19,7 +19,7 @@ from listener.supabase import faults
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from listener.clock import DatabaseClock
 
@@ -71,14 +71,14 @@ class Rpc:
             base_url=f"{url}/rest/v1/rpc/", headers=headers, timeout=timeout, limits=limits, http2=False
         )
 
-    async def call(self, function: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - the function's own JSON
-        """Call `function` with its one argument.
+    async def call(self, function: str, request: dict[str, Any], *fields: str) -> Any:  # noqa: ANN401 - its own JSON
+        """Call `function` with its one argument; its answer has these `fields`, or it is not the database's.
 
         Raises:
             StoreError: the request did not succeed; it says whether it may later.
         """
         try:
-            answer = await self._call(function, request)
+            answer = await self._call(function, request, fields)
         except StoreError as fault:
             self._failing_since.setdefault(function, self._clock.monotonic())
             self._raise_alarm(fault)
@@ -88,7 +88,7 @@ class Rpc:
         self._answered(function, None)
         return answer
 
-    async def _call(self, function: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
+    async def _call(self, function: str, request: dict[str, Any], fields: Collection[str]) -> Any:  # noqa: ANN401 - as above
         content = _content(function, request)
         asked_at = self._clock.monotonic()
         try:
@@ -100,9 +100,9 @@ class Rpc:
         if not response.is_success:
             failing_since = self._failing_since.get(function, answered_at)
             raise faults.of_answer(function, response, overdue=answered_at - failing_since > BOUNDED_SECONDS)
-        answer = _answer(function, response)
-        if answer and "now" in answer:
-            self._clock.observe(datetime.fromisoformat(answer["now"]), asked_at, answered_at)
+        answer, told = _answer(function, response, fields)
+        if told is not None:
+            self._clock.observe(told, asked_at, answered_at)
         return answer
 
     def _raise_alarm(self, fault: StoreError) -> None:
@@ -125,12 +125,18 @@ def _content(function: str, request: dict[str, Any]) -> bytes:
         raise faults.fault(function, "unserializable", str(error), faults.ROW) from error
 
 
-def _answer(function: str, response: httpx.Response) -> Any:  # noqa: ANN401 - the function's own JSON
-    """Read the JSON of an answer, if it is the database's and not a page of something on the way to it."""
+def _answer(function: str, response: httpx.Response, fields: Collection[str]) -> tuple[Any, datetime | None]:
+    """Read the JSON of an answer, and the database's time in it.
+
+    Raises:
+        StoreError: it is a page of something on the way to the database, which may call anything a success.
+    """
     try:
         answer = from_json(response.content) if response.content else None
-    except ValueError as error:
+        found = {} if answer is None else answer
+        lacking = sorted(set(fields).difference(found))
+        if not isinstance(found, dict) or lacking:
+            raise ValueError(f"it lacks {', '.join(lacking)}" if lacking else "no object")  # noqa: TRY301 - read below
+        return answer, datetime.fromisoformat(found["now"]) if "now" in found else None
+    except (TypeError, ValueError) as error:
         raise faults.fault(function, "unreadable", f"{error}: {response.text[:200]}", faults.UNCLEAR) from error
-    if answer is not None and not isinstance(answer, dict):
-        raise faults.fault(function, "unreadable", f"no object: {response.text[:200]}", faults.UNCLEAR)
-    return answer

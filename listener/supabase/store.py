@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
+PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
@@ -53,24 +54,24 @@ class SupabaseStore:
     async def poll(self, cursor: int, until: datetime, after: object) -> Page:
         """Read jobs that changed since `cursor` and matter before `until`."""
         request = {"cursor": cursor, "until": until, "after": after}
-        return _page(await self._call_bounded("poll_jobs_v1", request))
+        return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
     async def due(self, until: datetime, after: object) -> Page:
         """Read jobs to act on before `until`, earliest first."""
-        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}))
+        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}, *PAGE_FIELDS))
 
     async def urgent(self, until: datetime) -> Page:
         """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
-        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}))
+        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
-        return _page(await self._call_bounded("unplanned_jobs_v1", {"after": after}))
+        return _page(await self._call_bounded("unplanned_jobs_v1", {"after": after}, *PAGE_FIELDS))
 
     async def plan(self, plans: Sequence[Plan]) -> None:
         """Write first due instants."""
         wanted = [{"id": plan.job_id, "revision": plan.revision, "due": plan.due} for plan in plans]
-        await self._rpc.call("plan_jobs_v1", {"plans": wanted})
+        await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
 
     async def claim(self, claims: Sequence[Claim]) -> Claimed:
         """Claim due instants."""
@@ -81,7 +82,7 @@ class SupabaseStore:
             "key_concurrency": self._key_concurrency,
             "claims": [_claim(claim) for claim in claims],
         }
-        answer = await self._rpc.call("claim_runs_v1", request)
+        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", "gone")
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
@@ -96,7 +97,7 @@ class SupabaseStore:
             "results": [_ending(ending) for ending in endings],
             "logs": _logs(endings),
         }
-        answer = await self._rpc.call("finish_runs_v1", request)
+        answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
@@ -108,7 +109,7 @@ class SupabaseStore:
             "executions": list(executions),
             "shares": shares,
         }
-        answer = await self._rpc.call("extend_leases_v1", request)
+        answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
         return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]))
 
     async def note(self, notes: Sequence[Note]) -> None:
@@ -118,17 +119,18 @@ class SupabaseStore:
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
             "logs": _logs(notes),
         }
-        await self._rpc.call("note_runs_v1", request)
+        await self._rpc.call("note_runs_v1", request, "now")
 
     async def rescue(self) -> Rescued:
         """Take runs from the dead."""
-        answer = await self._call_bounded("rescue_runs_v1", {"key_concurrency": self._key_concurrency})
+        request = {"key_concurrency": self._key_concurrency}
+        answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
 
     async def clean(self, keep_days: float) -> int:
         """Forget a batch of what is older than `keep_days`."""
-        answer = await self._call_bounded("clean_ledger_v1", {"keep_days": keep_days}, most=CLEANUP_BATCH)
+        answer = await self._call_bounded("clean_ledger_v1", {"keep_days": keep_days}, "deleted", most=CLEANUP_BATCH)
         return int(answer["deleted"])
 
     async def ring_canary(self) -> list[str]:
@@ -137,7 +139,7 @@ class SupabaseStore:
         Raises:
             StoreError: it is not known to have been rung.
         """
-        answer = await self._rpc.call("ring_canary_v1", {"listener": self._id})
+        answer = await self._rpc.call("ring_canary_v1", {"listener": self._id}, "doorbells")
         return list(answer["doorbells"])
 
     async def leave(self) -> None:
@@ -147,15 +149,15 @@ class SupabaseStore:
     async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
         """Make the jobs of meetings right."""
         request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after}
-        answer = await self._call_bounded("sync_meetings_v1", request)
+        answer = await self._call_bounded("sync_meetings_v1", request, "cursor")
         counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
         return Summary(counts, answer["cursor"], answer.get("after"))
 
-    async def _call_bounded(self, function: str, request: dict[str, Any], most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
+    async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit: a smaller one after a fault that fewer rows may not meet."""
         limit = min(most, self._limits.get(function, most))
         try:
-            answer = await self._rpc.call(function, {**request, "limit": limit})
+            answer = await self._rpc.call(function, {**request, "limit": limit}, *fields)
         except StoreError as fault:
             if fault.shrink:
                 self._limits[function] = max(1, limit // 2)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
+from listener.clock import DatabaseClock
 from listener.domain.exchange import Ending, Note
 from listener.errors import StoreError
+from listener.supabase.catalogue import SupabaseCatalogue
+from listener.supabase.rpc import Rpc
 from listener.supabase.store import CLEANUP_BATCH, PAGE, SupabaseStore
 from listener.testing import NOON
 
@@ -20,7 +24,7 @@ class ScriptedRpc:
     def __init__(self):
         self.answers, self.asked = [], []
 
-    async def call(self, function, request):
+    async def call(self, function, request, *_fields):
         self.asked.append((function, request))
         answer = self.answers.pop(0) if self.answers else ROWS
         if isinstance(answer, StoreError):
@@ -84,3 +88,28 @@ async def test_every_write_names_the_claim_that_it_is_made_for(store, rpc):
     assert (finish["results"][0]["fence"], note["notes"][0]["fence"]) == (4, 5)
     assert extend["executions"] == [("a", 2), ("b", 3)]
     assert (extended.lost, extended.unsure) == ([("a", 2)], [("b", 3)])
+
+
+CALLS = {
+    **{name: read for name, (read, _) in READS.items()},
+    "plan": lambda store: store.plan([]),
+    "claim": lambda store: store.claim([]),
+    "finish": lambda store: store.finish([]),
+    "extend": lambda store: store.extend([], shares=True),
+    "note": lambda store: store.note([]),
+    "ring_canary": lambda store: store.ring_canary(),
+    "publish": lambda store: SupabaseCatalogue(store._rpc, "me").publish([]),
+}
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"{}", b'{"status": "ok"}', b'{"now": "soon"}'])
+async def test_a_success_without_the_fields_of_an_answer_is_a_fault_to_retry(content):
+    """Something on the way to the database has said it: read as an answer it would end the stage, and its runs."""
+    rpc = Rpc("http://project", "sb_secret_x", DatabaseClock())
+    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    store = SupabaseStore(rpc, listener_id="me", name="here", lease_seconds=30, claim_ahead_seconds=0.25)
+    for call in CALLS.values():
+        with pytest.raises(StoreError) as caught:
+            await call(store)
+        assert (caught.value.code, caught.value.retryable, caught.value.unclear) == ("unreadable", True, True)
+    await rpc.aclose()

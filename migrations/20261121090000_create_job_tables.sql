@@ -31,7 +31,7 @@ create table if not exists public.scheduled_jobs (
     dst_gap text not null default 'run_after',
     dst_fold text not null default 'first',
     concurrency_key text,
-    cleanup_after_days numeric check (cleanup_after_days > 0),
+    cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
     -- what the service writes
     created_by uuid default auth.uid(),
@@ -124,6 +124,7 @@ create table if not exists public.job_executions (
     lease_expires_at timestamptz,
     fence integer not null default 1,
     stopped_at timestamptz,
+    blocked_since timestamptz,
     unique (scheduled_job_id, scheduled_for, cause, attempt)
 );
 
@@ -135,6 +136,8 @@ comment on column public.job_executions.fence is
     'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
 comment on column public.job_executions.stopped_at is
     'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
+comment on column public.job_executions.blocked_since is
+    'From when a run that found its key taken could have started; null again once it starts.';
 comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
 
 -- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.

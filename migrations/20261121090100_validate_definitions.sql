@@ -549,6 +549,24 @@ begin
 end
 $$;
 
+-- Refuse a time to keep that is none, NaN and infinity included: the cleaner reckons with those of all jobs at once.
+create or replace function job_scheduler.check_cleanup()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_number('cleanup_after_days', new.cleanup_after_days, 0.00001, 36500);
+    return new;
+end
+$$;
+revoke all on function job_scheduler.check_cleanup() from public;
+
+create or replace trigger c_check_cleanup
+before insert or update of cleanup_after_days on public.scheduled_jobs
+for each row when (new.cleanup_after_days is not null)
+execute function job_scheduler.check_cleanup();
+
 -- Triggers run as whoever writes the row, so clients need to find and call this one function.
 grant usage on schema job_scheduler to authenticated, service_role;
 revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;

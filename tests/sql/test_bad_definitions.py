@@ -73,6 +73,10 @@ BAD = [
     ("timeout_seconds", {"timeout_seconds": "NaN"}, "to 604800"),
     ("timeout_seconds", {"timeout_seconds": 604_801}, "to 604800"),
     ("misfire_grace_seconds", {"misfire_grace_seconds": -1}, "from 0"),
+    ("cleanup_after_days", {"cleanup_after_days": 0}, "to 36500"),
+    ("cleanup_after_days", {"cleanup_after_days": "NaN"}, "to 36500"),
+    ("cleanup_after_days", {"cleanup_after_days": "Infinity"}, "to 36500"),
+    ("cleanup_after_days", {"cleanup_after_days": 1e300}, "to 36500"),
     ("overlap", {"overlap": "panic"}, "one of skip, queue, allow, replace"),
     ("misfire", {"misfire": "panic"}, "one of run_once, run_all, skip"),
     ("dst_gap", {"dst_gap": "first"}, "one of run_after, skip"),
@@ -192,6 +196,14 @@ def test_an_edit_is_checked_as_an_insert_is(alice: httpx.Client):
     assert answer.status_code == 400
     assert answer.json()["message"].startswith("scheduled_jobs.schedule: ")
     assert alice.get("/scheduled_jobs", params=at).json() == [job]
+
+
+def test_an_edit_of_how_long_a_job_is_kept_is_checked_too(alice: httpx.Client):
+    """The cleaner reckons with the times of all jobs at once: one that is none would stop it for everybody."""
+    job = alice.post("/scheduled_jobs", json={"handler": "noop", "run_date": "2030-01-01T00:00:00Z"}).json()[0]
+    for value in ("NaN", "Infinity", 1e300, 0):
+        answer = alice.patch("/scheduled_jobs", params={"id": f"eq.{job['id']}"}, json={"cleanup_after_days": value})
+        assert (answer.status_code, answer.json()["code"]) == (400, "22023")
 
 
 def test_one_bad_row_refuses_its_whole_request_and_no_other(alice: httpx.Client):

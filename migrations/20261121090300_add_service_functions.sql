@@ -381,8 +381,9 @@ begin
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
             missed_reason text, defined_at timestamptz
         )
+        inner join public.scheduled_jobs as s on c.id = s.id
         where c.id = any(unusual)
-        order by c.id
+        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
         claimed := claimed || job_scheduler.claim_unusual(
             left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
@@ -544,6 +545,8 @@ begin
                 update public.job_executions
                 set
                     status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
+                    duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
+                    lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
                     fence = fence + 1
                 where
                     scheduled_job_id = j.id and status = 'running' and lease_expires_at is not null
@@ -554,6 +557,9 @@ begin
             if stopped is not null then
                 perform job_scheduler.ring('stopped_runs', stopped);
                 key_is_taken := false;
+                update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
+                set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
+                where id = j.id;
             end if;
         end if;
         insert into public.job_executions

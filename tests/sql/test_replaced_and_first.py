@@ -1,0 +1,59 @@
+"""What a claim decides among runs: which of several gets a free key, and what a run that was replaced counts for."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+
+from listener.domain.exchange import Claim
+from tests.support.life_database import LifeDatabase
+
+ME = str(uuid.uuid4())
+AHEAD_SECONDS = 1.0
+
+
+@pytest.fixture
+def life(stack):
+    """Connections by role."""
+    with LifeDatabase(stack) as database:
+        yield database
+
+
+def test_a_free_key_goes_to_the_highest_priority_of_a_batch(life) -> None:
+    """Three that share a key are due at one instant and claimed at once; the last one inserted is the most urgent."""
+    due = life.now()
+    shared = {"schedule": {}, "run_date": due, "concurrency_key": "printer"}
+    jobs = [life.insert("service", {**shared, "priority": priority}) for priority in (0, 3, 9)]
+    (run,) = life.claim(ME, [Claim(job, due) for job in jobs], AHEAD_SECONDS, 1)
+    assert run.job_id == jobs[-1]
+
+
+@pytest.fixture
+def replaced(life):
+    """A job with two runs left, whose first one was replaced by its second one, and what followed in the ledger."""
+    row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace", "max_runs": 2}
+    job = life.insert("service", {**row, "run_date": life.now()})
+    (planned,) = life.rows()
+    due = planned.trigger.run_date
+    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    for instant in (due, due + timedelta(milliseconds=1)):
+        life.claim(ME, [Claim(job, instant, next_due=instant + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
+    jobs, ledger = life.read()
+    return jobs[job], ledger[job]
+
+
+def test_a_run_that_was_replaced_uses_up_one_of_max_runs(replaced) -> None:
+    """Otherwise a job whose runs take longer than its interval would never end."""
+    job, ledger = replaced
+    assert sorted(run["status"] for run in ledger.values()) == ["cancelled", "running"]
+    assert (job["scheduled_runs"], job["next_run_at"]) == (1, None)
+
+
+def test_a_run_that_was_replaced_says_how_long_it_went_on(life, replaced) -> None:
+    """It began, so the ledger has its lateness and its duration."""
+    query = "select duration_ms, lateness_ms from job_executions where status = 'cancelled'"
+    row = life._fate.execute(query).fetchone()
+    assert row["duration_ms"] >= 0
+    assert row["lateness_ms"] >= 0

@@ -34,14 +34,16 @@ const dueIn = (seconds) => new Date(Date.now() + seconds * 1000).toISOString()
 
 const key = `js-${crypto.randomUUID()}`
 const inserted = await watch(client, `job_id=eq.${key}`)
-const job = ok(await jobs(client).insert({ job_id: key, handler: 'noop', run_date: dueIn(3600) }).select().single())
+const row = { handler: 'noop', run_date: dueIn(3600) }
+const other = ok(await jobs(client).insert(row).select().single())
+const job = ok(await jobs(client).insert({ ...row, job_id: key }).select().single())
+await until(() => inserted.length) // then neither insert can come late, to those who watch from now on
 const [seen, overheard] = await Promise.all([watch(client, `id=eq.${job.id}`), watch(stranger, `id=eq.${job.id}`)])
 ok(await jobs(client).update({ run_date: dueIn(0.5) }).eq('id', job.id))
 await until(() => seen.includes('UPDATE completed'))
 ok(await jobs(client).delete().eq('id', job.id))
 await until(() => seen.includes('DELETE'))
 
-const other = ok(await jobs(client).insert({ handler: 'noop', run_date: dueIn(3600) }).select().single())
 const cancelled = await watch(client, `id=eq.${other.id}`)
 ok(await jobs(client).update({ status: 'cancelled' }).eq('id', other.id))
 await until(() => cancelled.length)

@@ -60,15 +60,16 @@ async def main() -> None:
     jobs = client.table("scheduled_jobs")
     key = f"py-{uuid.uuid4()}"
     inserted = await watch(client, f"job_id=eq.{key}")
-    row = {"job_id": key, "handler": "noop", "run_date": due_in(3600)}
-    job = (await jobs.insert(row).execute()).data[0]["id"]
+    row = {"handler": "noop", "run_date": due_in(3600)}
+    other = (await jobs.insert(row).execute()).data[0]["id"]
+    job = (await jobs.insert({**row, "job_id": key}).execute()).data[0]["id"]
+    await until(lambda: inserted)  # then neither insert can come late, to those who watch from now on
     seen, overheard = await watch(client, f"id=eq.{job}"), await watch(stranger, f"id=eq.{job}")
     await jobs.update({"run_date": due_in(0.5)}).eq("id", job).execute()
     await until(lambda: "UPDATE completed" in seen)
     await jobs.delete().eq("id", job).execute()
     await until(lambda: "DELETE" in seen)
 
-    other = (await jobs.insert({"handler": "noop", "run_date": due_in(3600)}).execute()).data[0]["id"]
     cancelled = await watch(client, f"id=eq.{other}")
     await jobs.update({"status": "cancelled"}).eq("id", other).execute()
     await until(lambda: cancelled)

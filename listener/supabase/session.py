@@ -156,7 +156,7 @@ class Session:
         return channel.on_system(self._safely(self._told_by_system))
 
     def _told_by_system(self, told: SuccessSystemPayload) -> None:
-        """Hear "Subscribed to PostgreSQL": it comes after the join, and again after the server has lost changes."""
+        """Hear "Subscribed to PostgreSQL": it comes after the join, and again when other tables are published."""
         if told.extension == "postgres_changes":
             self._subscribed("postgres_changes")
 

@@ -256,7 +256,7 @@ class Client(asyncio.Protocol):
         try:
             await self._pool.pipe(forward.service, pipe)
         except OSError:
-            self._transport.write(refusal(HTTPStatus.SERVICE_UNAVAILABLE, _away(forward)))
+            self._transport.write(refusal(HTTPStatus.BAD_GATEWAY, _away(forward)))  # as a plain proxy does
             self._transport.close()
 
     def _source(self) -> asyncio.Transport | None:

@@ -7,10 +7,10 @@ It differs where the real server's behaviour is a fault, or only a matter of tim
 
 - Changes are pushed, about a millisecond after the commit; the real server polls, every half second when idle.
 - One subscriber whose claims make a policy raise hears nothing; there, it silences every subscriber of every table.
-- A new token takes effect between two changes; there, changes of the second or two in between are lost.
+- A new token takes effect at once; there, the old one counts for another second or two.
 - Refusals come at once; there, a refused connection waits 2 s and a refused join 5 s, which block the socket.
-- After the stream was lost, channels are told "Subscribed to PostgreSQL" again. What was committed in between is lost,
-  as it is there.
+- Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in
+  between is lost, and no frame says so.
 - The rate limit is off unless it is asked for.
-- Not served: broadcast over HTTP, and partitions of `realtime.messages`.
+- Not served: several projects by host name, broadcast over HTTP, and partitions of `realtime.messages`.
 """

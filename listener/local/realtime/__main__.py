@@ -40,13 +40,21 @@ def _options(arguments: list[str]) -> Options:
     parser.add_argument("--port", type=int, default=int(os.environ.get("REALTIME_PORT", "4000")))
     parser.add_argument("--idle-seconds", type=float, default=60.0, help="close sockets that send nothing for so long")
     parser.add_argument(
-        "--max-events-per-second", type=float, default=None, help="drop changes beyond it, as Supabase does"
+        "--max-events-per-second",
+        dest="events_per_second",
+        type=float,
+        default=None,
+        help="drop changes beyond it, as Supabase does",
     )
+    parser.add_argument(
+        "--remembered-seconds", type=float, default=30.0, help="refuse connections once the database was away longer"
+    )
+    parser.add_argument("--tables-check-seconds", type=float, default=60.0, help="look so often at what is published")
     given = parser.parse_args(arguments)
     dsn, secret = os.environ.get("REALTIME_DSN"), os.environ.get("REALTIME_JWT_SECRET")
     if not dsn or not secret:
         parser.error("REALTIME_DSN (libpq, a superuser) and REALTIME_JWT_SECRET are required in the environment")
-    return Options(dsn, secret, given.host, given.port, given.idle_seconds, given.max_events_per_second)
+    return Options(dsn, secret, **vars(given))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,15 @@ class World:
     verifier: Verifier
     streaming: asyncio.Event
 
+    async def reach_database(self) -> None:
+        """Make sure that PostgreSQL is there; while changes flow it is.
+
+        Raises:
+            psycopg.OperationalError: PostgreSQL is not there.
+        """
+        if not self.streaming.is_set():
+            await self.database.rows("select")
+
 
 class Transport(Protocol):
     """The socket that a channel was joined on."""
@@ -201,12 +210,12 @@ class Channel:
         if self._request.postgres_changes:
             self._transport.start_soon(self._subscribe())
 
-    def resubscribed(self) -> None:
-        """Tell the client that changes flow again, if it listens to any."""
+    def subscribe_again(self) -> None:
+        """Look at the tables anew, and tell the client once for each of its bindings, as the real server does."""
         if self._subscriptions:
-            self._system("ok", SUBSCRIBED)
+            self._transport.start_soon(self._subscribe(times_told=len(self._subscriptions)))
 
-    async def _subscribe(self) -> None:
+    async def _subscribe(self, times_told: int = 1) -> None:
         async with self._subscribing:
             try:
                 bindings = [parse(params) for params in self._request.postgres_changes]
@@ -218,7 +227,8 @@ class Channel:
             if not self.closed:
                 self._world.registry.replace(self._subscriptions, subscriptions)
                 self._subscriptions = subscriptions
-                self._system("ok", SUBSCRIBED)
+                for _ in range(times_told):
+                    self._system("ok", SUBSCRIBED)
 
     async def _checked(self, bindings: list[Binding]) -> list[Subscription]:
         while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from listener.local.realtime.database import Database, apply_schema
 from listener.local.realtime.delivery import Delivery
 from listener.local.realtime.facts import FactsCache
 from listener.local.realtime.intake import Intake, Message
+from listener.local.realtime.published import PublishedTables
 from listener.local.realtime.rate import RateLimit
 from listener.local.realtime.replication import StreamEndedError, open_stream
 from listener.local.realtime.rows import RowReader
@@ -50,6 +52,8 @@ class Options:
     port: int = 4000
     idle_seconds: float = 60.0
     events_per_second: float | None = None
+    remembered_seconds: float = 30.0  # how long the real server knows a project without asking its database
+    tables_check_seconds: float = 60.0  # how often the real server looks at what is published
 
 
 class Server:
@@ -64,6 +68,7 @@ class Server:
         self._limit = RateLimit(options.events_per_second)
         self._sockets: set[Socket] = set()
         self._websockets: set[web.WebSocketResponse] = set()
+        self._away_since: float | None = None  # monotonic time at which PostgreSQL was first missed
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set, then close every socket as a server that restarts does (1012).
@@ -75,7 +80,8 @@ class Server:
         await runner.setup()
         try:
             async with asyncio.TaskGroup() as tasks:
-                workers = [tasks.create_task(self._stream_for_ever()), tasks.create_task(self._clean_up_for_ever())]
+                works = (self._stream_for_ever(), self._watch_tables_for_ever(), self._clean_up_for_ever())
+                workers = [tasks.create_task(work) for work in works]
                 await self._listen(runner)
                 await stop.wait()
                 for worker in workers:
@@ -108,6 +114,8 @@ class Server:
         return web.json_response(body, status=200 if healthy else 503)
 
     async def _serve_websocket(self, request: web.Request) -> web.StreamResponse:
+        if self._is_forgotten():
+            return web.Response(status=500, text="Internal Server Error")
         token = request.query.get("apikey") or request.headers.get("x-api-key") or ""
         refusal = self._refusal(token)
         if refusal is not None:
@@ -116,7 +124,7 @@ class Server:
         if codec is None:
             return web.Response(status=403)
         websocket = web.WebSocketResponse(
-            autoping=False, compress=False, max_msg_size=LARGEST_FRAME_BYTES, timeout=CLOSE_SECONDS
+            autoping=False, autoclose=False, compress=False, max_msg_size=LARGEST_FRAME_BYTES, timeout=CLOSE_SECONDS
         )
         await websocket.prepare(request)
         socket = Socket(websocket, codec, self._world, token)
@@ -128,6 +136,11 @@ class Server:
             self._sockets.discard(socket)
             self._websockets.discard(websocket)
         return websocket
+
+    def _is_forgotten(self) -> bool:
+        """Tell whether the database has been away for so long that the real server knows no project any more."""
+        away_since = self._away_since
+        return away_since is not None and time.monotonic() - away_since > self._options.remembered_seconds
 
     def _refusal(self, token: str) -> str | None:
         if not token:
@@ -141,28 +154,29 @@ class Server:
         return None
 
     async def _stream_for_ever(self) -> None:
-        backoff, interrupted = FIRST_BACKOFF_SECONDS, False
+        backoff = FIRST_BACKOFF_SECONDS
         while True:
             try:
-                await self._stream(interrupted=interrupted)
+                await self._stream()
             except (psycopg.Error, StreamEndedError, OSError) as fault:
                 log.warning("replication_lost", reason=str(fault).strip(), retry_in_seconds=backoff)
+                if isinstance(fault, psycopg.OperationalError):
+                    self._away_since = self._away_since or time.monotonic()
             if self._world.streaming.is_set():
-                backoff, interrupted = FIRST_BACKOFF_SECONDS, True
+                backoff = FIRST_BACKOFF_SECONDS
             self._world.streaming.clear()
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
 
-    async def _stream(self, *, interrupted: bool) -> None:
+    async def _stream(self) -> None:
         await apply_schema(self._options.dsn)
         facts = FactsCache(self._for_delivery)
         intake = Intake(self._registry, facts)
         delivery = Delivery(intake.gate, facts, RowReader(self._for_delivery), self._limit)
         async with open_stream(self._options.dsn, intake.accept) as stream:
-            self._world.streaming.set()
+            self._away_since = None
+            self._world.streaming.set()  # without a word to those who listen, as after a restart of the real server's
             log.info("replication_running")
-            if interrupted:
-                self._tell_resubscribed()
             await _first_of(stream.run(intake.ready_for_more), self._deliver(intake, delivery))
 
     async def _deliver(self, intake: Intake, delivery: Delivery) -> None:
@@ -179,10 +193,21 @@ class Server:
             if changes:
                 await delivery.deliver(changes)
 
-    def _tell_resubscribed(self) -> None:
+    async def _watch_tables_for_ever(self) -> None:
+        tables = PublishedTables(self._for_sockets)
+        while True:
+            await self._world.streaming.wait()
+            try:
+                if await tables.have_changed():
+                    self._subscribe_all_again()
+            except psycopg.Error as fault:
+                log.warning("published_tables_unknown", reason=str(fault))
+            await asyncio.sleep(self._options.tables_check_seconds)
+
+    def _subscribe_all_again(self) -> None:
         for socket in self._sockets:
             for channel in socket.channels.values():
-                channel.resubscribed()
+                channel.subscribe_again()
 
     async def _clean_up_for_ever(self) -> None:
         while True:

@@ -86,6 +86,9 @@ class Socket:
                     await self._websocket.pong(message.data)
                 case WSMsgType.PONG:
                     pass
+                case WSMsgType.CLOSE:  # the client's own code goes back to it; one without a code gets the normal one
+                    await self._websocket.close(code=message.data or NORMAL_CLOSURE, drain=False)
+                    return
                 case _:
                     return
 
@@ -151,6 +154,7 @@ class Socket:
             return
         request = join_request(name, push.payload)
         identity = self._world.verifier.verify(request.access_token or self._token)
+        await self._world.reach_database()
         channel = Channel(self._world, self, push.topic, push.join_ref, request, identity)
         if not await channel.authorise():
             reason = f"Unauthorized: You do not have permissions to read from this Channel topic: {name}"

@@ -1,0 +1,30 @@
+"""Notice that other tables are published than before: the real server makes every subscription anew then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from listener.local.realtime.database import Database
+
+_TABLES = """
+    select format('%I.%I', schemaname, tablename)::regclass::oid from pg_catalog.pg_publication_tables
+    where pubname = 'supabase_realtime' order by 1
+"""
+
+
+class PublishedTables:
+    """The tables of the publication, by oid: one that was dropped and made again is another one."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: list[int] | None = None
+
+    async def have_changed(self) -> bool:
+        """Look at them; tell whether they are others than at the look before, if there was one.
+
+        Raises:
+            psycopg.Error: PostgreSQL is not there.
+        """
+        before, self._known = self._known, [oid for (oid,) in await self._database.rows(_TABLES)]
+        return before is not None and before != self._known

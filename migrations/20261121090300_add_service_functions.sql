@@ -487,7 +487,15 @@ begin
             update public.scheduled_jobs
             set
                 due_at = due_next,
-                status = case when trigger_type = 'once' and status = 'scheduled' then 'cancelled' else status end,
+                status = case
+                    when trigger_type = 'once' and status = 'scheduled' and not (
+                        queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
+                            select from public.job_executions as q
+                            where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
+                        )
+                    ) then 'cancelled'
+                    else status
+                end,
                 error = case
                     when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
                     else error

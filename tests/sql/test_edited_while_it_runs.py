@@ -121,6 +121,22 @@ def test_a_paused_retry_that_is_given_a_new_time_runs_at_that_time(life) -> None
     assert statuses(life, job) == ["cancelled", "failed"]
 
 
+def test_a_new_instant_that_is_missed_leaves_the_job_to_the_retry_of_the_old_one(life) -> None:
+    """The new one is entered as skipped; the retry runs, and ends the job."""
+    job = insert(life, misfire="skip")
+    (run,) = claim(life, job, row_of(life, job)["due_at"])
+    life.update("service", job, {"run_date": life.now() - timedelta(minutes=5)})
+    assert finish(life, run, "failed", error="broken", retry_at=life.now() + timedelta(seconds=30))
+    missed = row_of(life, job)["due_at"]
+    assert claim(life, job, missed, missed=(missed,), missed_reason="misfire") == []
+    assert (row_of(life, job)["status"], statuses(life, job)) == ("scheduled", ["failed", "queued", "skipped"])
+    life.shift(timedelta(minutes=1))
+    (run,) = claim(life, job, None)
+    assert finish(life, run, "completed")
+    row = row_of(life, job)
+    assert (row["status"], row["queued_runs"], row["next_run_at"]) == ("completed", 0, None)
+
+
 @pytest.mark.parametrize("ending", [{"status": "queued"}, {"status": "failed", "error": "broken"}])
 def test_what_still_runs_of_a_cancelled_job_is_not_tried_again(life, ending) -> None:
     """Its end is entered; it moves the job no more, although that was scheduled again and has run meanwhile."""

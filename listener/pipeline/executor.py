@@ -23,6 +23,7 @@ from listener.payload import misfit
 from listener.pipeline import admission, verdict
 from listener.pipeline.prepared import Prepared
 from listener.pipeline.reporter import Reporter, identity
+from listener.pipeline.room import Room
 from listener.pipeline.shared import SharedResources
 from listener.pipeline.threads import ThreadCall
 from listener.pipeline.worker import Task, work
@@ -75,9 +76,8 @@ class Executor:
         self._metrics, self._limits = metrics or Metrics(), limits or Limits()
         self._shared = SharedResources()
         self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
-        self._threads = CapacityLimiter(self._limits.threads)
-        self._processes = CapacityLimiter(self._limits.processes)
-        self._own = {each.name: CapacityLimiter(each.concurrency) for each in registry if each.concurrency}
+        self._threads, self._processes = Room(self._limits.threads), Room(self._limits.processes)
+        self._own = {each.name: Room(each.concurrency) for each in registry if each.concurrency}
         self._log = structlog.get_logger("executor").bind()
         self._reporter = Reporter(clock, self._metrics, self._log)
         self._running = 0
@@ -150,13 +150,13 @@ class Executor:
     ) -> Outcome:
         """Wait for room; neither the timeout nor `started_at` counts the waiting."""
         with prepared.slots:
-            for limiter in self._limiters(handler):
-                await limiter.acquire_on_behalf_of(prepared)
-                prepared.slots.callback(limiter.release_on_behalf_of, prepared)
+            for room in self._rooms(handler):
+                await room.enter(prepared.run)
+                prepared.slots.callback(room.leave)
             return await self._attempt(prepared, handler, scope, seconds)
 
-    def _limiters(self, handler: Handler) -> list[CapacityLimiter]:
-        """Give the handler's own limit first: a run that waits for it must not hold a thread or process meanwhile."""
+    def _rooms(self, handler: Handler) -> list[Room]:
+        """Give the handler's own first: a run that waits for it must not hold a thread or process meanwhile."""
         own = [self._own[handler.name]] if handler.name in self._own else []
         rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
         return own + rooms[handler.mode]

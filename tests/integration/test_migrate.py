@@ -68,6 +68,15 @@ def test_a_file_that_fails_leaves_no_trace_and_names_itself(database: str, folde
     assert [migration.name for migration in apply_migrations(database, folder)] == ["break"]
 
 
+def test_a_database_that_is_too_old_is_left_alone(database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stop at a syntax error in the middle, which tells nobody why."""
+    monkeypatch.setattr("listener.migrate.OLDEST", 99)
+    with pytest.raises(MigrationError, match=r"^the database: is PostgreSQL \d\d; the oldest that will do is 99$"):
+        apply_migrations(database, folder)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select to_regnamespace('supabase_migrations')").fetchone() == (None,)
+
+
 def test_migrators_at_the_same_time_apply_each_file_once(database: str, folder: Path) -> None:
     """Replicas that start together may all migrate."""
     applied: list[str] = []

@@ -8,9 +8,10 @@ import pytest
 
 from listener.local import keys
 from listener.local.errors import MissingProgramError, UnsuitablePostgresError
-from listener.local.installation import OLDEST, installed_postgres
+from listener.local.installation import installed_postgres
 from listener.local.postgres import cluster_in, create_cluster
 from listener.local.state import StateFolder
+from listener.migrate import OLDEST
 
 if TYPE_CHECKING:
     from pathlib import Path

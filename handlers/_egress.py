@@ -11,7 +11,7 @@ import socket
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -120,9 +120,10 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over the guarded backend, for which httpx itself has no parameter."""
 
     def __init__(self, is_allowed: Callable[[Address], bool]) -> None:
-        super().__init__(trust_env=False)
+        context = httpx.create_ssl_context()
+        super().__init__(verify=context, trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
+            ssl_context=context,
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
@@ -133,18 +134,24 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 @asynccontextmanager
 async def public_client() -> AsyncIterator[httpx.AsyncClient]:
     """Open a client that reaches the public internet only; it follows no redirect and keeps no cookie."""
-    async with httpx.AsyncClient(transport=GuardedTransport(is_public), **_settings()) as client:
+    async with _client(is_public) as client:
         yield client
 
 
 @asynccontextmanager
 async def private_client() -> AsyncIterator[httpx.AsyncClient]:
     """Open a client that reaches private addresses too, for deployments that have asked for it; no metadata service."""
-    async with httpx.AsyncClient(transport=GuardedTransport(is_no_metadata_service), **_settings()) as client:
+    async with _client(is_no_metadata_service) as client:
         yield client
 
 
-def _settings() -> dict[str, Any]:
+@asynccontextmanager
+async def _client(is_allowed: Callable[[Address], bool]) -> AsyncIterator[httpx.AsyncClient]:
     """Share nothing between jobs but connections; a proxy of the environment would connect where no check is."""
+    # In a thread: reading the authorities' certificates takes tens of milliseconds.
+    transport = await anyio.to_thread.run_sync(GuardedTransport, is_allowed)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    return {"follow_redirects": False, "trust_env": False, "timeout": None, "cookies": no_cookies}
+    async with httpx.AsyncClient(  # noqa: S113 - the webhook's own time limit is over the whole exchange
+        transport=transport, follow_redirects=False, trust_env=False, timeout=None, cookies=no_cookies
+    ) as client:
+        yield client

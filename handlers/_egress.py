@@ -151,7 +151,11 @@ async def _client(is_allowed: Callable[[Address], bool]) -> AsyncIterator[httpx.
     # In a thread: reading the authorities' certificates takes tens of milliseconds.
     transport = await anyio.to_thread.run_sync(GuardedTransport, is_allowed)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-    async with httpx.AsyncClient(  # noqa: S113 - the webhook's own time limit is over the whole exchange
-        transport=transport, follow_redirects=False, trust_env=False, timeout=None, cookies=no_cookies
+    async with httpx.AsyncClient(
+        transport=transport,
+        follow_redirects=False,
+        trust_env=False,
+        timeout=None,  # noqa: S113 - the webhook's own limit is over the whole exchange
+        cookies=no_cookies,
     ) as client:
         yield client

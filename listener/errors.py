@@ -133,6 +133,7 @@ class StoreError(ListenerError):
 class StageFailedError(ListenerError):
     """A stage failed again and again; the process must not look alive without it."""
 
-    def __init__(self, stage: str, failures: int, window_seconds: float) -> None:
-        self.stage, self.failures = stage, failures
-        super().__init__(f"stage {stage} failed {failures} times within {window_seconds:g} s")
+    def __init__(self, stage: str, failures: int, window_seconds: float, last: BaseException) -> None:
+        self.stage, self.failures, self.last = stage, failures, last
+        why = f"{type(last).__name__}: {last}"
+        super().__init__(f"stage {stage} failed {failures} times within {window_seconds:g} s, at last with {why}")

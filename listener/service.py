@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import socket
 import uuid
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import structlog
 
 from listener.clock import DatabaseClock
-from listener.drain import drain
+from listener.drain import LONGEST_SECONDS, drain
 from listener.errors import StageFailedError
 from listener.health import Health
 from listener.http.server import application, serve
@@ -26,6 +26,7 @@ from listener.maintenance.pulse import Pulse
 from listener.maintenance.recorder import Recorder
 from listener.maintenance.rescuer import Rescuer
 from listener.metrics import Metrics
+from listener.orders import drain_when_told
 from listener.pipeline.agenda import Agenda
 from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
@@ -49,7 +50,7 @@ from listener.supabase.store import SupabaseStore
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskGroup
 
@@ -66,13 +67,14 @@ class Service:
 
     Args:
         settings: what the environment says.
+        going: told when the service begins to go, with the seconds within which it will have gone.
 
     Raises:
         ListenerError: a handler module is not usable.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, going: Callable[[float], object] = lambda _: None) -> None:
+        self._settings, self._going = settings, going
         self.listener_id = str(uuid.uuid4())
         self.clock = DatabaseClock()
         self.metrics = Metrics()
@@ -108,7 +110,7 @@ class Service:
             closing.push_async_callback(self.stages.executor.aclose)
             self._client = await self._make_client()
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_at_signal, tasks.cancel_scope)
+                tasks.start_soon(self._stop_when_told, tasks.cancel_scope)
                 self._start(tasks)
         self._log.info(Event.SERVICE_STOPPED)
 
@@ -255,16 +257,9 @@ class Service:
         while self.health.fault() is not None:  # noqa: ASYNC110 - start-up only
             await anyio.sleep(READY_CHECK_SECONDS)
 
-    async def _stop_at_signal(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            await self._first(signals)
-            self._log.info(Event.SERVICE_DRAINING, runs=len(self.runs))
-            await self.drain(self._settings.drain_seconds)
-            scope.cancel()
-
-    async def _first(self, signals: AsyncIterator[signal.Signals]) -> None:
-        async for _ in signals:
-            return
+    async def _stop_when_told(self, scope: anyio.CancelScope) -> None:
+        await drain_when_told(partial(self.drain, self._settings.drain_seconds), self.runs)
+        scope.cancel()
 
     def _stop_replaced(self, hint: Hint) -> None:
         """Stop runs that a claim with `overlap` `replace` has ended in the ledger already."""
@@ -274,10 +269,11 @@ class Service:
         """Stop the runs of a job that was cancelled, also if it has been scheduled again already."""
         self.runs.cancel(hint.ids, "cancelled")
 
-    async def drain(self, within_seconds: float) -> None:
+    async def drain(self, within_seconds: float, haste: anyio.Event | None = None) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""
+        self._going(within_seconds + LONGEST_SECONDS)
         self.health.drain()
-        await drain(self.stages, self.runs, within_seconds)
+        await drain(self.stages, self.runs, within_seconds, haste)
 
     async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
         from listener.supabase.client import make_client  # noqa: PLC0415 - heavy; not needed before the stages

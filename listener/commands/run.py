@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,14 +16,19 @@ if TYPE_CHECKING:
     from listener.service import Service
     from listener.settings import Settings
 
+SPARE_SECONDS = 1.5
+"""For the connections, after all runs were handed back."""
+
 
 def run() -> None:
     """Run the listener against SUPABASE_URL until SIGTERM."""
     import anyio  # noqa: PLC0415 - the settings' faults are told before anything heavy is loaded
 
+    from listener.orders import go_if_told_so_early  # noqa: PLC0415
     from listener.settings import read_settings  # noqa: PLC0415
     from listener.telemetry import configure_logging  # noqa: PLC0415
 
+    go_if_told_so_early()
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())
@@ -54,7 +60,7 @@ def _tune_garbage_collection() -> None:
 
 
 async def _serve(make: type[Service], settings: Settings) -> None:
-    service = make(settings)
+    service = make(settings, _be_gone)
     failed: list[StageFailedError] = []
     try:
         await service.run()
@@ -65,6 +71,20 @@ async def _serve(make: type[Service], settings: Settings) -> None:
         os._exit(1 if failed else 0)
     if failed:
         raise failed[0]
+
+
+def _be_gone(within_seconds: float) -> None:
+    """See to it, whatever handlers do: one that catches its cancellation, or computes, keeps the loop from its end."""
+    timer = threading.Timer(within_seconds + SPARE_SECONDS, _cut_short)
+    timer.daemon = True
+    timer.start()
+
+
+def _cut_short() -> None:
+    from listener.telemetry import Event  # noqa: PLC0415 - as above
+
+    structlog.get_logger("service").error(Event.SERVICE_CUT_SHORT)
+    os._exit(1)
 
 
 def _leaves(group: BaseExceptionGroup[StageFailedError]) -> list[StageFailedError]:

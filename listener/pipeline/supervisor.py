@@ -50,7 +50,7 @@ class Supervisor:
                 failures.append(self._clock.monotonic())
                 self._log.error(Event.SERVICE_STAGE_FAILED, stage=name, failures=len(failures), exc_info=fault)
                 if len(failures) > MAX_FAILURES:
-                    raise StageFailedError(name, len(failures), WINDOW_SECONDS) from fault
+                    raise StageFailedError(name, len(failures), WINDOW_SECONDS, fault) from fault
                 await anyio.sleep(FIRST_PAUSE_SECONDS * 2 ** len(failures))
             else:
                 return

@@ -5,10 +5,14 @@ Exceptions, loggers and the client do not cross the border between processes; ou
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
+import os
+import signal
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +32,12 @@ if TYPE_CHECKING:
     from listener.pipeline.verdict import Sizes
 
 
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One call, as it is sent to a worker; `now` is the parent's clock at that moment."""
+    """One call, as it is sent to a worker; `now` is the parent's clock at that moment, `parent` its process."""
 
     function: Callable[..., Any]
     run: Run
@@ -39,6 +46,7 @@ class Task:
     now: datetime
     sizes: Sizes
     secrets: frozenset[str] = frozenset()
+    parent: int = field(default_factory=os.getpid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class CarriedClock:
 
 def work(task: Task) -> Answer:
     """Call the handler and say how it ended; whatever it raises becomes an outcome."""
+    _die_with(task.parent)
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
     context.cover = Cover(task.secrets) if task.secrets else None
@@ -81,6 +90,15 @@ def work(task: Task) -> Answer:
         except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the worker without an answer
             outcome = verdict.of_exception(error, task.run.attempt, clock.now(), task.sizes)
     return Answer(outcome, context.take_logs(), context.fraction)
+
+
+@functools.cache
+def _die_with(parent: int) -> None:
+    """Let the kernel end this process with its parent, also a killed one: nobody would end it with its lease."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the call above
+            os._exit(1)
 
 
 def _call(task: Task, context: JobContext) -> object:

@@ -88,6 +88,14 @@ def rest_deaf_in_thread(job: JobContext, errand: Errand) -> None:
     time.sleep(errand.seconds)
 
 
+@handler("cling")
+async def cling(job: JobContext, errand: Errand) -> None:
+    """Wait on the loop, and take no notice of being cancelled."""
+    errand.mark("begun", job)
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(errand.seconds)
+
+
 @handler("block")
 async def block(_job: JobContext, errand: Errand) -> None:
     """Hold up the loop."""

@@ -1,0 +1,64 @@
+"""A listener that is told to go is gone in time, whatever its handlers do, and takes along all that it started."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+
+def lives(process: int) -> bool:
+    """Whether there is such a process, and more of it than its exit code."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_second_sigterm_ends_the_time_that_runs_are_granted(project, listeners) -> None:
+    """What goes on is handed back at once, as it would be at the end of that time."""
+    leaving = listeners.start(drain_seconds=60)
+    job = project.insert("rest", metadata={"seconds": 60})
+    project.wait(job, "running")
+    leaving.process.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert project.states(job) == [("running", None)]
+    assert leaving.stop() == 0
+    assert project.states(job) == [("failed", "shutdown"), ("queued", None)]
+
+
+def test_a_sigterm_during_the_start_is_heard(project, listeners, eventually) -> None:
+    """A process that leaves it to the kernel is killed by it, or, the first one of a container, goes on."""
+    early = listeners.launch()
+    status = Path(f"/proc/{early.process.pid}/status")
+
+    def catches_sigterm() -> bool:
+        caught = int(status.read_text().partition("SigCgt:")[2].split()[0], 16)
+        return bool(caught >> signal.SIGTERM - 1 & 1)
+
+    eventually(catches_sigterm, "it listens")
+    assert not early.ready()
+    assert early.stop() == 0
+
+
+def test_a_handler_that_will_not_stop_does_not_keep_the_process(project, listeners, marks, eventually) -> None:
+    """It ends without it, not in order, and the lease runs out: a process without stages must not look alive."""
+    leaving = listeners.start(drain_seconds=0)
+    project.insert("cling", metadata={"marks": str(marks), "seconds": 60})
+    eventually(marks.read_text, "it runs")
+    began = time.monotonic()
+    assert leaving.stop(within=30) == 1
+    assert time.monotonic() - began > 5  # others, which need a while, are given it
+    assert "service.cut_short" in leaving.log.read_text()
+
+
+def test_a_killed_listener_takes_its_worker_processes_along(project, listeners, marks, eventually) -> None:
+    """Their runs are given to another listener when the lease is over: then nobody else may work on them."""
+    killed = listeners.start()
+    project.insert("rest_in_process", metadata={"marks": str(marks), "seconds": 60})
+    eventually(marks.read_text, "it runs")
+    worker = int(marks.read_text().split()[1])
+    assert worker != killed.process.pid
+    assert lives(worker)
+    killed.stop(signal.SIGKILL)
+    eventually(lambda: not lives(worker), "it is gone")

@@ -62,7 +62,7 @@ class JobStore(Protocol):
         ...
 
     async def plan(self, plans: Sequence[Plan]) -> None:
-        """Write first due instants, each unless its job changed since."""
+        """Write first due instants, or why there is none, each unless its job changed since."""
         ...
 
     async def claim(self, claims: Sequence[Claim]) -> Claimed:

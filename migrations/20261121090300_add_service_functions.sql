@@ -179,8 +179,9 @@ as $$
     )
 $$;
 
--- Writes the first due instants that the service computed, unless the job changed since; null means that none is left.
--- {plans: [{id, revision, due}]} -> {planned}
+-- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
+-- an error that none can be computed.
+-- {plans: [{id, revision, due, error}]} -> {planned}
 create or replace function public.plan_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -193,7 +194,8 @@ begin
     perform set_config('job_scheduler.stage', 'service', true);
     with plans as (
         select p.id, p.revision, coalesce(p.due, '9999-01-01Z') as due
-        from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz)
+        from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz, error text)
+        where p.error is null
     ), free as (
         select j.id, p.due
         from public.scheduled_jobs as j
@@ -210,12 +212,43 @@ begin
     from free as f
     where j.id = f.id;
     get diagnostics planned = row_count;
+    perform job_scheduler.tell_senseless(request -> 'plans');
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
     );
     return json_build_object('planned', planned);
 end
 $$;
+
+-- A job whose due instants a listener cannot compute, for instance because its zone database lacks the job's zone, stays
+-- scheduled: another listener may be able to, or this one when it was brought up to date. Its row and the ledger say why
+-- nothing runs, once for each definition or due instant.
+create or replace function job_scheduler.tell_senseless(plans jsonb)
+returns void
+language sql
+set search_path = ''
+as $$
+    with senseless as (
+        select j.id, p.error
+        from public.scheduled_jobs as j
+        inner join jsonb_to_recordset(plans) as p (id bigint, revision bigint, error text)
+            on j.id = p.id and j.revision = p.revision
+        where p.error is not null and j.error is distinct from p.error and j.status in ('scheduled', 'running')
+        for update of j skip locked
+    ), told as (
+        update public.scheduled_jobs as j
+        set error = s.error, updated_at = now()
+        from senseless as s
+        where j.id = s.id
+        returning j.id, j.workspace_id, j.created_by, j.error, coalesce(j.due_at, j.defined_at) as instant
+    )
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, error, completed_at)
+    select t.id, t.workspace_id, t.created_by, t.instant, t.instant, 'schedule', 'skipped', 'invalid_schedule', t.error, now()
+    from told as t
+    on conflict do nothing
+$$;
+revoke all on function job_scheduler.tell_senseless(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
 -- lead there. A run that somebody asked for is not the schedule's.

@@ -33,11 +33,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The first due instant of a recurring job at a revision; None when it has none."""
+    """The first due instant of a recurring job at a revision; None when it has none.
+
+    `error` says why its due instants cannot be computed here; then `due` says nothing.
+    """
 
     job_id: int
     revision: int
     due: datetime | None
+    error: str | None = None
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -234,6 +234,7 @@ class Dispatcher:
                 claims[job.id] = wish(job, now, step)
             except SENSELESS as senseless:
                 self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
+                self._reconciler.explain(job, senseless)
         return claims
 
     def _start(self, claimed: Claimed, start: Callable[[Prepared], object], asked_at: float) -> None:

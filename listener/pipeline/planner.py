@@ -1,7 +1,8 @@
 """The planner gives recurring jobs their first due instant.
 
 Takes jobs that have none: new, edited or resumed. Gives them armed. Guarantees that a job is armed only for an instant
-that the database has, and that no job is planned from a definition that has changed since.
+that the database has, that no job is planned from a definition that has changed since, and that a job whose instants
+cannot be computed says so in its row and in the ledger.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from listener.telemetry import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from listener.domain.job import Job
     from listener.ports import Clock, JobStore
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 RETRY_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0
 """After a fault that somebody has to mend."""
+LONGEST_ERROR_CHARACTERS = 1000
 BATCH = 200
 """Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
 
@@ -43,6 +46,7 @@ class Planner:
     def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
         self._store, self._clock, self._arm = store, clock, arm
         self._wanted: dict[int, Job] = {}
+        self._faults: dict[int, str] = {}  # of wanted jobs that somebody else could not compute
         self._size = BATCH
         self._wake = anyio.Event()
         self._log = structlog.get_logger("planner")
@@ -56,9 +60,15 @@ class Planner:
         self._wanted[job.id] = job
         self._wake.set()
 
+    def explain(self, job: Job, why: Exception) -> None:
+        """Take a job that had a due instant, and whose next ones cannot be computed, to have that told."""
+        self._faults[job.id] = _told(why)
+        self.add(job)
+
     def forget(self, job_id: int) -> None:
         """Drop a job that needs no plan any more."""
         self._wanted.pop(job_id, None)
+        self._faults.pop(job_id, None)
 
     async def run(self) -> None:
         """Plan until cancelled."""
@@ -76,16 +86,20 @@ class Planner:
     async def run_once(self) -> int:
         """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
         batch = list(islice(self._wanted.values(), self._size))
-        plans = [(job, plan) for job in batch if (plan := self._plan(job))]
+        plans = [(job, self._plan(job)) for job in batch]
         if plans:
             await self._write(plans)
         for job, plan in plans:
             if self._wanted.get(job.id) is job:  # else a newer revision came meanwhile
-                del self._wanted[job.id]
-                # a run that somebody asked for may wait already, and is due before
-                soonest = min((at for at in (plan.due, job.next_run_at) if at is not None), default=None)
-                self._arm(replace(job, due_at=plan.due, next_run_at=soonest, unplanned=False))
+                self.forget(job.id)
+                if plan.error is None:
+                    self._arm_planned(job, plan.due)
         return len(batch)
+
+    def _arm_planned(self, job: Job, due: datetime | None) -> None:
+        # a run that somebody asked for may wait already, and is due before
+        soonest = min((at for at in (due, job.next_run_at) if at is not None), default=None)
+        self._arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
 
     async def _write(self, plans: list[tuple[Job, Plan]]) -> None:
         """Write plans; after a fault that one of them may have caused, the next batch is smaller.
@@ -107,10 +121,18 @@ class Planner:
         self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(why))
         self.forget(job.id)
 
-    def _plan(self, job: Job) -> Plan | None:
+    def _plan(self, job: Job) -> Plan:
+        why = self._faults.get(job.id)
+        if why is not None:
+            return Plan(job.id, job.revision, None, why)
         assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
         try:
             return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
         except SENSELESS as senseless:  # the database refuses what it knows to be wrong; this it let pass
-            self._rest(job, senseless)
-            return None
+            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
+            return Plan(job.id, job.revision, None, _told(senseless))
+
+
+def _told(why: Exception) -> str:
+    """What the row and the ledger say of a schedule that makes no sense here."""
+    return f"no due instant can be computed: {type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

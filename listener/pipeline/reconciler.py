@@ -91,6 +91,11 @@ class Reconciler:
             self._answered.pop(job_id, None)
             self._runs.cancel_job(job_id, "deleted")
 
+    def explain(self, job: Job, why: Exception) -> None:
+        """Have it told why the next due instants of a job cannot be computed."""
+        if job.trigger is not None:
+            self._planner.explain(job, why)
+
     def refused(self, jobs: Iterable[Job], claims: Mapping[int, Claim] | None = None) -> None:
         """Take the present state of jobs that could not be claimed; those still due are tried again after a rest.
 

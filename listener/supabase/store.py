@@ -70,7 +70,9 @@ class SupabaseStore:
 
     async def plan(self, plans: Sequence[Plan]) -> None:
         """Write first due instants."""
-        wanted = [{"id": plan.job_id, "revision": plan.revision, "due": plan.due} for plan in plans]
+        wanted = [
+            {"id": plan.job_id, "revision": plan.revision, "due": plan.due, "error": plan.error} for plan in plans
+        ]
         await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
 
     async def claim(self, claims: Sequence[Claim]) -> Claimed:

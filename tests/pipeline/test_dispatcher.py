@@ -229,13 +229,14 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
 
 
 async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
-    """What follows it cannot be computed, so it is not claimed."""
+    """What follows it cannot be computed, so it is not claimed; that is to be told where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
     senseless = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
     world.dispatcher.add([parts.a_job(1, trigger=senseless), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
     assert claimed_ids(world) == [[2]]
     assert (world.dispatcher._in_flight, world.dispatcher._claiming, len(started)) == (0, set(), 1)
+    assert len(world.dispatcher._reconciler._planner) == 1
 
 
 @pytest.mark.parametrize("answer", ["granted", "refused", "down"])

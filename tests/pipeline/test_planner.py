@@ -103,6 +103,31 @@ async def test_a_row_that_makes_no_sense_rests_and_the_others_are_planned(planne
     assert len(planner) == 0
 
 
+async def test_a_row_that_makes_no_sense_is_told_of(planner_of, armed, parts):
+    """The database learns why nothing can run, so that whoever asks for it finds it there."""
+    planner, store = planner_of(lambda _: None)
+    bad = unplanned(parts, revision=7)
+    planner.add(replace(bad, trigger=Trigger(TriggerType.DAILY, NOON, {"time": "08:00"}, "Mars/Base")))
+    await planner.run_once()
+    (((plan,),),) = store.asked("plan")
+    assert (plan.job_id, plan.revision, plan.due) == (1, 7, None)
+    assert "timezone: 'Mars/Base' is not allowed" in plan.error
+    assert armed == []
+
+
+async def test_what_could_not_be_computed_elsewhere_is_told_as_well(planner_of, armed, parts):
+    """Of a job that had a due instant; the job is not armed for another one, also not after a failed write."""
+    planner, store = planner_of([DOWN, None])
+    planner.explain(parts.a_job(), ValueError("no such zone"))
+    with pytest.raises(StoreError):
+        await planner.run_once()
+    await planner.run_once()
+    assert [plan.error for (plans,) in store.asked("plan") for plan in plans] == [
+        "no due instant can be computed: ValueError: no such zone"
+    ] * 2
+    assert (armed, len(planner)) == ([], 0)
+
+
 @pytest.mark.parametrize("guilty", [1, 77, 150])
 async def test_a_plan_that_the_database_cannot_take_does_not_hold_up_the_others(planner_of, armed, parts, naps, guilty):
     """It is found by halving, and rests."""

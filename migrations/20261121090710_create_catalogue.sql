@@ -107,19 +107,15 @@ begin
 end
 $$;
 
--- Whether a value may be what a property's JSON schema says. Only what no reading of it could mend is refused ("5" may
--- be a number, 0 a boolean, a number an instant); the handler's own model has the last word when the job runs.
-create or replace function job_scheduler.may_fit(given jsonb, property jsonb)
+-- Whether a value may be of the kind that a property's JSON schema says. Only what no reading of it could mend is refused
+-- ("5" may be a number, 0 a boolean, a number an instant); the handler's own model has the last word when the job runs.
+create or replace function job_scheduler.may_be(given jsonb, property jsonb)
 returns boolean
 language sql
 immutable
 set search_path = ''
 as $$
     select case
-        when jsonb_typeof(property) <> 'object' then true
-        when property ? 'anyOf' then (
-            select bool_or(job_scheduler.may_fit(given, choice)) from jsonb_array_elements(property -> 'anyOf') as choice
-        )
         when property ->> 'type' = 'string' and jsonb_typeof(given) = 'string' then
             coalesce(property -> 'enum' @> given, true) and coalesce(property -> 'const' = given, true)
         else case property ->> 'type'
@@ -142,7 +138,66 @@ as $$
         end
     end
 $$;
-revoke all on function job_scheduler.may_fit(jsonb, jsonb) from public;
+revoke all on function job_scheduler.may_be(jsonb, jsonb) from public;
+
+-- A bound that a schema sets, or null.
+create or replace function job_scheduler.bound_of(property jsonb, bound text)
+returns numeric
+language sql
+immutable
+set search_path = ''
+as $$
+    select case jsonb_typeof(property -> bound) when 'number' then (property ->> bound)::numeric end
+$$;
+revoke all on function job_scheduler.bound_of(jsonb, text) from public;
+
+-- Whether a number lies within the bounds; by less than a double's precision it may lie outside.
+create or replace function job_scheduler.is_within(given numeric, property jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select
+        given >= coalesce(b.least - abs(b.least) * 1e-12, given) and given <= coalesce(b.most + abs(b.most) * 1e-12, given)
+        and coalesce(given <> b.above and given > b.above - abs(b.above) * 1e-12, true)
+        and coalesce(given <> b.below and given < b.below + abs(b.below) * 1e-12, true)
+    from (
+        select
+            job_scheduler.bound_of(property, 'minimum') as least, job_scheduler.bound_of(property, 'maximum') as most,
+            job_scheduler.bound_of(property, 'exclusiveMinimum') as above,
+            job_scheduler.bound_of(property, 'exclusiveMaximum') as below
+    ) as b
+$$;
+revoke all on function job_scheduler.is_within(numeric, jsonb) from public;
+
+-- Whether a text has the length and the form that it should. A model may strip it first. Of patterns only those are looked
+-- at that mean the same here as in the handler's language, and of texts those of one line in ASCII.
+create or replace function job_scheduler.is_formed(given text, property jsonb)
+returns boolean
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    stripped constant text := btrim(given, E' \t\r\n\f\v');
+    pattern constant text := property ->> 'pattern';
+begin
+    if property ? 'format' then
+        return true; -- what it is read as has a length of its own
+    elsif char_length(given) < job_scheduler.bound_of(property, 'minLength')
+        or char_length(stripped) > job_scheduler.bound_of(property, 'maxLength') then
+        return false;
+    elsif pattern is null or char_length(given) > 1000 or given ~ '[^ -~]' or char_length(pattern) > 200
+        or pattern !~ '^([A-Za-z0-9 @:,_/=#~^$.|()-]|\[[A-Za-z0-9 ^@:,_./+-]+\][*+?]?|[])}A-Za-z0-9.][*+?]|\{[0-9]{1,2}(,[0-9]{0,2})?\}|\\[dws.+/-][*+?]?)+$' then
+        return true;
+    end if;
+    return given ~ pattern or stripped ~ pattern;
+exception when invalid_regular_expression then
+    return true;
+end
+$$;
+revoke all on function job_scheduler.is_formed(text, jsonb) from public;
 
 -- What a property should be, in words.
 create or replace function job_scheduler.words_for(property jsonb)
@@ -152,17 +207,208 @@ immutable
 set search_path = ''
 as $$
     select case
-        when property ? 'anyOf' then (
-            select string_agg(job_scheduler.words_for(choice), ' or ') from jsonb_array_elements(property -> 'anyOf') as choice
+        when property ?| array['anyOf', 'oneOf'] then (
+            select string_agg(job_scheduler.words_for(choice), ' or ')
+            from jsonb_array_elements(coalesce(property -> 'anyOf', property -> 'oneOf')) as choice
         )
         when property ? 'enum' then 'one of ' || left(btrim((property -> 'enum')::text, '[]'), 300)
         when property ? 'const' then left((property -> 'const')::text, 300)
-        else coalesce(property ->> 'type', 'something else')
+        when property ? '$ref' then regexp_replace(property ->> '$ref', '.*/', '')
+        else coalesce(property ->> 'type', 'something else') || coalesce(' ' || (
+            select string_agg(format(b.words, left(property ->> b.bound, 200)), ' and ' order by b.place)
+            from (
+                values
+                (1, 'minimum', 'of at least %s'), (2, 'exclusiveMinimum', 'above %s'), (3, 'maximum', 'of at most %s'),
+                (4, 'exclusiveMaximum', 'below %s'), (5, 'minLength', 'of at least %s characters'),
+                (6, 'maxLength', 'of at most %s characters'), (7, 'pattern', 'of the form %s'),
+                (8, 'minItems', 'of at least %s items'), (9, 'maxItems', 'of at most %s items')
+            ) as b (place, bound, words)
+            where property ? b.bound
+        ), '')
     end
 $$;
 revoke all on function job_scheduler.words_for(jsonb) from public;
 
--- Refuses a payload whose top level cannot fit the handler's schema: a missing key, one too many, a value of another kind.
+-- The first part of a value that cannot fit its schema: {kind: missing | surplus | wrong, place, value, property}; null
+-- where all of it may. `depth` bounds how far it looks; of a list it looks at the first 200 items.
+create or replace function job_scheduler.misfit(given jsonb, property jsonb, definitions jsonb, place text, depth integer)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    wrong constant jsonb := jsonb_build_object('kind', 'wrong', 'place', place, 'value', given, 'property', property);
+    within constant text := case when place = '' then '' else place || '.' end;
+    found jsonb;
+    deepest jsonb;
+    part record;
+begin
+    if jsonb_typeof(property) is distinct from 'object' or depth <= 0 then
+        return null;
+    elsif property ? '$ref' then
+        return job_scheduler.misfit(
+            given, definitions -> substr(property ->> '$ref', 9), definitions, place, depth - 1
+        );
+    elsif jsonb_typeof(coalesce(property -> 'anyOf', property -> 'oneOf')) = 'array' then
+        for part in select c.choice from jsonb_array_elements(coalesce(property -> 'anyOf', property -> 'oneOf')) as c (choice) loop
+            found := job_scheduler.misfit(given, part.choice, definitions, place, depth - 1);
+            if found is null then
+                return null;
+            end if;
+            deepest := coalesce(deepest, case when found ->> 'place' <> place then found end);
+        end loop;
+        return coalesce(deepest, wrong);
+    elsif jsonb_typeof(property -> 'allOf') = 'array' then
+        for part in select c.choice from jsonb_array_elements(property -> 'allOf') as c (choice) loop
+            found := job_scheduler.misfit(given, part.choice, definitions, place, depth - 1);
+            if found is not null then
+                return found;
+            end if;
+        end loop;
+    end if;
+    if not job_scheduler.may_be(given, property) then
+        return wrong;
+    end if;
+    case jsonb_typeof(given)
+        when 'number' then
+            if property ->> 'type' in ('integer', 'number')
+                and not job_scheduler.is_within((given #>> '{}')::numeric, property) then
+                return wrong;
+            end if;
+        when 'string' then
+            if property ->> 'type' = 'string' and not job_scheduler.is_formed(given #>> '{}', property) then
+                return wrong;
+            end if;
+        when 'array' then
+            if jsonb_array_length(given) < job_scheduler.bound_of(property, 'minItems')
+                or jsonb_array_length(given) > job_scheduler.bound_of(property, 'maxItems')
+                and property -> 'uniqueItems' is distinct from 'true' then
+                return wrong;
+            elsif jsonb_typeof(property -> 'items') = 'object' and not property ? 'prefixItems' then
+                for part in
+                    select i.item, i.number - 1 as number
+                    from jsonb_array_elements(given) with ordinality as i (item, number) limit 200
+                loop
+                    found := job_scheduler.misfit(
+                        part.item, property -> 'items', definitions, within || part.number, depth - 1
+                    );
+                    exit when found is not null;
+                end loop;
+            end if;
+        when 'object' then
+            if jsonb_typeof(property -> 'required') = 'array' then
+                for part in
+                    select k.key from jsonb_array_elements_text(property -> 'required') as k (key)
+                    where not given ? k.key limit 1
+                loop
+                    return wrong || jsonb_build_object('kind', 'missing', 'place', within || part.key);
+                end loop;
+            end if;
+            if property -> 'additionalProperties' = 'false' and not property ? 'patternProperties' then
+                for part in
+                    select m.key, m.value from jsonb_each(given) as m
+                    where (property -> 'properties' ? m.key) is not true limit 1
+                loop
+                    return wrong || jsonb_build_object(
+                        'kind', 'surplus', 'place', within || part.key, 'value', part.value
+                    );
+                end loop;
+            end if;
+            for part in
+                select m.key, m.value, coalesce(
+                    property -> 'properties' -> m.key,
+                    case when not property ? 'patternProperties' then property -> 'additionalProperties' end
+                ) as property
+                from jsonb_each(given) as m
+            loop
+                found := job_scheduler.misfit(part.value, part.property, definitions, within || part.key, depth - 1);
+                exit when found is not null;
+            end loop;
+        else null;
+    end case;
+    return found;
+end
+$$;
+revoke all on function job_scheduler.misfit(jsonb, jsonb, jsonb, text, integer) from public;
+
+-- Whether a schema marks a value as a secret: SecretStr, or json_schema_extra={"secret": True}.
+create or replace function job_scheduler.is_secret(property jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select property @> '{"secret": true}' or property @> '{"format": "password", "writeOnly": true}'
+$$;
+revoke all on function job_scheduler.is_secret(jsonb) from public;
+
+-- Whether anything in a schema is marked as a secret.
+create or replace function job_scheduler.has_secrets(schema jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select schema::text ~ '"secret": (true|"by_name")|"writeOnly": true'
+$$;
+revoke all on function job_scheduler.has_secrets(jsonb) from public;
+
+-- A value without what its schema marks as secret, for the audit.
+create or replace function job_scheduler.without_secrets(given jsonb, property jsonb, definitions jsonb, depth integer)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    covered jsonb := given;
+    choice jsonb;
+begin
+    if jsonb_typeof(property) is distinct from 'object' or given = 'null' then
+        return given;
+    elsif depth <= 0 or job_scheduler.is_secret(property) then
+        return '"[redacted]"';
+    end if;
+    if property ? '$ref' then
+        covered := job_scheduler.without_secrets(
+            covered, definitions -> substr(property ->> '$ref', 9), definitions, depth - 1
+        );
+    end if;
+    for choice in
+        select c.value
+        from unnest(array[property -> 'anyOf', property -> 'oneOf', property -> 'allOf']) as branches (choices)
+        cross join jsonb_array_elements(coalesce(branches.choices, '[]')) as c (value)
+    loop
+        covered := job_scheduler.without_secrets(covered, choice, definitions, depth - 1);
+    end loop;
+    if jsonb_typeof(covered) = 'object' and property ?| array['properties', 'additionalProperties', 'secret'] then
+        return (
+            select coalesce(jsonb_object_agg(m.key, case
+                when property @> '{"secret": "by_name"}' then '"[redacted]"'
+                else job_scheduler.without_secrets(
+                    m.value, coalesce(property -> 'properties' -> m.key, property -> 'additionalProperties'),
+                    definitions, depth - 1
+                )
+            end), '{}')
+            from jsonb_each(covered) as m
+        );
+    elsif jsonb_typeof(covered) = 'array' and property ?| array['items', 'prefixItems'] then
+        return (
+            select coalesce(jsonb_agg(job_scheduler.without_secrets(
+                i.item, coalesce(property -> 'prefixItems' -> (i.number::integer - 1), property -> 'items'),
+                definitions, depth - 1
+            ) order by i.number), '[]')
+            from jsonb_array_elements(covered) with ordinality as i (item, number)
+        );
+    end if;
+    return covered;
+end
+$$;
+revoke all on function job_scheduler.without_secrets(jsonb, jsonb, jsonb, integer) from public;
+
+-- Refuses a payload that cannot fit the handler's schema: a missing key, one too many, a value of another kind, at any
+-- depth. Where a schema has secrets, only plain values of fields that are none are shown.
 create or replace function job_scheduler.check_payload(handler text, payload jsonb)
 returns void
 language plpgsql
@@ -172,46 +418,35 @@ set search_path = ''
 as $$
 declare
     schema constant jsonb := (select h.payload_schema from public.job_handlers as h where h.name = handler);
-    missing text;
-    surplus text;
-    wrong record;
+    -- a large payload costs no more than its size: beneath its top the model alone looks
+    found constant jsonb := case when jsonb_typeof(payload) = 'object' then job_scheduler.misfit(
+        payload, schema, schema -> '$defs', '', case when octet_length(payload::text) <= 16384 then 32 else 3 end
+    ) end;
+    property constant jsonb := found -> 'property';
+    place constant text := coalesce(nullif(found ->> 'place', ''), 'metadata');
+    may_show boolean;
 begin
-    if jsonb_typeof(schema) is distinct from 'object' or jsonb_typeof(payload) <> 'object' then
+    if found is null then
         return;
     end if;
-    if jsonb_typeof(schema -> 'required') = 'array' then
-        select k.key into missing
-        from jsonb_array_elements_text(schema -> 'required') as k (key)
-        where not payload ? k.key
-        limit 1;
-    end if;
-    if schema -> 'additionalProperties' = 'false' then
-        select k.key into surplus
-        from jsonb_object_keys(payload) as k (key)
-        where (schema -> 'properties' ? k.key) is not true
-        limit 1;
-    end if;
-    select p.key, p.value, schema -> 'properties' -> p.key as property into wrong
-    from jsonb_each(payload) as p
-    where not job_scheduler.may_fit(p.value, schema -> 'properties' -> p.key)
-    limit 1;
-    if missing is not null then
-        perform job_scheduler.refuse(
-            'metadata', payload, format('the key "%s", which handler "%s" requires', missing, handler)
-        );
-    elsif surplus is not null then
-        perform job_scheduler.refuse(
-            'metadata', jsonb_build_object(surplus, payload -> surplus),
-            format('only the keys that handler "%s" has: %s', handler, coalesce((
-                select left(string_agg(k.key, ', '), 300) from jsonb_object_keys(schema -> 'properties') as k (key)
+    may_show := not job_scheduler.has_secrets(schema)
+        or found ->> 'kind' = 'wrong' and jsonb_typeof(found -> 'value') not in ('object', 'array')
+        and property ->> 'type' in ('string', 'integer', 'number', 'boolean') and not job_scheduler.is_secret(property);
+    perform job_scheduler.refuse(
+        'metadata',
+        case
+            when found ->> 'kind' = 'missing' and may_show then found -> 'value'
+            when found ->> 'kind' = 'missing' then to_jsonb('[redacted]'::text)
+            else jsonb_build_object(place, case when may_show then found -> 'value' else '"[redacted]"' end)
+        end,
+        case found ->> 'kind'
+            when 'missing' then format('the key "%s", which handler "%s" requires', place, handler)
+            when 'surplus' then format('only the keys that handler "%s" has: %s', handler, coalesce((
+                select left(string_agg(k.key, ', '), 300) from jsonb_object_keys(property -> 'properties') as k (key)
             ), 'none'))
-        );
-    elsif wrong.key is not null then
-        perform job_scheduler.refuse(
-            'metadata', jsonb_build_object(wrong.key, wrong.value),
-            format('"%s" of handler "%s" to be %s', wrong.key, handler, job_scheduler.words_for(wrong.property))
-        );
-    end if;
+            else format('"%s" of handler "%s" to be %s', place, handler, job_scheduler.words_for(property))
+        end
+    );
 end
 $$;
 
@@ -225,7 +460,9 @@ set search_path = ''
 as $$
     select coalesce(array_agg(h.name), '{}')
     from public.job_handlers as h
-    where h.name = any(handlers) and h.payload_schema ?| array['required', 'properties', 'additionalProperties']
+    where h.name = any(handlers) and h.payload_schema ?| array[
+        'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
+    ]
 $$;
 
 -- All of a statement's new jobs at once, so that thousands cost about as much as one.

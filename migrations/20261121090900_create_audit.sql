@@ -48,6 +48,25 @@ as $$
 $$;
 revoke all on function job_scheduler.audited(jsonb) from public;
 
+-- A payload as the audit shows it: without its secrets, which nobody knows of a handler that is in no catalogue any more.
+create or replace function job_scheduler.audited_payload(handler text, payload jsonb)
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select job_scheduler.audited(case
+        when payload = '{}' then payload
+        when h.name is null then to_jsonb(octet_length(payload::text) || ' bytes')
+        when job_scheduler.has_secrets(h.payload_schema) then
+            job_scheduler.without_secrets(payload, h.payload_schema, h.payload_schema -> '$defs', 32)
+        else payload
+    end)
+    from (values (handler)) as asked (name)
+    left join public.job_handlers as h on asked.name = h.name
+$$;
+revoke all on function job_scheduler.audited_payload(text, jsonb) from public;
+
 -- The columns of a definition, and the status, that differ between two rows: {column: [old, new]}.
 create or replace function job_scheduler.differences(before jsonb, after jsonb)
 returns jsonb
@@ -94,8 +113,14 @@ security definer -- nobody may write the audit
 set search_path = ''
 as $$
 declare
-    changes constant jsonb := job_scheduler.differences(to_jsonb(old), to_jsonb(new));
+    changes jsonb := job_scheduler.differences(to_jsonb(old), to_jsonb(new));
 begin
+    if changes ? 'metadata' then
+        changes := changes || jsonb_build_object('metadata', jsonb_build_array(
+            job_scheduler.audited_payload(old.handler, old.metadata),
+            job_scheduler.audited_payload(new.handler, new.metadata)
+        ));
+    end if;
     if changes <> '{}' then
         perform job_scheduler.enter_act(new, case
             when new.status = old.status then 'update'
@@ -119,7 +144,7 @@ as $$
 begin
     perform job_scheduler.enter_act(old, 'delete', jsonb_build_object(
         'handler', jsonb_build_array(old.handler, null), 'name', jsonb_build_array(old.name, null),
-        'metadata', jsonb_build_array(job_scheduler.audited(old.metadata), null)
+        'metadata', jsonb_build_array(job_scheduler.audited_payload(old.handler, old.metadata), null)
     ));
     return null;
 end

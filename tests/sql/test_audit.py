@@ -160,3 +160,55 @@ def test_old_acts_are_forgotten_with_the_ledger(database: psycopg.Connection[dic
     assert [database.execute(query, [request]).fetchone()["answer"]["acts"] for _ in range(3)] == [2, 1, 0]
     left = database.execute("delete from public.job_audit returning scheduled_job_id").fetchall()
     assert left == [{"scheduled_job_id": 1}]
+
+
+LOGIN = {
+    "type": "object",
+    "properties": {
+        "password": {"type": "string", "format": "password", "writeOnly": True},
+        "pin": {"anyOf": [{"type": "integer", "secret": True}, {"type": "null"}]},
+        "keys": {"type": "array", "items": {"$ref": "#/$defs/Key"}},
+        "headers": {"type": "object", "secret": "by_name", "additionalProperties": {"type": "string"}},
+        "user": {"type": "string"},
+    },
+    "$defs": {"Key": {"type": "object", "properties": {"value": {"type": "string", "secret": True}}}},
+}
+
+
+def test_no_entry_tells_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
+    """Neither of an edit nor of a deletion, at any depth; what is no secret is told."""
+    payload = {
+        "user": "me", "password": "hunter2", "pin": 987654, "keys": [{"value": "hunter2", "of": "house"}],
+        "headers": {"x-key": "hunter2"},
+    }  # fmt: skip
+    told = {
+        "user": "me", "password": "[redacted]", "pin": "[redacted]", "keys": [{"value": "[redacted]", "of": "house"}],
+        "headers": {"x-key": "[redacted]"},
+    }  # fmt: skip
+    publish = "insert into public.job_handlers (name, payload_schema) values ('login', %s)"
+    insert = (
+        "insert into public.scheduled_jobs (handler, metadata, run_date) values (%s, %s, '2099-01-01Z') returning id"
+    )
+    with sql.transaction(force_rollback=True):
+        sql.execute(publish, [json.dumps(LOGIN)])
+        (job,) = sql.execute(insert, ["login", json.dumps(payload)]).fetchone()
+        sql.execute("update public.scheduled_jobs set metadata = %s where id = %s", [json.dumps({"pin": None}), job])
+        sql.execute("update public.scheduled_jobs set metadata = %s where id = %s", [json.dumps(payload), job])
+        sql.execute("delete from public.scheduled_jobs where id = %s", [job])
+        entries = sql.execute("select changes from public.job_audit where scheduled_job_id = %s order by id", [job])
+        assert [changes["metadata"] for (changes,) in entries] == [
+            [told, {"pin": None}],
+            [{"pin": None}, told],
+            [told, None],
+        ]
+
+
+def test_a_payload_whose_handler_is_in_no_catalogue_is_told_by_its_size(sql: psycopg.Connection[Any]):
+    """Nobody knows any more what of it is a secret."""
+    with sql.transaction(force_rollback=True):
+        sql.execute("delete from public.job_handlers")
+        query = "insert into public.scheduled_jobs (handler, metadata) values ('left', '{\"a\": 1}') returning id"
+        (job,) = sql.execute(query).fetchone()
+        sql.execute("delete from public.scheduled_jobs where id = %s", [job])
+        entry = "select changes -> 'metadata' -> 0 from public.job_audit where scheduled_job_id = %s"
+        assert sql.execute(entry, [job]).fetchone() == ("8 bytes",)

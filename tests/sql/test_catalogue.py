@@ -31,7 +31,42 @@ PARCEL = {
         "tags": {"type": "array"},
         "extra": {"type": "object"},
         "colour": {"$ref": "#/$defs/Colour"},
+        "grams": {"type": "integer", "minimum": 1, "maximum": 100},
+        "share": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "code": {"type": "string", "minLength": 2, "maxLength": 4},
+        "mail": {"type": "string", "pattern": "^[^@]+@[^@]+$"},
+        "odd": {"type": "string", "pattern": "^(?i:x)$"},
+        "labels": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
+        "set": {"type": "array", "items": {"type": "integer"}, "maxItems": 1, "uniqueItems": True},
+        "stock": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "sender": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}], "default": None},
+        "tree": {"$ref": "#/$defs/Node"},
     },
+    "$defs": {
+        "Person": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {"name": {"type": "string"}},
+            "additionalProperties": False,
+        },
+        "Node": {
+            "type": "object",
+            "properties": {"size": {"type": "integer"}, "below": {"type": "array", "items": {"$ref": "#/$defs/Node"}}},
+        },
+    },
+}
+LOGIN = {
+    "type": "object",
+    "required": ["user", "password"],
+    "additionalProperties": False,
+    "properties": {
+        "user": {"type": "string"},
+        "password": {"type": "string", "format": "password", "writeOnly": True},
+        "pin": {"type": "integer", "secret": True},
+        "keys": {"type": "array", "items": {"$ref": "#/$defs/Key"}},
+        "headers": {"type": "object", "secret": "by_name", "additionalProperties": {"type": "string"}},
+    },
+    "$defs": {"Key": {"type": "object", "properties": {"value": {"anyOf": [{"type": "string", "secret": True}]}}}},
 }
 HANDLERS = [
     {"name": "noop", "exposed": True, "description": "Nothing", "payload_schema": None},
@@ -164,6 +199,10 @@ FITTING = [
     {"tags": [1]},
     {"extra": {}},
     {"colour": 5},
+    {"grams": 100, "share": 0.5, "code": " abcd ", "mail": "me@here", "odd": "y", "labels": ["a"], "set": [1, 1]},
+    {"grams": "101", "mail": "not\n", "share": "2"},
+    {"stock": {"a": 1, "b": "2"}, "sender": None, "tree": {"below": [{"size": 1, "below": []}]}},
+    {"sender": {"name": "me"}},
 ]
 MISFITS = {
     "missing": ({"to": None}, '"to" of handler "parcel" to be string'),
@@ -177,6 +216,23 @@ MISFITS = {
     "instant": ({"at": True}, '"at" of handler "parcel" to be string'),
     "array": ({"tags": {}}, '"tags" of handler "parcel" to be array'),
     "object": ({"extra": []}, '"extra" of handler "parcel" to be object'),
+    "too little": ({"grams": 0}, '"grams" of handler "parcel" to be integer of at least 1 and of at most 100'),
+    "too much": ({"grams": 101}, '"grams" of handler "parcel" to be integer of at least 1'),
+    "at the edge": ({"share": 1}, '"share" of handler "parcel" to be number above 0 and below 1'),
+    "too short": ({"code": "x"}, '"code" of handler "parcel" to be string of at least 2 characters'),
+    "too long": ({"code": "abcde"}, '"code" of handler "parcel" to be string of at least 2 characters'),
+    "form": ({"mail": "nowhere"}, '"mail" of handler "parcel" to be string of the form ^[^@]+@[^@]+$'),
+    "few": ({"labels": []}, '"labels" of handler "parcel" to be array of at least 1 items'),
+    "many": ({"labels": ["a", "b", "c"]}, '"labels" of handler "parcel" to be array of at least 1 items'),
+}
+DEEP = {
+    "item": ({"labels": ["a", 5]}, '{"labels.1": 5}', '"labels.1" of handler "parcel" to be string'),
+    "member": ({"stock": {"a": "x"}}, '{"stock.a": "x"}', '"stock.a" of handler "parcel" to be integer'),
+    "model": ({"sender": {"name": 1}}, '{"sender.name": 1}', '"sender.name" of handler "parcel" to be string'),
+    "no model": ({"sender": "me"}, '{"sender": "me"}', '"sender" of handler "parcel" to be Person or null'),
+    "missing": ({"sender": {}}, "{}", 'the key "sender.name", which handler "parcel" requires'),
+    "surplus": ({"sender": {"name": "a", "age": 1}}, '{"sender.age": 1}', "only the keys"),
+    "recursion": ({"tree": {"below": [{"size": "x"}]}}, '{"tree.below.0.size": "x"}', '"tree.below.0.size" of handler'),
 }
 
 
@@ -205,6 +261,55 @@ def test_a_payload_that_nothing_makes_fit_is_refused_by_the_name_of_its_key(sql,
         assert error.diag.message_primary.startswith("scheduled_jobs.metadata: {")
         assert f"expected {words}" in error.diag.message_primary
         assert json.dumps(payload) in error.diag.message_primary or name == "surplus"
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_what_does_not_fit_is_found_at_any_depth(sql, name: str):
+    """And named by its path."""
+    payload, shown, words = DEEP[name]
+    error = refusal(sql, INSERT, "parcel", Jsonb({"to": "me", **payload}))
+    assert error is not None
+    assert error.diag.message_primary.startswith(f"scheduled_jobs.metadata: {shown} is not allowed; expected {words}")
+
+
+def test_a_payload_may_be_one_of_several_models(sql):
+    """As a union of models is published."""
+    either = {
+        "oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}],
+        "$defs": {
+            "Cat": {"type": "object", "required": ["meow"], "properties": {"meow": {"type": "integer"}}},
+            "Dog": {"type": "object", "required": ["bark"], "properties": {"bark": {"type": "integer"}}},
+        },
+    }
+    publish(sql, [{"name": "pet", "exposed": True, "description": "", "payload_schema": either}])
+    assert refusal(sql, INSERT, "pet", Jsonb({"bark": 1})) is None
+    assert refusal(sql, INSERT, "pet", Jsonb({"moo": 1})) is not None
+
+
+def test_of_a_large_payload_the_depth_is_left_to_the_model(sql):
+    """Looking into all of it would cost the database more than the insert itself."""
+    deep = {"tree": {"below": [{"below": [{"size": "x"}]}]}}
+    assert refusal(sql, INSERT, "parcel", Jsonb({"to": "me", **deep})) is not None
+    assert refusal(sql, INSERT, "parcel", Jsonb({"to": "x" * 20_000, **deep})) is None
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"password": "hunter2"},
+        {"user": "me", "password": {"is": "hunter2"}},
+        {"user": "me", "password": "hunter2", "pasword": "hunter2"},
+        {"user": "me", "password": "x", "pin": "hunter2 has 1 digit and more", "keys": "hunter2"},
+        {"user": {"password": "hunter2"}, "password": "x"},
+    ],
+    ids=str,
+)
+def test_no_refusal_shows_a_secret(sql, payload: dict[str, Any]):
+    """It would stand in PostgreSQL's log, too."""
+    publish(sql, [{"name": "login", "exposed": True, "description": "", "payload_schema": LOGIN}])
+    error = refusal(sql, INSERT, "login", Jsonb(payload))
+    assert error is not None
+    assert "hunter2" not in f"{error}{error.diag.message_detail}{error.diag.message_hint}"
 
 
 def test_a_payload_without_a_required_key_is_refused(sql):

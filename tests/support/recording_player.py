@@ -123,11 +123,6 @@ class Player:
                 for number in self.sockets:
                     await self._abort(number)
 
-    def apikeys(self) -> set[str]:
-        """Return the keys that its sockets will connect with."""
-        gets = [line for line in self._lines if line["text"].startswith("GET ")]
-        return {TOKEN.findall(self._signed_anew(line))[0] for line in gets}
-
     def lost(self) -> list[int]:
         """Return the ids of the rows that were inserted and that no socket was told of."""
         heard = [row["id"] for line in self._lines if (row := inserted(line))]

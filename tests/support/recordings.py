@@ -40,7 +40,7 @@ def token(role: str | None, seconds: float = 3600, **claims: object) -> str:
 
 def insertion(ids: list[int], status: str) -> str:
     """Return the statement that inserts such rows."""
-    return f"insert into scheduled_jobs (id, status) select unnest(array{ids}), '{status}'"
+    return f"insert into scheduled_jobs (id, status) select unnest(array{ids}::bigint[]), '{status}'"
 
 
 def insertions(lines: list[Line], at_once: int) -> Iterator[Line]:

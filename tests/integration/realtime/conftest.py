@@ -122,6 +122,12 @@ def play(realtime: RealtimeServer) -> Callable[..., Any]:
     return player
 
 
+@pytest.fixture(scope="session")
+def free_ports() -> Callable[[], int]:
+    """Give `free_port`."""
+    return free_port
+
+
 @pytest.fixture
 def scene() -> type[Scene]:
     """Give the class."""

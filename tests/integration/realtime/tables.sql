@@ -37,6 +37,13 @@ create table ty (
     gen int generated always as (2) stored
 );
 alter table ty replica identity full;
+do $$
+begin -- the stream of an older version leaves generated columns out
+    if current_setting('server_version_num')::int < 180000 then
+        alter table ty alter column gen drop expression, alter column gen set default 2;
+    end if;
+end
+$$;
 
 alter publication supabase_realtime set table scheduled_jobs, def_jobs, other_jobs, nopk, owned_jobs, ty;
 grant select on scheduled_jobs, def_jobs, other_jobs, not_published, nopk, owned_jobs, ty to anon, authenticated, service_role;

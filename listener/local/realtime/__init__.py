@@ -11,6 +11,7 @@ It differs where the real server's behaviour is a fault, or only a matter of tim
 - Refusals come at once; there, a refused connection waits 2 s and a refused join 5 s, which block the socket.
 - Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in
   between is lost, and no frame says so.
+- Generated columns are left out on PostgreSQL before 18, whose stream lacks them; there, they come on every version.
 - The rate limit is off unless it is asked for.
 - Not served: several projects by host name, broadcast over HTTP, and partitions of `realtime.messages`.
 """

@@ -40,7 +40,7 @@ def preview(trigger: Trigger, after: datetime, n: int) -> list[Occurrence]:
     instants = list(islice(upcoming(trigger, after), n))
     return [
         Occurrence(at, _local_text(at.astimezone(tz)), _note(trigger, tz, previous, at))
-        for previous, at in pairwise([*instants[:1], *instants])
+        for previous, at in pairwise([after, *instants])
     ]
 
 
@@ -143,6 +143,8 @@ def _cron_words(expression: str) -> str:
     options = Options()
     options.use_24hour_time_format = True
     try:
-        return str(get_description(" ".join(fields), options))
+        if "#" in others[3] and "," in others[3]:  # of these it loses the numbers
+            raise FormatException
+        return str(get_description(" ".join(fields).upper(), options))  # an L of lower case it takes for a day
     except FormatException:
         return f"cron {expression}"

@@ -45,10 +45,17 @@ def test_a_run_that_a_gap_moved_says_so():
     ]
 
 
-def test_a_run_at_the_end_of_a_gap_that_was_not_moved_says_nothing_of_it():
-    """03:00 exists; that 02:00 to 02:59 do not is none of its business."""
+def test_a_run_at_the_end_of_a_gap_was_not_moved_if_that_is_its_own_time():
+    """03:00 exists; that 02:00 to 02:59 do not has only changed the clock before it."""
     found = preview(job("daily", NEW_YORK, time="03:00"), datetime(2026, 3, 8, tzinfo=UTC), 1)
-    assert found[0].note is None
+    assert found[0].note == "clocks go forward by 1 h before it"
+
+
+def test_the_first_run_too_says_that_clocks_change_before_it():
+    """Between the instant from which the preview begins and that run."""
+    weekly = job("weekly", NEW_YORK, time="09:00", days=["monday"])
+    assert preview(weekly, datetime(2026, 3, 6, tzinfo=UTC), 1)[0].note == "clocks go forward by 1 h before it"
+    assert preview(weekly, datetime(2026, 3, 8, 7, tzinfo=UTC), 1)[0].note is None
 
 
 def test_runs_in_a_repeated_hour_name_their_pass():
@@ -67,6 +74,10 @@ def test_runs_in_a_repeated_hour_name_their_pass():
         (job("cron", NEW_YORK, expression="0 9 * * 1-5"), "At 09:00, Monday through Friday, America/New_York"),
         (job("cron", expression="@hourly"), "Every hour, UTC"),
         (job("cron", expression="30 8 * * * 15"), "At 08:30:15, UTC"),
+        (job("cron", expression="0 8 l * *"), "At 08:00, on the last day of the month, UTC"),
+        (job("cron", expression="0 8 15w * *"), "At 08:00, on the weekday nearest day 15 of the month, UTC"),
+        (job("cron", expression="0 8 * * L5"), "At 08:00, on the last Friday of the month, UTC"),
+        (job("cron", expression="0 8 * * mon#1,fri#3"), "cron 0 8 * * mon#1,fri#3, UTC"),
         (job("daily", time="08:00"), "At 08:00, every day, UTC"),
         (job("weekly", time="08:00", days=["monday", "friday"]), "At 08:00, Monday, Friday, UTC"),
         (job("monthly", time="08:00", days=[1, -1]), "At 08:00, on days 1, -1 of the month (-1 is the last), UTC"),
@@ -104,7 +115,7 @@ def test_the_command_prints_lines_for_people():
     ).splitlines()
     assert lines == [
         "At 09:00, Monday through Friday, America/New_York",
-        "  1  Mon 2026-03-09 09:00 EDT  2026-03-09T13:00:00Z",
+        "  1  Mon 2026-03-09 09:00 EDT  2026-03-09T13:00:00Z  (clocks go forward by 1 h before it)",
         "  2  Tue 2026-03-10 09:00 EDT  2026-03-10T13:00:00Z",
     ]
 

@@ -140,11 +140,11 @@ def _cron_words(expression: str) -> str:
 
     minute, *others = normal(expression).split()
     fields = [*others[4:], minute, *others[:4]]  # it wants the second first
+    if "#" in others[3] and "," in others[3]:  # of these the library loses the numbers
+        return f"cron {expression}"
     options = Options()
     options.use_24hour_time_format = True
     try:
-        if "#" in others[3] and "," in others[3]:  # of these it loses the numbers
-            raise FormatException
         return str(get_description(" ".join(fields).upper(), options))  # an L of lower case it takes for a day
     except FormatException:
         return f"cron {expression}"

@@ -23,7 +23,10 @@ pytestmark = pytest.mark.stack
 
 JOIN = {"config": {"postgres_changes": [{"event": "INSERT", "schema": "public", "table": "scheduled_jobs"}]}}
 SLOTS = "select count(*) from pg_replication_slots where database = current_database()"
-ACTIVE_SLOTS = "select slot_name from pg_replication_slots where database = current_database() and active"
+ACTIVE_SLOTS = """
+    select slot_name from pg_replication_slots
+    where database = current_database() and active and confirmed_flush_lsn is not null -- what commits from now on is in it
+"""
 HANDSHAKE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",

@@ -25,8 +25,9 @@ JOIN = {"config": {"postgres_changes": [{"event": "INSERT", "schema": "public", 
 SLOTS = "select count(*) from pg_replication_slots where database = current_database()"
 ACTIVE_SLOTS = """
     select slot_name from pg_replication_slots
-    where database = current_database() and active and confirmed_flush_lsn is not null -- what commits from now on is in it
+    where database = current_database() and active and confirmed_flush_lsn is not null
 """
+"""They hold whatever commits from now on."""
 HANDSHAKE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",

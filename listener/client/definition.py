@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from listener.client.faults import refused
 from listener.client.models import Job
+from listener.domain.refusal import Word, word
+from listener.errors import InvalidValueError
 from listener.registry import MARK
 
 if TYPE_CHECKING:
@@ -22,9 +26,11 @@ if TYPE_CHECKING:
 
 Handler: TypeAlias = str | Callable[..., Any]
 INSTANTS = ("run_date", "ends_at")
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""As JSON writes the character; after an odd number of backslashes it is a text about it."""
 
 
-class JobSchedulerConfig(BaseModel, frozen=True):
+class JobSchedulerConfig(BaseModel, frozen=True, extra="forbid"):
     """What every job of a scheduler has unless its own columns say otherwise.
 
     Attributes:
@@ -35,9 +41,9 @@ class JobSchedulerConfig(BaseModel, frozen=True):
     """
 
     retry_failed_jobs: bool = True
-    max_retries: int = 3
+    max_retries: int = Field(default=3, ge=0)
     store_job_results: bool = True
-    cleanup_after_days: float | None = 7
+    cleanup_after_days: float | None = Field(default=7, gt=0)
 
     def columns(self) -> Row:
         """Give them as columns of a row."""
@@ -87,6 +93,18 @@ def instant(column: str, value: datetime | str, timezone: str) -> str:
     return value.isoformat()
 
 
+def word_of(kind: type[Word], column: str, value: object) -> Word:
+    """Give a value as one of the words of a column.
+
+    Raises:
+        JobRefused: it is none of them.
+    """
+    try:
+        return word(kind, column, value)
+    except InvalidValueError as wrong:
+        raise refused(column, value, f"one of {', '.join(kind)}") from wrong
+
+
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
@@ -113,9 +131,13 @@ def _json_of(name: str, value: Any, timezone: str) -> Any:  # noqa: ANN401 - any
     if name in INSTANTS and value is not None:
         return instant(name, value, timezone)
     try:
-        return to_jsonable_python(value)
+        plain = to_jsonable_python(value)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False).encode().decode()
     except ValueError as wrong:
         raise refused(name, value, f"a value that has a JSON form ({wrong})") from wrong
+    if NUL.search(text):
+        raise refused(name, value, "texts without the character NUL, which the database cannot hold")
+    return plain
 
 
 def differences(row: Row, job: Job) -> list[str]:

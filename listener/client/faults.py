@@ -92,7 +92,7 @@ KINDS = {NOT_FOUND: JobNotFound, FORBIDDEN: JobForbidden, QUOTA: JobForbidden}
 
 def refused(column: str, value: object, allowed: str) -> JobRefused:
     """Refuse a value before it is sent, in the database's words."""
-    shown = json.dumps(value, default=repr, ensure_ascii=False)
+    shown = json.dumps(value, default=repr, ensure_ascii=False).encode(errors="backslashreplace").decode()
     message = f"scheduled_jobs.{column}: {shown} is not allowed; expected {allowed}"
     return JobRefused(message, column=column, value=shown, allowed=allowed)
 

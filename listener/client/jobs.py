@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
+from uuid import UUID
 
-from listener.client.definition import row_of, said
+from listener.client.definition import handler_name, row_of, said, word_of
 from listener.client.faults import JobAmbiguous, JobNotFound
 from listener.client.models import Answers, Execution, Job
 from listener.client.requests import Call, Delete, Select, Update
+from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from listener.client.definition import Defaults
     from listener.client.requests import Plan, Row
-    from listener.domain.status import JobStatus
 
-JobRef: TypeAlias = Job | int | str
-"""A job as a caller names it: itself, its `id`, or its `job_id`."""
+JobRef: TypeAlias = Job | int | str | UUID
+"""A job as a caller names it: itself, its `id`, or its `job_id`, of which a random one is a UUID."""
 JOBS, EXECUTIONS = "scheduled_jobs", "job_executions"
 PAGE = 1000
 """More rows than this an answer does not have by default, whatever was asked for."""
@@ -32,10 +33,11 @@ def find_job(own: Defaults, job: JobRef) -> Plan[Job | None]:
     Raises:
         JobAmbiguous: several others have it, and none comes first.
     """
-    if isinstance(job, str):
-        where = {"job_id": job, **said({"workspace_id": own.workspace_id and str(own.workspace_id)})}
+    name = name_of(job)
+    if isinstance(name, str):
+        where = {"job_id": name, **said({"workspace_id": own.workspace_id and str(own.workspace_id)})}
     else:
-        where = {"id": _id(job)}
+        where = {"id": name}
     return _choose((yield Select(JOBS, where)))
 
 
@@ -49,8 +51,11 @@ def _choose(rows: Sequence[Row]) -> Job | None:
     return Job.model_validate(best[0]) if best else None
 
 
-def _id(job: Job | int) -> int:
-    return job.id if isinstance(job, Job) else job
+def name_of(job: JobRef) -> int | str:
+    """Give the `id` of a job where it is known, else its `job_id`."""
+    if isinstance(job, Job):
+        return job.id
+    return str(job) if isinstance(job, UUID) else job
 
 
 def id_of(own: Defaults, job: JobRef) -> Plan[int]:
@@ -60,8 +65,9 @@ def id_of(own: Defaults, job: JobRef) -> Plan[int]:
         JobNotFound: no job has this `job_id`.
         JobAmbiguous: see `find_job`.
     """
-    if not isinstance(job, str):
-        return _id(job)
+    name = name_of(job)
+    if not isinstance(name, str):
+        return name
     found = yield from find_job(own, job)
     if found is None:
         raise _unknown(job)
@@ -69,8 +75,8 @@ def id_of(own: Defaults, job: JobRef) -> Plan[int]:
 
 
 def _unknown(job: JobRef) -> JobNotFound:
-    name = f"id {_id(job)}" if not isinstance(job, str) else f"job_id {job!r}"
-    return JobNotFound(f"no job with {name} that you may see")
+    name = name_of(job)
+    return JobNotFound(f"no job with {'job_id' if isinstance(name, str) else 'id'} {name!r} that you may see")
 
 
 def list_jobs(
@@ -92,7 +98,11 @@ def list_jobs(
         handler: only with this one.
         limit: not more than so many.
         **columns: only with these values.
+
+    Raises:
+        JobRefused: no job has such a status.
     """
+    status = status and word_of(JobStatus, "status", status)
     named = {"status": status, "workspace_id": workspace_id or own.workspace_id, "handler": handler, **columns}
     where = row_of(said(named), own.timezone)
     jobs: Answers[Job] = Answers()
@@ -117,11 +127,22 @@ def update_job(own: Defaults, /, job: JobRef, **columns: object) -> Plan[Job]:
         JobNotFound: no such job that the caller may change.
         JobRefused: a value that the column cannot have.
     """
+    if not columns:
+        return (yield from _present(own, job))
+    if callable(handler := columns.get("handler")):
+        columns["handler"] = handler_name(handler)
     values = row_of(columns, own.timezone)
     rows = yield Update(JOBS, (yield from id_of(own, job)), values)
     if not rows:
         raise _unknown(job)
     return Job.model_validate(rows[0])
+
+
+def _present(own: Defaults, job: JobRef) -> Plan[Job]:
+    found = yield from find_job(own, job)
+    if found is None:
+        raise _unknown(job)
+    return found
 
 
 def delete_job(own: Defaults, job: JobRef) -> Plan[Job]:
@@ -171,7 +192,7 @@ def retry_job(own: Defaults, job: JobRef) -> Plan[Job]:
     return (yield from _move(own, "retry_job", job))
 
 
-def run_job_now(own: Defaults, job: JobRef, *, test_mode: bool = False) -> Plan[Execution]:
+def run_job_now(own: Defaults, job: JobRef, test_mode: bool = False) -> Plan[Execution]:  # noqa: FBT001, FBT002 - as the function of the database takes it
     """Run a job once, whatever its status and schedule; gives the run, queued.
 
     Args:

@@ -11,7 +11,6 @@ from listener.client import jobs, ledger, scheduling
 from listener.client.access import address_of, expect, make_client
 from listener.client.definition import Defaults, JobSchedulerConfig
 from listener.client.drive import Caller, operation
-from listener.client.models import Job
 from listener.client.watch import BlockingWatch, Watch
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from listener.client.jobs import JobRef
+    from listener.client.models import Job
 
 C = TypeVar("C", bound=Client | AsyncClient)
 
@@ -86,7 +86,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
         async def read(named: int | str) -> Job | None:
             return await to_thread.run_sync(self.get_job, named)
 
-        return BlockingWatch(job.id if isinstance(job, Job) else job, read, lambda: address_of(self.client))
+        return BlockingWatch(jobs.name_of(job), read, lambda: address_of(self.client))
 
     def close(self) -> None:
         """Close the connections of a client that the scheduler made."""
@@ -125,7 +125,7 @@ class AsyncSupabaseJobScheduler(Scheduler[AsyncClient]):
 
     def watch(self, job: JobRef) -> Watch:
         """Give the job's statuses as they come, for `async for`; see `Watch`."""
-        return Watch(job.id if isinstance(job, Job) else job, self.get_job, lambda: address_of(self.client))
+        return Watch(jobs.name_of(job), self.get_job, lambda: address_of(self.client))
 
     async def aclose(self) -> None:
         """Close the connections of a client that the scheduler made."""

@@ -56,7 +56,8 @@ def _daily(words: Mapping[str, Any]) -> dict[str, Any]:
 
 def _weekly(words: Mapping[str, Any]) -> dict[str, Any]:
     days = words.get("days", words.get("day_of_week", "mon-fri"))
-    return {"time": _time(words), "days": weekdays(days.split(",") if isinstance(days, str) else days)}
+    several = days.split(",") if isinstance(days, str) else [days] if isinstance(days, int) else days
+    return {"time": _time(words), "days": weekdays(several)}
 
 
 def _monthly(words: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from listener.client.definition import differences, handler_name, instant, row_of, said
+from listener.client.definition import differences, handler_name, instant, row_of, said, word_of
 from listener.client.faults import JobExists, refused
 from listener.client.jobs import JOBS, find_job, update_job
 from listener.client.models import Job, JobType
 from listener.client.requests import Insert
 from listener.client.schedules import WORDS, schedule_of
 from listener.domain.job import TriggerType
-from listener.domain.refusal import word
 from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
     from uuid import UUID
 
     from listener.client.definition import Defaults, Handler
@@ -155,7 +153,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
             "trigger_type": str(trigger_type),
             "schedule": schedule
             if schedule is not None
-            else schedule_of(word(TriggerType, "trigger_type", trigger_type), when),
+            else schedule_of(word_of(TriggerType, "trigger_type", trigger_type), when),
             "ends_at": ends_at,
             "max_runs": max_runs,
             **(columns or {}),
@@ -168,7 +166,7 @@ def schedule_reminder(  # noqa: PLR0913 - each is one keyword of the call
     own: Defaults,
     /,
     event_id: UUID | str | int | None = None,
-    event_time: datetime | None = None,
+    event_time: datetime | str | None = None,
     handler: Handler | None = None,
     minutes_before: float = 15,
     *,
@@ -205,7 +203,7 @@ def schedule_reminder(  # noqa: PLR0913 - each is one keyword of the call
     if event_time is not None:
         event["event_time"] = instant("event_time", event_time, timezone or own.timezone)
         if run_date is None:
-            run_date = event_time - timedelta(minutes=minutes_before)
+            run_date = datetime.fromisoformat(event["event_time"]) - timedelta(minutes=minutes_before)
             event["minutes_before"] = minutes_before
     plan = schedule_one_time_job(
         own,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from pydantic import ValidationError
 
 from listener import handler
 from listener.client import (
@@ -124,6 +126,20 @@ def test_a_reminder_as_programs_wrote_it_by_hand():
     }
 
 
+@pytest.mark.parametrize("event_time", [NOON, NOON.replace(tzinfo=None), NOON.isoformat(), "2030-03-01 12:00"])
+def test_the_time_of_an_event_may_be_a_text(event_time):
+    """As `run_date` may."""
+    row = inserted(scheduling.schedule_reminder(Defaults(), "123", event_time, minutes_before=90))
+    assert (row["run_date"], row["metadata"]["event_time"]) == ("2030-03-01T10:30:00+00:00", NOON.isoformat())
+
+
+def test_minutes_before_an_event_are_real_ones_when_clocks_change():
+    """Half an hour before 3:15, when clocks go from 2 to 3, is a quarter to two."""
+    early = datetime(2030, 3, 31, 3, 15)  # noqa: DTZ001 - meant in the time zone below
+    plan = scheduling.schedule_reminder(Defaults(timezone="Europe/Berlin"), "123", early, minutes_before=30)
+    assert datetime.fromisoformat(inserted(plan)["run_date"]) == datetime(2030, 3, 31, 0, 45, tzinfo=UTC)
+
+
 def test_a_reminder_at_an_instant_of_its_own():
     """And its default handler."""
     row = inserted(scheduling.schedule_reminder(Defaults(), job_id="r", user_id=3, run_date=NOON, metadata={"a": 1}))
@@ -162,13 +178,29 @@ def test_an_instant_without_an_offset_is_meant_in_the_time_zone(zone, hour):
 
 
 @pytest.mark.parametrize(
-    "columns", [{"timezone": "Mars/Base", "run_date": NOON.replace(tzinfo=None)}, {"metadata": {"f": print}}]
+    "columns",
+    [
+        {"timezone": "Mars/Base", "run_date": NOON.replace(tzinfo=None)},
+        {"metadata": {"f": print}},
+        {"metadata": {"f": float("nan")}},
+        {"metadata": {"f": ["\x00"]}},
+        {"metadata": {"f": "\ud800"}},
+        {"name": "\x00"},
+    ],
+    ids=ascii,
 )
 def test_what_cannot_be_sent_is_refused_by_its_column(columns):
     """Before anything is sent."""
     with pytest.raises(JobRefused) as refusal:
         next(scheduling.schedule_job(Defaults(), "noop", **columns))
     assert refusal.value.column == next(iter(columns))
+    assert str(refusal.value).encode()
+
+
+def test_a_text_about_nul_is_sent():
+    """Only the character itself cannot be held."""
+    texts = {"json": "\\u0000", "python": "\\x00"}
+    assert inserted(scheduling.schedule_job(Defaults(), "noop", metadata=texts))["metadata"] == texts
 
 
 TAKEN = JobExists("duplicate key value violates unique constraint")
@@ -239,6 +271,56 @@ def test_only_a_job_id_has_to_be_looked_up():
         assert asked == [Call("cancel_job", {"job": 7})]
     asked, _ = answered(jobs.cancel_job(Defaults(), "seven"), [ROW], ROW)
     assert asked == [Select("scheduled_jobs", {"job_id": "seven"}), Call("cancel_job", {"job": 7})]
+
+
+def test_a_random_job_id_may_be_a_uuid():
+    """It is looked up as the text that it is in the row."""
+    named = UUID("f47ac10b-58cc-4372-a567-0e02b2c3d479")
+    asked, _ = answered(jobs.pause_job(Defaults(), named), [ROW], ROW)
+    assert asked[0] == Select("scheduled_jobs", {"job_id": str(named)})
+    assert jobs.name_of(named) == str(named)
+
+
+def test_an_update_of_nothing_gives_the_job_as_it_is():
+    """And writes nothing."""
+    asked, job = answered(jobs.update_job(Defaults(), 7), [ROW])
+    assert (asked, job.id) == ([Select("scheduled_jobs", {"id": 7})], 7)
+
+
+def test_an_update_names_a_function_as_scheduling_does():
+    """It is never sent."""
+    asked, _ = answered(jobs.update_job(Defaults(), 7, handler=declared), [ROW])
+    assert asked == [Update("scheduled_jobs", 7, {"handler": "the_declared_name"})]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda: jobs.get_jobs_by_status(Defaults(), "done"),
+        lambda: jobs.list_jobs(Defaults(), status="done"),
+        lambda: scheduling.schedule_recurring(Defaults(), "noop", "done", hour=8),
+    ],
+)
+def test_a_word_that_is_none_is_refused_as_the_database_would(plan):
+    """A misspelt status would else look like no jobs."""
+    with pytest.raises(JobRefused, match="expected one of ") as refusal:
+        next(plan())
+    assert (refusal.value.column in {"status", "trigger_type"}, refusal.value.value) == (True, '"done"')
+
+
+@pytest.mark.parametrize("wrong", [{"max_retries": -1}, {"cleanup_after_days": 0}, {"max_retry": 3}])
+def test_a_configuration_that_makes_no_sense_is_refused_at_once(wrong):
+    """Also a misspelt name."""
+    with pytest.raises(ValidationError):
+        JobSchedulerConfig(**wrong)
+
+
+def test_a_test_run_may_be_asked_for_by_position():
+    """As in the function of the database."""
+    run = {"id": "f47ac10b-58cc-4372-a567-0e02b2c3d479"}
+    plan = jobs.run_job_now(Defaults(), 7, True)  # noqa: FBT003 - what is tested
+    assert next(plan) == Call("run_job_now", {"job": 7, "test_mode": True})
+    assert plan.send(run["id"]) == Select("job_executions", run)
 
 
 @pytest.mark.parametrize("plan", [jobs.cancel_job, jobs.delete_job, jobs.run_job_now, jobs.update_job])

@@ -18,6 +18,7 @@ SAID = [
         {"time": "09:00", "days": ["monday", "tuesday", "wednesday", "sunday"]},
     ),
     ("weekly", {"days": ["friday", 0]}, {"time": "00:00", "days": ["friday", "monday"]}),
+    ("weekly", {"day_of_week": 0}, {"time": "00:00", "days": ["monday"]}),
     ("weekly", {}, {"time": "00:00", "days": ["monday", "tuesday", "wednesday", "thursday", "friday"]}),
     ("monthly", {"day": 15, "hour": 6}, {"time": "06:00", "days": [15]}),
     ("monthly", {"days": [1, -1], "missing_day": "skip"}, {"time": "00:00", "days": [1, -1], "missing_day": "skip"}),

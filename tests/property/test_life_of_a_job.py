@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 from collections import defaultdict
@@ -221,16 +222,21 @@ class LifeOfAJob(RuleBasedStateMachine):
         lower = self.database.now()
         runs = self.database.claim(me.id, claims, AHEAD_SECONDS, self.world.key_limit)
         window = (lower, self.database.now())
-        # What one statement decides together comes before the rest, in the order of ids.
+        # What one statement decides together comes before the rest, which goes by priority, due instant and id.
         granted = []
         plain = [claim for claim in claims if self._decided(lambda claim=claim: self._is_plain(claim, window))]
-        for claim in sorted(claims, key=lambda claim: (claim not in plain, claim.job_id)):
+        for claim in sorted(claims, key=lambda claim: (claim not in plain, *self._turn(claim))):
             run = self._decided(lambda claim=claim: self.world.claim(me.id, claim, AHEAD_SECONDS, window))
             if run:
                 granted.append((claim.job_id, run.key))
         told = {(run.job_id, (run.scheduled_for, run.cause, run.attempt)) for run in runs}
         assert told == set(granted), (claims, window)
         me.granted.update((run.execution_id, run) for run in runs)
+
+    def _turn(self, claim: Claim) -> tuple[int, float, int]:
+        job = self.world.jobs.get(claim.job_id)
+        due = claim.due.timestamp() if claim.due else math.inf
+        return -job.row["priority"] if job else 0, due, claim.job_id
 
     def _is_plain(self, claim: Claim, window: tuple[datetime, datetime]) -> bool:
         job = self.world.jobs.get(claim.job_id)

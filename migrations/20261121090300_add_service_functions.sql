@@ -208,6 +208,7 @@ begin
     set
         due_at = f.due,
         next_run_at = nullif(least(f.due, j.next_run_at), '9999-01-01Z'),
+        error = case when not starts_with(j.error, 'no due instant can be computed: ') then j.error end,
         updated_at = now()
     from free as f
     where j.id = f.id;
@@ -229,11 +230,13 @@ language sql
 set search_path = ''
 as $$
     with senseless as (
-        select j.id, p.error
+        select j.id, p.told as error
         from public.scheduled_jobs as j
-        inner join jsonb_to_recordset(plans) as p (id bigint, revision bigint, error text)
-            on j.id = p.id and j.revision = p.revision
-        where p.error is not null and j.error is distinct from p.error and j.status in ('scheduled', 'running')
+        inner join (
+            select w.id, w.revision, 'no due instant can be computed: ' || w.error as told
+            from jsonb_to_recordset(plans) as w (id bigint, revision bigint, error text)
+        ) as p on j.id = p.id and j.revision = p.revision
+        where p.told is not null and j.error is distinct from p.told and j.status in ('scheduled', 'running')
         for update of j skip locked
     ), told as (
         update public.scheduled_jobs as j

@@ -135,4 +135,4 @@ class Planner:
 
 def _told(why: Exception) -> str:
     """What the row and the ledger say of a schedule that makes no sense here."""
-    return f"no due instant can be computed: {type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]
+    return f"{type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

@@ -20,7 +20,7 @@ from listener.errors import StageFailedError
 from listener.health import Health
 from listener.http.server import application, serve
 from listener.maintenance.cleaner import Cleaner
-from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
+from listener.maintenance.lease_keeper import BELIEVED_SHARE, CALL_SHARE, TRUSTED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
 from listener.maintenance.pulse import Pulse
 from listener.maintenance.recorder import Recorder
@@ -45,7 +45,7 @@ from listener.stages import Stages
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.line import Times
-from listener.supabase.rpc import Rpc
+from listener.supabase.rpc import CALL_SECONDS, Rpc
 from listener.supabase.store import SupabaseStore
 from listener.telemetry import Event
 
@@ -84,7 +84,8 @@ class Service:
         self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
         self._key = settings.secret_key.get_secret_value()
         hide_always([self._key])
-        self.rpc = Rpc(settings.url, self._key, self.clock, self.health.answered)
+        within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
+        self.rpc = Rpc(settings.url, self._key, self.clock, self.health.answered, within_seconds)
         self.store = SupabaseStore(
             self.rpc,
             listener_id=self.listener_id,

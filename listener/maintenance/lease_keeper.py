@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TRUSTED_SHARE = 0.8
 """The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""
+CALL_SHARE = 0.25
+"""How long one request may take, in leases: less than an interval, so that it is known to have failed."""
 WATCH_SHARE = 0.05
 """How often, in leases, the trust is looked at: also while a request for more of it hangs."""
 BELIEVED_SHARE = 0.5

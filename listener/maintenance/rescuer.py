@@ -1,7 +1,8 @@
 """The rescuer takes over from listeners that died.
 
 Takes nothing. Gives final rows to runs whose lease ran out, and their next attempts to the agenda. Guarantees that a
-job whose listener died runs again within lease + interval.
+job whose listener died runs again within lease + interval, and that a listener that was held up does not take its own
+runs for those of a dead one before it has told how they ended.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from listener.metrics import Metrics
     from listener.pipeline.reconciler import Reconciler
     from listener.ports import LeaseStore
+
+LATE_SECONDS = 1.0
+"""Who wakes so late has not extended its own leases meanwhile."""
+AFTER_YOU_SECONDS = 1.0
+"""How long such a one lets its results, which may wait already, go first."""
 
 
 class Rescuer:
@@ -53,7 +59,13 @@ class Rescuer:
                     pass
             except StoreError as fault:
                 self._log.warning(Event.RESCUE_FAILED, error=str(fault))
-            await anyio.sleep(self._interval * (0.5 + self._jitter() / 2))
+            await self._rest(self._interval * (0.5 + self._jitter() / 2))
+
+    async def _rest(self, seconds: float) -> None:
+        until = anyio.current_time() + seconds
+        await anyio.sleep(seconds)
+        if anyio.current_time() > until + LATE_SECONDS:
+            await anyio.sleep(AFTER_YOU_SECONDS)
 
     async def run_once(self) -> int:
         """Rescue one batch; tells how many runs it was."""

@@ -45,8 +45,9 @@ class Runs:
 
     @property
     def held(self) -> list[Held]:
-        """The claims held now."""
-        return [(execution_id, prepared.run.fence) for execution_id, prepared in self._prepared.items()]
+        """The claims held now, those first that were confirmed longest ago."""
+        confirmed = sorted(self._prepared.items(), key=lambda held: held[1].trusted_since)
+        return [(execution_id, prepared.run.fence) for execution_id, prepared in confirmed]
 
     def find(self, held: Held) -> Prepared | None:
         """Give the run of this very claim, if it is held still."""

@@ -13,6 +13,9 @@ import httpx
 
 from listener.errors import StoreError
 
+NO_RIGHT_TO_CALL = "permission denied for function"
+"""Said by the code of a right that a row lacks, and no row is to blame."""
+ADVICE = {"PGRST202": "apply the migrations with `listener migrate`"}
 OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
 """PostgreSQL's and PostgREST's; what stands between here and them has codes of its own, and the status tells more."""
 
@@ -79,6 +82,10 @@ def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> Stor
     except (ValueError, AttributeError):
         code, message = str(response.status_code), response.text[:200]
     meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(response.status_code, NEVER)
+    if message.startswith(NO_RIGHT_TO_CALL):
+        meaning = NEVER
+    if code in ADVICE:
+        message = f"{message}; {ADVICE[code]}"
     return fault(function, code, message, meaning, overdue=overdue)
 
 

@@ -19,7 +19,7 @@ from listener.supabase import faults
 from listener.telemetry import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
     from listener.clock import DatabaseClock
 
@@ -49,6 +49,7 @@ class Rpc:
         key: `sb_secret_…` or the legacy service_role JWT.
         clock: learns the database's time.
         answered: told of each call how it ended: its function, and the fault or None.
+        within_seconds: how long calls of functions may take whose time is short.
     """
 
     def __init__(
@@ -57,8 +58,10 @@ class Rpc:
         key: str,
         clock: DatabaseClock,
         answered: Callable[[str, StoreError | None], None] = _nobody,
+        within_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._clock, self._answered = clock, answered
+        self._within_seconds = {**OWN_SECONDS, **(within_seconds or {})}
         self._failing_since: dict[str, float] = {}
         self._alarmed_at: dict[str, float] = {}
         self._log = structlog.get_logger("rpc")
@@ -92,7 +95,7 @@ class Rpc:
         content = _content(function, request)
         asked_at = self._clock.monotonic()
         try:
-            with anyio.fail_after(OWN_SECONDS.get(function, CALL_SECONDS)):
+            with anyio.fail_after(self._within_seconds.get(function, CALL_SECONDS)):
                 response = await self._http.post(function, content=content)
         except (httpx.HTTPError, TimeoutError) as fault:
             raise faults.of_transport(function, fault) from fault

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import anyio
+import httpx
 import pytest
+from patience import PATIENCE_SECONDS
 
 from listener.domain.exchange import Claim, Extended
 from listener.errors import StoreError
 from listener.maintenance.lease_keeper import LeaseKeeper
+from listener.registry import Registry
+from listener.service import Service
+from listener.settings import Settings
 from listener.testing import NOON
 
 DOWN = StoreError("extend_leases_v1", "ConnectError", "refused", retryable=True)
@@ -81,6 +86,44 @@ async def test_trust_begins_when_an_extension_is_asked_for_not_when_it_is_answer
     clock.advance(0.5)
     keeper.stop_untrusted()
     assert stopped(claimed)
+
+
+async def test_what_was_confirmed_longest_ago_is_extended_first(keeper_of, clock, monkeypatch):
+    """A database that answers one part of them in time, again and again, keeps all alive, not the same ones."""
+    monkeypatch.setattr("listener.maintenance.lease_keeper.BATCH", 1)
+    answers = [KEPT, DOWN, KEPT, DOWN]
+    keeper, hold, _ = keeper_of(lambda *_, **__: answers.pop(0))
+    runs = [hold(), hold()]
+    for _ in range(2):
+        clock.advance(20)
+        with pytest.raises(StoreError):
+            await keeper.run_once()
+    keeper.stop_untrusted()
+    assert [clock.monotonic() - each.trusted_since for each in runs] == [20, 0]
+    assert not any(map(stopped, runs))
+
+
+async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
+    """The keeper turns to a new connection after a while; the call has failed before, and says so itself."""
+    monkeypatch.setattr("listener.health.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
+    project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
+    service = Service(Settings(_env_file=None, doorbells="none", lease_seconds=1, **project))
+    service.rpc._http._transport = httpx.MockTransport(hang)
+    service.health.poll_succeeded()
+    service.health.came("catalogue")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(service.stages.lease_keeper.run)
+        with anyio.fail_after(PATIENCE_SECONDS):
+            while "extend_leases_v1" not in (service.health.fault() or ""):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
+    await service.rpc.aclose()
+
+
+async def hang(_request):
+    """Answer never."""
+    await anyio.sleep_forever()
 
 
 async def test_a_claim_whose_row_is_locked_is_neither_lost_nor_extended(keeper_of, clock):

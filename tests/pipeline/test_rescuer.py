@@ -42,6 +42,22 @@ async def test_it_goes_on_until_nothing_is_left_and_survives_a_fault(rescuer_of,
     assert naps == [5, 5, 5]
 
 
+async def test_a_listener_that_was_held_up_lets_its_results_go_first(rescuer_of, clock, monkeypatch):
+    """They wait to be written for the same reason for which its leases ran out; but only once, and not for long."""
+    rescuer, _ = rescuer_of([Rescued(0, [])] * 3)
+    held_up, naps = [0, 9, 9, 0], []
+
+    async def sleep(seconds):
+        naps.append(seconds)
+        clock.advance(seconds + held_up.pop(0))
+
+    monkeypatch.setattr(anyio, "current_time", clock.monotonic)
+    monkeypatch.setattr(anyio, "sleep", sleep)
+    with pytest.raises(IndexError):  # the script's end
+        await rescuer.run()
+    assert naps == [5, 5, 1, 5]
+
+
 async def test_pauses_differ_between_listeners(parts, clock, naps):
     """And are never longer than the setting."""
     for chance, pause in ((0.0, 2.5), (1.0, 5)):

@@ -117,7 +117,7 @@ async def test_an_alarm_is_told_once_a_minute(monkeypatch):
     await rpc.aclose()
 
 
-async def test_a_call_ends_in_time_however_slowly_the_answer_drips(monkeypatch):
+async def test_a_call_ends_in_time_however_slowly_the_answer_drips():
     """A limit for each read would be met by one byte each; the whole call has one, and what it did is not clear."""
 
     class Drip(httpx.AsyncByteStream):
@@ -126,10 +126,29 @@ async def test_a_call_ends_in_time_however_slowly_the_answer_drips(monkeypatch):
                 yield b" "
                 await anyio.sleep(0.01)
 
-    monkeypatch.setitem(OWN_SECONDS, "claim_runs_v1", 0.05)
-    with anyio.fail_after(5):
-        fault = await fault_of(lambda _: httpx.Response(200, stream=Drip()))
-    assert (fault.code, flags(fault)) == ("TimeoutError", {"retryable", "unclear"})
+    told = []
+    rpc = Rpc(
+        "http://project", "sb_secret_x", DatabaseClock(), lambda *call: told.append(call), {"claim_runs_v1": 0.05}
+    )
+    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Drip()))
+    with anyio.fail_after(5), pytest.raises(StoreError) as caught:
+        await rpc.call("claim_runs_v1", {})
+    assert (caught.value.code, flags(caught.value)) == ("TimeoutError", {"retryable", "unclear"})
+    assert told == [("claim_runs_v1", caught.value)]
+    await rpc.aclose()
+
+
+async def test_a_function_that_may_not_be_called_is_nobodys_row():
+    """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
+    message = "permission denied for function claim_runs_v1"
+    fault = await fault_of(lambda _: httpx.Response(403, json={"code": "42501", "message": message}))
+    assert flags(fault) == {"alarm"}
+
+
+async def test_a_function_that_is_not_there_says_what_to_do():
+    """Whoever starts a listener for the first time reads it in the log, and on /readyz."""
+    fault = await fault_of(lambda _: httpx.Response(404, json={"code": "PGRST202", "message": "no such function"}))
+    assert "`listener migrate`" in str(fault)
 
 
 def test_every_limit_is_of_a_function_that_there_is():

@@ -8,11 +8,11 @@
 create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
     j.id,
-j.revision,
-j.next_run_at,
-j.due_at,
-j.status,
-j.trigger_type,
+    j.revision,
+    j.next_run_at,
+    j.due_at,
+    j.status,
+    j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -333,11 +333,12 @@ set search_path = ''
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    good_until constant timestamptz
-        := clock_timestamp() + make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    good_until constant timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     free_jobs bigint[];
     free_dues timestamptz[];
@@ -430,6 +431,13 @@ begin
     end loop;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
+    end if;
+    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
+        update public.job_executions set lease_expires_at = clock_timestamp() + lease where id = any(claimed);
+        update public.scheduled_jobs as j
+        set lease_expires_at = e.lease_expires_at
+        from public.job_executions as e
+        where e.id = any(claimed) and j.id = e.scheduled_job_id and j.claimed_by = me;
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
@@ -542,27 +550,41 @@ begin
         end if;
     end if;
 
-    if j.concurrency_key is not null then
-        key_is_taken := job_scheduler.key_room(j, key_limit) <= 0;
+    if j.concurrency_key is not null and j.queued_runs > 0 then -- first what keeps its room, see job_scheduler.key_room
+        select q.* into e
+        from public.job_executions as q
+        where
+            q.scheduled_job_id = j.id and q.status = 'queued' and q.blocked_since is not null
+            and q.run_at > now() - interval '10 seconds' and q.run_at <= soon
+            and (q.cause = 'manual' or j.status = 'scheduled')
+        order by q.blocked_since, q.id
+        limit 1
+        for update;
     end if;
-
-    select q.* into e
-    from public.job_executions as q
-    where
-        q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-        and (q.cause = 'manual' or j.status = 'scheduled')
-    order by q.run_at, q.scheduled_for
-    limit 1
-    for update;
-    if found and key_is_taken then
+    if e.id is null then
+        select q.* into e
+        from public.job_executions as q
+        where
+            q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
+            and (q.cause = 'manual' or j.status = 'scheduled')
+        order by q.run_at, q.scheduled_for
+        limit 1
+        for update;
+    end if;
+    if j.concurrency_key is not null then
+        key_is_taken := job_scheduler.key_room(j, key_limit, e) <= 0;
+    end if;
+    if e.id is not null and key_is_taken then
         -- Blocked until a run of the same key ends: see job_scheduler.release_keys.
-        update public.job_executions set run_at = '9999-01-01Z', reason = 'concurrency' where id = e.id;
+        update public.job_executions
+        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
+        where id = e.id;
         e := null;
-    elsif found then
+    elsif e.id is not null then
         update public.job_executions
         set
-            status = 'running', reason = null, listener_id = me, fence = fence + 1, lease_expires_at = good_until,
-            started_at = greatest(run_at, now())
+            status = 'running', reason = null, blocked_since = null, listener_id = me, fence = fence + 1,
+            lease_expires_at = good_until, started_at = greatest(run_at, now())
         where id = e.id
         returning * into e;
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
@@ -607,13 +629,13 @@ begin
             end if;
         end if;
         insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, listener_id,
-             lease_expires_at, started_at)
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
+             listener_id, lease_expires_at, started_at)
         select
             j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
             case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
-            case when not key_is_taken then me end, case when not key_is_taken then good_until end,
-            case when not key_is_taken then greatest(run_for, now()) end
+            case when key_is_taken then run_for end, case when not key_is_taken then me end,
+            case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
         on conflict do nothing
         returning * into e;
         -- A one-time job that is asked to run again at an instant that it has had gets a new one.
@@ -676,25 +698,45 @@ as $$
 $$;
 revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
--- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock.
-create or replace function job_scheduler.key_room(j public.scheduled_jobs, key_limit integer)
+-- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock. A run to
+-- which release_keys gave the key keeps its room until it is claimed: from all who come anew, and from those that were
+-- given it and go after it, so that the first of them always finds room. Not for ever: whoever could claim it may be busy.
+create or replace function job_scheduler.key_room(
+    j public.scheduled_jobs, key_limit integer, asker public.job_executions default null
+)
 returns integer
 language sql
 set search_path = ''
 as $$
-    select key_limit - (
-        select count(*)
-        from public.scheduled_jobs as s
-        inner join public.job_executions as e
-            on s.id = e.scheduled_job_id and e.status = 'running' and e.lease_expires_at is not null
+    select key_limit - count(*)
+    from public.scheduled_jobs as s
+    cross join lateral (
+        select from public.job_executions as e
         where
-            s.concurrency_key = j.concurrency_key and s.claimed_by is not null
-            and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-    )
+            s.claimed_by is not null and e.scheduled_job_id = s.id
+            and e.status = 'running' and e.lease_expires_at is not null
+        union all
+        select from public.job_executions as e
+        where
+            s.next_run_at is not null and s.queued_runs > 0 and e.scheduled_job_id = s.id
+            and e.status = 'queued' and e.blocked_since is not null
+            and e.run_at > now() - interval '10 seconds' and e.run_at < '9999-01-01Z'
+            and (e.cause = 'manual' or s.status = 'scheduled')
+            and (
+                asker.blocked_since is null
+                or (j.priority, e.blocked_since, e.id) < (s.priority, asker.blocked_since, asker.id)
+            )
+    ) as taken
+    where
+        s.concurrency_key = j.concurrency_key
+        and (s.claimed_by is not null or s.next_run_at is not null and s.queued_runs > 0)
+        and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
 $$;
-revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer) from public;
+revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, public.job_executions) from public;
 
--- Unblocks the runs that waited for the keys of these jobs, the highest priority first; answers the jobs to arm.
+-- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
+-- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
+-- has its job locked, is given the key at the end of the next run that gets it. Answers the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
@@ -720,12 +762,12 @@ begin
                 e.status = 'queued' and e.run_at = '9999-01-01Z' and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
-            order by s.priority desc, e.scheduled_for
+            order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.key_room(j, key_limit), 0)
             for update of s skip locked -- who holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
-            set run_at = greatest(e.scheduled_for, now()), reason = null -- it may have been claimed ahead of its time
+            set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
             from blocked as b
             where e.id = b.id
             returning e.scheduled_job_id
@@ -1306,11 +1348,12 @@ begin
     end if;
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
-            select e.scheduled_job_id
+            select min(e.scheduled_job_id)
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
             where e.status = 'queued' and e.run_at = '9999-01-01Z' and (e.cause = 'manual' or s.status = 'scheduled')
-            order by e.scheduled_for
+            group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
+            order by random() -- so that none is left out for ever
             limit 100
         ),
         coalesce((request ->> 'key_concurrency')::integer, 1)

@@ -263,7 +263,8 @@ class LifeOfAJob(RuleBasedStateMachine):
             for n, (each, outcome) in enumerate(zip(chosen, outcomes, strict=False))
         ]
         answer = self.database.finish(me.id, endings, self.world.key_limit)
-        assert set(answer["taken"]) == set(self.world.finish(me.id, endings))
+        window = (now, self.database.now())
+        assert set(answer["taken"]) == set(self._decided(lambda: self.world.finish(me.id, endings, window)))
 
     def _ending(self, run: Run, outcome: str, now: datetime, later: datetime) -> Ending:
         told = Ending(run.execution_id, "completed", now, run.fence, started_at=now)
@@ -292,9 +293,10 @@ class LifeOfAJob(RuleBasedStateMachine):
             self._rescue(data)
 
     def _rescue(self, _: st.DataObject) -> None:
+        lower = self.database.now()
         answer = self.database.service("rescue_runs_v1", {"limit": 100, "key_concurrency": self.world.key_limit})
         assert answer["rescued"] == sum(run.is_lapsed for run in self._running())
-        self.world.rescue()
+        self._decided(lambda: self.world.rescue((lower, self.database.now())))
 
     def _extend(self, data: st.DataObject) -> None:
         """Extend what a listener believes to hold: what it lost it is told."""
@@ -342,10 +344,9 @@ class LifeOfAJob(RuleBasedStateMachine):
             _check_ledger(runs)
             for run in job.runs:
                 theirs = runs[run.key]
-                ours = (run.status, run.reason, run.run_at if run.status == "queued" else None)
-                assert ours == (
-                    theirs["status"], theirs["reason"], theirs["run_at"] if theirs["status"] == "queued" else None
-                )  # fmt: skip
+                assert (run.status, run.reason) == (theirs["status"], theirs["reason"])
+                if run.status == "queued":
+                    assert (run.run_at, run.blocked_since) == (theirs["run_at"], theirs["blocked_since"])
                 assert run.status != "running" or run.listener == str(theirs["listener_id"])
             self._check_job(job, row, runs)
         self.before, self.since = jobs, now

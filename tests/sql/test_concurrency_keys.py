@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEYS = ["printer", "scanner"]
+LOCK_KEY = "select pg_advisory_lock(job_scheduler.key_lock(j)) from public.scheduled_jobs as j where id = %s"
+LOCK_JOB = "select from public.scheduled_jobs where id = %s for update"
 
 
 class Batch(threading.Thread):
@@ -31,11 +34,14 @@ class Batch(threading.Thread):
 
     def run(self) -> None:
         with psycopg.connect(self._url, autocommit=True, row_factory=dict_row) as connection:
-            try:
-                query = f"select public.{self._function}(%s) as answer"
-                self.answer = connection.execute(query, [json.dumps(self._request)]).fetchone()["answer"]
-            except psycopg.Error as error:
-                self.answer = error
+            query = f"select public.{self._function}(%s) as answer"
+            while self.answer is None:
+                try:
+                    self.answer = connection.execute(query, [json.dumps(self._request)]).fetchone()["answer"]
+                except psycopg.errors.LockNotAvailable:
+                    continue  # as a listener does
+                except psycopg.Error as error:
+                    self.answer = error
 
     def ended(self) -> Any:
         """What it answered."""
@@ -157,8 +163,8 @@ def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
         time.sleep(0.5)  # long enough to overlook what is blocked, if it does not wait
     claim.ended()
     finish.ended()
-    query = "select reason from public.job_executions where scheduled_job_id = any(%s)"
-    assert database.execute(query, [waiting]).fetchone()["reason"] is None
+    query = "select run_at < '9999-01-01Z' as is_released from public.job_executions where scheduled_job_id = any(%s)"
+    assert database.execute(query, [waiting]).fetchone()["is_released"]
     assert len(Batch(migrated_database, "claim_runs_v1", claims(waiting)).ended()["runs"]) == 1
 
 
@@ -167,13 +173,12 @@ def test_a_key_that_was_edited_meanwhile_is_left_to_a_later_claim(
 ) -> None:
     """A batch locks the keys that it sees; one that comes after that is not waited for while others are held."""
     (job,) = keyed_jobs(database, KEYS[:1])
-    lock = "select pg_advisory_lock(job_scheduler.key_lock(j)) from public.scheduled_jobs as j where id = %s"
     with psycopg.connect(migrated_database, autocommit=True) as printer, psycopg.connect(migrated_database) as scanner:
-        printer.execute(lock, [job])
+        printer.execute(LOCK_KEY, [job])
         batch = Batch(migrated_database, "claim_runs_v1", claims([job]))
         wait_until_waiting(database, 1)
         database.execute("update public.scheduled_jobs set concurrency_key = 'scanner' where id = %s", [job])
-        scanner.execute(lock, [job])
+        scanner.execute(LOCK_KEY, [job])
         printer.execute("select pg_advisory_unlock_all()")
         answer = batch.ended()
     assert (answer["runs"], [row["id"] for row in answer["rows"]]) == ([], [job])
@@ -189,3 +194,38 @@ def test_no_more_runs_of_a_key_are_claimed_at_once_than_it_allows(
     requests = [{"key_concurrency": key_concurrency, **claims([job])} for job in jobs]
     batches = [Batch(migrated_database, "claim_runs_v1", request) for request in requests]
     assert sum(len(batch.ended()["runs"]) for batch in batches) == key_concurrency
+
+
+@pytest.mark.parametrize("lock", [LOCK_KEY, LOCK_JOB], ids=["a key", "an earlier claim"])
+def test_a_claim_that_waited_is_good_from_when_it_was_granted(
+    database: psycopg.Connection[Any], migrated_database: str, lock: str
+) -> None:
+    """It waits for longer than its lease; what it found free before is granted with the rest, and as long."""
+    (keyed,) = keyed_jobs(database, KEYS[:1])
+    plain = database.execute(
+        "insert into public.scheduled_jobs (handler) values ('noop') returning id, due_at::text as due"
+    ).fetchone()
+    wanted = {"claims": [plain, {"id": keyed, "due": None, "again": lock == LOCK_JOB}], "lease_seconds": 0.5}
+    with psycopg.connect(migrated_database) as other:
+        other.execute(lock, [keyed])
+        batch = Batch(migrated_database, "claim_runs_v1", wanted)
+        wait_until_waiting(database, 1)
+        other.execute("select pg_sleep(0.6)")
+        (freed_at,) = other.execute("select clock_timestamp()").fetchone()
+    assert len(batch.ended()["runs"]) == 2
+    query = "select e.lease_expires_at as run, j.lease_expires_at as job from public.job_executions as e"
+    leases = database.execute(f"{query} join public.scheduled_jobs as j on e.scheduled_job_id = j.id").fetchall()
+    assert all(row["run"] >= freed_at + timedelta(seconds=0.5) for row in leases)
+    assert all(row["run"] == row["job"] for row in leases)
+
+
+def test_a_claim_gives_up_a_key_that_somebody_keeps_locked(
+    database: psycopg.Connection[Any], migrated_database: str
+) -> None:
+    """The listener makes the batch smaller, and asks again: nobody relies on an answer that took a whole lease."""
+    (job,) = keyed_jobs(database, KEYS[:1])
+    request = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 1, **claims([job])}
+    with psycopg.connect(migrated_database) as other:
+        other.execute(LOCK_KEY, [job])
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            database.execute("select public.claim_runs_v1(%s)", [json.dumps(request)])

@@ -13,6 +13,8 @@ from typing import Any
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 JUST_NOW = datetime(9998, 1, 1, tzinfo=UTC)
 MEETS_SECONDS = 0.02
+KEEPS_ROOM_SECONDS = 10
+"""How long a run that was given its key keeps it unclaimed."""
 FINAL = {"completed", "failed", "cancelled"}
 
 TIMES = {"run_date", "schedule", "ends_at", "max_runs"}
@@ -51,6 +53,7 @@ class Run:
     id: str | None = None
     listener: str | None = None
     reason: str | None = None
+    blocked_since: datetime | None = None
     started_at: datetime | None = None
     is_stopped: bool = False
     is_lapsed: bool = False
@@ -59,6 +62,18 @@ class Run:
     def key(self) -> tuple[datetime, str, int]:
         """What is unique within a job."""
         return (self.instant, self.cause, self.attempt)
+
+    @property
+    def place(self) -> tuple[datetime, str]:
+        """Its place among the runs of equal priority that wait, or waited, for a key."""
+        assert self.blocked_since is not None
+        assert self.id is not None
+        return (self.blocked_since, self.id)
+
+    def block(self) -> None:
+        """Let it wait for its key."""
+        self.blocked_since = self.blocked_since or self.run_at
+        self.run_at, self.reason = NEVER, "concurrency"
 
     @property
     def runs_by_schedule(self) -> bool:
@@ -209,6 +224,7 @@ class World:
         granted = self._grant(job, is_due=is_due, instant=instant, following=following, if_run=if_run, soon=soon)
         if granted:
             granted.status, granted.listener, granted.reason = "running", me, None
+            granted.blocked_since = None
             granted.is_lapsed = False
             granted.started_at = max(granted.run_at, now[0])
             if granted.cause == "schedule":
@@ -217,16 +233,16 @@ class World:
         return granted
 
     def _grant(self, job, *, is_due, instant, following, if_run, soon) -> Run | None:  # noqa: PLR0913 - the rules of one claim
-        has_room = self._room(job) > 0
         ready = [run for run in job.runs if job.may_start(run) and self._before(run.run_at, soon)]
         if ready:
-            first = min(ready, key=lambda run: (run.run_at, run.instant))
-            if has_room:
+            first = self._first(job, ready)
+            if self._room(job, first) > 0:
                 return first
-            first.run_at, first.reason = NEVER, "concurrency"
+            first.block()
             return None
         if not is_due:
             return None
+        has_room = self._room(job) > 0
         overlap = job.row["overlap"]
         if job.status == "running" and overlap in {"skip", "queue"}:
             meets = any(run.runs_by_schedule and run.started_at <= instant for run in job.runs)
@@ -246,12 +262,19 @@ class World:
         else:
             job.due = if_run
         if entered and not has_room:
-            entered.run_at, entered.reason = NEVER, "concurrency"
+            entered.block()
             return None
         return entered
 
-    def finish(self, me: str, endings: list[Any]) -> list[str]:
+    def _first(self, job: Job, ready: list[Run]) -> Run:
+        given = [run for run in ready if job.row["concurrency_key"] and self._keeps_room(job, run)]
+        if given:
+            return min(given, key=lambda run: run.place)
+        return min(ready, key=lambda run: (run.run_at, run.instant))
+
+    def finish(self, me: str, endings: list[Any], now: tuple[datetime, datetime]) -> list[str]:
         """End attempts; the ids of those that were taken."""
+        self._now = now
         by_id = {run.id: (job, run) for job in self.jobs.values() for run in job.runs}
         touched: dict[int, list[tuple[Run, Any, bool]]] = {}
         for ending in endings:
@@ -290,8 +313,9 @@ class World:
         else:
             job.status = max(own, key=lambda pair: pair[1].completed_at)[0].status
 
-    def rescue(self) -> None:
+    def rescue(self, now: tuple[datetime, datetime]) -> None:
         """End the runs whose lease ran out, and release every key."""
+        self._now = now
         for job in self.jobs.values():
             ended = [run for run in job.runs if run.status == "running" and run.is_lapsed]
             for run in ended:
@@ -312,9 +336,9 @@ class World:
                 continue
             jobs = [job for job in self.jobs.values() if self._lock(job) == lock]
             blocked = [(job, run) for job in jobs for run in job.runs if job.may_start(run) and run.run_at == NEVER]
-            blocked.sort(key=lambda pair: (-pair[0].row["priority"], pair[1].instant))
+            blocked.sort(key=_order)
             for _, run in blocked[: max(0, self._room(jobs[0]))]:
-                run.run_at, run.reason = JUST_NOW, None
+                run.run_at = JUST_NOW if self._is_past(run.instant) else run.instant
 
     # What both rest on.
 
@@ -322,11 +346,23 @@ class World:
     def _lock(job: Job) -> tuple[str, str | None]:
         return (job.tenant, job.row["concurrency_key"])
 
-    def _room(self, job: Job) -> int:
+    def _room(self, job: Job, asker: Run | None = None) -> int:
         if job.row["concurrency_key"] is None:
             return 1
         sharing = [other for other in self.jobs.values() if self._lock(other) == self._lock(job)]
-        return self.key_limit - sum(run.status == "running" for other in sharing for run in other.runs)
+        running = sum(run.status == "running" for other in sharing for run in other.runs)
+        given = [(other, run) for other in sharing for run in other.runs if self._keeps_room(other, run)]
+        if asker and asker.blocked_since:
+            given = [pair for pair in given if _order(pair) < _order((job, asker))]
+        return self.key_limit - running - len(given)
+
+    def _keeps_room(self, job: Job, run: Run) -> bool:
+        return (
+            job.may_start(run)
+            and run.blocked_since is not None
+            and run.run_at != NEVER
+            and not self._before(run.run_at, timedelta(seconds=-KEEPS_ROOM_SECONDS))
+        )
 
     @staticmethod
     def _is_last(job: Job) -> bool:
@@ -363,7 +399,7 @@ class World:
             for name in ("run_date", "ends_at"):
                 job.row[name] = _shifted(job.row[name], span)
             for run in job.runs:
-                for name in ("instant", "run_at", "started_at"):
+                for name in ("instant", "run_at", "blocked_since", "started_at"):
                     setattr(run, name, _shifted(getattr(run, name), span))
 
 
@@ -373,6 +409,11 @@ class _Rescued:
 
 
 _AT_ONCE = _Rescued()
+
+
+def _order(pair: tuple[Job, Run]) -> tuple[int, tuple[datetime, str]]:
+    """Who goes first among the runs that wait, or waited, for a key."""
+    return (-pair[0].row["priority"], pair[1].place)
 
 
 def _shifted(instant: datetime | None, span: timedelta) -> datetime | None:

@@ -39,7 +39,7 @@ with moved as (
 )
 update job_executions as e set
     scheduled_for = f.instant + interval '100000 days', run_at = f.run_at,
-    started_at = started_at - %(span)s, completed_at = completed_at - %(span)s
+    blocked_since = blocked_since - %(span)s, started_at = started_at - %(span)s, completed_at = completed_at - %(span)s
 from first as f where e.id = f.id
 """
 BACK = "update job_executions set scheduled_for = scheduled_for - interval '100000 days'"
@@ -102,8 +102,8 @@ class LifeDatabase:
         """Read every job, and the ledger of each by instant, cause and attempt."""
         ledger: dict[int, dict[Any, dict[str, Any]]] = defaultdict(dict)
         query = """
-            select id, scheduled_job_id, scheduled_for, cause, attempt, status, reason, run_at, started_at,
-                completed_at, listener_id, lease_expires_at from job_executions
+            select id, scheduled_job_id, scheduled_for, cause, attempt, status, reason, run_at, blocked_since,
+                started_at, completed_at, listener_id, lease_expires_at from job_executions
         """
         for row in self._fate.execute(query).fetchall():
             ledger[row["scheduled_job_id"]][row["scheduled_for"], row["cause"], row["attempt"]] = row

@@ -84,7 +84,7 @@ class JobContext:
 
     @property
     def row(self) -> Mapping[str, Any]:
-        """The job's row of `scheduled_jobs`, as it was when this run was claimed."""
+        """Columns of the job's row, as they were when this run was claimed; the documentation names them."""
         return self._run.row
 
     @property

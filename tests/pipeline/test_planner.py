@@ -122,9 +122,7 @@ async def test_what_could_not_be_computed_elsewhere_is_told_as_well(planner_of, 
     with pytest.raises(StoreError):
         await planner.run_once()
     await planner.run_once()
-    assert [plan.error for (plans,) in store.asked("plan") for plan in plans] == [
-        "ValueError: no such zone"
-    ] * 2
+    assert [plan.error for (plans,) in store.asked("plan") for plan in plans] == ["ValueError: no such zone"] * 2
     assert (armed, len(planner)) == ([], 0)
 
 

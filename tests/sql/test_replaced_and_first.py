@@ -1,9 +1,11 @@
-"""What a claim decides among runs: which of several gets a free key, and what a run that was replaced counts for."""
+"""What a claim decides and gives: who gets a free key, what a run that was replaced counts for, what handlers see."""
 
 from __future__ import annotations
 
+import re
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,14 @@ def test_a_run_that_was_replaced_says_how_long_it_went_on(life, replaced) -> Non
     row = life._fate.execute(query).fetchone()
     assert row["duration_ms"] >= 0
     assert row["lateness_ms"] >= 0
+
+
+def test_a_handler_sees_the_columns_that_its_documentation_names(life) -> None:
+    """`job.row` has these, and no other."""
+    due = life.now()
+    job = life.insert("service", {"schedule": {}, "run_date": due, "description": "every night"})
+    (run,) = life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1)
+    page = Path(__file__).parents[2].joinpath("docs", "handlers.md").read_text()
+    (told,) = re.findall(r"^\| `row` \|(.*)\|$", page, re.MULTILINE)
+    assert sorted(run.row) == sorted(re.findall("`([a-z_]+)`", told))
+    assert (run.row["description"], run.row["schedule"], run.row["last_run_at"]) == ("every night", {}, None)

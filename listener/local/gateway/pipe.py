@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import cast
+
+from listener.local.gateway.routing import refusal
+
+BAD_GATEWAY = refusal(HTTPStatus.BAD_GATEWAY, "An invalid response was received from the upstream server")
 
 
 class Pipe(asyncio.Protocol):
@@ -12,6 +17,7 @@ class Pipe(asyncio.Protocol):
     def __init__(self, client: asyncio.Transport) -> None:
         self._client = client
         self._waiting: list[bytes] = []
+        self._is_answered = False
         self.transport: asyncio.Transport | None = None
 
     def send(self, sent: bytes) -> None:
@@ -34,10 +40,13 @@ class Pipe(asyncio.Protocol):
 
     def data_received(self, received: bytes) -> None:
         """Pass it to the client."""
+        self._is_answered = True
         self._client.write(received)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """End the client's side too."""
+        """End the client's side too; a handshake that nobody answered is answered here."""
+        if not self._is_answered and not self._client.is_closing():
+            self._client.write(BAD_GATEWAY)
         self._client.close()
 
     def pause_writing(self) -> None:

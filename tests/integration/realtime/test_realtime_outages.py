@@ -33,6 +33,12 @@ pytestmark = pytest.mark.stack
 
 TABLES = (Path(__file__).parent / "tables.sql").read_text()
 HEARTBEAT = json.dumps({"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": None})
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "x3JJHMbDL1EzLkh9GBhXDw==",
+    "Sec-WebSocket-Version": "13",
+}
 KILLED_FROM_OUTSIDE = {
     "h_js_kill_short": {7000: "SERVER DOWN -9", 12000: "SERVER UP"},
     "h_js_kill_long": {7000: "SERVER DOWN -9", 50000: "SERVER UP"},
@@ -102,7 +108,7 @@ class Road:
 
     def url(self, path: str = "/") -> str:
         """Return an address."""
-        keyed = re.sub("apikey=[^&]+", f"apikey={self.key}", path) if self.key else path
+        keyed = re.sub("apikey=[^&]*", f"apikey={self.key}", path) if self.key else path
         return f"http://127.0.0.1:{self.port}{keyed}"
 
     def sql(self, statements: str) -> None:
@@ -196,6 +202,18 @@ async def test_clients_of_a_server_that_dies_see_what_was_recorded(
     player = Player(name, scene(acts=acts, happens=KILLED_FROM_OUTSIDE.get(name, {}), inserts=500), mortal.road)
     await player.play()
     assert player.differences() == {}
+
+
+async def test_a_server_that_dies_within_a_handshake_is_a_bad_gateway_too(realtime: Any, mortal: Mortal) -> None:
+    """As one that is away: a client that got no answer at all could not tell a dead server from a dead line."""
+    mortal.end(signal.SIGKILL)
+    port = mortal.server.port
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
+        answer = await asyncio.to_thread(
+            httpx.get, mortal.road.url("/realtime/v1/websocket?apikey="), headers=HANDSHAKE
+        )
+    mortal.start_again()
+    assert answer.status_code == 502
 
 
 def interruption(postgres: Postgres, *servers: Any) -> dict[str, Callable[[Player], Awaitable[None]]]:

@@ -24,9 +24,11 @@ ESSENCE = [
 
 def test_the_stack_runs_the_installation_that_was_chosen(embedded_stack) -> None:
     """The one that `LISTENER_POSTGRES_BIN` names, where it names one."""
+    programs = Path(os.environ.get("LISTENER_POSTGRES_BIN") or installed_postgres().programs)
+    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     with psycopg.connect(embedded_stack.admin_dsn) as connection:
         version = connection.execute("show server_version").fetchone()[0]
-    assert version == installed_postgres().version
+    assert version.split()[0] == said.split()[2]  # packagers write more behind it
 
 
 @pytest.mark.parametrize("major", [15, 17])

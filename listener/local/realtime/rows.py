@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+SILENCE = "Supabase's Realtime would send nothing to anybody now; PostgreSQL's log has the error"
+
 OpenFilter = tuple[int, "Filter"]
 _FROM_ROWS = sql.SQL(" from jsonb_array_elements(%s) with ordinality as r (v, n) order by n")
 
@@ -32,6 +34,7 @@ class RowReader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._warned_of: set[tuple[str, str]] = set()
 
     async def json_texts(self, relation: Relation, facts: TableFacts, rows: Sequence[Row]) -> list[list[str]]:
         """Return each row's columns as JSON texts, in the order of the relation's columns; ABSENT ones as "null".
@@ -63,7 +66,7 @@ class RowReader:
         """Return, for each viewer (role, claims), the indexes of the changes whose new rows its policies show.
 
         The row is looked up as it is now, by primary key, as the real server does. There, one viewer whose claims make
-        a policy raise silences every subscriber of every table; here it only sees nothing itself.
+        a policy raise silences every subscriber of every table; here it only sees nothing itself, and the log warns.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.
@@ -86,7 +89,14 @@ class RowReader:
         xids = sorted({change.transaction.xid for change in changes})
         query = "select viewer, positions from realtime.local_visible_rows(%s, %s, %s, %s)"
         answers = await self._database.rows(query, (finder.as_string(), keys, json.dumps(list(viewers)), xids))
-        return [set(positions) for _, positions in sorted(answers)]
+        self._warn_of(facts.name, [viewers[viewer] for viewer, positions in answers if positions is None])
+        return [set(positions or ()) for _, positions in sorted(answers)]
+
+    def _warn_of(self, table: str, silenced: Sequence[tuple[str, str]]) -> None:
+        for viewer in set(silenced) - self._warned_of:
+            self._warned_of.add(viewer)
+            role, claims = viewer
+            log.warning("policy_raised", table=table, role=role, claims=claims, consequence=SILENCE)
 
     async def _evaluate(
         self, relation: Relation, facts: TableFacts, rows: Sequence[Row], filters: Sequence[OpenFilter]

@@ -232,7 +232,7 @@ end
 $$;
 
 -- Which of the rows that `finder` selects by `keys` each viewer (role, claims) may see. A policy that raises hides the rows
--- from that viewer alone.
+-- from that viewer alone, whose positions are null then.
 create or replace function realtime.local_visible_rows(finder text, keys jsonb, viewers jsonb, xids bigint[])
 returns table (viewer integer, positions integer[]) language plpgsql set search_path = '' as $$
 declare
@@ -250,7 +250,7 @@ begin
             perform set_config('role', 'none', true);
         exception
             when others then
-                positions := '{}';
+                positions := null;
                 raise log 'realtime: a policy failed for role %: %', who.role, sqlerrm;
         end;
         return next;

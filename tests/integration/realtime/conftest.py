@@ -35,6 +35,7 @@ class RealtimeServer:
     port: int
     dsn: str
     process: subprocess.Popen[bytes]
+    log: Path
 
     def url(self, path: str = "/realtime/v1/websocket") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -100,7 +101,7 @@ def _start(dsn: str, log: Path, options: tuple[str, ...], port: int) -> Realtime
     command = [sys.executable, "-m", "listener.local.realtime", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    server = RealtimeServer(port, dsn, process)
+    server = RealtimeServer(port, dsn, process, log)
     deadline = time.monotonic() + 15
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):

@@ -12,11 +12,17 @@ export type ExposedHandler = 'EXPOSED'
 /** A row for `scheduled_jobs`: which handler, with what, and when. */
 export type ScheduledJobInsert<H extends Handler = Handler> = { [Name in H]: Job<Name> }[H]
 
-/** The stock `Database`, but the jobs that can be inserted are those that a handler takes. */
+/** What a client may write into a job that is there; a payload is that of `handler`, where it is named, or of any. */
+export type ScheduledJobUpdate<H extends Handler = Handler> = Edit<H> & Move
+
+/** The stock `Database`, but jobs can only be what a handler takes. */
 export type Database<H extends Handler = Handler> = Omit<Stock, 'public'> & {
   public: Omit<Stock['public'], 'Tables'> & {
     Tables: Omit<Stock['public']['Tables'], 'scheduled_jobs'> & {
-      scheduled_jobs: Omit<StockJobs, 'Insert'> & { Insert: ScheduledJobInsert<H> }
+      scheduled_jobs: Omit<StockJobs, 'Insert' | 'Update'> & {
+        Insert: ScheduledJobInsert<H>
+        Update: ScheduledJobUpdate<H>
+      }
     }
   }
 }
@@ -24,6 +30,14 @@ export type Database<H extends Handler = Handler> = Omit<Stock, 'public'> & {
 type Job<H extends Handler> = Omit<StockJobs['Insert'], ServiceOwned | 'handler' | 'metadata' | keyof Words | keyof Timing> &
   Words &
   Timing & { handler: H } & Metadata<HandlerPayloads[H]>
+
+type Edit<H extends Handler> =
+  | { handler?: undefined; metadata?: HandlerPayloads[H] }
+  | { [Name in H]: { handler: Name; metadata?: HandlerPayloads[Name] } }[H]
+
+type Move = Omit<StockJobs['Update'], ServiceOwned | 'handler' | 'metadata' | keyof Words | keyof Timing> &
+  Omit<Words, 'status'> &
+  (Timing | { trigger_type?: undefined; schedule?: Timing['schedule'] }) & { status?: 'scheduled' | 'paused' | 'cancelled' }
 
 type Metadata<Payload> = {} extends Payload ? { metadata?: Payload } : { metadata: Payload }
 

@@ -20,5 +20,11 @@ await jobs.insert({ handler: 'noop', trigger_type: 'weekly', schedule: { time: '
 await jobs.insert({ handler: 'noop', status: 'done' }) // "done"
 await jobs.insert({ handler: 'noop', total_runs: 7 }) // 'never'
 await jobs.insert({ handler: 'noop', named: 'x' }) // 'never'
+await jobs.update({ status: 'done' }).eq('id', 1) // "done"
+await jobs.update({ handler: 'lgo' }).eq('id', 1) // "lgo"
+await jobs.update({ handler: 'log', metadata: { message: 7 } }).eq('id', 1) // 'string'
+await jobs.update({ result: {} }).eq('id', 1) // 'result'
+await jobs.update({ schedule: { times: '08:00' } }).eq('id', 1) // 'never'
+await mine.update({ handler: 'webhook' }).eq('id', 1) // "webhook"
 await mine.insert({ handler: 'webhook', metadata: { url: 'https://example.com' } }) // "webhook"
 export const typo = { handler: 'log', metadata: { message: 'x', levels: 'info' } } satisfies ScheduledJobInsert // 'levels'

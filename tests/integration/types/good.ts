@@ -1,5 +1,5 @@
 import { createClient } from '@supabase/supabase-js'
-import type { Database, ExposedHandler, Handler, ScheduledJobInsert } from './job.types'
+import type { Database, ExposedHandler, Handler, ScheduledJobInsert, ScheduledJobUpdate } from './job.types'
 
 declare const process: { env: Record<string, string> }
 const supabase = createClient<Database>(process.env.URL, process.env.KEY)
@@ -8,6 +8,11 @@ const later = '2999-01-01T00:00:00Z'
 
 const one = await jobs.insert({ handler: 'noop', run_date: later }).select('id, status, metadata').single()
 const id: number | undefined = one.data?.id
+
+const moved = await jobs.update({ run_date: later, schedule: {}, priority: 3, status: 'paused' }).eq('id', id ?? 0)
+const edit: ScheduledJobUpdate<'log'> = { handler: 'log', metadata: { message: 'later' }, trigger_type: 'daily', schedule: { time: '09:00' } }
+const edited = await jobs.update(edit).eq('id', id ?? 0)
+const cancelled = await jobs.update({ status: 'cancelled' }).eq('id', id ?? 0).select('status').single()
 
 const several = await jobs.insert([
   { handler: 'noop', metadata: { anything: ['at', 'all'] }, run_date: later, trigger_type: 'once', status: 'paused' },
@@ -42,5 +47,5 @@ const ledger = await supabase.from('job_executions').select('status, reason, sch
 const reason: string | null | undefined = ledger.data?.[0]?.reason
 const names: Handler[] = ['log', 'meeting_status', 'noop', 'pay', 'plant', 'webhook']
 
-console.log(JSON.stringify([one, several, paid, planted, ledger].map((answer) => answer.error)))
+console.log(JSON.stringify([one, moved, edited, cancelled, several, paid, planted, ledger].map((answer) => answer.error)))
 export { id, names, reason }

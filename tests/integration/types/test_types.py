@@ -74,7 +74,7 @@ def test_code_that_fits_compiles_and_runs(project, embedded_stack):
         KEY=embedded_stack.service_key,
     )
     assert done.stderr == ""
-    assert json.loads(done.stdout) == [None] * 5
+    assert json.loads(done.stdout) == [None] * 8
 
 
 def test_each_mistake_is_an_error_of_the_compiler(project):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listener.errors import StoreError
-from listener.maintenance.cleaner import INTERVAL_SECONDS, PAUSE_SECONDS, Cleaner
+from listener.maintenance.cleaner import FIRST_SECONDS, INTERVAL_SECONDS, PAUSE_SECONDS, Cleaner
 
 DOWN = StoreError("clean_ledger_v1", "ConnectError", "refused", retryable=True)
 
@@ -19,8 +19,17 @@ async def test_batches_follow_one_another_until_nothing_old_is_left(parts, naps)
 
 
 async def test_it_begins_after_a_pause_and_survives_a_fault(parts, naps):
-    """So that a restart does not begin with it."""
+    """A short one: a start does not begin with it, but a listener that is often restarted cleans as well."""
     store = parts.ScriptedStore(clean=[0, DOWN, 0])
     with pytest.raises(IndexError):  # the script's end
         await Cleaner(store, 7, lambda: 0.5).run()
-    assert naps == [INTERVAL_SECONDS] * 4
+    assert naps == [FIRST_SECONDS, *[INTERVAL_SECONDS] * 3]
+
+
+@pytest.mark.parametrize(("keep_days", "seconds"), [(0.01, 86.4), (0.0001, FIRST_SECONDS), (365, INTERVAL_SECONDS)])
+async def test_a_short_keep_is_looked_at_more_often(parts, naps, keep_days, seconds):
+    """What is past it stays for a tenth of it longer, within bounds."""
+    store = parts.ScriptedStore(clean=[0, 0])
+    with pytest.raises(IndexError):
+        await Cleaner(store, keep_days, lambda: 0.5).run()
+    assert naps[1:] == [pytest.approx(seconds)] * 2

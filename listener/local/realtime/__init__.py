@@ -6,8 +6,8 @@ A change goes: `replication` (the stream) → `intake` (drops what nobody wants)
 It differs where the real server's behaviour is a fault, or only a matter of time:
 
 - Changes are pushed, about a millisecond after the commit; the real server polls, every half second when idle.
-- One subscriber whose claims make a policy raise hears nothing, and the log warns; there, it silences every subscriber of
-  every table.
+- One subscriber whose claims make a policy raise hears nothing, and the log warns; there, it silences every subscriber
+  of every table.
 - A new token takes effect at once; there, the old one counts for another second or two.
 - Refusals come at once; there, a refused connection waits 2 s and a refused join 5 s, which block the socket.
 - Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in

@@ -23,7 +23,7 @@ INTERVAL_SECONDS = 600.0
 FIRST_SECONDS = 10.0
 """Soon after the start: a listener that is often restarted cleans as well. What waits for the start goes before."""
 LATE_SHARE = 0.1
-"""A short keep is looked at more often: what is past it stays for a tenth longer, but is not looked for without pause."""
+"""A short keep is looked at more often: what is past it stays for about a tenth longer."""
 PAUSE_SECONDS = 0.5
 SECONDS_PER_DAY = 86_400
 

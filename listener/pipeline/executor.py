@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio.to_process
@@ -151,7 +152,7 @@ class Executor:
         """Wait for room; neither the timeout nor `started_at` counts the waiting."""
         with prepared.slots:
             for room in self._rooms(handler):
-                await room.enter(prepared.run)
+                await room.enter(prepared.run, partial(_complain, prepared))
                 prepared.slots.callback(room.leave)
             return await self._attempt(prepared, handler, scope, seconds)
 
@@ -214,6 +215,11 @@ class Executor:
 
     def _judged(self, prepared: Prepared, error: BaseException) -> Outcome:
         return verdict.of_exception(error, prepared.run.attempt, self._clock.now(), self._limits.sizes)
+
+
+def _complain(prepared: Prepared) -> None:
+    """Tell whoever looks at the run, which is claimed, so that its row says that it is running."""
+    prepared.context.log.info("waits for room: as many runs as may go on at a time have not ended")
 
 
 def _cover_secrets(prepared: Prepared, handler: Handler) -> None:

@@ -15,9 +15,14 @@ import anyio
 import anyio.lowlevel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from listener.domain.job import Run
+
+
+PATIENCE_SECONDS = 5.0
+"""A run that waits for longer says so. Most waits are over before, and a line for each of them would cost more."""
 
 
 @dataclass(order=True, slots=True)
@@ -42,15 +47,24 @@ class Room:
         self._turns: deque[str | None] = deque()
         self._arrivals = 0
 
-    async def enter(self, run: Run) -> None:
-        """Return with a place, which `leave` gives back; a cancelled wait leaves none behind."""
+    async def enter(self, run: Run, complain: Callable[[], object]) -> None:
+        """Return with a place, which `leave` gives back; a cancelled wait leaves none behind.
+
+        Args:
+            run: who wants it.
+            complain: called if that takes long.
+        """
         self._arrivals += 1
         waiting = _Waiting((-int(run.row.get("priority") or 0), run.start_at, self._arrivals), run.tenant)
         self._line_up(waiting)
         try:
             await anyio.lowlevel.checkpoint()  # what is due at one instant arrives in any order: all of it comes first
             self._admit()
-            await waiting.admitted.wait()
+            with anyio.move_on_after(PATIENCE_SECONDS):
+                await waiting.admitted.wait()
+            if not waiting.admitted.is_set():
+                complain()
+                await waiting.admitted.wait()
         except BaseException:
             self._withdraw(waiting)
             raise

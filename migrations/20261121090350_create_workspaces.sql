@@ -247,7 +247,9 @@ begin
         raise exception 'workspaces.settings: % is not allowed; expected an object', left(new.settings::text, 120)
         using errcode = '22023';
     end if;
-    foreach quota in array array['max_active_jobs', 'min_interval_seconds', 'max_payload_bytes'] loop
+    foreach quota in array array[
+        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs'
+    ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,
                 left((new.settings -> quota)::text, 120)

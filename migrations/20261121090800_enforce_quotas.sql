@@ -5,7 +5,8 @@
 insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise')
+('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_queued_runs', 100, 'runs asked for by hand that wait, of one job, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A tenant's bound, or null where there is none for this writer.
@@ -300,12 +301,52 @@ end
 $$;
 revoke all on function job_scheduler.admit_revived() from public;
 
+-- Refuses more runs by hand than may wait for one job: each of them costs the job a look at all that wait.
+create or replace function job_scheduler.check_queued_runs(job bigint, by_client boolean)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(
+        (select j.workspace_id from public.scheduled_jobs as j where j.id = job), 'max_queued_runs', by_client
+    );
+    waiting bigint;
+    used bigint;
+begin
+    if most is null then
+        return;
+    end if;
+    select count(*), count(*) filter (where e.xmin <> pg_current_xact_id()::xid) into waiting, used
+    from public.job_executions as e
+    where e.scheduled_job_id = job and e.status = 'queued' and e.cause = 'manual';
+    if waiting > most then
+        perform job_scheduler.refuse_quota(
+            'max_queued_runs', format('%s more of job %s must not wait', waiting - used, job), most, used
+        );
+    end if;
+end
+$$;
+
+create or replace function job_scheduler.admit_manual_run_to_quotas()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_queued_runs(new.scheduled_job_id, row_security_active('public.scheduled_jobs'::regclass));
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;
+
 revoke all on function
-job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 from public;
 grant execute on function
-job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 to authenticated, service_role; -- their writes fire the triggers
 
@@ -320,6 +361,14 @@ for each row when (
     (old.metadata, old.trigger_type, old.schedule) is distinct from (new.metadata, new.trigger_type, new.schedule)
 )
 execute function job_scheduler.admit_edit_to_quotas();
+
+create or replace trigger c_admit_to_quotas -- of thousands at once the first is refused, before any other is looked at
+after insert on public.job_executions
+for each row when (
+    new.cause = 'manual'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.admit_manual_run_to_quotas();
 
 -- Before the row is written, because whether the statement's trigger fires is decided before what comes after rows.
 create or replace trigger h_count_revived

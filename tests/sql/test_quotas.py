@@ -234,6 +234,23 @@ def test_the_installations_quotas_hold_for_private_rows(client_for, sql, quota: 
     assert post(client, None, 2, **columns).status_code == 201
 
 
+def test_runs_by_hand_may_wait_up_to_a_number(alice: httpx.Client, service: httpx.Client, team):
+    """One after the other or thousands at once; those of another job, and of the service, are not counted."""
+    workspace = team(max_queued_runs=3)
+    one, other = (post(alice, workspace).json()[0]["id"] for _ in range(2))
+    for _ in range(2):
+        assert alice.post("/rpc/run_job_now", json={"job": one}).is_success
+    many = alice.post("/job_executions", json=[{"scheduled_job_id": one}] * 2_000)
+    told = f"quota max_queued_runs: 2000 more of job {one} must not wait; limit 3, used 2, left 1"
+    assert (many.status_code, many.json()["code"], many.json()["message"]) == (403, "PT403", told)
+    assert alice.post("/rpc/run_job_now", json={"job": one, "test_mode": True}).is_success
+    again = alice.post("/rpc/run_job_now", json={"job": one})
+    assert "1 more" in again.json()["message"]
+    assert json.loads(again.json()["details"]) == {"quota": "max_queued_runs", "limit": 3, "used": 3, "left": 0}
+    assert alice.post("/rpc/run_job_now", json={"job": other}).is_success
+    assert service.post("/rpc/run_job_now", json={"job": one}).is_success
+
+
 def test_a_stranger_learns_nothing_of_a_workspaces_quotas(bob: httpx.Client, team):
     """Row level security answers first."""
     answer = post(bob, team(max_active_jobs=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,14 +17,22 @@ DRIFT = 200e-6
 """How much two clocks may part in a second; a tenth of it is usual, and twice as much is what NTP slews at most."""
 
 
+def seconds_since_boot() -> float:
+    """Give seconds that never step, and that go on while the machine sleeps: leases run out meanwhile.
+
+    Linux's monotonic clock stands still then.
+    """
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
 class DatabaseClock:
     """Follows the database's clock by the instants in its answers; the shortest round trip tells best (Cristian, 1989).
 
     Args:
-        monotonic: seconds that never step.
+        monotonic: seconds that never step, nor stand still.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = seconds_since_boot) -> None:
         self.monotonic = monotonic
         # Until the database has answered, the local clock is the best guess.
         self._offset = datetime.now(UTC).timestamp() - monotonic()  # noqa: TID251 - this is the Clock

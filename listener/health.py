@@ -21,6 +21,7 @@ REMEMBERED_SECONDS = 60.0
 LAG_SECONDS = 2.0
 """A loop that wakes later than this is held up by a handler that computes: everything is late then."""
 LAG_REMEMBERED_SECONDS = 5.0
+HELD_UP_BY = "a handler computes without awaiting, or the machine had no time for this process"
 BACKGROUND = frozenset({"clean_ledger_v1", "leave_v1"})
 """Functions whose faults do not matter to jobs."""
 
@@ -162,7 +163,7 @@ class Health:
         if self._clock.monotonic() - at >= LAG_REMEMBERED_SECONDS:
             lag = 0.0
         lag = max(lag, self._lag())
-        return f"held up for {lag:.1f} s: a handler computes without awaiting" if lag > LAG_SECONDS else None
+        return f"held up for {lag:.1f} s: {HELD_UP_BY}" if lag > LAG_SECONDS else None
 
     def _work_fault(self) -> str | None:
         waited = self._overdue

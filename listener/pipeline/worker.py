@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+ORDERS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ class CarriedClock:
 
 def work(task: Task) -> Answer:
     """Call the handler and say how it ended; whatever it raises becomes an outcome."""
-    _die_with(task.parent)
+    _belong_to(task.parent)
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
     context.cover = Cover(task.secrets) if task.secrets else None
@@ -93,12 +94,21 @@ def work(task: Task) -> Answer:
 
 
 @functools.cache
-def _die_with(parent: int) -> None:
-    """Let the kernel end this process with its parent, also a killed one: nobody would end it with its lease."""
+def _belong_to(parent: int) -> None:
+    """Let the listener alone say when this process ends, and let the kernel do so if the listener was killed.
+
+    A terminal and systemd send their signals to all processes of a service, whose runs may then go on for a while.
+    """
+    for order in ORDERS:
+        signal.signal(order, _ignore)  # what a handler starts would inherit SIG_IGN
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before the call above
             os._exit(1)
+
+
+def _ignore(*_: object) -> None:
+    """Take no note of a signal."""
 
 
 def _call(task: Task, context: JobContext) -> object:

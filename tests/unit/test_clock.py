@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -136,3 +137,11 @@ def test_milliseconds_are_rounded_down():
     """So that a job is never later than its own millisecond."""
     assert milliseconds(EPOCH + timedelta(microseconds=1999)) == 1
     assert milliseconds(EPOCH - timedelta(microseconds=1)) == -1
+
+
+def test_time_goes_on_while_the_machine_sleeps(monkeypatch):
+    """Leases run out meanwhile; Linux has a clock for it beside the one that stands still."""
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", {7: 9000.0}.get)
+    assert DatabaseClock().monotonic() == 9000.0

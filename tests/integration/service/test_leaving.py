@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_to_do(project):
+    """Leave no run of the test before to the next listener."""
+    project.sql.execute("delete from public.scheduled_jobs")
 
 
 def lives(process: int) -> bool:
@@ -50,6 +59,18 @@ def test_a_handler_that_will_not_stop_does_not_keep_the_process(project, listene
     assert leaving.stop(within=30) == 1
     assert time.monotonic() - began > 5  # others, which need a while, are given it
     assert "service.cut_short" in leaving.log.read_text()
+
+
+def test_a_signal_to_all_processes_of_a_service_lets_runs_end(project, listeners, marks, eventually) -> None:
+    """A terminal sends Ctrl-C to its whole group, and systemd SIGTERM: also to worker processes."""
+    leaving = listeners.start(drain_seconds=20)
+    job = project.insert("rest_in_process", metadata={"marks": str(marks), "seconds": 2})
+    eventually(marks.read_text, "it runs")
+    worker = int(marks.read_text().split()[1])
+    for order in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker, order)
+    assert leaving.stop(within=20) == 0
+    assert project.states(job) == [("completed", None)]
 
 
 def test_a_killed_listener_takes_its_worker_processes_along(project, listeners, marks, eventually) -> None:

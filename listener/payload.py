@@ -19,9 +19,13 @@ from listener.secret_fields import has_secrets, names_in, secrets_in, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import BaseModel
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import ErrorDetails, core_schema
 
+LENIENT = "x-lenient"
+"""Beside a part of the published schema: a validator or another name of a field may make more of a value than it says,
+so that the database leaves it to the model."""
 MAX_PARAMETERS = 2
 SHOWN_CHARACTERS = 100
 SHOWN_FAULTS = 10
@@ -88,10 +92,33 @@ class Payload:
 
 
 class _Schema(GenerateJsonSchema):
-    """Describes what JSON schema has no word for as anything."""
+    """Describes what JSON schema has no word for as anything, and marks what the model may read in another way, too."""
+
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
+        """Mark what a validator sees before its type is looked at."""
+        return _marked_unless_told(super().function_before_schema(schema), schema)
+
+    def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
+        """Mark what a validator may take without asking its type."""
+        return _marked_unless_told(super().function_wrap_schema(schema), schema)
+
+    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
+        """Mark a model whose fields have several names: the schema knows one of each."""
+        described = super().model_schema(schema)
+        return {**described, LENIENT: True} if _has_other_names(schema["cls"]) else described
 
     def handle_invalid_for_json_schema(self, schema: core_schema.CoreSchema, error_info: str) -> JsonSchemaValue:  # noqa: ARG002 - the base class' signature
         return {}
+
+
+def _marked_unless_told(described: JsonSchemaValue, schema: Mapping[str, Any]) -> JsonSchemaValue:
+    return described if schema.get("json_schema_input_schema") else {**described, LENIENT: True}
+
+
+def _has_other_names(model: type[BaseModel]) -> bool:
+    by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
+    aliases = [field.validation_alias for field in model.model_fields.values() if field.validation_alias is not None]
+    return any(by_name or not isinstance(alias, str) for alias in aliases)
 
 
 def misfit(error: Exception, shown: frozenset[str] | None = None) -> Failed:

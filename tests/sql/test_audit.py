@@ -212,3 +212,17 @@ def test_a_payload_whose_handler_is_in_no_catalogue_is_told_by_its_size(sql: psy
         sql.execute("delete from public.scheduled_jobs where id = %s", [job])
         entry = "select changes -> 'metadata' -> 0 from public.job_audit where scheduled_job_id = %s"
         assert sql.execute(entry, [job]).fetchone() == ("8 bytes",)
+
+
+def test_secrets_whose_fields_have_several_names_are_told_by_the_size_of_the_payload(sql: psycopg.Connection[Any]):
+    """The schema shows one of the names."""
+    with sql.transaction(force_rollback=True):
+        schema = json.dumps({**LOGIN, "x-lenient": True})
+        sql.execute("insert into public.job_handlers (name, payload_schema) values ('login', %s)", [schema])
+        query = (
+            "insert into public.scheduled_jobs (handler, metadata) values ('login', '{\"pass\": \"x\"}') returning id"
+        )
+        (job,) = sql.execute(query).fetchone()
+        sql.execute("delete from public.scheduled_jobs where id = %s", [job])
+        entry = "select changes -> 'metadata' -> 0 from public.job_audit where scheduled_job_id = %s"
+        assert sql.execute(entry, [job]).fetchone() == ("13 bytes",)

@@ -41,6 +41,7 @@ PARCEL = {
         "stock": {"type": "object", "additionalProperties": {"type": "integer"}},
         "sender": {"anyOf": [{"$ref": "#/$defs/Person"}, {"type": "null"}], "default": None},
         "tree": {"$ref": "#/$defs/Node"},
+        "split": {"type": "array", "items": {"type": "string"}, "x-lenient": True},
     },
     "$defs": {
         "Person": {
@@ -203,6 +204,7 @@ FITTING = [
     {"grams": "101", "mail": "not\n", "share": "2"},
     {"stock": {"a": 1, "b": "2"}, "sender": None, "tree": {"below": [{"size": 1, "below": []}]}},
     {"sender": {"name": "me"}},
+    {"split": "a,b"},
 ]
 MISFITS = {
     "missing": ({"to": None}, '"to" of handler "parcel" to be string'),
@@ -298,7 +300,7 @@ def test_of_a_large_payload_the_depth_is_left_to_the_model(sql):
     [
         {"password": "hunter2"},
         {"user": "me", "password": {"is": "hunter2"}},
-        {"user": "me", "password": "hunter2", "pasword": "hunter2"},
+        {"user": "me", "password": "hunter2", "secret": "hunter2"},
         {"user": "me", "password": "x", "pin": "hunter2 has 1 digit and more", "keys": "hunter2"},
         {"user": {"password": "hunter2"}, "password": "x"},
     ],

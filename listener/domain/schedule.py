@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import next_instant, zone
+from listener.domain.cron_spelling import check_spelling
 from listener.domain.definition import check_keys, interval, local_times
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
 from listener.domain.refusal import instant, refuse, word
@@ -86,6 +87,8 @@ def validate(trigger: Trigger) -> None:
         interval(trigger.schedule)
     elif kind is not TriggerType.ONCE:
         local_times(kind, trigger.schedule)
+    if kind is TriggerType.CRON:
+        check_spelling(trigger.schedule["expression"])
 
 
 def _next_recurring(kind: TriggerType, trigger: Trigger, start: datetime, after: datetime) -> datetime | None:

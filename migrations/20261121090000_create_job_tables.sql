@@ -150,6 +150,8 @@ create index if not exists job_executions_completed_at_idx
 on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
 on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+create index if not exists job_executions_given_key_idx
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
 create index if not exists job_executions_created_by_idx
 on public.job_executions (created_by) where created_by is not null;
 create index if not exists job_executions_workspace_id_idx

@@ -708,29 +708,34 @@ returns integer
 language sql
 set search_path = ''
 as $$
-    select key_limit - count(*)
-    from public.scheduled_jobs as s
-    cross join lateral (
-        select from public.job_executions as e
+    with given as materialized ( -- there are few, and the planner does not know it
+        select e.* from public.job_executions as e
         where
-            s.claimed_by is not null and e.scheduled_job_id = s.id
-            and e.status = 'running' and e.lease_expires_at is not null
-        union all
-        select from public.job_executions as e
+            e.status = 'queued' and e.blocked_since is not null
+            and e.run_at < '9999-01-01Z' and e.run_at > now() - interval '10 seconds'
+    )
+
+    select key_limit - (
+        select count(*)
+        from public.scheduled_jobs as s
+        inner join public.job_executions as e
+            on s.id = e.scheduled_job_id and e.status = 'running' and e.lease_expires_at is not null
         where
-            s.next_run_at is not null and s.queued_runs > 0 and e.scheduled_job_id = s.id
-            and e.status = 'queued' and e.blocked_since is not null
-            and e.run_at > now() - interval '10 seconds' and e.run_at < '9999-01-01Z'
-            and (e.cause = 'manual' or s.status = 'scheduled')
+            s.concurrency_key = j.concurrency_key and s.claimed_by is not null
+            and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+    ) - (
+        select count(*)
+        from given as g
+        inner join public.scheduled_jobs as s on g.scheduled_job_id = s.id
+        where
+            s.concurrency_key = j.concurrency_key
+            and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+            and (g.cause = 'manual' or s.status = 'scheduled')
             and (
                 asker.blocked_since is null
-                or (j.priority, e.blocked_since, e.id) < (s.priority, asker.blocked_since, asker.id)
+                or (j.priority, g.blocked_since, g.id) < (s.priority, asker.blocked_since, asker.id)
             )
-    ) as taken
-    where
-        s.concurrency_key = j.concurrency_key
-        and (s.claimed_by is not null or s.next_run_at is not null and s.queued_runs > 0)
-        and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
+    )
 $$;
 revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, public.job_executions) from public;
 

@@ -134,9 +134,9 @@ def test_a_run_that_is_released_before_its_time_waits_for_its_time(
     [run] = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims([holder])}).ended()["runs"]
     near = database.execute(
         "insert into public.scheduled_jobs (handler, concurrency_key, run_date) "
-        "values ('noop', 'printer', now() + interval '800 milliseconds') returning id, due_at"
+        "values ('noop', 'printer', now() + interval '30 seconds') returning id, due_at"
     ).fetchone()
-    wanted = {"claims": [{"id": near["id"], "due": near["due_at"].isoformat()}]}
+    wanted = {"claims": [{"id": near["id"], "due": near["due_at"].isoformat()}], "ahead_seconds": 60}
     assert Batch(migrated_database, "claim_runs_v1", wanted).ended()["runs"] == []
     ended = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
     [row] = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [ended], "logs": []}).ended()["rows"]

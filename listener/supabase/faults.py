@@ -15,6 +15,8 @@ from listener.errors import StoreError
 
 NO_RIGHT_TO_CALL = "permission denied for function"
 """Said by the code of a right that a row lacks, and no row is to blame."""
+BROKEN = "(no code)"
+"""Measured: what PostgREST answers, with status 400, when its connection ends in the middle of a statement."""
 ADVICE = {"PGRST202": "apply the migrations with `listener migrate`"}
 OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
 """PostgreSQL's and PostgREST's; what stands between here and them has codes of its own, and the status tells more."""
@@ -78,7 +80,8 @@ def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> Stor
     """Read an answer that is no success; `overdue` says that the function fails for longer than it may."""
     try:
         body = response.json()
-        code, message = str(body.get("code") or response.status_code), str(body.get("message") or body)
+        told = body.get("code")
+        code, message = str(response.status_code if told is None else told), str(body.get("message") or body)
     except (ValueError, AttributeError):
         code, message = str(response.status_code), response.text[:200]
     meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(response.status_code, NEVER)
@@ -86,7 +89,7 @@ def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> Stor
         meaning = NEVER
     if code in ADVICE:
         message = f"{message}; {ADVICE[code]}"
-    return fault(function, code, message, meaning, overdue=overdue)
+    return fault(function, code or BROKEN, message, meaning if code else UNCLEAR, overdue=overdue)
 
 
 def of_transport(function: str, error: httpx.HTTPError | TimeoutError) -> StoreError:

@@ -138,6 +138,12 @@ async def test_a_call_ends_in_time_however_slowly_the_answer_drips():
     await rpc.aclose()
 
 
+async def test_an_error_without_a_code_is_a_connection_that_broke():
+    """So PostgREST answers, with status 400, when its backend is terminated, perhaps after the commit."""
+    body = {"code": "", "details": None, "hint": None, "message": ""}
+    assert flags(await fault_of(lambda _: httpx.Response(400, json=body))) == {"retryable", "unclear"}
+
+
 async def test_a_function_that_may_not_be_called_is_nobodys_row():
     """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
     message = "permission denied for function claim_runs_v1"

@@ -230,7 +230,8 @@ $$;
 revoke all on function job_scheduler.words_for(jsonb) from public;
 
 -- The first part of a value that cannot fit its schema: {kind: missing | surplus | wrong, place, value, property}; null
--- where all of it may. `depth` bounds how far it looks; of a list it looks at the first 200 items.
+-- where all of it may. `depth` bounds how deep it looks; of a list, and of keys that the schema does not name, it looks at
+-- the first 200.
 create or replace function job_scheduler.misfit(given jsonb, property jsonb, definitions jsonb, place text, depth integer)
 returns jsonb
 language plpgsql
@@ -316,11 +317,19 @@ begin
                 end loop;
             end if;
             for part in
-                select m.key, m.value, coalesce(
-                    property -> 'properties' -> m.key,
-                    case when not property ? 'patternProperties' then property -> 'additionalProperties' end
-                ) as property
-                from jsonb_each(given) as m
+                select p.key, given -> p.key as value, p.value as property
+                from jsonb_each(
+                    case jsonb_typeof(property -> 'properties') when 'object' then property -> 'properties' else '{}' end
+                ) as p
+                where given ? p.key
+                union all (
+                    select m.key, m.value, property -> 'additionalProperties' as property
+                    from jsonb_each(given) as m
+                    where
+                        jsonb_typeof(property -> 'additionalProperties') = 'object' and not property ? 'patternProperties'
+                        and (property -> 'properties' ? m.key) is not true
+                    limit 200
+                )
             loop
                 found := job_scheduler.misfit(part.value, part.property, definitions, within || part.key, depth - 1);
                 exit when found is not null;

@@ -288,6 +288,16 @@ def test_a_payload_may_be_one_of_several_models(sql):
     assert refusal(sql, INSERT, "pet", Jsonb({"moo": 1})) is not None
 
 
+def test_of_a_large_mapping_the_first_keys_are_looked_at(sql):
+    """And those that the schema names, wherever they stand: thousands of others would cost a second."""
+    stock = {f"{number:09}": 1 for number in range(5_000)}
+    assert refusal(sql, INSERT, "parcel", Jsonb({"to": "me", "stock": stock | {"0": "x"}})) is not None
+    assert refusal(sql, INSERT, "parcel", Jsonb({"to": "me", "stock": stock | {"last in the order": "x"}})) is None
+    named = {"type": "object", "properties": {"named and long": {"type": "integer"}}, "additionalProperties": {}}
+    publish(sql, [{"name": "many", "exposed": True, "description": "", "payload_schema": named}])
+    assert refusal(sql, INSERT, "many", Jsonb(stock | {"named and long": "x"})) is not None
+
+
 def test_of_a_large_payload_the_depth_is_left_to_the_model(sql):
     """Looking into all of it would cost the database more than the insert itself."""
     deep = {"tree": {"below": [{"below": [{"size": "x"}]}]}}

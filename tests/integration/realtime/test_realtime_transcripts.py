@@ -54,12 +54,12 @@ async def test_refused_joins_are_refused_in_the_recorded_words(play: Callable[..
 
 async def test_a_channel_lives_as_long_as_its_token(play: Callable[..., Any], scene: Any) -> None:
     """Expiry ends a channel, a new token renews it, another user's token changes what it may see."""
-    owned = "insert into owned_jobs (owner, status) values ('{}', '{}')"
+    owned = "insert into owned_jobs (id, owner, status) values ({}, '{}', '{}')"
     hidden = {
-        300: owned.format(A, "s1"),
-        300.1: owned.format(B, "s1"),
-        5000: owned.format(A, "s2a"),
-        5000.1: owned.format(B, "s2b"),
+        300: owned.format(2, B, "s1"),  # unseen, so before one that is seen: the next token must not find it under way
+        300.1: owned.format(1, A, "s1"),
+        5000: owned.format(3, A, "s2a"),
+        5000.1: owned.format(4, B, "s2b"),
         13000: "insert into scheduled_jobs (status) values ('after-expiry')",
     }
     agree(await play("d4_token_expiry", scene(hidden, faster=4)))

@@ -116,10 +116,17 @@ class Reflector:
                 self._metrics.poll_failed()
                 self._log.warning(Event.POLL_FAILED, error=str(fault), retry_in_seconds=pause)
                 self._dirty = True  # what was hinted meanwhile is not known yet
-                await anyio.sleep(pause)
+                await self._rest(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
             await self._wait()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait after a fault, or until a hint: a doorbell that is heard again tells of a database that is back."""
+        self._wake = anyio.Event()
+        await anyio.sleep(FIRST_PAUSE_SECONDS)
+        with anyio.move_on_after(seconds - FIRST_PAUSE_SECONDS):
+            await self._wake.wait()
 
     async def run_once(self) -> None:
         """List or poll, whichever is due."""

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from listener.domain.exchange import Hint, Page
 from listener.errors import StoreError
@@ -283,21 +284,23 @@ async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflec
 
 
 async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, naps):
-    """At growing intervals, until it answers; then it polls at once, because it knows nothing of the meantime."""
+    """At growing intervals, which a hint ends; then it polls, because it knows nothing of the meantime."""
     reflector, world, health = reflector_of(due=[EMPTY], poll=[DOWN, DOWN, DOWN, EMPTY])
     await reflector.run_once()
     health.heard("broadcast")
     reflector.look_again()
     seen = []
-    with anyio.move_on_after(0.2):
+    with capture_logs() as lines, anyio.move_on_after(0.2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(reflector.run)
             while len(world.store.asked("poll")) < 4:
                 seen.append(health.fault())
                 await anyio.lowlevel.checkpoint()
+                reflector.hear(Hint("feed", "scheduled_jobs"))
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
-    assert naps == [0.25, 0.5, 1]
+    assert [line["retry_in_seconds"] for line in lines if line["event"] == "poll.failed"] == [0.25, 0.5, 1]
+    assert naps == [0.25] * 3, "hints do not make it ask without a pause"
     assert "database: poll_jobs_v1: ConnectError refused" in seen
     assert health.fault() is None
 

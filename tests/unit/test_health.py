@@ -115,9 +115,14 @@ def test_what_somebody_has_to_mend_shows_at_once(clock):
 
 
 @pytest.mark.parametrize(
-    ("function", "fault"), [("claim_runs_v1", failing("22003", shrink=True)), ("clean_ledger_v1", failing(alarm=True))]
+    ("function", "fault"),
+    [
+        ("claim_runs_v1", failing("22003", shrink=True)),
+        ("clean_ledger_v1", failing(alarm=True)),
+        ("publish_handlers_v1", failing()),
+    ],
 )
-def test_a_poisoned_row_and_a_failing_cleaner_leave_the_service_ready(clock, function, fault):
+def test_a_poisoned_row_a_failing_cleaner_and_a_slow_publisher_leave_the_service_ready(clock, function, fault):
     """Neither is in the way of other jobs."""
     health = polled(clock)
     for _ in range(10):

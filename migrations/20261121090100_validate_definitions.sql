@@ -465,7 +465,14 @@ declare
     most numeric := job_scheduler.limit_of('max_metadata_bytes');
 begin
     if jsonb_typeof(metadata) <> 'object' then
-        perform job_scheduler.refuse('metadata', metadata, 'an object');
+        perform job_scheduler.refuse(
+            'metadata',
+            case jsonb_typeof(metadata)
+                when 'string' then to_jsonb(format('text of %s characters', char_length(metadata #>> '{}'))) -- may hold secrets
+                else metadata
+            end,
+            'an object', 'Nothing was written. Send the object itself, not a text of JSON.'
+        );
     elsif bytes > most then
         perform job_scheduler.refuse('metadata', to_jsonb(format('%s bytes', bytes)), format('at most %s bytes', most));
     end if;

@@ -188,6 +188,15 @@ def test_a_refusal_shows_the_value_but_never_all_of_a_huge_one(alice: httpx.Clie
     assert len(answer.content) < 1_000
 
 
+def test_a_payload_that_was_sent_as_a_text_is_told_by_its_length(alice: httpx.Client):
+    """Nobody can tell what of it is a secret, and the hint says what went wrong."""
+    answer = alice.post("/scheduled_jobs", json={"handler": "noop", "metadata": '{"password": "hunter2"}'})
+    assert (answer.status_code, answer.json()["code"]) == (400, "22023")
+    assert 'scheduled_jobs.metadata: "text of 23 characters" is not allowed' in answer.json()["message"]
+    assert "not a text of JSON" in answer.json()["hint"]
+    assert "hunter2" not in answer.text
+
+
 def test_an_edit_is_checked_as_an_insert_is(alice: httpx.Client):
     """A job cannot be made bad afterwards, and the refused edit changes nothing."""
     job = alice.post("/scheduled_jobs", json={"handler": "noop", **daily(time="08:00")}).json()[0]

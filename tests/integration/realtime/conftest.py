@@ -61,10 +61,14 @@ def realtime_database(embedded_stack: Stack) -> str:
 def start_realtime(
     realtime_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., RealtimeServer]]:
-    """Start servers with the options given; all are stopped in the end."""
+    """Start servers with the options given; all are stopped in the end.
+
+    Tests make tables anew: by default the servers do not look at what is published, and do not tell of it.
+    """
     servers: list[RealtimeServer] = []
 
     def start(*options: str, dsn: str = realtime_database, port: int = 0) -> RealtimeServer:
+        options = ("--tables-check-seconds", "86400", *options)
         server = _start(dsn, tmp_path_factory.mktemp("realtime") / "log", options, port or free_port())
         servers.append(server)
         return server

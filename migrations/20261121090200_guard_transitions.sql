@@ -290,6 +290,35 @@ end
 $$;
 revoke all on function job_scheduler.stop_runs() from public;
 
+-- Who cancels a job that has ended means the runs of it that somebody asked for: those are stopped, and the job stays as it
+-- is. Written as an update of its status to what it is, so that the policies decide who may.
+create or replace function job_scheduler.stop_asked_for()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+begin
+    update public.job_executions
+    set stopped_at = now()
+    where id in (
+        select e.id from public.job_executions as e
+        where e.scheduled_job_id = new.id and e.status = 'running' and e.stopped_at is null
+        for update skip locked -- its end is being written
+    );
+    update public.job_executions
+    set status = 'cancelled', reason = 'cancelled', completed_at = now()
+    where scheduled_job_id = new.id and status = 'queued';
+    perform job_scheduler.refresh_wake(new.id);
+    perform job_scheduler.ring('cancelled_runs', (
+        select jsonb_agg(e.id) from public.job_executions as e
+        where e.scheduled_job_id = new.id and e.status = 'running'
+    ));
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_asked_for() from public;
+
 -- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
@@ -462,6 +491,18 @@ for each row when (
     and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
 )
 execute function job_scheduler.stop_runs();
+
+create or replace trigger e_stop_asked_for
+after update of status on public.scheduled_jobs
+for each row when (
+    old.status = new.status and (old.claimed_by is not null or old.queued_runs > 0)
+    and (
+        new.status = 'cancelled'
+        or new.status in ('completed', 'failed') and coalesce(current_setting('job_scheduler.act', true), '') = 'cancel'
+    )
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.stop_asked_for();
 
 create or replace trigger f_ring_inserted
 after insert on public.scheduled_jobs

@@ -35,6 +35,12 @@ begin
     present := moved.status;
     if present is null then
         perform job_scheduler.refuse_unknown_job(job, 'change');
+    elsif target = 'cancelled' and present in ('completed', 'failed', 'cancelled')
+        and (moved.claimed_by is not null or moved.queued_runs > 0) then
+        -- It has ended, but runs of it that somebody asked for have not.
+        perform set_config('job_scheduler.act', 'cancel', true);
+        update public.scheduled_jobs as j set status = j.status where j.id = job returning j.* into moved;
+        perform set_config('job_scheduler.act', '', true);
     elsif present <> target then
         raise exception 'scheduled_jobs.status: job % is "%" and cannot be %; expected %',
             job, present, act, array_to_string(sources, ' or ')
@@ -44,7 +50,7 @@ begin
 end
 $$;
 
--- Cancel a job; if it runs, its handler is stopped.
+-- Cancel a job; if it runs, its handler is stopped. Of one that has ended, the runs that somebody asked for are stopped.
 create or replace function public.cancel_job(job bigint)
 returns public.scheduled_jobs
 language sql

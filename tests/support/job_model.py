@@ -163,6 +163,8 @@ class World:
         old, new = job.status, changes.get("status", job.status)
         if old != new and (old, new) not in CLIENT_MOVES:
             return False
+        if changes.get("status") == old == "cancelled":
+            self._stop_asked_for(job)
         columns = {name: value for name, value in changes.items() if name != "status"}
         retimed = any(job.row[name] != value for name, value in columns.items() if name in TIMES)
         job.row.update(columns)
@@ -186,9 +188,20 @@ class World:
     def call(self, job: Job, function: str) -> bool:
         """Call a client's function; false where it refuses."""
         sources, target = FUNCTIONS[function]
+        if function == "cancel_job" and job.status in FINAL and self._stop_asked_for(job):
+            return True
         if job.status == target:
             return True
         return job.status in sources and self.edit(job, {"status": target})
+
+    @staticmethod
+    def _stop_asked_for(job: Job) -> bool:
+        """Stop what runs or waits of a job that has ended; whether there was any."""
+        goes_on = [run for run in job.runs if run.status in {"queued", "running"}]
+        job.drop_waiting("cancelled", {"schedule", "manual"})
+        for run in goes_on:
+            run.is_stopped |= run.status == "running"
+        return bool(goes_on)
 
     def run_now(self, job: Job, run_id: str, instant: datetime) -> None:
         """A manual run."""
@@ -219,7 +232,7 @@ class World:
                 job.enter(missed, "skipped", reason=wish.missed_reason)
             if instant is None:
                 is_due, job.due = False, following
-                if job.once and job.status == "scheduled":
+                if job.once and job.status == "scheduled" and not job.waits_by_schedule():
                     job.status = "cancelled"
         granted = self._grant(job, is_due=is_due, instant=instant, following=following, if_run=if_run, soon=soon)
         if granted:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - runs the stack's own coroutines to their end
 import contextlib
 import re
-import signal
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +18,9 @@ from listener.local.program import leashed
 from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
+    from pathlib import Path
 
 
 class Postgres:

@@ -453,7 +453,7 @@ begin
 end
 $$;
 
--- Refuse metadata that is no object, or too large.
+-- Refuse metadata that is no object, too large, too deep, or that has numbers which no double can be.
 create or replace function job_scheduler.check_metadata(metadata jsonb)
 returns void
 language plpgsql
@@ -475,6 +475,14 @@ begin
         );
     elsif bytes > most then
         perform job_scheduler.refuse('metadata', to_jsonb(format('%s bytes', bytes)), format('at most %s bytes', most));
+    elsif bytes - octet_length(translate(metadata::text, '[{', '')) > 100
+        and metadata @? 'strict $.**{100} ? (@.type() == "array" || @.type() == "object")' then
+        -- A listener reads the answers to its claims with limits of this kind: one payload beyond them would make the
+        -- answer for all unreadable, again and again.
+        perform job_scheduler.refuse('metadata', to_jsonb('a deep value'::text), 'at most 100 levels of lists and objects');
+    elsif bytes > 308 and metadata::text ~ '[0-9]{250}'
+        and metadata @? 'strict $.** ? (@.type() == "number" && (@ >= 1e308 || @ <= -1e308))' then
+        perform job_scheduler.refuse('metadata', to_jsonb('a number of many digits'::text), 'numbers between -1e308 and 1e308');
     end if;
 end
 $$;

@@ -188,6 +188,41 @@ def test_a_refusal_shows_the_value_but_never_all_of_a_huge_one(alice: httpx.Clie
     assert len(answer.content) < 1_000
 
 
+def nested(levels: int) -> str:
+    """An object with so many levels, itself and lists."""
+    return '{"x": ' + "[" * (levels - 1) + "0" + "]" * (levels - 1) + "}"
+
+
+@pytest.mark.parametrize("who", ["alice", "service"])
+@pytest.mark.parametrize(
+    ("payload", "allowed"),
+    [
+        (nested(101), "at most 100 levels"),
+        (nested(250), "at most 100 levels"),
+        (nested(5_000), "at most 100 levels"),
+        ('{"x": 1e309}', "numbers between -1e308 and 1e308"),
+        ('{"x": [{"y": -1e5000}]}', "numbers between -1e308 and 1e308"),
+    ],
+    ids=["101", "250", "5000", "1e309", "-1e5000"],
+)
+def test_a_payload_that_a_listener_could_not_read_is_refused(client_for, who: str, payload: str, allowed: str):
+    """It would make the answers to claims unreadable, and with them every other job."""
+    body = f'{{"handler": "noop", "run_date": "2099-01-01Z", "metadata": {payload}}}'
+    answer = client_for(who).post("/scheduled_jobs", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "22023")
+    assert answer.json()["message"].startswith("scheduled_jobs.metadata: ")
+    assert allowed in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "payload", [nested(100), '{"x": 9.9e307, "y": 1e-5000}', '{"x": "' + "1" * 400 + '"}', '{"x": "' + "[" * 400 + '"}']
+)
+def test_a_payload_that_only_looks_like_that_is_let_through(alice: httpx.Client, payload: str):
+    """Brackets and digits in a text are a text."""
+    body = f'{{"handler": "noop", "run_date": "2099-01-01Z", "metadata": {payload}}}'
+    assert alice.post("/scheduled_jobs", content=body, headers={"Content-Type": "application/json"}).status_code == 201
+
+
 def test_a_payload_that_was_sent_as_a_text_is_told_by_its_length(alice: httpx.Client):
     """Nobody can tell what of it is a secret, and the hint says what went wrong."""
     answer = alice.post("/scheduled_jobs", json={"handler": "noop", "metadata": '{"password": "hunter2"}'})

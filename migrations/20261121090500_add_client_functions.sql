@@ -59,13 +59,27 @@ as $$
     select moved.* from job_scheduler.move_job(job, 'cancelled', 'cancelled', 'scheduled', 'paused', 'running') as moved
 $$;
 
--- Hold a scheduled job until resume_job.
+-- Hold a scheduled job until resume_job. One that shows as running because it was claimed ahead of its time, or because its
+-- run has just begun, is waited for, no longer than a second: else whoever pauses a job that is often due would mostly be
+-- refused. Nothing is locked meanwhile.
 create or replace function public.pause_job(job bigint)
 returns public.scheduled_jobs
-language sql
+language plpgsql
 set search_path = ''
 as $$
-    select moved.* from job_scheduler.move_job(job, 'paused', 'paused', 'scheduled') as moved
+begin
+    for n in 1..40 loop
+        exit when not exists (
+            select from public.scheduled_jobs as j
+            inner join public.job_executions as e on j.id = e.scheduled_job_id
+            where
+                j.id = pause_job.job and j.status = 'running' and e.status = 'running' and e.cause = 'schedule'
+                and e.lease_expires_at is not null and e.run_at > clock_timestamp() - interval '500 milliseconds'
+        );
+        perform pg_sleep(0.025);
+    end loop;
+    return job_scheduler.move_job(job, 'paused', 'paused', 'scheduled');
+end
 $$;
 
 -- Let a paused job run again on its schedule.

@@ -194,6 +194,17 @@ after delete on public.meetings
 referencing old table as old_rows
 for each statement execute function job_scheduler.ring_deleted_meetings();
 
+-- A meeting's title as the name of its job, whatever its length: a job's name has bounds, a meeting has a job.
+create or replace function job_scheduler.name_for(title text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case when btrim(left(title, 500), E' \t\r\n') <> '' or title = '' then left(title, 500) end
+$$;
+revoke all on function job_scheduler.name_for(text) from public;
+
 -- Makes the jobs of these meetings right and answers what it wrote. `restart` also runs a job again that ended
 -- although its meeting is still upcoming; otherwise that needs a change of the meeting newer than the job, because
 -- a poll may show the same meeting many times, and a failing job must not run once a poll.
@@ -224,7 +235,7 @@ begin
     get diagnostics cancelled = row_count;
 
     update public.scheduled_jobs as job set
-        name = meeting.title,
+        name = job_scheduler.name_for(meeting.title),
         run_date = meeting.end_time,
         trigger_type = 'once',
         schedule = '{}',
@@ -235,7 +246,7 @@ begin
         and job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
         and (
             job.run_date <> meeting.end_time
-            or job.name is distinct from meeting.title
+            or job.name is distinct from job_scheduler.name_for(meeting.title)
             or job.trigger_type <> 'once'
             or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
             or job.status = 'cancelled'
@@ -245,7 +256,8 @@ begin
 
     insert into public.scheduled_jobs (job_id, workspace_id, created_by, name, handler, metadata, run_date)
     select
-        'meeting-status:' || meeting.id, meeting.workspace_id, meeting.created_by, meeting.title, 'meeting_status',
+        'meeting-status:' || meeting.id, meeting.workspace_id, meeting.created_by,
+        job_scheduler.name_for(meeting.title), 'meeting_status',
         jsonb_build_object('meeting_id', meeting.id), meeting.end_time
     from public.meetings as meeting
     where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null

@@ -79,6 +79,20 @@ def counts(answer: dict[str, Any]) -> dict[str, int]:
     return {name: answer[name] for name in NOTHING}
 
 
+@pytest.mark.parametrize(
+    ("title", "name"), [("x" * 600, "x" * 500), (" ", None), ("\t\n", None), (None, None), ("", "")], ids=repr
+)
+def test_a_meeting_has_its_job_whatever_its_title(database, sync, title, name):
+    """A name that no job may have would else leave the meeting upcoming for ever; nor does it stop an edit."""
+    meeting, renamed = meet(database, title=title), meet(database)
+    assert sync()["errors"] == 0
+    assert [job["name"] for job in jobs_of(database, meeting)] == [name]
+    change(database, renamed, title=title, end_time=END + timedelta(hours=1))
+    assert sync(cursor=0)["errors"] == 0
+    assert [(job["name"], job["run_date"]) for job in jobs_of(database, renamed)] == [(name, END + timedelta(hours=1))]
+    assert sync(cursor=0)["jobs_moved"] == 0, "what is right is left as it is"
+
+
 def test_an_upcoming_meeting_gets_its_one_job(database: Database, sync):
     """With the key, handler, payload, instant and owner that the documentation names."""
     meeting = meet(database, title="Board")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sized
 
 ORDERS = (signal.SIGTERM, signal.SIGINT)
+ECHO_SECONDS = 1.0
+"""An order that follows so soon is the same one: a terminal and whatever runs the service both pass it on."""
 
 
 def go_if_told_so_early() -> None:
@@ -41,7 +43,10 @@ async def drain_when_told(drain: Callable[[anyio.Event], Awaitable[None]], runs:
             haste = anyio.Event()
 
             async def make_haste() -> None:
+                echo_until = anyio.current_time() + ECHO_SECONDS
                 await anext(orders)
+                while anyio.current_time() < echo_until:
+                    await anext(orders)
                 log.warning(Event.SERVICE_HURRIED, runs=len(runs))
                 haste.set()
 

@@ -33,7 +33,7 @@ def test_a_listener_that_is_asked_to_stop_lets_its_runs_end(project, listeners, 
     leaving.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     later = project.insert()
-    assert leaving.stop(within=5) == 0
+    assert leaving.process.wait(5) == 0
     assert project.states(job) == [("completed", None)]
     assert project.states(later) == []
     listeners.start()

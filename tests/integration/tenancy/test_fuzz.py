@@ -35,6 +35,15 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 FINAL_SECONDS = 30.0 + EXAMPLES / 50
 FINAL = ("completed", "failed", "cancelled")
 
+
+def nested(levels: int) -> list[Any]:
+    """Make a list in lists."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 seconds = st.sampled_from([0, 0.5, 1, 1.5, 30, 1e9, -1, "1", None])
@@ -71,7 +80,8 @@ payloads = st.one_of(
     st.fixed_dictionaries(
         {"message": st.text(), "level": st.sampled_from(["info", "error", "loud"]), "fields": anything}
     ),
-    st.fixed_dictionaries({"sleep_seconds": st.sampled_from([0, 0.01, -1, "x", "nan", "inf", None, 1e-320])}),
+    st.fixed_dictionaries({"sleep_seconds": st.sampled_from([0, 0.01, -1, "x", "nan", "inf", None, 1e-320, 10**400])}),
+    st.fixed_dictionaries({"fields": st.sampled_from([90, 150, 250, 900]).map(nested)}),
 )
 COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "job_id": st.text(max_size=250),
@@ -96,7 +106,7 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "dst_gap": st.sampled_from(["run_after", "skip", "x"]),
     "dst_fold": st.sampled_from(["first", "second", "both", "x"]),
     "concurrency_key": st.sampled_from(["printer", "", " "]) | st.text(max_size=5),
-    "cleanup_after_days": st.sampled_from([1, 0, -1]),
+    "cleanup_after_days": st.sampled_from([1, 0, -1, "NaN", "Infinity", 1e300]),
     "workspace_id": st.sampled_from([None, "00000000-0000-4000-8000-000000000000", "mine"]),
     "created_by": st.sampled_from([None, "00000000-0000-4000-8000-000000000000"]),
     "exposed_only": st.booleans(),

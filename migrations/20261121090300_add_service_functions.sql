@@ -322,7 +322,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
--- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], gone: []}
+-- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
 -- A job that no look shows is in neither list: it was deleted, which doorbells and polls tell, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
@@ -447,7 +447,7 @@ begin
     ) as c
     inner join job_scheduler.job_rows as j on c.id = j.id;
     return json_build_object(
-        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused, 'gone', '[]'::json
+        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
     );
 end
 $$;

@@ -67,11 +67,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What became of a batch of claims: runs granted, the present state of other jobs, and jobs that are gone."""
+    """What became of a batch of claims: runs granted, and the present state of other jobs."""
 
     runs: list[Run]
     jobs: list[Job]
-    gone: list[int]
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -270,7 +270,6 @@ class Dispatcher:
             follows = claims[job.id].next_due
             if follows is not None:
                 self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows, waits_since=None))
-        self._reconciler.forget(claimed.gone)
         self._reconciler.refused(claimed.jobs, claims)
         if self._seen_meanwhile:
             self._look_at_news(batch)

@@ -84,11 +84,10 @@ class SupabaseStore:
             "key_concurrency": self._key_concurrency,
             "claims": [_claim(claim) for claim in claims],
         }
-        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", "gone")
+        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
-            gone=answer["gone"],
         )
 
     async def finish(self, endings: Sequence[Ending]) -> Finished:

@@ -95,7 +95,7 @@ def a_job(job_id=1, due_in=0.0, **changes):
 
 def granted(claims, revision=1, **changes):
     """Answer that every claim was granted."""
-    return Claimed([a_run(claim, revision=revision, **changes) for claim in claims], [], [])
+    return Claimed([a_run(claim, revision=revision, **changes) for claim in claims], [])
 
 
 _numbers = itertools.count(1)

@@ -66,8 +66,8 @@ async def run_stages(world, steps):
 
 
 async def test_a_granted_claim_starts_and_a_refused_one_does_not(parts, clock):
-    """The rows that came back are armed again after a rest; jobs that are gone are forgotten."""
-    answer = lambda claims: Claimed([parts.a_run(claims[0])], [parts.a_job(2)], [3])  # noqa: E731
+    """The rows that came back are armed again after a rest; nothing comes of what the answer does not know."""
+    answer = lambda claims: Claimed([parts.a_run(claims[0])], [parts.a_job(2)])  # noqa: E731
     world, started = world_of(parts, clock, answer), []
     world.dispatcher.add([parts.a_job(each) for each in (1, 2, 3)])
     assert await world.dispatcher.run_once(started.append) == 3
@@ -139,7 +139,7 @@ async def test_no_more_than_there_is_room_for_and_every_job_in_the_end(  # noqa:
         if kind == "grant":
             return parts.granted(claims, handler="idle_at_gate")
         if kind == "refuse":
-            return Claimed([], [parts.a_job(each.job_id) for each in claims], [])
+            return Claimed([], [parts.a_job(each.job_id) for each in claims])
         return {"down": DOWN, "poison": POISON, "key": NO_RIGHT}[kind]
 
     world = world_of(parts, clock, claim, gate, concurrency=concurrency, batch_size=batch_size)
@@ -246,7 +246,7 @@ async def test_an_edit_that_overtakes_the_claims_answer_is_not_lost(parts, clock
 
     def claim(claims):
         world.dispatcher.add([edited])
-        refused = Claimed([], [replace(edited, next_run_at=edited.due_at)], [])
+        refused = Claimed([], [replace(edited, next_run_at=edited.due_at)])
         return {"granted": parts.granted(claims), "refused": refused, "down": DOWN}[answer]
 
     world = world_of(parts, clock, claim)
@@ -347,7 +347,7 @@ async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
 
 async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(parts, clock):
     """Its next jobs are not waited for; one that is refused shows nothing: it has been claimed."""
-    world = world_of(parts, clock, lambda claims: Claimed([parts.a_run(claims[0])], [], []))
+    world = world_of(parts, clock, lambda claims: Claimed([parts.a_run(claims[0])], []))
     names = {"me": 1, "you": 1}
     world.members.heard(names)
     first, second = [n for n in range(1, 99) if world.members.turn(n)][:2]
@@ -363,7 +363,7 @@ async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(par
 async def test_room_that_a_tenant_had_is_its_again(parts, clock, ending):
     """However that ends for which it was given."""
     gate = Gate()
-    refused = [Claimed([], [], []), DOWN]
+    refused = [Claimed([], []), DOWN]
     script = {"completes": [], "is refused": refused[:1], "fails to be claimed": refused[1:]}[ending]
 
     def claim(claims):
@@ -411,7 +411,7 @@ async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, nap
     """Another run of the same job is known; it comes back with the one whose grant was lost."""
     known = parts.a_run(Claim(1, NOON))
     lost = parts.a_run(Claim(1, NOON))
-    answers = [Claimed([known], [], []), LOST, Claimed([known, lost], [], [])]
+    answers = [Claimed([known], []), LOST, Claimed([known, lost], [])]
     world, started = world_of(parts, clock, lambda _: answers.pop(0)), []
     for _ in range(2):
         world.dispatcher.add([parts.a_job(1)])
@@ -422,7 +422,7 @@ async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, nap
 
 async def test_a_lost_answer_to_a_batch_with_a_poisoned_row_is_found_all_the_same(parts, clock, naps):
     """The parts of the batch are still asked for again."""
-    answers = [LOST, POISON, Claimed([], [], [1]), POISON]
+    answers = [LOST, POISON, Claimed([], []), POISON]
     world = world_of(parts, clock, lambda _: answers.pop(0))
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(lambda _: None)

@@ -37,7 +37,7 @@ class Database:
 
     def _claim_runs_v1(self, content):
         runs = [self._run(claim["id"], claim["due"]) for claim in content["claims"]]
-        return {"runs": runs, "rows": [], "gone": []}
+        return {"runs": runs, "rows": []}
 
     def _finish_runs_v1(self, content):
         return {"taken": [result["id"] for result in content["results"]], "rows": []}

@@ -38,7 +38,7 @@ def moving_on(jobs):
             assert claim.due == job.due_at
             rows[claim.job_id] = replace(job, due_at=claim.next_due, next_run_at=claim.next_due, waits_since=None)
             moved.append(replace(rows[claim.job_id]))
-        return Claimed([], moved, [])
+        return Claimed([], moved)
 
     return answer
 

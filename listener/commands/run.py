@@ -53,7 +53,7 @@ def _tune_garbage_collection() -> None:
     """Leave what start-up made alone, and look often at little: a request leaves some cycles, which live for a moment.
 
     Measured: a look at 50,000 new objects holds the loop for 20 to 90 ms, one at 2,000 for 4 ms at most, and 20,000
-    jobs due now are done sooner. By the interpreter's own thresholds a fifth of that time goes into looks at what lives.
+    jobs due now are done sooner. By the interpreter's own thresholds a fifth of the time goes into looks at what lives.
     """
     gc.collect()
     gc.freeze()

@@ -213,7 +213,9 @@ begin
     from free as f
     where j.id = f.id;
     get diagnostics planned = row_count;
-    perform job_scheduler.tell_senseless(request -> 'plans');
+    if exists (select from jsonb_array_elements(request -> 'plans') as p where p ->> 'error' is not null) then
+        perform job_scheduler.tell_senseless(request -> 'plans');
+    end if;
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
     );
@@ -291,9 +293,8 @@ as $$
         select
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
-            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts, j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds,
-            j.exposed_only,
-            j.store_result
+            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
+            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
         from unnest(executions) as c (id)
         inner join public.job_executions as e on c.id = e.id
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id

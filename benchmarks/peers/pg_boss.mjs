@@ -1,4 +1,4 @@
-// pg-boss, a hundred jobs a batch, polling as often as it allows.
+// pg-boss, polling as often as it allows; for throughput in batches so large that the polls do not bound it.
 import PgBoss from 'pg-boss'
 import { drill } from './drill.mjs'
 
@@ -22,7 +22,8 @@ await drill(
       for (let from = 0; from < jobs.length; from += 1000) await boss.insert(jobs.slice(from, from + 1000))
     },
     async work() {
-      for (let n = 0; n < 4; n++) await boss.work('noop', { batchSize: 100, pollingIntervalSeconds: 0.5 }, handle)
+      const batchSize = process.argv[2] === 'throughput' ? 2000 : 100
+      for (let n = 0; n < 4; n++) await boss.work('noop', { batchSize, pollingIntervalSeconds: 0.5 }, handle)
     },
   },
   process.argv[2],

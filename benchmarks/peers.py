@@ -84,7 +84,8 @@ def cell(measurement: str, result: dict[str, Any], ours: dict[str, Any]) -> str:
     if "failed" in result:
         return "failed"
     key = "jobs_per_second" if measurement == "throughput" else "p50_ms"
-    ratio = f"({result[key] / ours[key]:.2g} times)"
+    times = result[key] / ours[key]
+    ratio = f"({times:,.0f} times)" if times >= 10 else f"({times:.2g} times)"
     if measurement == "throughput":
         return f"{result[key]:,}/s {ratio}"
     return f"{' / '.join(f'{result[each]:g}' for each in READ[measurement])} ms {ratio}"

@@ -31,7 +31,7 @@ class Agenda:
 
     Args:
         clock: the database's.
-        ahead_ms: how long before its time a job is given out.
+        ahead_ms: how long before its time a job is given out at the latest.
     """
 
     def __init__(self, clock: Clock, ahead_ms: int) -> None:
@@ -49,7 +49,7 @@ class Agenda:
         return job_id in self._jobs
 
     def arm(self, job: Job, at: datetime) -> None:
-        """Give `job` out when `at` is near, with all others of the same moment; an earlier arming of it is forgotten."""
+        """Give `job` out when `at` is near, with others of that moment; an earlier arming of it is forgotten."""
         when = milliseconds(at) - self._ahead_ms
         self._arm(job, when - when % self._slack_ms)
 

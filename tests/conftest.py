@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
+from emptying import empty
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -76,7 +77,7 @@ def stack(embedded_stack: Stack, tables_to_empty: list[str]) -> Stack:
         )  # a test that left a transaction open is to be seen, not waited for
         connection.execute("delete from auth.users")
         if tables_to_empty:
-            connection.execute(sql.SQL("truncate {} cascade").format(sql.SQL(", ").join(map(sql.SQL, tables_to_empty))))
+            empty(connection, tables_to_empty)
     return embedded_stack
 
 

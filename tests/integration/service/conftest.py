@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from child_listener import free_port, listeners_on
+from emptying import empty
 from patience import until
 from supabase_project import connected
 
@@ -34,7 +35,7 @@ def project(embedded_stack: Stack, tables_to_empty: list[str]) -> Iterator[Proje
     """Give the project, empty at the start of each module."""
     with connected(embedded_stack) as project:
         project.sql.execute("delete from auth.users")
-        project.sql.execute(f"truncate {', '.join(tables_to_empty)} cascade")
+        empty(project.sql, tables_to_empty)
         yield project
 
 

@@ -240,8 +240,37 @@ end
 $$;
 revoke all on function job_scheduler.refresh_wake(bigint) from public;
 
--- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries. What still runs of a
--- cancelled job is marked: its end is entered, and moves the job no more, not even if it was scheduled again meanwhile.
+-- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
+-- again meanwhile.
+create or replace function job_scheduler.mark_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions
+    set stopped_at = now()
+    where id in (
+        select e.id from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running' and e.stopped_at is null
+        for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+    )
+$$;
+revoke all on function job_scheduler.mark_stopped(bigint) from public;
+
+-- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+create or replace function job_scheduler.ring_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    select job_scheduler.ring('cancelled_runs', (
+        select jsonb_agg(e.id) from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running'
+    ))
+$$;
+revoke all on function job_scheduler.ring_stopped(bigint) from public;
+
+-- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
 create or replace function job_scheduler.settle_queue()
 returns trigger
 language plpgsql
@@ -252,13 +281,7 @@ declare
     is_cancelled constant boolean := new.status = 'cancelled' and old.status <> 'cancelled';
 begin
     if is_cancelled then
-        update public.job_executions
-        set stopped_at = now()
-        where id in (
-            select e.id from public.job_executions as e
-            where e.scheduled_job_id = new.id and e.status = 'running'
-            for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
-        );
+        perform job_scheduler.mark_stopped(new.id);
     end if;
     if is_cancelled or not job_scheduler.is_due_alike(new, old) then
         update public.job_executions
@@ -273,7 +296,6 @@ end
 $$;
 revoke all on function job_scheduler.settle_queue() from public;
 
--- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
 create or replace function job_scheduler.stop_runs()
 returns trigger
 language plpgsql
@@ -281,10 +303,7 @@ security definer -- see ring
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('cancelled_runs', (
-        select jsonb_agg(e.id) from public.job_executions as e
-        where e.scheduled_job_id = new.id and e.status = 'running'
-    ));
+    perform job_scheduler.ring_stopped(new.id);
     return null;
 end
 $$;
@@ -299,21 +318,12 @@ security definer -- a client may not write the ledger
 set search_path = ''
 as $$
 begin
-    update public.job_executions
-    set stopped_at = now()
-    where id in (
-        select e.id from public.job_executions as e
-        where e.scheduled_job_id = new.id and e.status = 'running' and e.stopped_at is null
-        for update skip locked -- its end is being written
-    );
+    perform job_scheduler.mark_stopped(new.id);
     update public.job_executions
     set status = 'cancelled', reason = 'cancelled', completed_at = now()
     where scheduled_job_id = new.id and status = 'queued';
     perform job_scheduler.refresh_wake(new.id);
-    perform job_scheduler.ring('cancelled_runs', (
-        select jsonb_agg(e.id) from public.job_executions as e
-        where e.scheduled_job_id = new.id and e.status = 'running'
-    ));
+    perform job_scheduler.ring_stopped(new.id);
     return null;
 end
 $$;

@@ -551,27 +551,21 @@ begin
         end if;
     end if;
 
-    if j.concurrency_key is not null and j.queued_runs > 0 then -- first what keeps its room, see job_scheduler.key_room
-        select q.* into e
-        from public.job_executions as q
-        where
-            q.scheduled_job_id = j.id and q.status = 'queued' and q.blocked_since is not null
-            and q.run_at > now() - interval '10 seconds' and q.run_at <= soon
-            and (q.cause = 'manual' or j.status = 'scheduled')
-        order by q.blocked_since, q.id
-        limit 1
-        for update;
-    end if;
-    if e.id is null then
-        select q.* into e
-        from public.job_executions as q
-        where
-            q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-            and (q.cause = 'manual' or j.status = 'scheduled')
-        order by q.run_at, q.scheduled_for
-        limit 1
-        for update;
-    end if;
+    select q.* into e
+    from public.job_executions as q
+    cross join lateral (
+        select coalesce(
+            j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
+        ) as keeps_room
+    ) as k
+    where
+        q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
+        and (q.cause = 'manual' or j.status = 'scheduled')
+    order by -- first what keeps its room, see job_scheduler.key_room
+        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
+        q.run_at, q.scheduled_for
+    limit 1
+    for update of q;
     if j.concurrency_key is not null then
         key_is_taken := job_scheduler.key_room(j, key_limit, e) <= 0;
     end if;

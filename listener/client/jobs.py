@@ -68,10 +68,7 @@ def id_of(own: Defaults, job: JobRef) -> Plan[int]:
     name = name_of(job)
     if not isinstance(name, str):
         return name
-    found = yield from find_job(own, job)
-    if found is None:
-        raise _unknown(job)
-    return found.id
+    return (yield from _present(own, job)).id
 
 
 def _unknown(job: JobRef) -> JobNotFound:

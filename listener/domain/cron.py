@@ -35,9 +35,10 @@ _ALLOWED = (
     "five cron fields (minute hour day-of-month month day-of-week), a sixth for seconds, or an alias such as @daily, "
     f"in at most {MAX_EXPRESSION_CHARACTERS} characters"
 )
-_MONTHS_AND_WEEKDAYS = "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat"
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # Not h and r: croniter draws them at random, so that the same row would be due at other times after a restart.
-_WORDS = frozenset(_MONTHS_AND_WEEKDAYS.split()) | {"l", "w"}
+_WORDS = frozenset({*MONTHS, *WEEKDAYS, "l", "w"})
 _FIELD_COUNTS = (5, 6)
 _CHARACTERS = re.compile(r"[0-9a-z*/,#?\s-]+", re.ASCII)
 _ANY_YEAR = date(2000, 1, 1)

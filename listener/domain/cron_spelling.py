@@ -8,15 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from listener.domain.cron import ALIASES, FIELD, normal
+from listener.domain.cron import ALIASES, FIELD, MONTHS, WEEKDAYS, normal
 from listener.domain.refusal import refuse
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _ELEMENT = re.compile(r"(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?", re.ASCII)
 _FOREIGN = re.compile(r"[^ -~\t]", re.ASCII)
 _NEAREST = re.compile(r"([1-9]|[12][0-9]|3[01])w", re.ASCII)
-_NTH_DAY = r"(?:(?:sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7])"
+_NTH_DAY = rf"(?:(?:{'|'.join(WEEKDAYS)}|[0-7])#[1-5]|l[0-7])"
 _NTH = re.compile(f"{_NTH_DAY}(?:,{_NTH_DAY})*", re.ASCII)
 _LAST_DAY = re.compile(r"(?<![^,])l(?![^,])")
 
@@ -52,12 +50,12 @@ class _Field:
 _PLAIN = {
     0: _Field(0, 59, "minute (field 1) to be 0-59, such as */5 or 0,30"),
     1: _Field(0, 23, "hour (field 2) to be 0-23, such as 9-17 or */2"),
-    3: _Field(1, 12, "month (field 4) to be 1-12 or jan-dec, such as */3", _MONTHS),
+    3: _Field(1, 12, "month (field 4) to be 1-12 or jan-dec, such as */3", MONTHS),
     5: _Field(0, 59, "second (field 6) to be 0-59, such as */10 or 0,30"),
 }
 _MONTH_DAY = _Field(1, 31, "day of month (field 3) to be 1-31, l for the last day, or 15w, such as 1,15 or */2")
 _WEEKDAY = _Field(
-    0, 7, "day of week (field 5) to be 0-7 or sun-sat, mon#2 or l5, such as mon-fri or 1,3", _WEEKDAYS
+    0, 7, "day of week (field 5) to be 0-7 or sun-sat, mon#2 or l5, such as mon-fri or 1,3", WEEKDAYS
 )  # fmt: skip
 _EITHER = "w, # and l of the week only where the other day field is *"
 _WHOLE = "five fields apart by blanks, a sixth for seconds, or an alias such as @daily alone"

@@ -20,6 +20,7 @@ import anyio
 
 from listener.context import JobContext, Surroundings
 from listener.covering import Cover
+from listener.orders import ORDERS
 from listener.pipeline import verdict
 from listener.redaction import hiding
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-ORDERS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -904,6 +904,8 @@ set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a 
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
+    -- Named as an array, they are looked up by key; a join alone may read the whole ledger for a batch of one.
+    ids constant uuid[] := array(select (r ->> 'id')::uuid from jsonb_array_elements(request -> 'results') as r);
     taken uuid[];
     repeated uuid[];
     repeated_jobs bigint[];
@@ -936,7 +938,7 @@ begin
             run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
             lease_expires_at = null
         from given as g
-        where e.id = g.id and e.status = 'running' and e.listener_id = me and e.fence = g.fence
+        where e.id = any(ids) and e.id = g.id and e.status = 'running' and e.listener_id = me and e.fence = g.fence
         returning
             e.*, case when e.stopped_at is null then g.retry_at end as retry_at,
             e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows
@@ -1036,7 +1038,7 @@ begin
         from jsonb_to_recordset(request -> 'results') as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
         inner join public.job_executions as e on r.id = e.id
         where
-            e.id <> all(taken) and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
+            e.id = any(ids) and e.id <> all(taken) and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
             and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end;
         taken := taken || repeated;
         to_wake := to_wake || repeated_jobs;
@@ -1088,13 +1090,14 @@ set search_path = ''
 set lock_timeout = '2s' -- as in finish_runs_v1
 as $$
 declare
+    ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
     held uuid[];
 begin
     held := array(
         select e.id
         from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
         inner join public.job_executions as e on n.id = e.id
-        where e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
+        where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
         for no key update of e
     );
     update public.job_executions as e
@@ -1116,38 +1119,40 @@ set search_path = ''
 set enable_seqscan = off
 as $$
 declare
+    ids constant uuid[] := array(select (x ->> 0)::uuid from jsonb_array_elements(executions) as x);
     extended uuid[];
+    jobs bigint[];
 begin
     with mine as (
         select e.id
         from jsonb_array_elements(executions) as x
         inner join public.job_executions as e on (x ->> 0)::uuid = e.id
-        where e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
         for no key update of e skip locked
     ), written as (
         update public.job_executions as e
         set lease_expires_at = clock_timestamp() + lease
         from mine as m
-        where e.id = m.id
-        returning e.id
+        where e.id = any(ids) and e.id = m.id
+        returning e.id, e.scheduled_job_id
     )
-    select coalesce(array_agg(w.id), '{}') into extended from written as w;
+    select coalesce(array_agg(w.id), '{}'), array_agg(w.scheduled_job_id) into extended, jobs from written as w;
 
     update public.job_executions as e
     set stopped_at = now() -- its job was cancelled while this row was locked, by an end that was not written then
-    from public.scheduled_jobs as j
     where
         e.id = any(extended) and e.stopped_at is null and e.cause = 'schedule'
-        and e.scheduled_job_id = j.id and j.status = 'cancelled';
+        and e.scheduled_job_id = any(
+            array(select j.id from public.scheduled_jobs as j where j.id = any(jobs) and j.status = 'cancelled')
+        );
 
     update public.scheduled_jobs as j
     set lease_expires_at = clock_timestamp() + lease
-    where j.id in (
+    where j.id = any(jobs) and j.id in (
         select s.id
-        from public.job_executions as e
-        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-        where e.id = any(extended) and s.claimed_by = me
-        for no key update of s skip locked -- it is for those who look; the ledger decides
+        from public.scheduled_jobs as s
+        where s.id = any(jobs) and s.claimed_by = me
+        for no key update skip locked -- it is for those who look; the ledger decides
     );
 
     select
@@ -1155,7 +1160,7 @@ begin
     into lost, unsure
     from jsonb_array_elements(executions) as x
     left join public.job_executions as e
-        on (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
     where (x ->> 0)::uuid <> all(extended) or e.id is null;
 end
 $$;

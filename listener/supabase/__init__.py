@@ -1,1 +1,1 @@
-"""The adapters to Supabase; the only place that imports supabase, realtime and httpx for them."""
+"""The adapters to Supabase; the only place that imports supabase and realtime."""

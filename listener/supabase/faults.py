@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-import httpx
+import aiohttp
+from pydantic_core import from_json
 
 from listener.errors import StoreError
 
@@ -67,7 +68,7 @@ STATUSES: dict[int, Meaning] = {
     **dict.fromkeys([425, 429], NOT_DONE),
     **dict.fromkeys([408, 500, 502, 503, 504], UNCLEAR),
 }
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 def of_code(code: str) -> Meaning:
@@ -76,15 +77,15 @@ def of_code(code: str) -> Meaning:
     return CODES.get(code) or next(by_class, NEVER)
 
 
-def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> StoreError:
+def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> StoreError:
     """Read an answer that is no success; `overdue` says that the function fails for longer than it may."""
     try:
-        body = response.json()
-        told = body.get("code")
-        code, message = str(response.status_code if told is None else told), str(body.get("message") or body)
+        answer = from_json(body)
+        told = answer.get("code")
+        code, message = str(status if told is None else told), str(answer.get("message") or answer)
     except (ValueError, AttributeError):
-        code, message = str(response.status_code), response.text[:200]
-    meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(response.status_code, NEVER)
+        code, message = str(status), text_of(body)
+    meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(status, NEVER)
     if message.startswith(NO_RIGHT_TO_CALL):
         meaning = NEVER
     if code in ADVICE:
@@ -92,7 +93,12 @@ def of_answer(function: str, response: httpx.Response, *, overdue: bool) -> Stor
     return fault(function, code or BROKEN, message, meaning if code else UNCLEAR, overdue=overdue)
 
 
-def of_transport(function: str, error: httpx.HTTPError | TimeoutError) -> StoreError:
+def text_of(body: bytes) -> str:
+    """Give the beginning of an answer that is not the database's, for a message."""
+    return body[:200].decode(errors="replace")
+
+
+def of_transport(function: str, error: aiohttp.ClientError | TimeoutError) -> StoreError:
     """Read a fault on the way there, or back."""
     meaning = NOT_DONE if isinstance(error, NOT_SENT) else UNCLEAR
     return fault(function, type(error).__name__, str(error) or "no answer in time", meaning)

@@ -6,7 +6,6 @@ import json
 from datetime import timedelta
 
 import anyio
-import httpx
 import pytest
 
 from listener import handler
@@ -18,7 +17,7 @@ from listener.service import Service
 from listener.settings import Settings
 from listener.testing import NOON
 
-DOWN = httpx.Response(503, json={"code": "PGRST000", "message": "away"})
+DOWN = 503, b'{"code": "PGRST000", "message": "away"}'
 
 
 class Database:
@@ -27,13 +26,12 @@ class Database:
     def __init__(self):
         self.asked, self.down = [], set()
 
-    def __call__(self, request):
-        function = request.url.path.rsplit("/", 1)[-1]
-        content = json.loads(request.content)["request"]
+    async def post(self, function, request):
+        content = json.loads(request)["request"]
         self.asked.append((function, content))
         if function in self.down:
             return DOWN
-        return httpx.Response(200, json=getattr(self, f"_{function}", lambda _: {})(content))
+        return 200, json.dumps(getattr(self, f"_{function}", lambda _: {})(content)).encode()
 
     def _claim_runs_v1(self, content):
         runs = [self._run(claim["id"], claim["due"]) for claim in content["claims"]]
@@ -84,7 +82,7 @@ async def service(database, let_go, monkeypatch):
     monkeypatch.setattr(Registry, "load", lambda _: Registry([Handler.of(hold)]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, **project))
-    service.rpc._http._transport = httpx.MockTransport(database)
+    service.rpc._post = database.post
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.stages.dispatcher.run)
         tasks.start_soon(service.stages.completer.run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import anyio
-import httpx
 import pytest
 from patience import PATIENCE_SECONDS
 
@@ -109,7 +108,7 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, doorbells="none", lease_seconds=1, **project))
-    service.rpc._http._transport = httpx.MockTransport(hang)
+    service.rpc._post = hang
     service.health.poll_succeeded()
     service.health.came("catalogue")
     async with anyio.create_task_group() as tasks:
@@ -121,7 +120,7 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     await service.rpc.aclose()
 
 
-async def hang(_request):
+async def hang(_function, _content):
     """Answer never."""
     await anyio.sleep_forever()
 

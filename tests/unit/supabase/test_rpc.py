@@ -2,42 +2,77 @@
 
 from __future__ import annotations
 
-import functools
-import json
+import inspect
 from datetime import UTC, datetime
 
 import anyio
-import httpx
 import pytest
+from aiohttp import web
+from answering import answering
 from structlog.testing import capture_logs
 
 from listener.clock import DatabaseClock
 from listener.errors import StoreError
 from listener.migrate import migrations_folder
+from listener.supabase import rpc as rpc_module
 from listener.supabase.rpc import CALL_SECONDS, OWN_SECONDS, Rpc
 
 LEGACY_KEY = "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2ln"
 
 
-@functools.cache
-def made_rpc(key):
-    """Make one for all tests: a client costs 20 ms."""
-    return Rpc("http://project", key, DatabaseClock())
+class Project:
+    """A project whose answers a test decides."""
+
+    def __init__(self, rpc_of):
+        self._rpc_of = rpc_of
+        self.answer = lambda _: web.Response()
+
+    async def __call__(self, request):
+        await request.read()
+        answer = self.answer(request)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def rpc(self, key="sb_secret_x", **options):
+        return self._rpc_of(key, DatabaseClock(), **options)
 
 
-def rpc_to(answer, key="sb_secret_x"):
-    """Give an Rpc whose requests `answer` takes."""
-    rpc = made_rpc(key)
-    rpc._http._transport = httpx.MockTransport(answer)
-    return rpc
+@pytest.fixture
+async def project():
+    """Give a project over real HTTP, and what calls it."""
+    made = []
+
+    def rpc_of(*arguments, **options):
+        made.append(Rpc(url, *arguments, **options))
+        return made[-1]
+
+    project = Project(rpc_of)
+    async with answering(project) as url:
+        project.url = url
+        yield project
+        for rpc in made:
+            await rpc.aclose()
 
 
-async def fault_of(answer, request=None):
-    """Call, and give the StoreError that comes of it."""
-    with pytest.raises(StoreError) as caught:
-        await rpc_to(answer).call("claim_runs_v1", request or {})
-    assert caught.value.function == "claim_runs_v1"
-    return caught.value
+@pytest.fixture
+def fault_of(project):
+    """Give what calls, and gives the StoreError that comes of it."""
+    rpc = None
+
+    async def fault_of(answer, request=None):
+        nonlocal rpc
+        rpc = rpc or project.rpc()
+        project.answer = answer
+        with pytest.raises(StoreError) as caught:
+            await rpc.call("claim_runs_v1", request or {})
+        assert caught.value.function == "claim_runs_v1"
+        return caught.value
+
+    return fault_of
+
+
+def told(code, message="m", status=400):
+    """Answer with a code of the database's."""
+    return web.json_response({"code": code, "message": message}, status=status)
 
 
 NOT_DONE = ["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "57P03", "40001", "40P01"]
@@ -64,27 +99,22 @@ def flags(fault):
 
 
 @pytest.mark.parametrize(("codes", "expected"), TABLE)
-async def test_the_code_decides_whatever_the_status(codes, expected):
+async def test_the_code_decides_whatever_the_status(fault_of, codes, expected):
     """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be mended by somebody."""
     for code in codes:
         for status in (400, 404, 500, 503):
-            fault = await fault_of(lambda _, c=code, s=status: httpx.Response(s, json={"code": c, "message": "m"}))
+            fault = await fault_of(lambda _, c=code, s=status: told(c, status=s))
             assert (fault.code, flags(fault)) == (code, expected), (code, status)
 
 
-async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(monkeypatch):
+async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project, monkeypatch):
     """For a minute it may be loading; then a function is missing, and somebody has to migrate. Success forgets that."""
-    seconds, status = [1000.0], [404]
-
-    def answer(_):
-        return httpx.Response(
-            status[0], json={"code": "PGRST202", "message": "no function"} if status[0] != 200 else {}
-        )
-
-    rpc = rpc_to(answer, "sb_secret_another")
+    seconds = [1000.0]
+    rpc = project.rpc()
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
 
     async def fault():
+        project.answer = lambda _: told("PGRST202", "no function", 404)
         with pytest.raises(StoreError) as caught:
             await rpc.call("claim_runs_v1", {})
         return flags(caught.value)
@@ -92,17 +122,16 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(monkeypa
     for at, expected in ((0, {"retryable"}), (50, {"retryable"}), (61, {"alarm"})):
         seconds[0] = 1000.0 + at
         assert await fault() == expected
-    status[0] = 200
+    project.answer = lambda _: web.json_response({})
     await rpc.call("claim_runs_v1", {})
-    status[0] = 404
     assert await fault() == {"retryable"}
 
 
-async def test_an_alarm_is_told_once_a_minute(monkeypatch):
+async def test_an_alarm_is_told_once_a_minute(project, monkeypatch):
     """Not with each of the calls that go on meanwhile; and every call tells how it ended."""
-    seconds, told = [1000.0], []
-    rpc = Rpc("http://project", "sb_secret_x", DatabaseClock(), lambda function, fault: told.append((function, fault)))
-    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(500, json={"code": "25006", "message": "m"}))
+    seconds, ends = [1000.0], []
+    rpc = project.rpc(answered=lambda function, fault: ends.append((function, fault)))
+    project.answer = lambda _: told("25006", status=500)
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
     with capture_logs() as lines:
         for at in (0, 1, 59, 60, 61):
@@ -110,50 +139,47 @@ async def test_an_alarm_is_told_once_a_minute(monkeypatch):
             with pytest.raises(StoreError):
                 await rpc.call("finish_runs_v1", {})
     assert [line["code"] for line in lines if line["event"] == "database.alarm"] == ["25006", "25006"]
-    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(204))
+    project.answer = lambda _: web.Response(status=204)
     await rpc.call("finish_runs_v1", {})
-    assert [function for function, _ in told] == ["finish_runs_v1"] * 6
-    assert [fault is None for _, fault in told] == [False] * 5 + [True]
-    await rpc.aclose()
+    assert [function for function, _ in ends] == ["finish_runs_v1"] * 6
+    assert [fault is None for _, fault in ends] == [False] * 5 + [True]
 
 
-async def test_a_call_ends_in_time_however_slowly_the_answer_drips():
+async def test_a_call_ends_in_time_however_slowly_the_answer_drips(project):
     """A limit for each read would be met by one byte each; the whole call has one, and what it did is not clear."""
 
-    class Drip(httpx.AsyncByteStream):
-        async def __aiter__(self):
-            while True:
-                yield b" "
-                await anyio.sleep(0.01)
+    async def drip(request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await anyio.sleep(0.01)
 
-    told = []
-    rpc = Rpc(
-        "http://project", "sb_secret_x", DatabaseClock(), lambda *call: told.append(call), {"claim_runs_v1": 0.05}
-    )
-    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(200, stream=Drip()))
+    ends = []
+    rpc = project.rpc(answered=lambda *call: ends.append(call), within_seconds={"claim_runs_v1": 0.05})
+    project.answer = drip
     with anyio.fail_after(5), pytest.raises(StoreError) as caught:
         await rpc.call("claim_runs_v1", {})
     assert (caught.value.code, flags(caught.value)) == ("TimeoutError", {"retryable", "unclear"})
-    assert told == [("claim_runs_v1", caught.value)]
-    await rpc.aclose()
+    assert ends == [("claim_runs_v1", caught.value)]
 
 
-async def test_an_error_without_a_code_is_a_connection_that_broke():
+async def test_an_error_without_a_code_is_a_connection_that_broke(fault_of):
     """So PostgREST answers, with status 400, when its backend is terminated, perhaps after the commit."""
     body = {"code": "", "details": None, "hint": None, "message": ""}
-    assert flags(await fault_of(lambda _: httpx.Response(400, json=body))) == {"retryable", "unclear"}
+    assert flags(await fault_of(lambda _: web.json_response(body, status=400))) == {"retryable", "unclear"}
 
 
-async def test_a_function_that_may_not_be_called_is_nobodys_row():
+async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
     """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
     message = "permission denied for function claim_runs_v1"
-    fault = await fault_of(lambda _: httpx.Response(403, json={"code": "42501", "message": message}))
+    fault = await fault_of(lambda _: told("42501", message, 403))
     assert flags(fault) == {"alarm"}
 
 
-async def test_a_function_that_is_not_there_says_what_to_do():
+async def test_a_function_that_is_not_there_says_what_to_do(fault_of):
     """Whoever starts a listener for the first time reads it in the log, and on /readyz."""
-    fault = await fault_of(lambda _: httpx.Response(404, json={"code": "PGRST202", "message": "no such function"}))
+    fault = await fault_of(lambda _: told("PGRST202", "no such function", 404))
     assert "`listener migrate`" in str(fault)
 
 
@@ -178,73 +204,130 @@ def test_every_limit_is_of_a_function_that_there_is():
         (404, {"alarm"}),
     ],
 )
-async def test_without_a_code_of_the_databases_the_status_decides(body, status, expected):
+async def test_without_a_code_of_the_databases_the_status_decides(fault_of, body, status, expected):
     """What stands between has codes of its own, or none, or no JSON."""
-    fault = await fault_of(lambda _: httpx.Response(status, content=body))
+    fault = await fault_of(lambda _: web.Response(status=status, body=body))
     assert flags(fault) == expected
 
 
-@pytest.mark.parametrize(
-    ("fault", "unclear"),
-    [
-        (httpx.ConnectError, False),
-        (httpx.ConnectTimeout, False),
-        (httpx.PoolTimeout, False),
-        (httpx.ReadTimeout, True),
-        (httpx.WriteError, True),
-        (httpx.RemoteProtocolError, True),
-    ],
-)
-async def test_faults_of_the_connection_are_tried_again(fault, unclear):
-    """Every function may be called twice; after the request was sent it may have been carried out."""
+def cut_off(request):
+    """End the connection instead of an answer."""
+    request.transport.close()
+    return web.Response()
+
+
+async def cut_short(request):
+    """End the connection in the middle of an answer."""
+    response = web.StreamResponse(headers={"Content-Length": "100"})
+    await response.prepare(request)
+    await response.write(b"{")
+    request.transport.close()
+    return response
+
+
+def babble(request):
+    """Answer what is no HTTP."""
+    request.transport.write(b"220 mail.example ESMTP\r\n")
+    request.transport.close()
+    return web.Response()
+
+
+@pytest.mark.parametrize("answer", [cut_off, cut_short, babble])
+async def test_a_connection_that_ends_may_have_carried_the_request(fault_of, answer):
+    """Every function may be called twice: after the request was sent it may have been carried out."""
+    assert flags(await fault_of(answer)) == {"retryable", "unclear"}
+
+
+async def test_who_got_no_connection_has_not_asked(project, monkeypatch):
+    """Neither where nobody listens, nor where all connections are taken for too long."""
+    monkeypatch.setattr(rpc_module, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(rpc_module, "CONNECTIONS", 1)
+    rpc, asked, go_on = project.rpc(), anyio.Event(), anyio.Event()
+
+    async def hold(_):
+        asked.set()
+        await go_on.wait()
+        return web.json_response({})
+
+    project.answer = hold
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rpc.call, "claim_runs_v1", {})
+        await asked.wait()
+        with pytest.raises(StoreError) as crowded:
+            await rpc.call("claim_runs_v1", {})
+        go_on.set()
+    nowhere = Rpc("http://127.0.0.1:1", "sb_secret_x", DatabaseClock())
+    with pytest.raises(StoreError) as refused:
+        await nowhere.call("claim_runs_v1", {})
+    await nowhere.aclose()
+    assert (crowded.value.code, flags(crowded.value)) == ("ConnectionTimeoutError", {"retryable"})
+    assert (refused.value.code, flags(refused.value)) == ("ClientConnectorError", {"retryable"})
+
+
+async def test_the_proxy_of_the_environment_is_asked(project, monkeypatch):
+    """Unless the project's host needs none."""
+    seen = []
 
     def answer(request):
-        message = "gone"
-        raise fault(message, request=request)
+        seen.append((request.raw_path, request.headers["Host"]))
+        return web.json_response({})
 
-    found = await fault_of(answer)
-    assert (found.code, flags(found)) == (fault.__name__, {"retryable", "unclear"} if unclear else {"retryable"})
+    project.answer = answer
+    monkeypatch.setenv("http_proxy", project.url)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    await project.rpc().call("leave_v1", {})
+    distant = Rpc("http://project.example", "sb_secret_x", DatabaseClock())
+    await distant.call("leave_v1", {})
+    await distant.aclose()
+    assert [path for path, _ in seen] == ["/rest/v1/rpc/leave_v1", "http://project.example/rest/v1/rpc/leave_v1"]
 
 
 @pytest.mark.parametrize("content", [b"<html>log in</html>", b"[1]", b'{"rows": ', b"7"])
-async def test_a_success_that_is_not_the_databases_is_a_fault_to_retry(content):
+async def test_a_success_that_is_not_the_databases_is_a_fault_to_retry(fault_of, content):
     """A proxy's page with status 200 must not end a stage."""
-    assert flags(await fault_of(lambda _: httpx.Response(200, content=content))) == {"retryable", "unclear"}
+    assert flags(await fault_of(lambda _: web.Response(body=content))) == {"retryable", "unclear"}
 
 
-async def test_a_redirect_is_no_answer():
+async def test_a_redirect_is_no_answer(project, fault_of):
     """It is not followed: the key would travel with it."""
-    fault = await fault_of(lambda _: httpx.Response(302, headers={"location": "http://elsewhere"}))
-    assert not fault.retryable
+    asked = []
+
+    def answer(request):
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": f"{project.url}/elsewhere"})
+
+    fault = await fault_of(answer)
+    assert (fault.retryable, asked) == (False, ["/rest/v1/rpc/claim_runs_v1"])
 
 
 @pytest.mark.parametrize("value", ["\ud800", object()])
-async def test_a_value_that_has_no_json_is_a_fault_of_its_row(value):
+async def test_a_value_that_has_no_json_is_a_fault_of_its_row(fault_of, value):
     """So that the batch is split until it stands alone."""
-    fault = await fault_of(lambda _: httpx.Response(200), {"results": [{"result": value}]})
+    fault = await fault_of(lambda _: web.Response(), {"results": [{"result": value}]})
     assert (fault.code, fault.retryable, fault.shrink) == ("unserializable", False, True)
 
 
 @pytest.mark.parametrize(("key", "authorization"), [("sb_secret_x", None), (LEGACY_KEY, f"Bearer {LEGACY_KEY}")])
-async def test_one_request_with_one_argument_and_the_key(key, authorization):
+async def test_one_request_with_one_argument_and_the_key(project, key, authorization):
     """A new key is no JWT, so it is no bearer token either."""
     seen = []
 
-    def answer(request):
-        seen.append(request)
-        return httpx.Response(200, content=b"null")
+    async def answer(request):
+        seen.append((request.path, await request.json(), request.headers))
+        return web.Response(body=b"null")
 
-    rpc = rpc_to(answer, key)
-    assert await rpc.call("leave_v1", {"listener": "me"}) is None
-    (request,) = seen
-    assert str(request.url) == "http://project/rest/v1/rpc/leave_v1"
-    assert json.loads(request.content) == {"request": {"listener": "me"}}
-    assert (request.headers["apikey"], request.headers.get("authorization")) == (key, authorization)
+    project.answer = answer
+    assert await project.rpc(key).call("leave_v1", {"listener": "me"}) is None
+    ((path, content, headers),) = seen
+    assert (path, content) == ("/rest/v1/rpc/leave_v1", {"request": {"listener": "me"}})
+    assert (headers["apikey"], headers.get("authorization")) == (key, authorization)
+    assert headers["content-type"] == "application/json"
 
 
-async def test_every_answer_teaches_the_clock():
+async def test_every_answer_teaches_the_clock(project):
     """The database's instant, whatever the local clock says."""
-    told = datetime(2031, 1, 1, tzinfo=UTC)
-    rpc = rpc_to(lambda _: httpx.Response(200, json={"now": told.isoformat(), "rows": []}))
+    at = datetime(2031, 1, 1, tzinfo=UTC)
+    project.answer = lambda _: web.json_response({"now": at.isoformat(), "rows": []})
+    rpc = project.rpc()
     await rpc.call("due_jobs_v1", {})
-    assert abs((rpc._clock.now() - told).total_seconds()) < 1
+    assert abs((rpc._clock.now() - at).total_seconds()) < 1

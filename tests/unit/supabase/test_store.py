@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from listener.clock import DatabaseClock
@@ -105,8 +104,12 @@ CALLS = {
 @pytest.mark.parametrize("content", [b"", b"null", b"{}", b'{"status": "ok"}', b'{"now": "soon"}'])
 async def test_a_success_without_the_fields_of_an_answer_is_a_fault_to_retry(content):
     """Something on the way to the database has said it: read as an answer it would end the stage, and its runs."""
+
+    async def post(_function, _content):
+        return 200, content
+
     rpc = Rpc("http://project", "sb_secret_x", DatabaseClock())
-    rpc._http._transport = httpx.MockTransport(lambda _: httpx.Response(200, content=content))
+    rpc._post = post
     store = SupabaseStore(rpc, listener_id="me", name="here", lease_seconds=30, claim_ahead_seconds=0.25)
     for call in CALLS.values():
         with pytest.raises(StoreError) as caught:

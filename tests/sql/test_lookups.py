@@ -1,0 +1,85 @@
+"""What a listener asks for one run is looked up by key, also in tables that nobody has analyzed yet."""
+
+from __future__ import annotations
+
+import json
+import uuid
+
+import pytest
+
+ROWS = 2000
+"""Jobs whose one run is over."""
+FEW = 50
+"""Rows that a call for one run may read, of jobs and ledger together."""
+ROUNDS = 10
+"""After five, PostgreSQL keeps a plan for the rest of the connection."""
+ME = str(uuid.uuid4())
+READ = """
+    select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_xact_user_tables
+    where relname in ('scheduled_jobs', 'job_executions')
+"""
+
+
+@pytest.fixture
+def call(database):
+    """Give what calls a function of the service in a transaction of its own: its answer, and how many rows it read."""
+
+    def call(function, **request):
+        with database.transaction():
+            before = database.execute(READ).fetchone()["rows"]
+            query = f"select public.{function}(%s::jsonb) as answer"
+            answer = database.execute(query, [json.dumps({"listener": ME, **request})]).fetchone()["answer"]
+            return answer, int(database.execute(READ).fetchone()["rows"] - before)
+
+    return call
+
+
+def insert(database, count):
+    """Insert jobs that are due; the claims of them."""
+    query = """
+        insert into public.scheduled_jobs (handler, run_date)
+        select 'noop', now() from generate_series(1, %s) returning id, due_at::text as due
+    """
+    return database.execute(query, [count]).fetchall()
+
+
+def claim(call, claims):
+    """Claim jobs; their runs, and how many rows that read."""
+    answer, read = call("claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0, key_concurrency=1)
+    assert len(answer["runs"]) == len(claims)
+    return answer["runs"], read
+
+
+def endings(runs):
+    """Make the ends of runs."""
+    instant = "2026-11-21T10:00:00Z"
+    end = {"status": "completed", "started_at": instant, "completed_at": instant}
+    return [{"id": run["execution_id"], "fence": run["fence"], **end} for run in runs]
+
+
+def one_run(database, call):
+    """Let a run begin, tell and end; how many rows each call read."""
+    (run,), read = claim(call, insert(database, 1))
+    reads = {"claim": read}
+    mine = [run["execution_id"], run["fence"]]
+    answer, reads["extend"] = call("extend_leases_v1", name="me", lease_seconds=60, executions=[mine])
+    assert (answer["lost"], answer["unsure"]) == ([], [])
+    note = {"id": mine[0], "fence": mine[1], "progress": 0.5}
+    _, reads["note"] = call("note_runs_v1", notes=[note], logs=[])
+    answer, reads["finish"] = call("finish_runs_v1", results=endings([run]), logs=[])
+    assert answer["taken"] == [mine[0]]
+    again, reads["finish again"] = call("finish_runs_v1", results=endings([run]), logs=[])
+    assert again["taken"] == [mine[0]]
+    return reads
+
+
+def test_one_run_costs_the_same_however_many_there_are(database, call):
+    """A join with the request alone read the whole ledger for each end of a run, by plans made when it was short."""
+    for table in ("scheduled_jobs", "job_executions"):
+        database.execute(f"alter table public.{table} set (autovacuum_enabled = off)")
+    for _ in range(ROUNDS):
+        one_run(database, call)
+    runs, _ = claim(call, insert(database, ROWS))
+    call("finish_runs_v1", results=endings(runs), logs=[])
+    reads = one_run(database, call)
+    assert {what: read for what, read in reads.items() if read > FEW} == {}

@@ -189,6 +189,7 @@ security definer
 set search_path = ''
 as $$
 declare
+    ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
     planned integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
@@ -200,7 +201,9 @@ begin
         select j.id, p.due
         from public.scheduled_jobs as j
         inner join plans as p on j.id = p.id and j.revision = p.revision
-        where j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+        where
+            j.id = any(ids) -- so that they are looked up by key, whatever the statistics say
+            and j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
         order by j.id
         for update of j skip locked
     )
@@ -211,7 +214,7 @@ begin
         error = case when not starts_with(j.error, 'no due instant can be computed: ') then j.error end,
         updated_at = now()
     from free as f
-    where j.id = f.id;
+    where j.id = any(ids) and j.id = f.id;
     get diagnostics planned = row_count;
     if exists (select from jsonb_array_elements(request -> 'plans') as p where p ->> 'error' is not null) then
         perform job_scheduler.tell_senseless(request -> 'plans');

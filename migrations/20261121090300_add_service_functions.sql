@@ -187,6 +187,8 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
 as $$
 declare
     ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
@@ -301,6 +303,7 @@ as $$
         from unnest(executions) as c (id)
         inner join public.job_executions as e on c.id = e.id
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+        where e.id = any(executions)
     ) as r
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
@@ -333,7 +336,9 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics.
+-- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
+-- from when the table was short reads all of it.
+set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
@@ -344,6 +349,7 @@ declare
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     good_until constant timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
+    ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
@@ -373,7 +379,7 @@ begin
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
-            j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0 and a.due <= clock_timestamp() + ahead
+            j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0 and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
         order by j.id
         for update of j skip locked
@@ -390,6 +396,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
+        where j.id = any(free_jobs)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -404,15 +411,13 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        perform job_scheduler.await_commits(
-            array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
-        );
+        perform job_scheduler.await_commits(ids);
         -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
         select coalesce(array_agg(j.id), '{}') into unusual
         from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
         inner join public.scheduled_jobs as j on c.id = j.id
         where
-            c.id <> all(claimed_jobs)
+            j.id = any(ids) and j.id <> all(claimed_jobs)
             and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
         perform job_scheduler.lock_keys(unusual);
     end if;
@@ -423,7 +428,7 @@ begin
             missed_reason text, defined_at timestamptz
         )
         inner join public.scheduled_jobs as s on c.id = s.id
-        where c.id = any(unusual)
+        where c.id = any(unusual) and s.id = any(unusual)
         order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
         claimed := claimed || job_scheduler.claim_unusual(
@@ -439,17 +444,15 @@ begin
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         update public.job_executions set lease_expires_at = clock_timestamp() + lease where id = any(claimed);
         update public.scheduled_jobs as j
-        set lease_expires_at = e.lease_expires_at
-        from public.job_executions as e
-        where e.id = any(claimed) and j.id = e.scheduled_job_id and j.claimed_by = me;
+        set lease_expires_at = clock_timestamp() + lease
+        where j.claimed_by = me and j.id = any(
+            array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
+        );
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
-    from (
-        select (a ->> 'id')::bigint as id from jsonb_array_elements(request -> 'claims') as a
-        where (a ->> 'id')::bigint <> all(claimed_jobs)
-    ) as c
-    inner join job_scheduler.job_rows as j on c.id = j.id;
+    from job_scheduler.job_rows as j
+    where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
         'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
     );
@@ -1090,7 +1093,9 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
-set lock_timeout = '2s' -- as in finish_runs_v1
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+set lock_timeout = '2s'
 as $$
 declare
     ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
@@ -1119,6 +1124,7 @@ create or replace function job_scheduler.extend_claims(
 )
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
 as $$
 declare

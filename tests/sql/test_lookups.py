@@ -13,11 +13,21 @@ FEW = 50
 """Rows that a call for one run may read, of jobs and ledger together."""
 ROUNDS = 10
 """After five, PostgreSQL keeps a plan for the rest of the connection."""
+INSTANT = "2026-11-21T10:00:00Z"
 ME = str(uuid.uuid4())
 READ = """
     select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) as rows from pg_stat_xact_user_tables
     where relname in ('scheduled_jobs', 'job_executions')
 """
+
+
+@pytest.fixture(params=[False, True], ids=["never analyzed", "analyzed while empty"])
+def short(request, database):
+    """Leave the tables without statistics, or with those of empty tables."""
+    for table in ("scheduled_jobs", "job_executions"):
+        database.execute(f"alter table public.{table} set (autovacuum_enabled = off)")
+        if request.param:
+            database.execute(f"vacuum analyze public.{table}")
 
 
 @pytest.fixture
@@ -50,10 +60,9 @@ def claim(call, claims):
     return answer["runs"], read
 
 
-def endings(runs):
+def endings(runs, **how):
     """Make the ends of runs."""
-    instant = "2026-11-21T10:00:00Z"
-    end = {"status": "completed", "started_at": instant, "completed_at": instant}
+    end = {"status": "completed", "started_at": INSTANT, "completed_at": INSTANT, **how}
     return [{"id": run["execution_id"], "fence": run["fence"], **end} for run in runs]
 
 
@@ -73,21 +82,32 @@ def one_run(database, call):
     return reads
 
 
-def test_one_run_costs_the_same_however_many_there_are(database, call):
+def one_retry(database, call):
+    """Let a run fail, be tried again and end; how many rows each call read."""
+    (job,) = insert(database, 1)
+    (run,), _ = claim(call, [job])
+    failure = endings([run], status="failed", error="it failed", retry_at=INSTANT)
+    _, failed = call("finish_runs_v1", results=failure, logs=[])
+    (run,), read = claim(call, [{"id": job["id"], "due": None}])
+    assert run["attempt"] == 2
+    answer, retried = call("finish_runs_v1", results=endings([run]), logs=[])
+    assert answer["taken"] == [run["execution_id"]]
+    return {"fail": failed, "claim again": read, "finish the retry": retried}
+
+
+def test_one_run_costs_the_same_however_many_there_are(short, database, call):
     """A join with the request alone read the whole ledger for each end of a run, by plans made when it was short."""
-    for table in ("scheduled_jobs", "job_executions"):
-        database.execute(f"alter table public.{table} set (autovacuum_enabled = off)")
     for _ in range(ROUNDS):
         one_run(database, call)
+        one_retry(database, call)
     runs, _ = claim(call, insert(database, ROWS))
     call("finish_runs_v1", results=endings(runs), logs=[])
-    reads = one_run(database, call)
+    reads = one_run(database, call) | one_retry(database, call)
     assert {what: read for what, read in reads.items() if read > FEW} == {}
 
 
-def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(database, call):
+def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, database, call):
     """What was not planned has an index, which a plan made while it was short prefers to the keys that are asked for."""
-    database.execute("alter table public.scheduled_jobs set (autovacuum_enabled = off)")
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule)
         select 'noop', 'interval', '{"seconds": 60}' from generate_series(1, %s) returning id, revision

@@ -340,14 +340,12 @@ set search_path = ''
 -- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
-    good_until constant timestamptz := clock_timestamp() + lease;
+    good_until timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
     free_jobs bigint[];
@@ -442,9 +440,10 @@ begin
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        update public.job_executions set lease_expires_at = clock_timestamp() + lease where id = any(claimed);
+        good_until := clock_timestamp() + lease;
+        update public.job_executions set lease_expires_at = good_until where id = any(claimed);
         update public.scheduled_jobs as j
-        set lease_expires_at = clock_timestamp() + lease
+        set lease_expires_at = good_until
         where j.claimed_by = me and j.id = any(
             array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
         );

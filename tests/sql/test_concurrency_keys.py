@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -140,7 +140,7 @@ def test_a_run_that_is_released_before_its_time_waits_for_its_time(
     assert Batch(migrated_database, "claim_runs_v1", wanted).ended()["runs"] == []
     ended = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
     [row] = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [ended], "logs": []}).ended()["rows"]
-    assert (row["id"], row["next_run_at"]) == (near["id"], near["due_at"].isoformat())
+    assert (row["id"], datetime.fromisoformat(row["next_run_at"])) == (near["id"], near["due_at"])
     queued = database.execute(
         "select run_at from public.job_executions where scheduled_job_id = %s and status = 'queued'", [near["id"]]
     ).fetchone()

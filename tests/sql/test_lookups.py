@@ -107,7 +107,7 @@ def test_one_run_costs_the_same_however_many_there_are(short, database, call):
 
 
 def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, database, call):
-    """What was not planned has an index, which a plan made while it was short prefers to the keys that are asked for."""
+    """What was not planned has an index, which a plan of when it was short prefers to the keys asked for."""
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule)
         select 'noop', 'interval', '{"seconds": 60}' from generate_series(1, %s) returning id, revision

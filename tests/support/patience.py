@@ -19,10 +19,10 @@ def allowed(strict: float, patient: float) -> float:
     return strict if STRICT else patient
 
 
-def until(true: Callable[[], Any], what: str, within: float = PATIENCE_SECONDS) -> Any:
-    """Ask again and again; give the first answer that is true."""
+def until(true: Callable[[], Any], what: str | Callable[[], str], within: float = PATIENCE_SECONDS) -> Any:
+    """Ask again and again; give the first answer that is true. What is waited for may be told when it does not come."""
     deadline = time.monotonic() + within
     while not (answer := true()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what() if callable(what) else what}"
         time.sleep(0.01)
     return answer

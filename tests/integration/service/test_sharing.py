@@ -117,9 +117,13 @@ def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_
     print(f"waiting jobs: worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
     assert worst(runs) < min(LATE_SECONDS, lease)
     again = (
-        "select * from public.job_executions where scheduled_job_id = any(%s) and attempt = 2 and status = 'running'"
+        "select * from public.job_executions where scheduled_job_id = any(%s) and attempt > 1 and status = 'running'"
     )
-    eventually(lambda: len(project.rows(again, lost)) == len(lost), "what ran is rescued", lease + 5 + LATE_SECONDS)
+    eventually(
+        lambda: len(project.rows(again, lost)) == len(lost),
+        lambda: f"what ran is rescued: {runs_of(project, lost)}",
+        lease + 5 + LATE_SECONDS,
+    )
     print(f"rescued {time.monotonic() - killed_at:.1f} s after the death; lease {lease:g} s")  # noqa: T201 - what was measured
     assert [run["reason"] for run in runs_of(project, lost) if run["attempt"] == 1] == ["lease_lost"] * len(lost)
 

@@ -135,7 +135,7 @@ security definer
 set search_path = ''
 as $$
     with urgent as (
-        select j.id
+        select j.id, j.priority, j.next_run_at
         from public.scheduled_jobs as j
         where j.priority > 0 and j.next_run_at <= (request ->> 'until')::timestamptz
         order by j.priority desc, j.next_run_at, j.id
@@ -145,7 +145,7 @@ as $$
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', coalesce(json_agg(j.job_row), '[]'),
+        'rows', coalesce(json_agg(j.job_row order by u.priority desc, u.next_run_at, u.id), '[]'),
         'after', null
     )
     from urgent as u

@@ -133,7 +133,8 @@ class Line:
         self._scope.cancel()
 
     def _hint(self, hint: Hint) -> None:
-        self._proof.heard(hint.source, self._clock.monotonic())
+        if self._proof.heard(hint.source, self._clock.monotonic()):
+            self._news.set()
         if not self.is_proved:
             self.is_proved = True
             self._changed()
@@ -177,7 +178,7 @@ class Line:
                 await self._sleep(due)
 
     async def _sleep(self, due: float | None) -> None:
-        """Sleep until something has to be done, or something was subscribed."""
+        """Sleep until something has to be done, or something was subscribed or answered."""
         self._news = anyio.Event()
         moments = [max(due, self._not_before)] if due is not None else []
         deadline = self._proof.deadline()

@@ -59,15 +59,21 @@ class Proof:
             bell.subscribed_at, bell.asked_at = now, None
             bell.quiet_since, bell.patience_seconds = now, 0.0
 
-    def heard(self, doorbell: str, now: float) -> None:
-        """Note that a doorbell brought something; every signal rings all, so it asks those that have been silent."""
+    def heard(self, doorbell: str, now: float) -> bool:
+        """Note that a doorbell brought something; every signal rings all, so it asks those that have been silent.
+
+        Returns whether it was an answer: then a canary is due sooner than `deadline` and `canary_due` have told.
+        """
+        was_asked = False
         for name, bell in self._bells.items():
             if name == doorbell:
+                was_asked = bell.asked_at is not None
                 bell.quiet_since, bell.asked_at = now, None
                 share = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * self._jitter()
                 bell.patience_seconds = self._silence_seconds * share
             elif self._may_ask(bell) and now - bell.quiet_since >= NEAR_SHARE * self._silence_seconds:
                 bell.asked_at = now
+        return was_asked
 
     def rung(self, doorbells: Collection[str], began: float, now: float) -> None:
         """Note a canary on `doorbells` that was asked for at `began` and is known at `now` to have been rung."""

@@ -179,8 +179,10 @@ def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
     assert [(hint.table, hint.ids) for hint in polled(life, cursor).hints] == [("stopped_runs", (old.execution_id,))]
 
 
-def test_what_is_urgent_is_listed_first_and_nothing_else_is(life) -> None:
-    """The highest priority first, then the earliest; not what is due later, nor what has no priority."""
+@pytest.mark.parametrize("unused", ["nestloop", "hashjoin"])
+def test_what_is_urgent_is_listed_first_and_nothing_else_is(life, unused) -> None:
+    """The highest priority first, then the earliest, by whichever plan; not what is due later, nor without priority."""
+    life.plan_without(unused)
     now = life.now()
     of = [(0, -9), (1, -1), (5, 0), (1, -2), (9, 900), (-3, -9)]
     jobs = [

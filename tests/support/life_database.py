@@ -151,6 +151,10 @@ class LifeDatabase:
 
     # Listeners.
 
+    def plan_without(self, way: str) -> None:
+        """Let the planner of the service's connection do without `nestloop`, `hashjoin` or another of its ways."""
+        self._clients["service"].execute(sql.SQL("set {} = off").format(sql.Identifier(f"enable_{way}")))
+
     def service(self, function: str, request: dict[str, Any]) -> Any:
         """Call a function of the service."""
         query = sql.SQL("select {}(%s::jsonb) as answer").format(sql.Identifier(function))

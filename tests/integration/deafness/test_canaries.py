@@ -122,6 +122,19 @@ async def test_a_canary_that_cannot_be_sent_does_not_end_a_session(wire, feeding
         await deafness.until(lambda: heard.is_whole)
 
 
+async def test_after_an_answer_the_next_canary_is_due_no_later_than_the_silence(stack, feeding, canary, deafness):
+    """The watch that waits for an answer has long to sleep; the answer wakes it."""
+    rings = []
+    async with anyio.create_task_group() as later:
+
+        async def ring():
+            rings.append(later.start_soon(canary))  # rung once it is known to have been rung
+            return BELLS
+
+        async with feeding(stack.url, ring=ring, **PATIENT):
+            await deafness.until(lambda: len(rings) >= 4, PATIENT["answer_seconds"] / 2)
+
+
 async def test_a_busy_table_needs_no_canaries(stack, feeding, sql, insert):
     """Every signal proves the doorbell that brings it."""
     async with feeding(stack.url, canary_seconds=1, answer_seconds=5):

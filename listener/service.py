@@ -28,7 +28,7 @@ from listener.maintenance.rescuer import Rescuer
 from listener.metrics import Metrics
 from listener.orders import drain_when_told
 from listener.pipeline.agenda import Agenda
-from listener.pipeline.completer import MOST_ENDINGS, Completer
+from listener.pipeline.completer import Completer
 from listener.pipeline.dispatcher import Dispatcher
 from listener.pipeline.executor import Executor, Limits
 from listener.pipeline.members import Members
@@ -130,7 +130,7 @@ class Service:
             self.runs,
             reconciler,
             self._jitter,
-            min(settings.batch_size, MOST_ENDINGS),
+            settings.batch_size,
             written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
         )
         dispatcher = Dispatcher(

@@ -300,8 +300,7 @@ as $$
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
             j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
-        from unnest(executions) as c (id)
-        inner join public.job_executions as e on c.id = e.id
+        from public.job_executions as e
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where e.id = any(executions)
     ) as r
@@ -377,7 +376,8 @@ begin
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
-            j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0 and a.due <= clock_timestamp() + ahead
+            j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
         order by j.id
         for update of j skip locked
@@ -426,7 +426,7 @@ begin
             missed_reason text, defined_at timestamptz
         )
         inner join public.scheduled_jobs as s on c.id = s.id
-        where c.id = any(unusual) and s.id = any(unusual)
+        where s.id = any(unusual)
         order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
         claimed := claimed || job_scheduler.claim_unusual(
@@ -909,8 +909,11 @@ set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a 
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    -- Named as an array, they are looked up by key; a join alone may read the whole ledger for a batch of one.
-    ids constant uuid[] := array(select (r ->> 'id')::uuid from jsonb_array_elements(request -> 'results') as r);
+    -- Not joined: the planner may read the whole ledger for a batch of one, or compare each of a thousand with each.
+    results constant jsonb := (
+        select coalesce(jsonb_object_agg((r ->> 'id')::uuid, r), '{}') from jsonb_array_elements(request -> 'results') as r
+    );
+    ids constant uuid[] := array(select k::uuid from jsonb_object_keys(results) as k);
     taken uuid[];
     repeated uuid[];
     repeated_jobs bigint[];
@@ -921,31 +924,34 @@ declare
     to_arm json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    with given as (
-        select r.*
-        from jsonb_to_recordset(request -> 'results') as r (
-            id uuid, fence integer, status text, reason text, started_at timestamptz, completed_at timestamptz,
-            progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
-        )
-    ), ended as (
+    with ended as (
         update public.job_executions as e
         set
-            status = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
-            reason = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
-            started_at = case when g.status <> 'queued' then g.started_at end,
-            completed_at = case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
-            duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
-            lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-            progress = coalesce(g.progress, case when g.status = 'completed' then 1 end),
-            result = g.result,
-            error = g.error,
-            error_details = g.error_details,
-            run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
+            (
+                status, reason, started_at, completed_at, duration_ms, lateness_ms, progress, result, error, error_details,
+                run_at
+            ) = (
+                select
+                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
+                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
+                    case when g.status <> 'queued' then g.started_at end,
+                    case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
+                    extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
+                    extract(epoch from g.started_at - e.run_at)::double precision * 1000,
+                    coalesce(g.progress, case when g.status = 'completed' then 1 end),
+                    g.result, g.error, g.error_details,
+                    case when g.status = 'queued' then g.retry_at else e.run_at end
+                from jsonb_to_record(results -> e.id::text) as g (
+                    status text, reason text, started_at timestamptz, completed_at timestamptz,
+                    progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
+                )
+            ),
             lease_expires_at = null
-        from given as g
-        where e.id = any(ids) and e.id = g.id and e.status = 'running' and e.listener_id = me and e.fence = g.fence
+        where
+            e.id = any(ids) and e.status = 'running' and e.listener_id = me
+            and e.fence = (results -> e.id::text ->> 'fence')::integer
         returning
-            e.*, case when e.stopped_at is null then g.retry_at end as retry_at,
+            e.*, case when e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end as retry_at,
             e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows
     ), next_attempt as (
         insert into public.job_executions
@@ -1040,8 +1046,8 @@ begin
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
         -- An earlier try of this request may have been carried out: what it queued has to be armed all the same.
         select coalesce(array_agg(e.id), '{}'), array_agg(e.scheduled_job_id) into repeated, repeated_jobs
-        from jsonb_to_recordset(request -> 'results') as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
-        inner join public.job_executions as e on r.id = e.id
+        from public.job_executions as e,
+            jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
         where
             e.id = any(ids) and e.id <> all(taken) and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
             and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end;
@@ -1140,8 +1146,7 @@ begin
     ), written as (
         update public.job_executions as e
         set lease_expires_at = clock_timestamp() + lease
-        from mine as m
-        where e.id = any(ids) and e.id = m.id
+        where e.id = any(array(select m.id from mine as m))
         returning e.id, e.scheduled_job_id
     )
     select coalesce(array_agg(w.id), '{}'), array_agg(w.scheduled_job_id) into extended, jobs from written as w;
@@ -1156,19 +1161,20 @@ begin
 
     update public.scheduled_jobs as j
     set lease_expires_at = clock_timestamp() + lease
-    where j.id = any(jobs) and j.id in (
+    where j.id = any(array(
         select s.id
         from public.scheduled_jobs as s
         where s.id = any(jobs) and s.claimed_by = me
         for no key update skip locked -- it is for those who look; the ledger decides
-    );
+    ));
 
     select
         coalesce(json_agg(x) filter (where e.id is null), '[]'), coalesce(json_agg(x) filter (where e.id is not null), '[]')
     into lost, unsure
     from jsonb_array_elements(executions) as x
     left join public.job_executions as e
-        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me
+        and e.fence = (x ->> 1)::integer
     where (x ->> 0)::uuid <> all(extended) or e.id is null;
 end
 $$;

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from listener.ports import JobStore
 
 WRITES_IN_FLIGHT = 2
-MOST_ENDINGS = 200
-"""In one request, where claims are up to a thousand: the database may compare each of them with each."""
 MAX_RESTING = 8
 """Batches that may wait beside those in flight, because of a row that somebody has locked; more tell of overload."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0

@@ -948,8 +948,8 @@ begin
             ),
             lease_expires_at = null
         where
-            e.id = any(ids) and e.status = 'running' and e.listener_id = me
-            and e.fence = (results -> e.id::text ->> 'fence')::integer
+            e.id = any(ids)
+            and e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer
         returning
             e.*, case when e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end as retry_at,
             e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows

@@ -84,7 +84,7 @@ create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
-on public.scheduled_jobs (id) where due_at is null and trigger_type <> 'once';
+on public.scheduled_jobs (id) where due_at is null;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 -- What goes first when more is overdue than a listener keeps in memory.
 create index if not exists scheduled_jobs_urgent_idx
@@ -97,6 +97,12 @@ create index if not exists scheduled_jobs_created_by_idx
 on public.scheduled_jobs (created_by) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
 on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+-- What a tenant's quota counts at each insert, except for jobs whose last run is under way.
+create index if not exists scheduled_jobs_active_idx
+on public.scheduled_jobs (coalesce(workspace_id, created_by))
+where
+    coalesce(workspace_id, created_by) is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
 
 create table if not exists public.job_executions (
     id uuid primary key default gen_random_uuid(),

@@ -120,11 +120,9 @@ begin
     end if;
     perform job_scheduler.check_definition(new);
     new.revision := pg_current_xact_id()::text::bigint;
-    if new.trigger_type = 'once' and new.status = 'scheduled' then
+    if new.trigger_type = 'once' then
         new.due_at := new.run_date;
-        new.next_run_at := new.run_date;
-    elsif new.status = 'paused' then
-        new.due_at := case when new.trigger_type = 'once' then new.run_date else '9999-01-01Z' end;
+        new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
     end if;
     return new;
 end
@@ -156,13 +154,8 @@ begin
     if not job_scheduler.is_due_alike(new, old) then
         new.defined_at := now();
         new.attempt := case when new.status = 'running' then old.attempt else 0 end;
-        if new.status in ('scheduled', 'running') then
-            new.due_at := case when new.trigger_type = 'once' then new.run_date end;
-            new.next_run_at := new.due_at;
-        else
-            -- a recurring job is planned anew when it is resumed
-            new.due_at := case when new.trigger_type = 'once' then new.run_date else '9999-01-01Z' end;
-        end if;
+        new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+        new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
     end if;
     return new;
 end

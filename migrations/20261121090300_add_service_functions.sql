@@ -65,7 +65,7 @@ as $$
             and (
                 j.next_run_at <= (request ->> 'until')::timestamptz
                 or j.status in ('cancelled', 'paused')
-                or j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+                or j.due_at is null and j.status in ('scheduled', 'running')
                 or j.status = 'running'
             )
         order by j.revision, j.id
@@ -165,7 +165,7 @@ as $$
         select j.*
         from job_scheduler.job_rows as j
         where
-            j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+            j.due_at is null and j.status in ('scheduled', 'running')
             and j.id > coalesce((request ->> 'after')::bigint, 0)
         order by j.id
         limit (request ->> 'limit')::int
@@ -205,7 +205,7 @@ begin
         inner join plans as p on j.id = p.id and j.revision = p.revision
         where
             j.id = any(ids) -- so that they are looked up by key, whatever the statistics say
-            and j.due_at is null and j.trigger_type <> 'once' and j.status in ('scheduled', 'running')
+            and j.due_at is null and j.status in ('scheduled', 'running')
         order by j.id
         for update of j skip locked
     )
@@ -372,7 +372,10 @@ begin
     ), free as (
         select
             j.id, a.due,
-            case when a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z' else a.next end as next
+            case
+                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
+                else a.next
+            end as next
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
@@ -420,7 +423,9 @@ begin
         perform job_scheduler.lock_keys(unusual);
     end if;
     for left_over in
-        select c.*
+        select
+            c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
+            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
             missed_reason text, defined_at timestamptz
@@ -430,7 +435,7 @@ begin
         order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
         claimed := claimed || job_scheduler.claim_unusual(
-            left_over.id, left_over.due, case when left_over.exhausted then '9999-01-01Z' else left_over.next end,
+            left_over.id, left_over.due, left_over.next,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
@@ -848,8 +853,7 @@ begin
             status = case
                 when s.runs_on and j.status = 'scheduled' then 'running'
                 when s.runs_on or j.status <> 'running' then j.status
-                when not s.waits and (j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z')
-                    then coalesce(j.last_run_status, 'failed')
+                when not s.waits and j.due_at = '9999-01-01Z' then coalesce(j.last_run_status, 'failed')
                 else 'scheduled'
             end,
             claimed_by = case when s.holder is not null then coalesce(j.claimed_by, s.holder) end,
@@ -998,7 +1002,7 @@ begin
                     select from public.job_executions as q
                     where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
                 ) then 'scheduled'
-                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z' then b.status
+                when j.due_at = '9999-01-01Z' then b.status
                 else 'scheduled'
             end,
             attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
@@ -1293,7 +1297,7 @@ begin
                     select from public.job_executions as q
                     where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
                 ) then 'scheduled'
-                when j.trigger_type = 'once' and j.due_at is null or j.due_at = '9999-01-01Z' then 'failed'
+                when j.due_at = '9999-01-01Z' then 'failed'
                 else 'scheduled'
             end,
             last_run_status = 'failed',

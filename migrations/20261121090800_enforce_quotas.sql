@@ -163,6 +163,38 @@ begin
 end
 $$;
 
+-- How many jobs of a tenant have not ended, looked up without reading those that have: these have neither a run to come
+-- nor one under way. Planned anew at each call, like what a listener asks for (docs/adr/0008).
+create or replace function job_scheduler.active_jobs(tenant uuid)
+returns bigint
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    to_come bigint;
+    under_way bigint; -- with no run to come
+begin
+    select count(*) into to_come
+    from public.scheduled_jobs as j
+    where
+        coalesce(j.workspace_id, j.created_by) = tenant and j.status in ('scheduled', 'running', 'paused')
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+    select count(*) into under_way
+    from public.scheduled_jobs as j
+    where
+        j.id = any(array(
+            select e.scheduled_job_id from public.job_executions as e
+            where e.lease_expires_at is not null and coalesce(e.workspace_id, e.created_by) = tenant
+        ))
+        and j.status in ('scheduled', 'running', 'paused')
+        and not (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+    return to_come + under_way;
+end
+$$;
+revoke all on function job_scheduler.active_jobs(uuid) from public;
+
 -- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Whoever adds jobs to a
 -- tenant waits for whoever else does, and for nobody else; what the other has written is then seen.
 create or replace function job_scheduler.check_active_quota(
@@ -181,13 +213,7 @@ begin
         return;
     end if;
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of ' || coalesce(workspace, owner), 0));
-    if workspace is not null then
-        select count(*) into used from public.scheduled_jobs as j
-        where j.workspace_id = workspace and j.status in ('scheduled', 'running', 'paused');
-    else
-        select count(*) into used from public.scheduled_jobs as j
-        where j.created_by = owner and j.workspace_id is null and j.status in ('scheduled', 'running', 'paused');
-    end if;
+    used := job_scheduler.active_jobs(coalesce(workspace, owner));
     if used > most then
         used := used - added;
         perform job_scheduler.refuse_quota(

@@ -377,7 +377,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert (row["status"] == "running") == (
             any(run.runs_by_schedule for run in job.runs) and row["status"] != "cancelled"
         )
-        if job.status in {"scheduled", "running"}:
+        if job.status in {"scheduled", "running", "paused"}:
             assert row["due_at"] == job.due
         before = self.before.get(job.id)
         if before is None:
@@ -386,6 +386,10 @@ class LifeOfAJob(RuleBasedStateMachine):
         left = before["due_at"]
         if left not in {None, NEVER, row["due_at"]} and job.id not in self.touched_by_client:
             assert any(instant == left for instant, cause, _ in runs if cause == "schedule"), "an instant got lost"
+
+    @invariant()
+    def a_quota_counts_what_has_not_ended(self) -> None:
+        assert self.database.miscounted() == []
 
     @invariant()
     def a_key_is_never_overdrawn(self) -> None:

@@ -31,26 +31,31 @@ def short(request, database):
 
 
 @pytest.fixture
-def call(database):
-    """Give what calls a function of the service in a transaction of its own: its answer, and how many rows it read."""
+def ask(database):
+    """Give what asks in a transaction of its own: the answer, and how many rows were read for it."""
 
-    def call(function, **request):
+    def ask(query, *arguments):
         with database.transaction():
             before = database.execute(READ).fetchone()["rows"]
-            query = f"select public.{function}(%s::jsonb) as answer"
-            answer = database.execute(query, [json.dumps({"listener": ME, **request})]).fetchone()["answer"]
+            answer = database.execute(f"select {query} as answer", arguments).fetchone()["answer"]
             return answer, int(database.execute(READ).fetchone()["rows"] - before)
 
-    return call
+    return ask
 
 
-def insert(database, count):
+@pytest.fixture
+def call(ask):
+    """Give what calls a function of the service."""
+    return lambda function, **request: ask(f"public.{function}(%s::jsonb)", json.dumps({"listener": ME, **request}))
+
+
+def insert(database, count, workspace=None):
     """Insert jobs that are due; the claims of them."""
     query = """
-        insert into public.scheduled_jobs (handler, run_date)
-        select 'noop', now() from generate_series(1, %s) returning id, due_at::text as due
+        insert into public.scheduled_jobs (handler, run_date, workspace_id)
+        select 'noop', now(), %s from generate_series(1, %s) returning id, due_at::text as due
     """
-    return database.execute(query, [count]).fetchall()
+    return database.execute(query, [workspace, count]).fetchall()
 
 
 def claim(call, claims):
@@ -116,4 +121,18 @@ def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, databa
         job = database.execute(query, [count]).fetchall()[0]
         answer, read = call("plan_jobs_v1", plans=[{**job, "due": "2999-01-01T00:00:00Z"}])
         assert answer["planned"] == 1
+    assert read <= FEW
+
+
+def test_a_quota_costs_the_same_however_many_jobs_have_ended(short, database, ask, call):
+    """It counts at each insert, and a workspace keeps what has ended for months."""
+    workspace = database.execute("insert into public.workspaces (name) values ('Team') returning id").fetchone()["id"]
+    for count in (*[1] * ROUNDS, ROWS):
+        runs, _ = claim(call, insert(database, count, workspace))
+        assert ask("job_scheduler.active_jobs(%s)", workspace)[0] == count
+        call("finish_runs_v1", results=endings(runs), logs=[])
+        insert(database, 1, workspace)
+        active, read = ask("job_scheduler.active_jobs(%s)", workspace)
+        database.execute("update public.scheduled_jobs set status = 'cancelled' where status = 'scheduled'")
+        assert active == 1
     assert read <= FEW

@@ -83,7 +83,7 @@ class Run:
 
 @dataclass
 class Job:
-    """One row of jobs, with its ledger. `due` is None where a once job has none, and a recurring one none yet."""
+    """One row of jobs, with its ledger. `due` is None while a recurring job is not planned."""
 
     id: int
     tenant: str
@@ -211,7 +211,7 @@ class World:
 
     def plan(self, job: Job, due: datetime | None) -> None:
         """Take the first due instant."""
-        if job.due is None and not job.once and job.status in {"scheduled", "running"}:
+        if job.due is None and job.status in {"scheduled", "running"}:
             job.due = due or NEVER
             if due is None:
                 job.settle_exhausted()
@@ -224,7 +224,7 @@ class World:
         self._now = now
         soon = timedelta(seconds=ahead)
         is_due = self._is_due(job, wish.due, soon)
-        following = NEVER if wish.exhausted else wish.next_due
+        following = NEVER if job.once or wish.exhausted else wish.next_due
         if_run = NEVER if self._is_last(job) else following
         instant = wish.due if wish.missed is None else wish.run
         if is_due and wish.missed is not None:
@@ -321,7 +321,7 @@ class World:
         own = [(run, ending) for run, ending, _ in ended if run.cause == "schedule" and not run.is_stopped]
         if job.status != "running" or not own or any(run.runs_by_schedule for run in job.runs):
             return
-        if job.waits_by_schedule() or job.due not in ({None, NEVER} if job.once else {NEVER}):
+        if job.waits_by_schedule() or job.due != NEVER:
             job.status = "scheduled"
         else:
             job.status = max(own, key=lambda pair: pair[1].completed_at)[0].status

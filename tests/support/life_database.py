@@ -114,6 +114,21 @@ class LifeDatabase:
         """
         return {row["id"]: row for row in self._fate.execute(query).fetchall()}, ledger
 
+    def miscounted(self) -> list[dict[str, Any]]:
+        """Compare what the quota of each tenant counts with its jobs."""
+        query = """
+            with found as (
+                select
+                    coalesce(workspace_id, created_by) as tenant,
+                    count(*) filter (where status in ('scheduled', 'running', 'paused')) as active
+                from scheduled_jobs group by 1
+            ), told as (
+                select *, job_scheduler.active_jobs(tenant) as counted from found where tenant is not null
+            )
+            select * from told where counted <> active
+        """
+        return self._fate.execute(query).fetchall()
+
     def rows(self) -> list[Job]:
         """Read jobs as listeners keep them."""
         query = "select job_row from job_scheduler.job_rows order by id"

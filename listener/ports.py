@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import (
+    from listener.domain.messages import (
         Claim,
         Claimed,
         Ending,

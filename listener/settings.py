@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from listener.api_key import key_fault
 from listener.errors import SettingsError
-from listener.redaction import redact_text
+from listener.masking.redaction import redact_text
 
 LAST_PORT = 65535
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]

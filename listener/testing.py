@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.job import RetryPolicy, Run
-from listener.pipeline.executor import Executor
-from listener.pipeline.worker import CarriedClock
-from listener.registry import Handler, Registry
+from listener.execution.executor import Executor
+from listener.execution.worker import CarriedClock
+from listener.handler_api.registry import Handler, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,7 +12,7 @@ from emptying import empty
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from listener.client.faults import refused
 from listener.client.models import Job
 from listener.domain.refusal import Word, word
 from listener.errors import InvalidValueError
-from listener.registry import MARK
+from listener.handler_api.registry import MARK
 
 if TYPE_CHECKING:
     from uuid import UUID

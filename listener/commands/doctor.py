@@ -8,8 +8,8 @@ import anyio
 import typer
 
 from listener.doctor import Finding, examine
+from listener.observability.events import configure_logging
 from listener.settings import read_settings
-from listener.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from listener.settings import Settings

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from listener.migrate import apply_migrations, migrations_folder, migrations_in
+from listener.migrate.migrator import apply_migrations, migrations_folder, migrations_in
 
 
 def migrate(

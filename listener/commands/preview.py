@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from listener.clock import DatabaseClock
-from listener.preview import as_instants, as_text
-from listener.preview import preview as occurrences_of
-from listener.preview_request import read_request
+from listener.preview.request import read_request
+from listener.preview.schedule_preview import as_instants, as_text
+from listener.preview.schedule_preview import preview as occurrences_of
 
 Word = str | None
 Cron = Annotated[Word, typer.Option(help="A cron expression; short for --trigger cron.")]

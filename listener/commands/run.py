@@ -13,7 +13,7 @@ import structlog
 from listener.errors import StageFailedError
 
 if TYPE_CHECKING:
-    from listener.service import Service
+    from listener.app.service import Service
     from listener.settings import Settings
 
 SPARE_SECONDS = 1.5
@@ -24,16 +24,16 @@ def run() -> None:
     """Run the listener against SUPABASE_URL until SIGTERM."""
     import anyio  # noqa: PLC0415 - the settings' faults are told before anything heavy is loaded
 
-    from listener.orders import go_if_told_so_early  # noqa: PLC0415
+    from listener.observability.events import configure_logging  # noqa: PLC0415
+    from listener.os_signals import go_if_told_so_early  # noqa: PLC0415
     from listener.settings import read_settings  # noqa: PLC0415
-    from listener.telemetry import configure_logging  # noqa: PLC0415
 
     go_if_told_so_early()
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())
     import listener.supabase.client  # noqa: PLC0415, F401 - thousands of objects, for the collector to leave alone
-    from listener.service import Service  # noqa: PLC0415
+    from listener.app.service import Service  # noqa: PLC0415
 
     _tune_garbage_collection()
     anyio.run(_serve, Service, settings, backend_options={"use_uvloop": True})
@@ -41,7 +41,7 @@ def run() -> None:
 
 def _warn_of_legacy_key(key: str) -> None:
     from listener.api_key import is_legacy  # noqa: PLC0415 - as above
-    from listener.telemetry import Event  # noqa: PLC0415
+    from listener.observability.events import Event  # noqa: PLC0415
 
     if is_legacy(key):
         structlog.get_logger("service").warning(
@@ -82,7 +82,7 @@ def _be_gone(within_seconds: float) -> None:
 
 
 def _cut_short() -> None:
-    from listener.telemetry import Event  # noqa: PLC0415 - as above
+    from listener.observability.events import Event  # noqa: PLC0415 - as above
 
     structlog.get_logger("service").error(Event.SERVICE_CUT_SHORT)
     os._exit(1)

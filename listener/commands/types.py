@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 from listener.typegen.document import document
 from listener.typegen.typescript import typescript
 

@@ -18,8 +18,8 @@ from listener.clock import DatabaseClock
 from listener.demo.audience import signed_in, watch
 from listener.demo.board import Board, Line
 from listener.demo.director import Director
+from listener.demo.outcome_check import Verdict, judge
 from listener.demo.scenes import scenes
-from listener.demo.verdict import Verdict, judge
 from listener.local.errors import lone_fault
 from listener.local.program import running
 from listener.local.services import listener_program

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from listener.doctor.bells import examine_bells
 from listener.doctor.catalogue import examine_catalogue
+from listener.doctor.channels import examine_bells
 from listener.doctor.finding import Finding
 from listener.doctor.interface import examine_interface
 from listener.errors import ListenerError
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@ from postgrest.exceptions import APIError
 
 from listener.doctor.finding import Finding
 from listener.errors import ListenerError
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 from listener.supabase.client import make_client
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from listener.local.errors import MissingProgramError, UnsuitablePostgresError
-from listener.migrate import OLDEST
+from listener.migrate.migrator import OLDEST
 
 VARIABLE = "LISTENER_POSTGRES_BIN"
 PROGRAMS = ("initdb", "postgres")

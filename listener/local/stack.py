@@ -22,7 +22,7 @@ from listener.local.postgrest import postgrest_program
 from listener.local.program import running
 from listener.local.services import gateway_program, listener_program, realtime_program
 from listener.local.state import StateFolder
-from listener.migrate import apply_migrations, migrations_folder
+from listener.migrate.migrator import apply_migrations, migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -12,7 +12,7 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.telemetry import Event
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,15 +14,15 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.pipeline.ending import LEASE_LOST
-from listener.telemetry import Event
+from listener.execution.run_result import LEASE_LOST
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from listener.domain.exchange import Held
-    from listener.metrics import Metrics
-    from listener.pipeline.members import Members
-    from listener.pipeline.runs import Runs
+    from listener.domain.messages import Held
+    from listener.observability.metrics import Metrics
     from listener.ports import Clock, LeaseStore
+    from listener.runs.held_runs import Runs
+    from listener.scheduling.peers import Members
 
 TRUSTED_SHARE = 0.8
 """The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""

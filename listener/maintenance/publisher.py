@@ -12,12 +12,12 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.telemetry import Event
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from listener.health import Health
+    from listener.observability.health import Health
     from listener.ports import CatalogueStore
 
 AWAITED = "catalogue"

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from listener.domain.exchange import Note
+from listener.domain.messages import Note
 from listener.errors import StoreError
-from listener.telemetry import Event
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from listener.pipeline.runs import Runs
     from listener.ports import LeaseStore
+    from listener.runs.held_runs import Runs
 
 INTERVAL_SECONDS = 1.0
 MAX_KEPT = 10_000

@@ -13,14 +13,14 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.telemetry import Event
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.metrics import Metrics
-    from listener.pipeline.reconciler import Reconciler
+    from listener.observability.metrics import Metrics
     from listener.ports import LeaseStore
+    from listener.scheduling.reconciler import Reconciler
 
 LATE_SECONDS = 1.0
 """Who wakes so late has not extended its own leases meanwhile."""

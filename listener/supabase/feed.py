@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from listener.domain.exchange import Hint
-from listener.supabase.line import Line, Times
-from listener.telemetry import Event
+from listener.domain.messages import Hint
+from listener.observability.events import Event
+from listener.supabase.watched_session import Line, Times
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-    from listener.health import Health
-    from listener.metrics import Metrics
+    from listener.observability.health import Health
+    from listener.observability.metrics import Metrics
     from listener.ports import Clock
 
 FIRST_PAUSE_SECONDS, SOON_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0, 60.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.exchange import Hint
 from listener.domain.job import Job
+from listener.domain.messages import Hint
 from listener.supabase.rows import instant
 
 if TYPE_CHECKING:

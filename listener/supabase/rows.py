@@ -9,7 +9,7 @@ import structlog
 
 from listener.domain.job import DstFold, DstGap, Job, Misfire, RetryPolicy, Run, Trigger, TriggerType
 from listener.errors import SENSELESS
-from listener.telemetry import Event
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -18,8 +18,8 @@ import structlog
 from pydantic_core import from_json, to_json
 
 from listener.errors import StoreError
+from listener.observability.events import Event
 from listener.supabase import faults
-from listener.telemetry import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

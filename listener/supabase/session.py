@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from realtime import AsyncRealtimeChannel
     from realtime.message import SuccessSystemPayload
 
-    from listener.domain.exchange import Hint
+    from listener.domain.messages import Hint
 
 TOPIC = "job_scheduler"
 """The private topic that the database's triggers send to."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.exchange import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.domain.messages import Claimed, Extended, Finished, Page, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from listener.domain.exchange import Claim, Ending, Held, Note, Plan
+    from listener.domain.messages import Claim, Ending, Held, Note, Plan
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000

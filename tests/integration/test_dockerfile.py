@@ -139,9 +139,12 @@ def test_the_image_runs_what_was_copied_and_not_this_checkout(image: Image):
 
 def test_handlers_and_migrations_are_inside(image: Image):
     """What the service imports, and what `listener migrate` applies."""
-    names = "from listener.registry import Registry; print(*Registry.load(['handlers']).names)"
+    names = "from listener.handler_api.registry import Registry; print(*Registry.load(['handlers']).names)"
     assert image.run("python", "-c", names).stdout.split() == SHIPPED
-    listed = "from listener.migrate import *; print(*[each.path.name for each in migrations_in(migrations_folder())])"
+    listed = (
+        "from listener.migrate.migrator import *; "
+        "print(*[each.path.name for each in migrations_in(migrations_folder())])"
+    )
     migrations = sorted(path.name for path in (REPOSITORY / "migrations").glob("*.sql"))
     assert image.run("python", "-c", listed).stdout.split() == migrations
 

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from listener.clock import DatabaseClock
-from listener.health import Health
-from listener.metrics import Metrics
-from listener.pipeline.worker import CarriedClock
+from listener.execution.worker import CarriedClock
+from listener.observability.health import Health
+from listener.observability.metrics import Metrics
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.session import Session, SessionEndedError

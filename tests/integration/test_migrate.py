@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from listener.migrate import MigrationError, apply_migrations
+from listener.migrate.migrator import MigrationError, apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_a_file_that_fails_leaves_no_trace_and_names_itself(database: str, folde
 
 def test_a_database_that_is_too_old_is_left_alone(database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would stop at a syntax error in the middle, which tells nobody why."""
-    monkeypatch.setattr("listener.migrate.OLDEST", 99)
+    monkeypatch.setattr("listener.migrate.migrator.OLDEST", 99)
     with pytest.raises(MigrationError, match=r"^the database: is PostgreSQL \d\d; the oldest that will do is 99$"):
         apply_migrations(database, folder)
     with psycopg.connect(database) as connection:

@@ -14,18 +14,18 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from listener import handler
-from listener.domain.exchange import Claimed, Finished
 from listener.domain.job import Job
-from listener.metrics import Metrics
-from listener.pipeline.agenda import Agenda
-from listener.pipeline.completer import Completer
-from listener.pipeline.dispatcher import Dispatcher
-from listener.pipeline.executor import Executor
-from listener.pipeline.members import Members
-from listener.pipeline.planner import Planner
-from listener.pipeline.reconciler import Reconciler
-from listener.pipeline.runs import Runs
-from listener.registry import Handler, Registry
+from listener.domain.messages import Claimed, Finished
+from listener.execution.completer import Completer
+from listener.execution.dispatcher import Dispatcher
+from listener.execution.executor import Executor
+from listener.handler_api.registry import Handler, Registry
+from listener.observability.metrics import Metrics
+from listener.runs.held_runs import Runs
+from listener.scheduling.agenda import Agenda
+from listener.scheduling.peers import Members
+from listener.scheduling.planner import Planner
+from listener.scheduling.reconciler import Reconciler
 from listener.testing import NOON, make_run
 
 HORIZON = timedelta(minutes=5)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.clock import DatabaseClock, milliseconds
-from listener.pipeline.agenda import LONGEST_WAIT_SECONDS, Agenda
+from listener.scheduling.agenda import LONGEST_WAIT_SECONDS, Agenda
 from listener.testing import NOON
 
 
@@ -119,7 +119,7 @@ async def test_a_wait_ends_when_the_job_is_due(parts):
 
 async def test_a_corrected_clock_ends_a_wait_that_was_computed_from_the_wrong_one(parts, monkeypatch):
     """The job is an hour away until the database's clock turns out to be an hour ahead."""
-    monkeypatch.setattr("listener.pipeline.agenda.LONGEST_WAIT_SECONDS", 0.02)
+    monkeypatch.setattr("listener.scheduling.agenda.LONGEST_WAIT_SECONDS", 0.02)
     clock = DatabaseClock()
     agenda = Agenda(clock, 0)
     agenda.arm(parts.a_job(1), clock.now() + timedelta(hours=1))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.domain.exchange import Claim, Ending, Finished
+from listener.domain.messages import Claim, Ending, Finished
 from listener.domain.outcome import Completed, Report
 from listener.errors import StoreError
 from listener.testing import NOON

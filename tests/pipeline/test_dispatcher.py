@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from listener import handler
-from listener.domain.exchange import Claim, Claimed
 from listener.domain.job import Trigger, TriggerType
+from listener.domain.messages import Claim, Claimed
 from listener.errors import StoreError
 from listener.testing import NOON
 
@@ -169,7 +169,7 @@ async def test_no_more_than_there_is_room_for_and_every_job_in_the_end(  # noqa:
 
 async def test_claims_wait_while_the_database_is_behind_and_go_on_when_it_is_not(parts, clock, monkeypatch):
     """Nothing else may wake the dispatcher then: no job comes, and no run ends."""
-    monkeypatch.setattr("listener.pipeline.dispatcher.MAX_UNWRITTEN", 1)
+    monkeypatch.setattr("listener.execution.dispatcher.MAX_UNWRITTEN", 1)
     may_write = anyio.Event()
 
     async def finish(endings):
@@ -360,7 +360,7 @@ async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(par
 
 
 @pytest.mark.parametrize("ending", ["completes", "is refused", "fails to be claimed"])
-async def test_room_that_a_tenant_had_is_its_again(parts, clock, ending):
+async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, ending):
     """However that ends for which it was given."""
     gate = Gate()
     refused = [Claimed([], []), DOWN]

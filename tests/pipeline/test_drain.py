@@ -9,11 +9,11 @@ import anyio
 import pytest
 
 from listener import handler
-from listener.drain import leave
+from listener.app.drain import leave
+from listener.app.service import Service
+from listener.app.supervisor import Supervisor
 from listener.errors import StageFailedError, StoreError
-from listener.pipeline.supervisor import Supervisor
-from listener.registry import Handler, Registry
-from listener.service import Service
+from listener.handler_api.registry import Handler, Registry
 from listener.settings import Settings
 from listener.testing import NOON
 
@@ -144,7 +144,7 @@ async def test_what_goes_on_is_stopped_and_tried_again_by_another_at_once(parts,
 
 async def test_a_database_that_is_away_does_not_keep_it(parts, service, database, monkeypatch):
     """The leases run out, and the rescuer of another listener takes the runs."""
-    monkeypatch.setattr("listener.drain.INTERRUPT_SECONDS", 0.2)
+    monkeypatch.setattr("listener.app.drain.INTERRUPT_SECONDS", 0.2)
     await started(parts, service, 1)
     database.down = {"finish_runs_v1", "leave_v1"}
     with anyio.fail_after(5):

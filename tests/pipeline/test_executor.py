@@ -20,10 +20,10 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from listener import Fail, JobContext, Retry, Snooze, handler
 from listener.domain.outcome import Cancelled, Completed, Failed, Snoozed
-from listener.metrics import Metrics
-from listener.pipeline.executor import Executor, Limits
-from listener.pipeline.worker import CarriedClock
-from listener.registry import Handler, Registry
+from listener.execution.executor import Executor, Limits
+from listener.execution.worker import CarriedClock
+from listener.handler_api.registry import Handler, Registry
+from listener.observability.metrics import Metrics
 from listener.testing import EXECUTION_ID, NOON, make_run, run_handler
 
 
@@ -175,7 +175,7 @@ async def test_an_exception_is_a_retryable_failure_with_its_traceback():
     assert outcome.details["type"] == "builtins.LookupError"
     assert outcome.details["attempt"] == 3
     assert "in broken" in outcome.details["traceback"]
-    assert "listener/pipeline" not in outcome.details["traceback"]
+    assert "listener/execution" not in outcome.details["traceback"]
 
 
 async def test_a_huge_error_is_cut():

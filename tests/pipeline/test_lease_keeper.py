@@ -6,11 +6,11 @@ import anyio
 import pytest
 from patience import PATIENCE_SECONDS
 
-from listener.domain.exchange import Claim, Extended
+from listener.app.service import Service
+from listener.domain.messages import Claim, Extended
 from listener.errors import StoreError
+from listener.handler_api.registry import Registry
 from listener.maintenance.lease_keeper import LeaseKeeper
-from listener.registry import Registry
-from listener.service import Service
 from listener.settings import Settings
 from listener.testing import NOON
 
@@ -104,7 +104,7 @@ async def test_what_was_confirmed_longest_ago_is_extended_first(keeper_of, clock
 
 async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     """The keeper turns to a new connection after a while; the call has failed before, and says so itself."""
-    monkeypatch.setattr("listener.health.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("listener.observability.health.PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, doorbells="none", lease_seconds=1, **project))

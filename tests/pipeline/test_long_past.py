@@ -9,12 +9,12 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from listener.domain.exchange import Claimed
 from listener.domain.job import Misfire, Trigger, TriggerType
+from listener.domain.messages import Claimed
 from listener.domain.misfire import STEP
-from listener.pipeline.dispatcher import Dispatcher
-from listener.pipeline.reconciler import TURN_PAUSE_MS
-from listener.pipeline.wish import MOST_MISSED
+from listener.execution.claim_request import MOST_MISSED
+from listener.execution.dispatcher import Dispatcher
+from listener.scheduling.reconciler import TURN_PAUSE_MS
 from listener.testing import NOON
 
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ import pytest
 
 from listener.domain.job import Trigger, TriggerType
 from listener.errors import StoreError
-from listener.pipeline.planner import BATCH, Planner
+from listener.scheduling.planner import BATCH, Planner
 from listener.testing import NOON
 
 DOWN = StoreError("plan_jobs_v1", "ConnectError", "refused", retryable=True)

@@ -6,9 +6,9 @@ import anyio
 import pytest
 
 from listener.errors import StoreError
-from listener.health import Health
 from listener.maintenance import publisher
 from listener.maintenance.publisher import Publisher
+from listener.observability.health import Health
 
 CATALOGUE = [{"name": "noop", "description": "", "payload_schema": None, "exposed": True}]
 REFUSED = StoreError("publish_handlers_v1", "PGRST202", "is not there", retryable=True)

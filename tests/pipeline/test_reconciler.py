@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.domain.exchange import Claim
 from listener.domain.job import Trigger, TriggerType
-from listener.pipeline.reconciler import REMEMBERED
+from listener.domain.messages import Claim
+from listener.scheduling.reconciler import REMEMBERED
 from listener.testing import NOON
 
 

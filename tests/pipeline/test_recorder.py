@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from listener.domain.exchange import Claim
+from listener.domain.messages import Claim
 from listener.errors import StoreError
 from listener.maintenance.recorder import Recorder
 from listener.testing import NOON

@@ -10,10 +10,10 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from listener.domain.exchange import Hint, Page
+from listener.domain.messages import Hint, Page
 from listener.errors import StoreError
-from listener.health import Health
-from listener.pipeline.reflector import Reflector
+from listener.observability.health import Health
+from listener.scheduling.reflector import Reflector
 from listener.testing import NOON
 
 DOWN = StoreError("poll_jobs_v1", "ConnectError", "refused", retryable=True)

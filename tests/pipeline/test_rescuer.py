@@ -6,7 +6,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from listener.domain.exchange import Rescued
+from listener.domain.messages import Rescued
 from listener.errors import StoreError
 from listener.maintenance.rescuer import Rescuer
 

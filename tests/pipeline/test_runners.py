@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from listener.pipeline.runners import Runners
+from listener.execution.runners import Runners
 
 
 class Run:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 from handlers.webhook import webhook
 from listener import Fail, JobContext, Retry, handler
-from listener.telemetry import configure_logging
+from listener.observability.events import configure_logging
 from listener.testing import run_handler
 
 KEY = "correct-horse-battery-staple"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from listener.app.supervisor import MAX_FAILURES, WINDOW_SECONDS, Supervisor
 from listener.errors import StageFailedError
-from listener.pipeline.supervisor import MAX_FAILURES, WINDOW_SECONDS, Supervisor
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from listener.clock import DatabaseClock
-from listener.pipeline.agenda import Agenda
-from listener.pipeline.members import Members
-from listener.pipeline.timekeeper import Timekeeper
+from listener.scheduling.agenda import Agenda
+from listener.scheduling.peers import Members
+from listener.scheduling.timekeeper import Timekeeper
 from listener.testing import NOON
 
 

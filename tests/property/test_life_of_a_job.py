@@ -27,16 +27,16 @@ from hypothesis.stateful import (
 from job_model import CLIENT_MOVES, FINAL, FUNCTIONS, JUST_NOW, NEVER, UndecidedError, World
 from life_database import LifeDatabase
 
-from listener.domain.exchange import Ending
+from listener.domain.messages import Ending
 from listener.domain.schedule import first_run
 from listener.domain.status import TRANSITIONS, JobStatus
-from listener.pipeline.wish import wish
+from listener.execution.claim_request import wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.domain.exchange import Claim
     from listener.domain.job import Job, Run
+    from listener.domain.messages import Claim
 
 AHEAD_SECONDS = 1.25
 BUDGET = settings(

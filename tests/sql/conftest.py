@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 
-from listener.migrate import apply_migrations, migrations_folder
+from listener.migrate.migrator import apply_migrations, migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from job_model import NEVER
 from life_database import LifeDatabase
 from psycopg.types.json import Jsonb
 
-from listener.domain.exchange import Claim, Ending
+from listener.domain.messages import Claim, Ending
 from listener.domain.schedule import first_run
 
 ME = str(uuid.uuid4())

@@ -15,7 +15,7 @@ from life_database import LifeDatabase
 from patience import until
 from psycopg import sql
 
-from listener.domain.exchange import Claim, Ending
+from listener.domain.messages import Claim, Ending
 from listener.supabase import rows
 
 ME, ANOTHER = str(uuid.uuid4()), str(uuid.uuid4())

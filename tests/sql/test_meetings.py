@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from listener.migrate import apply_migrations, migrations_folder
+from listener.migrate.migrator import apply_migrations, migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from listener.migrate import apply_migrations, migrations_folder, migrations_in
+from listener.migrate.migrator import apply_migrations, migrations_folder, migrations_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

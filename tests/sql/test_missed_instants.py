@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from listener.domain.misfire import MAX_RUNS, STEP
-from listener.pipeline.wish import wish
+from listener.execution.claim_request import wish
 from listener.supabase import rows, store
 
 if TYPE_CHECKING:

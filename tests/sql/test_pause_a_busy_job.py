@@ -10,7 +10,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from listener.domain.exchange import Claim, Ending
+from listener.domain.messages import Claim, Ending
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())

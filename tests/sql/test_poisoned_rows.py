@@ -11,7 +11,7 @@ import pytest
 from life_database import LifeDatabase
 from psycopg import sql
 
-from listener.domain.exchange import Claim, Ending
+from listener.domain.messages import Claim, Ending
 from listener.supabase import rows
 from listener.supabase.store import _page
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from listener.domain.exchange import Claim
+from listener.domain.messages import Claim
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())

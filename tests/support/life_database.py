@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
 
-    from listener.domain.exchange import Claim, Ending
     from listener.domain.job import Job, Run
+    from listener.domain.messages import Claim, Ending
     from listener.local.stack import Stack
 
 LONG_SECONDS = 50 * 366 * 86400

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import structlog
 
-from listener.context import JobContext, Surroundings, Unavailable
 from listener.domain.outcome import LogLine
 from listener.errors import Fail, InvalidValueError, Retry, RunStoppedError, Snooze
-from listener.logbook import MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
-from listener.pipeline.shared import SharedResources
-from listener.pipeline.worker import CarriedClock
+from listener.execution.shared_resources import SharedResources
+from listener.execution.worker import CarriedClock
+from listener.handler_api.context import JobContext, Surroundings, Unavailable
+from listener.handler_api.run_log import MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
 from listener.testing import EXECUTION_ID, NOON, make_run
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from listener.context import JobContext
 from listener.domain.outcome import Completed
-from listener.registry import MARK, Registry, handler
+from listener.handler_api.context import JobContext
+from listener.handler_api.registry import MARK, Registry, handler
 from listener.testing import run_handler
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from listener.errors import StoreError
-from listener.health import PATIENCE_SECONDS, REMEMBERED_SECONDS, STALE_POLL_SECONDS, Health
-from listener.pipeline.worker import CarriedClock
+from listener.execution.worker import CarriedClock
+from listener.observability.health import PATIENCE_SECONDS, REMEMBERED_SECONDS, STALE_POLL_SECONDS, Health
 from listener.testing import NOON
 
 BELLS = ("broadcast", "postgres_changes")

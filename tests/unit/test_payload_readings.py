@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from listener.payload import LENIENT, Payload
+from listener.handler_api.payload import LENIENT, Payload
 
 
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:

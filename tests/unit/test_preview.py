@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from listener.cli import app
 from listener.domain.job import DstFold, Trigger, TriggerType
 from listener.errors import InvalidValueError
-from listener.preview import as_instants, as_text, describe, preview
+from listener.preview.schedule_preview import as_instants, as_text, describe, preview
 
 NEW_YORK = "America/New_York"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

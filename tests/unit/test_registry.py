@@ -11,7 +11,7 @@ import pytest
 
 from listener import handler
 from listener.errors import DuplicateHandlerError, HandlerImportError, InvalidHandlerError, InvalidValueError
-from listener.registry import MARK, Handler, Registry
+from listener.handler_api.registry import MARK, Handler, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from listener.payload import Payload
+from listener.handler_api.payload import Payload
 
 Hidden = Annotated[str, Field(json_schema_extra={"secret": True})]
 

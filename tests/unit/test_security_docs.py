@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from listener.payload import Payload
+from listener.handler_api.payload import Payload
 
 PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 PREAMBLE = "from typing import Annotated\nfrom pydantic import BaseModel, Field, SecretStr\n"

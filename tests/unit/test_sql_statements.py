@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from listener.sql_statements import split
+from listener.migrate.sql_statements import split
 
 
 def test_a_semicolon_within_a_string_a_comment_a_body_or_a_name_ends_nothing() -> None:

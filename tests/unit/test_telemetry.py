@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from listener import redaction
-from listener.context import JobContext, Surroundings
-from listener.covering import Cover
-from listener.metrics import FEED_STATES, Metrics
-from listener.pipeline.worker import CarriedClock
-from listener.redaction import MASK, redact_text
-from listener.telemetry import Event, configure_logging
+from listener.masking import redaction
+from listener.execution.worker import CarriedClock
+from listener.handler_api.context import JobContext, Surroundings
+from listener.masking.masker import Cover
+from listener.masking.redaction import MASK, redact_text
+from listener.observability.events import Event, configure_logging
+from listener.observability.metrics import FEED_STATES, Metrics
 from listener.testing import NOON, make_run
 
 if TYPE_CHECKING:

@@ -17,17 +17,17 @@ from faulty_realtime import FaultyRealtime
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 
 from listener.clock import DatabaseClock
-from listener.health import Health
-from listener.metrics import Metrics
+from listener.observability.health import Health
+from listener.observability.metrics import Metrics
 from listener.supabase.feed import RealtimeFeed
-from listener.supabase.line import Times
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import SupabaseStore
+from listener.supabase.watched_session import Times
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from listener.domain.exchange import Hint
+    from listener.domain.messages import Hint
     from listener.local.stack import Stack
 
 BELLS = ("broadcast", "postgres_changes")

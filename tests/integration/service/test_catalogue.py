@@ -9,7 +9,7 @@ import httpx
 import pytest
 from psycopg.types.json import Jsonb
 
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 
 if TYPE_CHECKING:
     from child_listener import Listener

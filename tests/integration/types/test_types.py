@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from listener.registry import Registry
+from listener.handler_api.registry import Registry
 
 pytestmark = pytest.mark.stack
 REPOSITORY = Path(__file__).parents[3]

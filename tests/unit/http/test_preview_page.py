@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from listener.http.server import application
+from listener.app.http import application
 
 NOON = datetime(2026, 3, 7, 12, tzinfo=UTC)
 CRON = {"cron": "0 9 * * 1-5", "timezone": "America/New_York"}

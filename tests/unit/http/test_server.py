@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from listener.http.server import application, serve
+from listener.app.http import application, serve
 from listener.testing import NOON
 
 

@@ -11,7 +11,7 @@ from listener.local.errors import MissingProgramError, UnsuitablePostgresError
 from listener.local.installation import installed_postgres
 from listener.local.postgres import cluster_in, create_cluster
 from listener.local.state import StateFolder
-from listener.migrate import OLDEST
+from listener.migrate.migrator import OLDEST
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listener.clock import DatabaseClock
-from listener.domain.exchange import Ending, Note
+from listener.domain.messages import Ending, Note
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.rpc import Rpc

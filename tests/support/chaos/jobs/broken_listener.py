@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from listener.supabase.line import Times
+    from listener.supabase.watched_session import Times
 
 
 def no_relist() -> None:
     """List once at the start, and never again."""
-    from listener.pipeline.reflector import Reflector  # noqa: PLC0415 - only the part that is broken is loaded early
+    from listener.scheduling.reflector import Reflector  # noqa: PLC0415 - only the part that is broken is loaded early
 
     relist = Reflector.relist
 
@@ -25,7 +25,7 @@ def no_relist() -> None:
 
 def no_canary() -> None:
     """Trust a doorbell from its subscription on."""
-    from listener.supabase.line import Line  # noqa: PLC0415
+    from listener.supabase.watched_session import Line  # noqa: PLC0415
 
     begin = Line.__init__
 

@@ -1,0 +1,60 @@
+"""All stages of one listener, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from listener.execution.completer import Completer
+    from listener.execution.dispatcher import Dispatcher
+    from listener.execution.executor import Executor
+    from listener.maintenance.cleaner import Cleaner
+    from listener.maintenance.lease_keeper import LeaseKeeper
+    from listener.maintenance.publisher import Publisher
+    from listener.maintenance.recorder import Recorder
+    from listener.maintenance.rescuer import Rescuer
+    from listener.maintenance.watchdog import Pulse
+    from listener.scheduling.agenda import Agenda
+    from listener.scheduling.planner import Planner
+    from listener.scheduling.reconciler import Reconciler
+    from listener.scheduling.reflector import Reflector
+    from listener.scheduling.sources import Meetings
+    from listener.scheduling.timekeeper import Timekeeper
+    from listener.supabase.feed import RealtimeFeed
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What a row passes on its way, in that order, and the agents that keep the table honest."""
+
+    feed: RealtimeFeed
+    reflector: Reflector
+    reconciler: Reconciler
+    planner: Planner
+    agenda: Agenda
+    timekeeper: Timekeeper
+    dispatcher: Dispatcher
+    executor: Executor
+    completer: Completer
+    lease_keeper: LeaseKeeper
+    rescuer: Rescuer
+    recorder: Recorder
+    cleaner: Cleaner
+    pulse: Pulse
+    publisher: Publisher
+    meetings: Meetings | None
+
+    def describe(self) -> dict[str, Any]:
+        """Describe what each is doing."""
+        return {
+            "feed_state": self.feed.state,
+            "feed_sessions": self.feed.sessions,
+            "jobs_armed": len(self.agenda),
+            "next_due_ms": self.agenda.next_due(),
+            "jobs_waiting_for_room": self.dispatcher.waiting,
+            "runs_executing": self.dispatcher.executing,
+            "reports_unwritten": self.completer.unwritten,
+            "listeners": self.lease_keeper.listeners,
+            "meetings": self.meetings.summary if self.meetings else None,
+        }

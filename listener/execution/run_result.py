@@ -1,0 +1,93 @@
+"""From the report of an attempt to what the ledger takes; pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from listener.domain.messages import Ending
+from listener.domain.outcome import Cancelled, Completed, Failed
+from listener.domain.retry import RetryAt, SnoozeUntil, decide
+from listener.domain.status import RunStatus
+
+if TYPE_CHECKING:
+    from listener.domain.job import Run
+    from listener.domain.outcome import Report
+    from listener.errors import StoreError
+
+SHUTDOWN = "shutdown"
+"""The reason of runs that this listener stopped because it goes: another one takes them over at once."""
+LEASE_LOST = "lease_lost"
+"""The reason of runs that this listener stopped because it could no longer rely on its claim."""
+UNWRITABLE = "unwritable"
+
+
+def ending_of(run: Run, report: Report, jitter: float) -> Ending:
+    """Decide what follows an attempt, and put both into the ledger's terms.
+
+    Args:
+        run: what was claimed.
+        report: how it ended.
+        jitter: chance from 0 to 1, for the back-off.
+    """
+    outcome = report.outcome
+    told = Ending(
+        execution_id=report.execution_id,
+        fence=run.fence,
+        status=RunStatus.COMPLETED,
+        started_at=report.started_at,
+        completed_at=report.completed_at,
+        progress=report.progress,
+        logs=report.logs,
+    )
+    if isinstance(outcome, Completed):
+        told.result = outcome.result
+        return told
+    if isinstance(outcome, Cancelled) and outcome.reason == SHUTDOWN:
+        return _handed_back(run, told)
+    if isinstance(outcome, Cancelled) and outcome.reason == LEASE_LOST:
+        return _given_up(run, told)
+    if isinstance(outcome, Cancelled):
+        return replace(told, status=RunStatus.CANCELLED, reason=outcome.reason)
+    step = decide(outcome, run.attempt, run.retry, jitter, report.completed_at)
+    if isinstance(step, SnoozeUntil):
+        return replace(told, status=RunStatus.QUEUED, reason="snoozed", retry_at=step.until)
+    assert isinstance(outcome, Failed), "what is left"  # noqa: S101 - narrows the type
+    return replace(
+        told,
+        status=RunStatus.FAILED,
+        reason=outcome.reason,
+        error=outcome.error,
+        error_details=outcome.details,
+        retry_at=step.at if isinstance(step, RetryAt) else None,
+    )
+
+
+def _handed_back(run: Run, told: Ending) -> Ending:
+    """Let another listener take the run: anew if it has not started, as the next attempt if it has."""
+    if told.started_at is None:
+        return replace(told, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
+    error = "the listener was shut down before the handler ended"
+    return replace(told, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=told.completed_at)
+
+
+def _given_up(run: Run, told: Ending) -> Ending:
+    """Decide as the rescuer would; refused if one has been there before, but if none has, nobody else will."""
+    if told.started_at is None:
+        return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
+    error = "the listener could not extend its lease, and stopped the handler"
+    again = told.completed_at if run.attempt < run.retry.max_attempts else None
+    return replace(told, status=RunStatus.FAILED, reason=LEASE_LOST, error=error, retry_at=again)
+
+
+def unwritable(ending: Ending, fault: StoreError) -> Ending:
+    """Keep of an ending that the database refuses only that it failed, and why."""
+    return Ending(
+        execution_id=ending.execution_id,
+        fence=ending.fence,
+        status=RunStatus.FAILED,
+        started_at=ending.started_at,
+        completed_at=ending.completed_at,
+        reason=UNWRITABLE,
+        error=f"the outcome ({ending.status}) could not be written: {fault.code}",
+    )

@@ -1,0 +1,52 @@
+"""Tasks that run one claimed run after another: making a task costs more than most handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from anyio.abc import TaskGroup
+
+    from listener.runs.claimed_run import Prepared
+
+
+class _Seat:
+    """A task at rest, and the run that wakes it."""
+
+    __slots__ = ("prepared", "wake")
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.prepared, self.wake = prepared, anyio.Event()
+
+
+class Runners:
+    """As many tasks as runs have gone on at a time; each rests until it is given the next run.
+
+    Args:
+        tasks: owns the tasks.
+        execute: what each run is given to; it must not raise.
+    """
+
+    def __init__(self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]]) -> None:
+        self._tasks, self._execute = tasks, execute
+        self._resting: list[_Seat] = []
+
+    def start(self, prepared: Prepared) -> None:
+        """Run it at the loop's next turn."""
+        if not self._resting:
+            self._tasks.start_soon(self._work, _Seat(prepared))
+            return
+        seat = self._resting.pop()
+        seat.prepared = prepared
+        seat.wake.set()
+
+    async def _work(self, seat: _Seat) -> None:
+        while True:
+            await self._execute(seat.prepared)
+            seat.wake = anyio.Event()
+            self._resting.append(seat)
+            await seat.wake.wait()  # once it is set, cancellation comes at the next wait: the run is always executed

@@ -1,0 +1,1 @@
+"""The API that handlers are written against: declaration, payload, context, log."""

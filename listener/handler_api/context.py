@@ -1,0 +1,202 @@
+"""What a handler is given: the job, and what it may do while it runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio.lowlevel
+
+from listener.errors import InvalidValueError, ListenerError, RunStoppedError
+from listener.handler_api.run_log import Logbook
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
+
+    from structlog.typing import FilteringBoundLogger
+
+    from listener.domain.job import Run
+    from listener.domain.outcome import LogLine
+    from listener.masking.masker import Cover
+    from listener.ports import Clock
+
+    Opener = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Unavailable(ListenerError):  # noqa: N818 - names a state of the context
+    """A worker process has neither the client nor shared resources: open your own there."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        super().__init__(f'job.{what} is not available in a handler that runs with run_in="process"')
+
+
+def _no_client() -> Any:  # noqa: ANN401 - stands where a client would
+    raise Unavailable(what="client")
+
+
+async def _not_shared(_: Opener) -> Any:  # noqa: ANN401 - stands where any resource would
+    raise Unavailable(what="shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the runs of one listener have in common.
+
+    `client` gives the Supabase client, the same one each time; `options` are settings that handlers read, by their
+    names without the prefix, in lower case (`webhook_allow_private`); `shared` opens a resource once for all runs.
+    """
+
+    clock: Clock
+    client: Callable[[], Any] = _no_client
+    options: Mapping[str, Any] = field(default_factory=dict)
+    shared: Callable[[Opener], Awaitable[Any]] = _not_shared
+
+
+class Checkpoint:
+    """May be awaited, to let other runs have the loop, or be ignored."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Yield to the loop once; a cancelled run ends here."""
+        return anyio.lowlevel.checkpoint().__await__()
+
+
+CHECKPOINT = Checkpoint()
+
+
+class JobContext:
+    """One attempt at one due instant, as its handler sees it."""
+
+    __slots__ = ("_log", "_logbook", "_progress", "_run", "_stopped", "_surroundings", "cover")
+
+    def __init__(self, run: Run, surroundings: Surroundings) -> None:
+        self._run, self._surroundings = run, surroundings
+        self._logbook: Logbook | None = None  # made when first used: thousands of runs may start at one instant
+        self._log: FilteringBoundLogger | None = None
+        self._progress: float | None = None
+        self._stopped = False
+        self.cover: Cover | None = None  # over the payload's secret values; set by the executor
+
+    @property
+    def row(self) -> Mapping[str, Any]:
+        """Columns of the job's row, as they were when this run was claimed; the documentation names them."""
+        return self._run.row
+
+    @property
+    def job_id(self) -> int:
+        """The job's `id`."""
+        return self._run.job_id
+
+    @property
+    def execution_id(self) -> str:
+        """The ledger's id of this attempt."""
+        return self._run.execution_id
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt at this due instant."""
+        return self._run.attempt
+
+    @property
+    def scheduled_for(self) -> datetime:
+        """The due instant, the same for all attempts at it; in UTC."""
+        return self._run.scheduled_for
+
+    @property
+    def test_mode(self) -> bool:
+        """Whether the handler should say what it would do instead of doing it."""
+        return self._run.test_mode
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for all attempts at one due instant, another for any other: `17:2026-03-07T12:00:00+00:00`."""
+        return f"{self._run.job_id}:{self._run.scheduled_for.isoformat()}"
+
+    @property
+    def client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
+        """The Supabase client, with the service's powers."""
+        return self._surroundings.client()
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Settings of the listener that handlers may read."""
+        return self._surroundings.options
+
+    async def shared(self, opener: Opener) -> Any:  # noqa: ANN401 - whatever the opener opens
+        """Give what `opener` opens, the same for every run of this listener; closed when the listener stops.
+
+        The opener is a function without arguments that gives an async context manager, which must not hold a task
+        group or a cancel scope: it is closed in another task.
+        """
+        return await self._surroundings.shared(opener)
+
+    @property
+    def log(self) -> FilteringBoundLogger:
+        """A structlog logger bound to this run; its lines from `info` up are kept in the ledger too."""
+        if self._log is None:
+            run = self._run
+            identity = {"job_id": run.job_id, "execution_id": run.execution_id}
+            self._log = self.logbook.logger({**identity, "handler": run.handler, "attempt": run.attempt})
+        return self._log
+
+    @property
+    def logbook(self) -> Logbook:
+        """Where the lines are kept."""
+        if self._logbook is None:
+            self._logbook = Logbook(self._surroundings.clock, self.cover)
+        return self._logbook
+
+    def now(self) -> datetime:
+        """Give the database's present instant, in UTC."""
+        return self._surroundings.clock.now()
+
+    def progress(self, fraction: float, message: str | None = None) -> Checkpoint:
+        """Say how far the run is, from 0 to 1; values beyond count as the nearer end. It may be awaited.
+
+        Raises:
+            InvalidValueError: when the fraction is not a finite number.
+        """
+        if not isinstance(fraction, int | float) or not math.isfinite(fraction):
+            raise InvalidValueError(field="fraction", value=fraction, allowed="a number from 0 to 1")
+        self._progress = min(1.0, max(0.0, float(fraction)))
+        if message is not None:
+            self.log.info(message, progress=self._progress)
+        return CHECKPOINT
+
+    @property
+    def fraction(self) -> float | None:
+        """The progress last told, or None."""
+        return self._progress
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was told to stop: a plain handler should look now and then, an async one is stopped."""
+        return self._stopped
+
+    def check_cancelled(self) -> None:
+        """Leave a plain handler whose run was told to stop.
+
+        Raises:
+            RunStoppedError: when it was.
+        """
+        if self._stopped:
+            raise RunStoppedError
+
+    def stop(self) -> None:
+        """Tell the handler to stop; called by the executor."""
+        self._stopped = True
+
+    def take_logs(self) -> tuple[LogLine, ...]:
+        """Remove and give the lines kept since the last call; called by the executor and the ledger's writer."""
+        return self._logbook.take() if self._logbook is not None else ()
+
+    def adopt(self, logs: tuple[LogLine, ...], fraction: float | None) -> None:
+        """Take over what a worker process logged and told; called by the executor."""
+        if logs:
+            self.logbook.put_back(logs)
+        self._progress = fraction if fraction is not None else self._progress

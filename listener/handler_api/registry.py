@@ -1,0 +1,243 @@
+"""Handlers by name: `@handler` marks a function, `Registry.load` collects what modules have marked."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from listener.errors import DuplicateHandlerError, HandlerImportError, InvalidHandlerError, InvalidValueError
+from listener.handler_api.payload import Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
+
+F = TypeVar("F", bound="Callable[..., Any]")
+RunIn = Literal["thread", "process"]
+Mode = Literal["loop", "thread", "process"]
+MARK = "__listener_handler__"
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """What `@handler(…)` was told; None where the default holds."""
+
+    name: str | None = None
+    timeout_seconds: float | None = None
+    max_attempts: int | None = None
+    exposed: bool = False
+    run_in: RunIn | None = None
+    concurrency: int | None = None
+    description: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot mean anything, where they stand in the source."""
+        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+            raise InvalidValueError(field="timeout", value=self.timeout_seconds, allowed="seconds, more than 0")
+        for field in ("max_attempts", "concurrency"):
+            value = getattr(self, field)
+            if value is not None and value < 1:
+                raise InvalidValueError(field, value, "a number of at least 1")
+        if self.run_in not in {None, "thread", "process"}:
+            raise InvalidValueError(field="run_in", value=self.run_in, allowed='None, "thread" or "process"')
+        if self.name is not None and not self.name.strip():
+            raise InvalidValueError(field="name", value=self.name, allowed="a name that is not empty")
+
+
+@overload
+def handler(name: F) -> F: ...
+@overload
+def handler(
+    name: str | None = None,
+    *,
+    timeout: float | None = None,
+    max_attempts: int | None = None,
+    exposed: bool = False,
+    run_in: RunIn | None = None,
+    concurrency: int | None = None,
+    description: str | None = None,
+) -> Callable[[F], F]: ...
+def handler(  # noqa: PLR0913 - each argument is one keyword of the public decorator
+    name: str | F | None = None,
+    *,
+    timeout: float | None = None,
+    max_attempts: int | None = None,
+    exposed: bool = False,
+    run_in: RunIn | None = None,
+    concurrency: int | None = None,
+    description: str | None = None,
+) -> F | Callable[[F], F]:
+    """Mark a function as a handler; it is returned unchanged, and nothing else is touched.
+
+    Args:
+        name: what `scheduled_jobs.handler` calls it; the function's own name when absent.
+        timeout: seconds; the smaller of this and the job's own holds.
+        max_attempts: the smaller of this and the job's own holds.
+        exposed: whether signed-in users may schedule it; the service role always may.
+        run_in: `"thread"` (what a plain function does anyway) or `"process"`; an async function runs on the loop.
+        concurrency: how many runs of it may go on at a time in one listener.
+        description: for people; the docstring's first line when absent.
+
+    Raises:
+        InvalidValueError: for a value that cannot mean anything.
+    """
+    if callable(name):
+        setattr(name, MARK, Declaration())
+        return name
+    declaration = Declaration(name, timeout, max_attempts, exposed, run_in, concurrency, description)
+
+    def mark(function: F) -> F:
+        setattr(function, MARK, declaration)
+        return function
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A function that runs jobs, and all that the executor and the catalogue need to know of it."""
+
+    name: str
+    function: Callable[..., Any]
+    mode: Mode
+    is_async: bool
+    payload: Payload
+    timeout_seconds: float | None
+    max_attempts: int | None
+    exposed: bool
+    concurrency: int | None
+    description: str
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Handler:
+        """Read a marked function.
+
+        Raises:
+            InvalidHandlerError: when it cannot be called as a handler is.
+        """
+        declared: Declaration = getattr(function, MARK)
+        name = declared.name or function.__name__
+        try:
+            payload, is_async = Payload(function), _is_async(function)
+            mode = _mode(is_async=is_async, run_in=declared.run_in)
+        except (TypeError, NameError) as error:  # from Python 3.14 on, a signature may meet a name that is not there
+            raise InvalidHandlerError(function.__module__, name, str(error)) from error
+        return cls(
+            name=name,
+            function=function,
+            mode=mode,
+            is_async=is_async,
+            payload=payload,
+            timeout_seconds=declared.timeout_seconds,
+            max_attempts=declared.max_attempts,
+            exposed=declared.exposed,
+            concurrency=declared.concurrency,
+            description=declared.description or (inspect.getdoc(function) or "").partition("\n")[0],
+        )
+
+    @property
+    def origin(self) -> str:
+        """Where it stands, for messages: `module.function`."""
+        return f"{self.function.__module__}.{self.function.__qualname__}"
+
+
+class Registry:
+    """Handlers by name, fixed once built.
+
+    Raises:
+        DuplicateHandlerError: when two different functions share a name.
+    """
+
+    def __init__(self, handlers: Iterable[Handler] = ()) -> None:
+        self._handlers: dict[str, Handler] = {}
+        for each in handlers:
+            known = self._handlers.setdefault(each.name, each)
+            if known.function is not each.function:
+                raise DuplicateHandlerError(each.name, known.origin, each.origin)
+
+    @classmethod
+    def load(cls, modules: Iterable[str]) -> Registry:
+        """Import modules, and of a package its submodules too, and collect the functions that they mark.
+
+        The working directory can be imported from, after all that is installed.
+
+        Raises:
+            HandlerImportError: when a module does not import.
+            InvalidHandlerError: when a marked function cannot be a handler.
+            DuplicateHandlerError: when two different functions share a name.
+        """
+        here = str(Path.cwd())
+        if here not in sys.path:
+            sys.path.append(here)
+        found = (function for name in modules for module in _walk(name) for function in _marked(module))
+        return cls(Handler.of(function) for function in found)
+
+    def get(self, name: str) -> Handler | None:
+        """Give the handler of that name, or None."""
+        return self._handlers.get(name)
+
+    @property
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._handlers)
+
+    def __iter__(self) -> Iterator[Handler]:
+        """Iterate over the handlers, in the order in which they were found."""
+        return iter(self._handlers.values())
+
+    def __len__(self) -> int:
+        """Count the handlers."""
+        return len(self._handlers)
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """Give the rows of `job_handlers`: `name`, `description`, `payload_schema` (None: anything) and `exposed`."""
+        return [
+            {
+                "name": each.name,
+                "description": each.description,
+                "payload_schema": each.payload.schema(),
+                "exposed": each.exposed,
+            }
+            for each in self
+        ]
+
+
+def _walk(name: str) -> Iterator[ModuleType]:
+    module = _import(name)
+    yield module
+    for entry in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+        if not entry.name.endswith(".__main__"):  # importing it would run the package
+            yield from _walk(entry.name)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:
+        raise HandlerImportError(name, error) from error
+
+
+def _marked(module: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Give the marked functions that this module defines; one that it merely imports belongs to its own module."""
+    for member in vars(module).values():
+        if inspect.isfunction(member) and hasattr(member, MARK) and member.__module__ == module.__name__:
+            yield member
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        message = "is a generator; a handler returns one result"
+        raise TypeError(message)
+    return inspect.iscoroutinefunction(function)
+
+
+def _mode(*, is_async: bool, run_in: RunIn | None) -> Mode:
+    if is_async and run_in == "thread":
+        message = 'is async and cannot run in a thread; leave run_in out, or declare it with a plain "def"'
+        raise TypeError(message)
+    return run_in or ("loop" if is_async else "thread")

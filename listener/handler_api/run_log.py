@@ -1,0 +1,109 @@
+"""What a handler logs: shown with the service's own lines, and kept for the ledger within limits."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from pydantic_core import to_json, to_jsonable_python
+from structlog.processors import NAME_TO_LEVEL
+
+from listener.domain.outcome import LogLine
+from listener.handler_api.jsonable import clean, clean_text
+from listener.masking.redaction import hiding, mask_line, redact, redact_json, redact_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, MutableMapping
+
+    from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
+
+    from listener.masking.masker import Cover
+    from listener.ports import Clock
+
+MAX_LINES = 1000
+MAX_MESSAGE_CHARACTERS = 8 * 1024
+MAX_FIELDS_BYTES = 8 * 1024
+KEPT_FROM_LEVEL = logging.INFO
+"""Debug lines are for whoever watches the service's log; the ledger is read by the job's owner."""
+LEVEL_NAMES = {"exception": "error", "fatal": "critical", "warn": "warning"}
+IDENTITY = ("job_id", "execution_id", "handler", "attempt")
+"""Bound to every line that is shown; the ledger's rows have columns for them."""
+
+
+class Logbook:
+    """The lines of one run; threads may write while the loop takes them out.
+
+    Args:
+        clock: dates the lines.
+        cover: over what no line may show, whoever writes it.
+    """
+
+    __slots__ = ("_clock", "_cover", "_kept", "_lines")
+
+    def __init__(self, clock: Clock, cover: Cover | None = None) -> None:
+        self._clock, self._cover = clock, cover
+        self._lines: deque[LogLine] = deque()
+        self._kept = 0
+
+    def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
+        """Make the logger that a handler uses: structlog's, with this book before its processors."""
+        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
+        if self._cover is not None:  # a thread of the handler's own does not inherit what its run hides
+            processors = [_hidden(each, self._cover) for each in processors]
+        wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
+        logger: FilteringBoundLogger = structlog.wrap_logger(None, processors, wrapper).bind(**identity)
+        return logger
+
+    def take(self) -> tuple[LogLine, ...]:
+        """Remove and give the lines kept since the last call, oldest first."""
+        taken = []
+        while self._lines:
+            taken.append(self._lines.popleft())
+        return tuple(taken)
+
+    def put_back(self, lines: Iterable[LogLine]) -> None:
+        """Keep lines that were written elsewhere, such as in a worker."""
+        self._lines.extend(lines)
+
+    def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if NAME_TO_LEVEL.get(method, logging.INFO) < KEPT_FROM_LEVEL or self._kept > MAX_LINES:
+            return event
+        self._kept += 1
+        if self._kept > MAX_LINES:
+            self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
+            return event
+        message = clean_text(redact_text(str(event.get("event", ""))), MAX_MESSAGE_CHARACTERS)
+        fields = redact_json(_fields(event, method))
+        self._add(LEVEL_NAMES.get(method, method), message, fields)
+        return event if "unprintable" not in fields else {**_known(event), **fields}
+
+    def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        self._lines.append(LogLine(self._clock.now(), level, message, fields))
+
+
+def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
+    fields = {key: value for key, value in event.items() if key != "event" and key not in IDENTITY}
+    if fields.get("exc_info") or method == "exception":
+        fields["exc_info"] = fields.get("exc_info") or True
+        fields = dict(structlog.processors.format_exc_info(None, method, fields))
+        fields["exception"] = clean_text(redact_text(str(fields.get("exception", ""))), MAX_FIELDS_BYTES // 2)
+    try:
+        plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
+        size = len(to_json(plain))
+    except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
+        return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
+    return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _hidden(processor: Processor, cover: Cover) -> Processor:
+    def hidden(logger: WrappedLogger, method: str, event: Any) -> Any:  # noqa: ANN401 - structlog's own signature
+        with hiding(cover):
+            return processor(logger, method, event)
+
+    return hidden
+
+
+def _known(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: event[key] for key in ("event", *IDENTITY) if key in event}

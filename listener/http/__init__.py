@@ -1,1 +1,0 @@
-"""The service's own port: livez, readyz, metrics, debug."""

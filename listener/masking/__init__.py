@@ -1,0 +1,1 @@
+"""Secrets are recognised and masked before anything is logged or stored."""

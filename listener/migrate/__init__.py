@@ -1,0 +1,1 @@
+"""Migrations are applied in order, each exactly once."""

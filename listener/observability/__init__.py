@@ -1,0 +1,1 @@
+"""Events, metrics and health: how the service reports on itself."""

@@ -1,0 +1,155 @@
+"""What the service says of itself: the table of event names, the log's set-up, and the metrics."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+from structlog.processors import NAME_TO_LEVEL
+
+from listener.masking.redaction import mask_line, redact, redact_text
+from listener.observability.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from typing import Any, TextIO
+
+    from structlog.typing import Processor, WrappedLogger
+
+__all__ = ["Event", "Metrics", "configure_logging", "redact_text"]
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+CONTROL_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+LIBRARY_LEVELS = {
+    "httpcore": logging.WARNING,
+    "httpx": logging.WARNING,  # a line for every request, otherwise
+    "hpack": logging.WARNING,
+    "websockets": logging.INFO,  # its debug lines show the URL, and the key with it
+    "realtime": logging.INFO,
+    "uvicorn.access": logging.WARNING,
+}
+
+
+class Event(StrEnum):
+    """Every event that the service logs; `docs/telemetry.md` says what each means."""
+
+    SERVICE_STARTING = "service.starting"
+    SERVICE_LEGACY_KEY = "service.legacy_key"
+    SERVICE_READY = "service.ready"
+    SERVICE_DRAINING = "service.draining"
+    SERVICE_HURRIED = "service.hurried"
+    SERVICE_STOPPED = "service.stopped"
+    SERVICE_CUT_SHORT = "service.cut_short"
+    SERVICE_STAGE_FAILED = "service.stage_failed"
+    SERVICE_FAILED = "service.failed"
+    FEED_SESSION_OPENED = "feed.session_opened"
+    FEED_SESSION_ENDED = "feed.session_ended"
+    FEED_SESSION_REPLACED = "feed.session_replaced"
+    FEED_DOORBELL_DEAF = "feed.doorbell_deaf"
+    FEED_CANARY_UNSENT = "feed.canary_unsent"
+    DATABASE_ALARM = "database.alarm"
+    POLL_FAILED = "poll.failed"
+    POLL_RECOVERED = "poll.recovered"
+    ROW_INVALID = "row.invalid"
+    PLAN_FAILED = "plan.failed"
+    CLAIM_FAILED = "claim.failed"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    RUN_SNOOZED = "run.snoozed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    REPORT_REFUSED = "report.refused"
+    REPORT_DELAYED = "report.delayed"
+    NOTES_DELAYED = "notes.delayed"
+    NOTES_REFUSED = "notes.refused"
+    LEASE_LOST = "lease.lost"
+    LEASES_NOT_EXTENDED = "leases.not_extended"
+    RUNS_RESCUED = "runs.rescued"
+    RESCUE_FAILED = "rescue.failed"
+    CLEANUP_DONE = "cleanup.done"
+    CLEANUP_FAILED = "cleanup.failed"
+    CATALOGUE_PUBLISHED = "catalogue.published"
+    CATALOGUE_FAILED = "catalogue.failed"
+    MEETINGS_CHECKED = "meetings.checked"
+    MEETINGS_FAILED = "meetings.failed"
+
+
+def configure_logging(
+    format: Literal["console", "json"] = "console",  # noqa: A002 - the setting's own name
+    level: str = "info",
+    stream: TextIO | None = None,
+) -> None:
+    """Send the service's lines, and those of the libraries that it uses, to `stream` (standard error when absent).
+
+    Args:
+        format: `console` for people, `json` for one object a line.
+        level: `debug`, `info`, `warning`, `error` or `critical`.
+        stream: a text stream.
+
+    Raises:
+        KeyError: for an unknown level.
+    """
+    target = stream or sys.stderr
+    threshold = NAME_TO_LEVEL[level.lower()]
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,  # before the masking: a traceback is a text like others
+        redact,
+    ]
+    last = _renderer(format, colors=target.isatty())
+    structlog.configure(
+        processors=[_gate(threshold), *shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,  # a run's logger is its own; the service's few may be made anew
+    )
+    _adopt_libraries(target, threshold, shared, last)
+
+
+def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - as above
+    if format == "json":
+        return [structlog.processors.JSONRenderer(), mask_line]
+    # never the traceback of `rich`, which shows the values of local variables
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+    return [_printable, console, mask_line]
+
+
+def _printable(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what would begin another line or move the cursor: what users send must not look like a line of ours."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            control = CONTROL_BUT_NEWLINE if key == "exception" else CONTROL
+            event[key] = control.sub(lambda found: repr(found[0])[1:-1], value)
+    return event
+
+
+def _gate(threshold: int) -> Processor:
+    """Drop what is below the level; the logger of a run lets all pass, because the ledger has its own level."""
+
+    def gate(_: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if NAME_TO_LEVEL.get(method, logging.INFO) < threshold:
+            raise structlog.DropEvent
+        return event
+
+    return gate
+
+
+def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
+    """Give the standard library's root logger one stream and the same form."""
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    form = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+        processors=[strip, *last],
+    )
+    stream = logging.StreamHandler(target)
+    stream.setFormatter(form)
+    root = logging.getLogger()
+    root.handlers[:] = [stream]
+    root.setLevel(threshold)
+    for name, lowest in LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(max(lowest, threshold))

@@ -1,0 +1,55 @@
+"""What the operating system orders by signals: to go in order, and, said again, to go at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import anyio
+import structlog
+
+from listener.observability.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sized
+
+ORDERS = (signal.SIGTERM, signal.SIGINT)
+ECHO_SECONDS = 1.0
+"""An order that follows so soon is the same one: a terminal and whatever runs the service both pass it on."""
+
+
+def go_if_told_so_early() -> None:
+    """End the process at a SIGTERM during its start, which the first process of a container would not notice."""
+    signal.signal(signal.SIGTERM, _go)
+
+
+def _go(*_: object) -> NoReturn:
+    sys.exit(0)
+
+
+async def drain_when_told(drain: Callable[[anyio.Event], Awaitable[None]], runs: Sized) -> None:
+    """Wait for an order, then drain; a second order sets the event that `drain` is given.
+
+    Args:
+        drain: returns when nothing is held any more; it makes haste once the event is set.
+        runs: what is held, for the log.
+    """
+    log = structlog.get_logger("service")
+    with anyio.open_signal_receiver(*ORDERS) as orders:
+        await anext(orders)
+        log.info(Event.SERVICE_DRAINING, runs=len(runs))
+        async with anyio.create_task_group() as tasks:
+            haste = anyio.Event()
+
+            async def make_haste() -> None:
+                echo_until = anyio.current_time() + ECHO_SECONDS
+                await anext(orders)
+                while anyio.current_time() < echo_until:
+                    await anext(orders)
+                log.warning(Event.SERVICE_HURRIED, runs=len(runs))
+                haste.set()
+
+            tasks.start_soon(make_haste)
+            await drain(haste)
+            tasks.cancel_scope.cancel()

@@ -1,1 +1,0 @@
-"""The way of one row: reflector, reconciler, timekeeper, dispatcher, executor, completer."""

@@ -1,0 +1,1 @@
+"""Preview of a schedule: its next runs, and the rule in words."""

@@ -1,1 +1,0 @@
-"""Rows of other tables become desired jobs."""

@@ -1,0 +1,1 @@
+"""Claimed runs, which scheduling and execution share."""

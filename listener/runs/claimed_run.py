@@ -1,0 +1,70 @@
+"""A run between its claim and its report."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from listener.domain.outcome import Cancelled
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from anyio import CancelScope
+
+    from listener.domain.job import Run
+    from listener.domain.outcome import Failed, LogLine
+    from listener.handler_api.context import JobContext
+    from listener.handler_api.registry import Handler
+
+
+class Prepared:
+    """A run that is ready to start, or already refused; made before it is due, so that the start costs little."""
+
+    __slots__ = (
+        "_cancelled",
+        "_scope",
+        "context",
+        "handler",
+        "payload",
+        "refusal",
+        "run",
+        "slots",
+        "started_at",
+        "trusted_since",
+    )
+
+    def __init__(self, run: Run, context: JobContext, handler: Handler | None, payload: Any) -> None:  # noqa: ANN401
+        self.run, self.context, self.handler, self.payload = run, context, handler, payload
+        self.refusal: Failed | None = None
+        self.started_at: datetime | None = None
+        self.trusted_since = 0.0  # the monotonic time at which the claim, or its last extension, was asked for
+        self.slots = ExitStack()
+        self._scope: CancelScope | None = None
+        self._cancelled: Cancelled | None = None
+
+    @property
+    def cancelled(self) -> Cancelled | None:
+        """How the run ends if it was cancelled, or None."""
+        return self._cancelled
+
+    @property
+    def progress(self) -> float | None:
+        """What the handler told last, from 0 to 1; may be read while it runs."""
+        return self.context.fraction
+
+    def take_logs(self) -> tuple[LogLine, ...]:
+        """Remove and give the lines logged since the last call; the report has those that nobody took."""
+        return self.context.take_logs()
+
+    def cancel(self, reason: str | None = None) -> None:
+        """End the run as cancelled, whether it has started or not; of several reasons the first stays."""
+        if self._cancelled is None:
+            self._cancelled = Cancelled(reason)
+            self.context.stop()
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def runs_in(self, scope: CancelScope) -> None:
+        """Let `cancel` end this scope."""
+        self._scope = scope

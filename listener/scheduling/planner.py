@@ -1,0 +1,138 @@
+"""The planner gives recurring jobs their first due instant.
+
+Takes jobs that have none: new, edited or resumed. Gives them armed. Guarantees that a job is armed only for an instant
+that the database has, that no job is planned from a definition that has changed since, and that a job whose instants
+cannot be computed says so in its row and in the ledger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.domain.messages import Plan
+from listener.domain.schedule import first_run
+from listener.errors import SENSELESS, StoreError
+from listener.observability.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from listener.domain.job import Job
+    from listener.ports import Clock, JobStore
+
+RETRY_PAUSE_SECONDS = 1.0
+SLOW_PAUSE_SECONDS = 10.0
+"""After a fault that somebody has to mend."""
+LONGEST_ERROR_CHARACTERS = 1000
+BATCH = 200
+"""Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
+
+
+class Planner:
+    """Computes and writes first due instants in batches.
+
+    Args:
+        store: where they are written.
+        clock: dates jobs that carry no date of definition.
+        arm: takes each job with its due instant.
+    """
+
+    def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
+        self._store, self._clock, self._arm = store, clock, arm
+        self._wanted: dict[int, Job] = {}
+        self._faults: dict[int, str] = {}  # of wanted jobs that somebody else could not compute
+        self._size = BATCH
+        self._wake = anyio.Event()
+        self._log = structlog.get_logger("planner")
+
+    def __len__(self) -> int:
+        """How many jobs wait for their first due instant."""
+        return len(self._wanted)
+
+    def add(self, job: Job) -> None:
+        """Take a job that has no due instant; a newer revision of it replaces an older one."""
+        self._wanted[job.id] = job
+        self._wake.set()
+
+    def explain(self, job: Job, why: Exception) -> None:
+        """Take a job that had a due instant, and whose next ones cannot be computed, to have that told."""
+        self._faults[job.id] = _told(why)
+        self.add(job)
+
+    def forget(self, job_id: int) -> None:
+        """Drop a job that needs no plan any more."""
+        self._wanted.pop(job_id, None)
+        self._faults.pop(job_id, None)
+
+    async def run(self) -> None:
+        """Plan until cancelled."""
+        while True:
+            if not self._wanted:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            try:
+                await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.PLAN_FAILED, error=str(fault))
+                if fault.retryable or not fault.shrink:  # else a smaller batch may do at once
+                    await anyio.sleep(SLOW_PAUSE_SECONDS if fault.alarm else RETRY_PAUSE_SECONDS)
+
+    async def run_once(self) -> int:
+        """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
+        batch = list(islice(self._wanted.values(), self._size))
+        plans = [(job, self._plan(job)) for job in batch]
+        if plans:
+            await self._write(plans)
+        for job, plan in plans:
+            if self._wanted.get(job.id) is job:  # else a newer revision came meanwhile
+                self.forget(job.id)
+                if plan.error is None:
+                    self._arm_planned(job, plan.due)
+        return len(batch)
+
+    def _arm_planned(self, job: Job, due: datetime | None) -> None:
+        # a run that somebody asked for may wait already, and is due before
+        soonest = min((at for at in (due, job.next_run_at) if at is not None), default=None)
+        self._arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
+
+    async def _write(self, plans: list[tuple[Job, Plan]]) -> None:
+        """Write plans; after a fault that one of them may have caused, the next batch is smaller.
+
+        Raises:
+            StoreError: they were not written.
+        """
+        try:
+            await self._store.plan([plan for _, plan in plans])
+        except StoreError as fault:
+            self._size = max(1, len(plans) // 2) if fault.shrink else self._size
+            if fault.shrink and not fault.retryable and len(plans) == 1:
+                self._rest(plans[0][0], fault)
+            raise
+        self._size = min(BATCH, self._size * 2)
+
+    def _rest(self, job: Job, why: Exception) -> None:
+        """Leave a row that makes no sense alone until it is edited."""
+        self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(why))
+        self.forget(job.id)
+
+    def _plan(self, job: Job) -> Plan:
+        why = self._faults.get(job.id)
+        if why is not None:
+            return Plan(job.id, job.revision, None, why)
+        assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
+        try:
+            return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
+        except SENSELESS as senseless:  # the database refuses what it knows to be wrong; this it let pass
+            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
+            return Plan(job.id, job.revision, None, _told(senseless))
+
+
+def _told(why: Exception) -> str:
+    """What the row and the ledger say of a schedule that makes no sense here."""
+    return f"{type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

@@ -1,0 +1,219 @@
+"""The reflector keeps up with the table: it lists, then polls what changed, and lists anew from time to time.
+
+Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
+change is seen at the next poll at the latest, whatever the doorbells missed: the cursor is the oldest transaction that
+was open at the last look, so that no commit slips in behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.observability.events import Event
+from listener.scheduling.missed_hints import Announcements
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime, timedelta
+
+    from listener.domain.messages import Hint, Page
+    from listener.observability.health import Health
+    from listener.observability.metrics import Metrics
+    from listener.ports import Clock, JobStore
+    from listener.scheduling.reconciler import Reconciler
+
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
+LEAST_RELIST_SECONDS = 0.5
+WARY_SECONDS = 10.0
+"""How long to poll as if deaf after a hint that may stand for thousands of rows, or a change without one: Realtime
+drops changes without a word after so many, and a canary needs some seconds to tell."""
+POLL = "poll"
+LIST_SHARE = 4
+"""Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
+
+
+class Reflector:
+    """List, then watch.
+
+    Args:
+        store: where rows are read.
+        reconciler: takes them.
+        clock: the database's.
+        health: told of polls; tells whether a doorbell is heard.
+        metrics: where polls are counted.
+        horizon: how far ahead rows are read.
+        horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
+        poll_seconds: how often to poll while a doorbell is heard.
+        deaf_poll_seconds: how often while none is.
+        relist_seconds: how often to list anew.
+        tell: takes hints that polls bring, as the doorbells do.
+    """
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        store: JobStore,
+        reconciler: Reconciler,
+        clock: Clock,
+        health: Health,
+        metrics: Metrics,
+        horizon: timedelta,
+        horizon_jobs: int,
+        poll_seconds: float,
+        deaf_poll_seconds: float,
+        relist_seconds: float,
+        tell: Callable[[Hint], None] = lambda _: None,
+    ) -> None:
+        self._store, self._reconciler, self._clock = store, reconciler, clock
+        self._health, self._metrics = health, metrics
+        self._horizon, self._horizon_jobs = horizon, horizon_jobs
+        self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
+        self._relist_seconds, self._tell = relist_seconds, tell
+        self._cursor: int | None = None
+        self._dirty = False
+        self._announcements = Announcements()
+        self._wary_until = 0.0
+        self._wake = anyio.Event()
+        self._relist_at = 0.0
+        self._relist_pause = LEAST_RELIST_SECONDS
+        self._poll_at = 0.0
+        self._log = structlog.get_logger("reflector")
+
+    def hear(self, hint: Hint) -> None:
+        """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
+        if hint.xid is not None and hint.source != POLL:  # what a poll brings announces nothing
+            self._announcements.heard(hint.source, hint.xid)
+        for job in hint.jobs:
+            self._reconciler.announce(job)
+        if hint.gone:
+            self._reconciler.forget(hint.gone)
+        is_old = hint.xid is not None and self._cursor is not None and hint.xid < self._cursor
+        if not (hint.jobs or hint.gone or is_old):
+            if hint.xid is not None:
+                self._beware()
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Poll as soon as possible."""
+        self._dirty = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Reflect until cancelled; a database that does not answer is asked again, at growing intervals."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self.run_once()
+                if pause > FIRST_PAUSE_SECONDS:
+                    self._log.info(Event.POLL_RECOVERED)
+                pause = FIRST_PAUSE_SECONDS
+            except StoreError as fault:
+                self._health.poll_failed(str(fault))
+                self._metrics.poll_failed()
+                self._log.warning(Event.POLL_FAILED, error=str(fault), retry_in_seconds=pause)
+                self._dirty = True  # what was hinted meanwhile is not known yet
+                await self._rest(pause)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                continue
+            await self._wait()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait after a fault, or until a hint: a doorbell that is heard again tells of a database that is back."""
+        self._wake = anyio.Event()
+        await anyio.sleep(FIRST_PAUSE_SECONDS)
+        with anyio.move_on_after(seconds - FIRST_PAUSE_SECONDS):
+            await self._wake.wait()
+
+    async def run_once(self) -> None:
+        """List or poll, whichever is due."""
+        started = self._clock.monotonic()
+        lists = started >= self._relist_at or self._cursor is None
+        if lists:
+            await self.relist()
+            self._relist_at = started + self._relist_seconds
+            self._relist_pause = max(LEAST_RELIST_SECONDS, LIST_SHARE * (self._clock.monotonic() - started))
+        elif self._dirty or started >= self._poll_at:
+            await self.poll()
+        else:
+            return
+        trusts = self._health.hears and started >= self._wary_until
+        if not (lists and self._poll_at):  # no list shows what was cancelled, and lists may follow one another closely
+            self._poll_at = started + (self._poll_seconds if trusts else self._deaf_poll_seconds)
+        self._metrics.polled(self._clock.monotonic() - started)
+        self._health.poll_succeeded()
+
+    async def poll(self) -> None:
+        """Read what changed since the last look."""
+        self._dirty = False
+        assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
+        until = self._reconciler.armed_until
+        is_first = self._health.hears and not self._announcements.has_begun
+        self._metrics.changes_missed(self._announcements.take_missed(self._clock.monotonic()))
+        page = await self._take(self._store.poll(self._cursor, until, None))
+        cursor = page.cursor
+        self._compare(page, is_first=is_first)
+        while page.after is not None:
+            page = await self._take(self._store.poll(self._cursor, until, page.after))
+            self._compare(page, is_first=is_first)
+        self._cursor = cursor
+        self._announcements.forget_before(cursor)
+
+    def _compare(self, page: Page, *, is_first: bool) -> None:
+        """Look whether hints have told of what a poll found; the first one that a doorbell preceded begins with it."""
+        if is_first:
+            self._announcements.begin(page.cursor, page.jobs)
+        elif self._announcements.found(page.jobs, self._clock.monotonic()):
+            self._beware()
+
+    def _beware(self) -> None:
+        self._wary_until = self._clock.monotonic() + WARY_SECONDS
+
+    async def _take(self, reading: Awaitable[Page]) -> Page:
+        """Read a page and pass its rows on."""
+        asked_at = self._clock.monotonic()
+        page = await reading
+        self._reconciler.apply(page.jobs, asked_at)
+        for hint in page.hints:
+            self._tell(hint)
+        return page
+
+    async def relist(self) -> None:
+        """Read all jobs within the horizon, and those that have no due instant yet."""
+        # A hint may mean a cancelled job, which no list shows: a poll still has to follow.
+        self._dirty = self._dirty and self._cursor is not None
+        until = self._clock.now() + self._horizon
+        cursor = await self._list_due(until)
+        page = await self._take(self._store.unplanned(None))
+        while page.after is not None:
+            page = await self._take(self._store.unplanned(page.after))
+        self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
+
+    async def _list_due(self, until: datetime) -> int:
+        self._reconciler.armed_until = self._reconciler.urgent_until = until
+        page = await self._take(self._store.due(until, None))
+        cursor, listed = page.cursor, len(page.jobs)
+        while page.after is not None and listed < self._horizon_jobs:
+            page = await self._take(self._store.due(until, page.after))
+            listed += len(page.jobs)
+        if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
+            self._see_no_further_than(page.jobs[-1].next_run_at or until)
+            await self._take(self._store.urgent(until))  # those do not wait until all that is older was run
+        return cursor
+
+    def _see_no_further_than(self, until: datetime) -> None:
+        self._reconciler.armed_until = until
+
+    async def _wait(self) -> None:
+        if self._dirty:
+            return
+        self._wake = anyio.Event()
+        left = (self._reconciler.armed_until - self._clock.now()).total_seconds()
+        # The next list comes before the last armed job: half of what is left, but never a busy loop.
+        now = self._clock.monotonic()
+        self._relist_at = min(self._relist_at, now + max(left / 2, self._relist_pause))
+        with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):
+            await self._wake.wait()

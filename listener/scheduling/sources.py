@@ -1,0 +1,124 @@
+"""Meetings become jobs: an upcoming one has exactly one, due when it ends.
+
+Takes hints of changed meetings. Gives jobs made right by the database, which holds both tables. Guarantees that every
+upcoming meeting is looked at once on start, in the background, and every change at the next poll at the latest.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+
+from listener.errors import StoreError
+from listener.observability.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from listener.domain.messages import Hint
+    from listener.observability.health import Health
+    from listener.ports import MeetingStore
+
+RETRY_PAUSE_SECONDS = 2.0
+NAMED = 1000
+"""Meetings in one request; fewer after one that took too long, or that one of them made fail."""
+
+
+class Meetings:
+    """Keeps the jobs of meetings right.
+
+    Args:
+        store: where meetings and their jobs are.
+        health: tells whether a doorbell is heard.
+        changed: called when jobs were written, so that they are looked at.
+        poll_seconds: how often to poll while a doorbell is heard.
+        deaf_poll_seconds: how often while none is.
+    """
+
+    def __init__(
+        self,
+        store: MeetingStore,
+        health: Health,
+        changed: Callable[[], None],
+        poll_seconds: float,
+        deaf_poll_seconds: float,
+    ) -> None:
+        self._store, self._health, self._changed = store, health, changed
+        self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
+        self._cursor: int | None = None
+        self._ids: set[str] = set()
+        self._most = NAMED
+        self._wake = anyio.Event()
+        self.summary: Mapping[str, int | bool] | None = None
+        self._log = structlog.get_logger("meetings")
+
+    def hear(self, hint: Hint) -> None:
+        """Take a hint: the meetings that it names, or a poll."""
+        self._ids.update(hint.ids)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """React until cancelled."""
+        while True:
+            self._wake = anyio.Event()
+            try:
+                await self.run_once()
+            except StoreError as fault:
+                self._log.warning(Event.MEETINGS_FAILED, error=str(fault))
+                await anyio.sleep(RETRY_PAUSE_SECONDS)
+                continue
+            with anyio.move_on_after(self._poll_seconds if self._health.hears else self._deaf_poll_seconds):
+                await self._wake.wait()
+
+    async def run_once(self) -> None:
+        """Check all meetings the first time, then what changed."""
+        if self._cursor is None:
+            await self._check_all()
+            return
+        if self._ids:
+            await self._sync_named()
+        page = await self._store.sync(self._cursor, None, None)
+        cursor = page.cursor
+        self._tell(page.counts)
+        while page.after is not None:
+            page = await self._store.sync(self._cursor, None, page.after)
+            self._tell(page.counts)
+        self._cursor = cursor
+
+    async def _sync_named(self) -> None:
+        """Named meetings come first: a deleted one is found by its name alone."""
+        while self._ids:
+            ids = sorted(self._ids)[: self._most]
+            self._ids.difference_update(ids)
+            try:
+                self._tell((await self._store.sync(None, ids, None)).counts)
+            except StoreError as fault:
+                if not fault.shrink or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
+                    self._ids.update(ids)
+                self._most = max(1, len(ids) // 2) if fault.shrink else self._most
+                raise
+            self._most = min(NAMED, self._most * 2)
+
+    async def _check_all(self) -> None:
+        """Look at every upcoming meeting, a page at a time, and sum up."""
+        counts: Counter[str] = Counter()
+        page = await self._store.sync(None, None, None)
+        cursor = page.cursor
+        counts.update(page.counts)
+        while page.after is not None:
+            page = await self._store.sync(None, None, page.after)
+            counts.update(page.counts)
+        self._cursor = cursor
+        self.summary = {**_REQUIRED, **counts, "success": counts["errors"] == 0}
+        self._log.info(Event.MEETINGS_CHECKED, **self.summary)
+        self._tell(counts)
+
+    def _tell(self, counts: Mapping[str, int]) -> None:
+        if any(counts.get(key) for key in ("jobs_scheduled", "jobs_moved", "jobs_cancelled")):
+            self._changed()
+
+
+_REQUIRED = {"total_meetings": 0, "jobs_scheduled": 0, "jobs_already_exist": 0, "errors": 0}

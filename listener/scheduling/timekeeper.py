@@ -1,0 +1,68 @@
+"""The timekeeper sleeps until the next job is near.
+
+Takes the agenda. Gives jobs to the dispatcher when their time is near: at once those that are this listener's to claim
+first, the others some moments after their time, for they have been claimed by then. Guarantees that none waits longer
+than that, also when the estimate of the database's clock is corrected meanwhile.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.domain.job import Job
+    from listener.ports import Clock
+    from listener.scheduling.agenda import Agenda
+    from listener.scheduling.peers import Members
+
+MOMENT = timedelta(milliseconds=250)
+"""How long each listener before this one has for its claim: many round trips, and less than anybody waits for."""
+
+
+class Timekeeper:
+    """Moves jobs from the agenda to `give`.
+
+    Args:
+        agenda: what is armed.
+        give: takes the jobs whose time is near, earliest first.
+        members: tells whose turn it is.
+        clock: the database's.
+    """
+
+    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], members: Members, clock: Clock) -> None:
+        self._agenda, self._give, self._members, self._clock = agenda, give, members, clock
+
+    async def run(self) -> None:
+        """Keep time until cancelled."""
+        while True:
+            await self._agenda.wait()
+            self.run_once()
+
+    def run_once(self) -> int:
+        """Give out what is due now, and tell how much it was."""
+        due = self._agenda.take_due()
+        if due and self._members.others:
+            due = self._without_others(due)
+        if due:
+            self._give(due)
+        return len(due)
+
+    def _without_others(self, due: list[Job]) -> list[Job]:
+        """Put off the jobs that others claim first.
+
+        Until when depends on nothing but the job and the members, so that a row that is read again and again waits no
+        longer for it.
+        """
+        now, mine = self._clock.now(), []
+        for job in due:
+            assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
+            job.turn = self._members.turn(job.id)
+            until = job.next_run_at + job.turn * MOMENT
+            if job.turn and until > now:
+                self._agenda.put_off(job, until)
+            else:
+                mine.append(job)
+        return mine

@@ -1,0 +1,149 @@
+"""Who gets a place when more runs of a handler are due than may go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import anyio
+import pytest
+
+from listener import handler
+from listener.domain.outcome import Completed
+from listener.execution import fair_limiter as rooms
+from listener.execution.executor import Executor
+from listener.execution.fair_limiter import Room
+from listener.handler_api.registry import Handler, Registry
+from listener.testing import NOON, make_run
+
+pytestmark = pytest.mark.anyio
+
+
+def run(name, priority=0, tenant=None, late=0.0):
+    """A run that is called `name`."""
+    row = {"name": name, "priority": priority}
+    return make_run("idle", row=row, tenant=tenant, start_at=NOON + timedelta(seconds=late))
+
+
+def silent():
+    """Nobody waits long here."""
+    pytest.fail("it waited for too long")
+
+
+async def order(room, *runs):
+    """Let the runs enter one after the other, each of them leaving as soon as it may; their names, as they went in."""
+    inside = []
+
+    async def visit(each):
+        await room.enter(each, silent)
+        inside.append(each.row["name"])
+        await anyio.wait_all_tasks_blocked()
+        room.leave()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as visitors:
+            for each in runs:
+                visitors.start_soon(visit, each)
+    return inside
+
+
+async def test_of_runs_that_arrive_at_one_instant_the_most_urgent_go_first():
+    """Also those that find a free place."""
+    runs = [run("plain"), run("idle", -3), run("urgent", 9), run("early", late=-1)]
+    assert await order(Room(1), *runs) == ["urgent", "early", "plain", "idle"]
+
+
+async def test_an_urgent_run_goes_before_those_that_have_waited():
+    """The place goes to it as soon as one is free."""
+    room, entered = Room(1), []
+    await room.enter(run("inside"), silent)
+
+    async def visit(each):
+        await room.enter(each, silent)
+        entered.append(each.row["name"])
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as visitors:
+            for each in (run("waiting", late=-60), run("urgent", 1)):
+                visitors.start_soon(visit, each)
+                await anyio.wait_all_tasks_blocked()
+            room.leave()
+            await anyio.wait_all_tasks_blocked()
+            visitors.cancel_scope.cancel()
+    assert entered == ["urgent"]
+
+
+async def test_tenants_take_turns_whatever_their_priorities():
+    """A priority orders the runs of one tenant."""
+    runs = [run("a1", 9, "a"), run("a2", 8, "a"), run("a3", 7, "a"), run("b", 0, "b")]
+    assert await order(Room(1), *runs) == ["a1", "b", "a2", "a3"]
+
+
+async def test_no_more_are_inside_than_there_are_places():
+    """However many come at once."""
+    room, inside, most = Room(3), 0, 0
+
+    async def visit():
+        nonlocal inside, most
+        await room.enter(run("one"), silent)
+        inside += 1
+        most = max(most, inside)
+        await anyio.sleep(0.001)
+        inside -= 1
+        room.leave()
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as visitors:
+            for _ in range(20):
+                visitors.start_soon(visit)
+    assert most == 3
+
+
+@pytest.mark.parametrize("is_free", [False, True])
+async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_free):
+    """Neither where all places are taken, nor where it is cancelled in the moment in which it arrives."""
+    room, visitors = Room(1), anyio.CancelScope()
+    if not is_free:
+        await room.enter(run("inside"), silent)
+
+    async def visit():
+        with visitors:
+            await room.enter(run("waiting"), silent)
+            room.leave()
+
+    with anyio.fail_after(2):
+        async with anyio.create_task_group() as group:
+            group.start_soon(visit)
+            if not is_free:
+                await anyio.wait_all_tasks_blocked()
+            visitors.cancel()
+        if not is_free:
+            room.leave()
+        await room.enter(run("next"), silent)
+
+
+async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypatch):
+    """Its row says that it is running, since it was claimed: whoever wonders finds why nothing happens."""
+    monkeypatch.setattr(rooms, "PATIENCE_SECONDS", 0.01)
+    may_end = anyio.Event()
+
+    @handler(concurrency=1)
+    async def narrow(job):
+        await may_end.wait()
+
+    executor = Executor(Registry([Handler.of(narrow)]), clock, lambda: None)
+    first, second = (executor.prepare(make_run("narrow")) for _ in range(2))
+    reports = []
+
+    async def execute(prepared):
+        reports.append(await executor.execute(prepared))
+
+    with anyio.fail_after(5):
+        async with anyio.create_task_group() as group:
+            for prepared in (first, second):
+                group.start_soon(execute, prepared)
+                await anyio.wait_all_tasks_blocked()
+            while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else tells of a line
+                await anyio.sleep(0.001)
+            may_end.set()
+    assert [line.message[:14] for line in lines] == ["waits for room"]
+    assert (first.take_logs(), [report.outcome for report in reports]) == ((), [Completed(), Completed()])

@@ -77,10 +77,10 @@ class Bench:
         return [value for (value,) in rows]
 
 
-async def _pickup(bench: Bench, doorbells: str, samples: int) -> dict[str, float]:
+async def _pickup(bench: Bench, channels: str, samples: int) -> dict[str, float]:
     bench.empty()
     seen = []
-    async with bench.listener(LISTENER_DOORBELLS=doorbells):
+    async with bench.listener(LISTENER_CHANNELS=channels):
         await anyio.sleep(1)
         for _ in range(samples):
             job = bench.sql.execute(ROW).fetchone()
@@ -95,7 +95,7 @@ async def _pickup(bench: Bench, doorbells: str, samples: int) -> dict[str, float
 
 
 async def pickup(bench: Bench) -> dict[str, float]:
-    """Commit of an insert to handler start, both doorbells, 200 samples."""
+    """Commit of an insert to handler start, both channels, 200 samples."""
     return await _pickup(bench, "broadcast,postgres_changes", 200)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from listener import JobContext, handler
 
 
-class Line(BaseModel):
+class WatchedSession(BaseModel):
     """What to log."""
 
     message: str
@@ -18,7 +18,7 @@ class Line(BaseModel):
 
 
 @handler("log", exposed=True)
-async def log(job: JobContext, payload: Line) -> None:
+async def log(job: JobContext, payload: WatchedSession) -> None:
     """Log a message, with fields, at a level."""
     fields = {"fields": payload.fields} if payload.fields else {}
     getattr(job.log, payload.level)(payload.message, **fields)

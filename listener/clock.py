@@ -47,16 +47,16 @@ class DatabaseClock:
         while (remaining := (instant - self.now()).total_seconds()) > 0:  # noqa: ASYNC110 - time is the event
             await anyio.sleep(remaining)
 
-    def observe(self, database_now: datetime, asked_at: float, answered_at: float) -> None:
+    def observe(self, database_now: datetime, requested_at: float, answered_at: float) -> None:
         """Learn from an answer: what the database's clock said between two monotonic instants."""
-        told, may_be_wrong = database_now.timestamp(), (answered_at - asked_at) / 2
+        told, may_be_wrong = database_now.timestamp(), (answered_at - requested_at) / 2
         # It was said between question and answer, so an estimate outside of that is wrong by at least what lacks.
-        possible = min(max(self._offset, told - answered_at), told - asked_at)
+        possible = min(max(self._offset, told - answered_at), told - requested_at)
         if self._is_known_better(may_be_wrong, answered_at, lacks=abs(possible - self._offset)):
             self._offset = possible
             return
         self._best = (may_be_wrong, answered_at)
-        self._offset = told - (asked_at + answered_at) / 2
+        self._offset = told - (requested_at + answered_at) / 2
 
     def _is_known_better(self, may_be_wrong: float, answered_at: float, lacks: float) -> bool:
         """Whether the estimate stands; one that lacks more than it may be wrong by tells of a step, or of a sleep."""

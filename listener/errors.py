@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-SENSELESS = (ArithmeticError, LookupError, TypeError, ValueError)
+MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
 """What reading or computing with a row that makes no sense may raise."""
 
 
@@ -49,11 +49,11 @@ class RunStoppedError(ListenerError):
     """Raised by `JobContext.check_cancelled()` in a plain handler whose run was cancelled or has timed out."""
 
 
-class Signal(ListenerError):  # noqa: N818 - what is raised reads as an order: `raise Retry(after=60)`
+class OutcomeRequest(ListenerError):  # noqa: N818 - what is raised reads as an order: `raise Retry(after=60)`
     """Base of what a handler raises to choose its outcome; not a fault."""
 
 
-class Retry(Signal):
+class Retry(OutcomeRequest):
     """Try again, with the job's own back-off or after a delay of the handler's choice.
 
     Args:
@@ -71,7 +71,7 @@ class Retry(Signal):
         super().__init__(message or "the handler asked for another attempt")
 
 
-class Fail(Signal):
+class Fail(OutcomeRequest):
     """End as failed for good; no attempt follows.
 
     Args:
@@ -84,7 +84,7 @@ class Fail(Signal):
         super().__init__(message or reason)
 
 
-class Snooze(Signal):
+class Snooze(OutcomeRequest):
     """Run again at an instant, or after a while; no attempt is used up.
 
     Args:
@@ -110,8 +110,8 @@ class StoreError(ListenerError):
     """The database did not do what it was asked.
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
-    whether the same request may succeed later, and `shrink` whether a smaller one would: one row may be to blame.
-    `unclear` says that it may have been carried out all the same, and `alarm` that it takes somebody to mend it.
+    whether the same request may succeed later, and `split_batch` whether a smaller one would: one row may be the cause.
+    `maybe_applied` says that it may have been carried out all the same, `needs_operator` that an operator has to act.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -121,12 +121,12 @@ class StoreError(ListenerError):
         message: str,
         *,
         retryable: bool,
-        shrink: bool = False,
-        unclear: bool = False,
-        alarm: bool = False,
+        split_batch: bool = False,
+        maybe_applied: bool = False,
+        needs_operator: bool = False,
     ) -> None:
-        self.function, self.code, self.retryable, self.shrink = function, code, retryable, shrink
-        self.unclear, self.alarm = unclear, alarm
+        self.function, self.code, self.retryable, self.split_batch = function, code, retryable, split_batch
+        self.maybe_applied, self.needs_operator = maybe_applied, needs_operator
         super().__init__(f"{function}: {code} {message}")
 
 

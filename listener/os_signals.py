@@ -14,12 +14,12 @@ from listener.observability.events import Event
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sized
 
-ORDERS = (signal.SIGTERM, signal.SIGINT)
+SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 ECHO_SECONDS = 1.0
 """An order that follows so soon is the same one: a terminal and whatever runs the service both pass it on."""
 
 
-def go_if_told_so_early() -> None:
+def exit_on_early_signal() -> None:
     """End the process at a SIGTERM during its start, which the first process of a container would not notice."""
     signal.signal(signal.SIGTERM, _go)
 
@@ -28,28 +28,28 @@ def _go(*_: object) -> NoReturn:
     sys.exit(0)
 
 
-async def drain_when_told(drain: Callable[[anyio.Event], Awaitable[None]], runs: Sized) -> None:
+async def drain_on_signal(drain: Callable[[anyio.Event], Awaitable[None]], runs: Sized) -> None:
     """Wait for an order, then drain; a second order sets the event that `drain` is given.
 
     Args:
-        drain: returns when nothing is held any more; it makes haste once the event is set.
+        drain: returns when nothing is held any more; it makes immediate_shutdown once the event is set.
         runs: what is held, for the log.
     """
     log = structlog.get_logger("service")
-    with anyio.open_signal_receiver(*ORDERS) as orders:
+    with anyio.open_signal_receiver(*SHUTDOWN_SIGNALS) as orders:
         await anext(orders)
         log.info(Event.SERVICE_DRAINING, runs=len(runs))
         async with anyio.create_task_group() as tasks:
-            haste = anyio.Event()
+            immediate_shutdown = anyio.Event()
 
-            async def make_haste() -> None:
+            async def watch_for_second_signal() -> None:
                 echo_until = anyio.current_time() + ECHO_SECONDS
                 await anext(orders)
                 while anyio.current_time() < echo_until:
                     await anext(orders)
-                log.warning(Event.SERVICE_HURRIED, runs=len(runs))
-                haste.set()
+                log.warning(Event.SERVICE_IMMEDIATE_SHUTDOWN, runs=len(runs))
+                immediate_shutdown.set()
 
-            tasks.start_soon(make_haste)
-            await drain(haste)
+            tasks.start_soon(watch_for_second_signal)
+            await drain(immediate_shutdown)
             tasks.cancel_scope.cancel()

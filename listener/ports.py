@@ -9,9 +9,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from listener.domain.messages import (
-        Claim,
         Claimed,
-        Ending,
+        ClaimRequest,
         Extended,
         Finished,
         Held,
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
         Page,
         Plan,
         Rescued,
+        RunResult,
         Summary,
     )
 
@@ -65,11 +65,11 @@ class JobStore(Protocol):
         """Write first due instants, or why there is none, each unless its job changed since."""
         ...
 
-    async def claim(self, claims: Sequence[Claim]) -> Claimed:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
         """Claim due instants; what is not granted is answered with the job's present state."""
         ...
 
-    async def finish(self, endings: Sequence[Ending]) -> Finished:
+    async def finish(self, run_results: Sequence[RunResult]) -> Finished:
         """Write how attempts ended, each if this listener still holds it."""
         ...
 
@@ -78,7 +78,7 @@ class LeaseStore(Protocol):
     """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
-        """Extend the claims on these executions, and beat if this listener takes its share of the jobs."""
+        """Extend the claims on these executions, and heartbeat if this listener takes its share of the jobs."""
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:
@@ -89,8 +89,8 @@ class LeaseStore(Protocol):
         """End runs whose lease ran out and queue their next attempts."""
         ...
 
-    async def clean(self, keep_days: float) -> int:
-        """Forget a batch of what is older than `keep_days`; answers how much."""
+    async def clean(self, retention_days: float) -> int:
+        """Forget a batch of what is older than `retention_days`; answers how much."""
         ...
 
     async def leave(self) -> None:

@@ -53,22 +53,22 @@ class Settings(BaseSettings):
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )
     batch_size: int = Field(default=1000, ge=1, le=1000, description="Jobs in one request.")
-    poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is heard.")
-    deaf_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
+    poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is received.")
+    stale_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
     relist_seconds: Seconds = Field(default=60, description="How often all jobs within the horizon are read anew.")
     drain_seconds: float = Field(default=20, ge=0, le=86400, description="How long runs may finish after SIGTERM.")
     cleanup_after_days: float = Field(
         default=7, gt=0, le=36600, description="Age at which finished jobs and ledger rows go."
     )
-    doorbells: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
+    channels: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
         default=["broadcast", "postgres_changes"],
         description="Realtime features to listen on; `none` for polling alone.",
     )
-    canary_seconds: float = Field(
+    probe_seconds: float = Field(
         default=4.5,
         ge=0,
         le=3600,
-        description="How long a doorbell may be silent before it has to prove that it is heard; 0 believes it.",
+        description="How long a channel may be silent before it has to prove that it is received; 0 believes it.",
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
@@ -84,11 +84,11 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in ("handlers", "doorbells"):
+        for name in ("handlers", "channels"):
             if isinstance(values.get(name), str):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
-        if values.get("doorbells") == ["none"]:
-            values["doorbells"] = []
+        if values.get("channels") == ["none"]:
+            values["channels"] = []
         return values
 
     @field_validator("secret_key")

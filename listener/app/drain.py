@@ -13,7 +13,7 @@ from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from listener.app.stages import Stages
-    from listener.runs.held_runs import Runs
+    from listener.runs.held_runs import HeldRuns
 
 LOOK_SECONDS = 0.02
 LEAVE_SECONDS = 1.0
@@ -24,21 +24,23 @@ LONGEST_SECONDS = LEAVE_SECONDS + INTERRUPT_SECONDS
 """How long all of it may take beside what runs are granted."""
 
 
-async def drain(stages: Stages, runs: Runs, within_seconds: float, haste: anyio.Event | None = None) -> None:
+async def drain(
+    stages: Stages, runs: HeldRuns, within_seconds: float, immediate_shutdown: anyio.Event | None = None
+) -> None:
     """Let runs end for so long, and hand back the others: another listener starts them at once.
 
     Args:
         stages: what is to come to rest.
         runs: what is held.
         within_seconds: how long runs may go on.
-        haste: once it is set, they may not any more.
+        immediate_shutdown: once it is set, they may not any more.
     """
     dispatcher, completer = stages.dispatcher, stages.completer
     dispatcher.drain()
     with anyio.move_on_after(LEAVE_SECONDS):  # the others are to take over at once
         await leave(stages)
     with anyio.move_on_after(within_seconds):
-        while not dispatcher.is_idle and not (haste and haste.is_set()):  # noqa: ASYNC110 - shutdown only
+        while not dispatcher.is_idle and not (immediate_shutdown and immediate_shutdown.is_set()):  # noqa: ASYNC110 - shutdown only
             await anyio.sleep(LOOK_SECONDS)
     runs.cancel(runs.execution_ids, SHUTDOWN)
     with anyio.move_on_after(INTERRUPT_SECONDS):

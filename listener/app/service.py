@@ -7,7 +7,6 @@ import random
 import socket
 import uuid
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,50 +15,31 @@ import structlog
 
 from listener.app.drain import LONGEST_SECONDS, drain
 from listener.app.http import application, serve
-from listener.app.stages import Stages
 from listener.app.supervisor import Supervisor
+from listener.app.wiring import Shared, build_stages
 from listener.clock import DatabaseClock
 from listener.errors import StageFailedError
-from listener.execution.completer import Completer
-from listener.execution.dispatcher import Dispatcher
-from listener.execution.executor import Executor, Limits
 from listener.handler_api.registry import Registry
-from listener.maintenance.cleaner import Cleaner
-from listener.maintenance.lease_keeper import BELIEVED_SHARE, CALL_SHARE, TRUSTED_SHARE, LeaseKeeper
-from listener.maintenance.publisher import Publisher
-from listener.maintenance.recorder import Recorder
-from listener.maintenance.rescuer import Rescuer
-from listener.maintenance.watchdog import Pulse
+from listener.maintenance.lease_keeper import CALL_SHARE
 from listener.masking.redaction import hide_always
 from listener.observability.events import Event
 from listener.observability.health import Health
 from listener.observability.metrics import Metrics
-from listener.os_signals import drain_when_told
-from listener.runs.held_runs import Runs
-from listener.scheduling.agenda import Agenda
-from listener.scheduling.peers import Members
-from listener.scheduling.planner import Planner
-from listener.scheduling.reconciler import Reconciler
-from listener.scheduling.reflector import Reflector
-from listener.scheduling.sources import Meetings
-from listener.scheduling.timekeeper import Timekeeper
-from listener.supabase.catalogue import SupabaseCatalogue
-from listener.supabase.feed import RealtimeFeed
+from listener.os_signals import drain_on_signal
+from listener.runs.held_runs import HeldRuns
 from listener.supabase.rpc import CALL_SECONDS, Rpc
 from listener.supabase.store import SupabaseStore
-from listener.supabase.watched_session import Times
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskGroup
 
-    from listener.domain.messages import Hint
     from listener.settings import Settings
 
 READY_CHECK_SECONDS = 0.02
 JOIN_SECONDS = 10.0
-"""How long to wait for a doorbell before taking a share of the jobs without one."""
+"""How long to wait for a channel before taking a share of the jobs without one."""
 
 
 class Service:
@@ -78,9 +58,9 @@ class Service:
         self.listener_id = str(uuid.uuid4())
         self.clock = DatabaseClock()
         self.metrics = Metrics()
-        self.runs = Runs()
-        slowest = max(settings.poll_seconds, settings.deaf_poll_seconds)
-        self.health = Health(self.clock, tuple(settings.doorbells), slowest)
+        self.runs = HeldRuns()
+        slowest = max(settings.poll_seconds, settings.stale_poll_seconds)
+        self.health = Health(self.clock, tuple(settings.channels), slowest)
         self._jitter = random.Random(self.listener_id).random  # noqa: S311 - spreads load, hides nothing
         self._key = settings.secret_key.get_secret_value()
         hide_always([self._key])
@@ -96,7 +76,22 @@ class Service:
         )
         self._client: Any = None
         self._registry = Registry.load(settings.handlers)
-        self.stages = self._build(self._registry)
+        self.stages = build_stages(
+            Shared(
+                settings=settings,
+                listener_id=self.listener_id,
+                key=self._key,
+                clock=self.clock,
+                metrics=self.metrics,
+                health=self.health,
+                runs=self.runs,
+                rpc=self.rpc,
+                store=self.store,
+                registry=self._registry,
+                client_factory=lambda: self._client,
+                jitter=self._jitter,
+            )
+        )
         self._log = structlog.get_logger("service").bind(listener_id=self.listener_id)
 
     async def run(self) -> None:
@@ -111,107 +106,9 @@ class Service:
             closing.push_async_callback(self.stages.executor.aclose)
             self._client = await self._make_client()
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_when_told, tasks.cancel_scope)
+                tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
                 self._start(tasks)
         self._log.info(Event.SERVICE_STOPPED)
-
-    def _build(self, registry: Registry) -> Stages:
-        settings, clock, store = self._settings, self.clock, self.store
-        agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
-        members = Members(self.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
-        # The planner arms through the reconciler, which hands it what to plan.
-        planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
-        reconciler = Reconciler(agenda, planner, self.runs, clock, timedelta(seconds=settings.horizon_seconds))
-        limits = Limits(settings.thread_concurrency, settings.process_concurrency)
-        options = {"webhook_allow_private": settings.webhook_allow_private}
-        executor = Executor(registry, clock, lambda: self._client, self.metrics, limits, options=options)
-        completer = Completer(
-            store,
-            self.runs,
-            reconciler,
-            self._jitter,
-            settings.batch_size,
-            written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
-        )
-        dispatcher = Dispatcher(
-            store=store,
-            executor=executor,
-            runs=self.runs,
-            agenda=agenda,
-            reconciler=reconciler,
-            clock=clock,
-            metrics=self.metrics,
-            members=members,
-            report=completer.add,
-            unwritten=lambda: completer.unwritten,
-            concurrency=settings.concurrency,
-            batch_size=settings.batch_size,
-            tenant_share=settings.tenant_share,
-            trusted_seconds=settings.lease_seconds * TRUSTED_SHARE,
-        )
-        lease_keeper = LeaseKeeper(store, self.runs, clock, self.metrics, members, settings.lease_seconds)
-        reflector = Reflector(
-            store=store,
-            reconciler=reconciler,
-            clock=clock,
-            health=self.health,
-            metrics=self.metrics,
-            horizon=timedelta(seconds=settings.horizon_seconds),
-            horizon_jobs=settings.horizon_jobs,
-            poll_seconds=settings.poll_seconds,
-            deaf_poll_seconds=settings.deaf_poll_seconds,
-            relist_seconds=settings.relist_seconds,
-            tell=lambda hint: ears[hint.table](hint) if hint.table in ears else None,
-        )
-        meetings = (
-            Meetings(store, self.health, reflector.look_again, settings.poll_seconds, settings.deaf_poll_seconds)
-            if settings.meetings
-            else None
-        )
-        ears: dict[str, Callable[[Hint], None]] = {
-            "scheduled_jobs": reflector.hear,
-            "stopped_runs": self._stop_replaced,
-            "cancelled_runs": self._stop_cancelled,
-            "job_listeners": lambda _: lease_keeper.look_again(),
-        }
-        if meetings:
-            ears["meetings"] = meetings.hear
-        feed = RealtimeFeed(
-            url=settings.url,
-            key=self._key,
-            doorbells=tuple(settings.doorbells),
-            tables=tuple(ears),
-            hear=lambda hint: ears[hint.table](hint) if hint.table in ears else None,
-            ring=store.ring_canary,
-            times=Times(canary_seconds=settings.canary_seconds),
-            health=self.health,
-            metrics=self.metrics,
-            clock=clock,
-            jitter=self._jitter,
-        )
-        catalogue = SupabaseCatalogue(self.rpc, self.listener_id)
-        self.metrics.watch_wheel(lambda: len(agenda))
-        self.metrics.watch_leases(lambda: len(self.runs))
-        self.metrics.watch_unwritten(lambda: completer.unwritten)
-        self.metrics.watch_tasks(lambda: len(anyio.get_running_tasks()))
-        return Stages(
-            feed=feed,
-            reflector=reflector,
-            reconciler=reconciler,
-            planner=planner,
-            agenda=agenda,
-            timekeeper=Timekeeper(agenda, dispatcher.add, members, clock),
-            dispatcher=dispatcher,
-            executor=executor,
-            completer=completer,
-            lease_keeper=lease_keeper,
-            rescuer=Rescuer(store, reconciler, self.metrics, settings.rescue_seconds, self._jitter),
-            recorder=Recorder(store, self.runs),
-            cleaner=Cleaner(store, settings.cleanup_after_days, self._jitter),
-            pulse=Pulse(clock, self.health, self.metrics, agenda, dispatcher),
-            publisher=Publisher(catalogue, registry.catalogue(), self.health, self._jitter),
-            meetings=meetings,
-        )
 
     def _start(self, tasks: TaskGroup) -> None:
         """Start the stages from the end of the flow to its beginning: each finds the next one waiting."""
@@ -229,7 +126,7 @@ class Service:
             ("reflector", stages.reflector.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
-            ("pulse", stages.pulse.run),
+            ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
         ]
         if stages.meetings:
@@ -258,23 +155,15 @@ class Service:
         while self.health.fault() is not None:  # noqa: ASYNC110 - start-up only
             await anyio.sleep(READY_CHECK_SECONDS)
 
-    async def _stop_when_told(self, scope: anyio.CancelScope) -> None:
-        await drain_when_told(partial(self.drain, self._settings.drain_seconds), self.runs)
+    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
+        await drain_on_signal(partial(self.drain, self._settings.drain_seconds), self.runs)
         scope.cancel()
 
-    def _stop_replaced(self, hint: Hint) -> None:
-        """Stop runs that a claim with `overlap` `replace` has ended in the ledger already."""
-        self.runs.cancel(hint.ids, "overlap")
-
-    def _stop_cancelled(self, hint: Hint) -> None:
-        """Stop the runs of a job that was cancelled, also if it has been scheduled again already."""
-        self.runs.cancel(hint.ids, "cancelled")
-
-    async def drain(self, within_seconds: float, haste: anyio.Event | None = None) -> None:
+    async def drain(self, within_seconds: float, immediate_shutdown: anyio.Event | None = None) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""
         self._going(within_seconds + LONGEST_SECONDS)
         self.health.drain()
-        await drain(self.stages, self.runs, within_seconds, haste)
+        await drain(self.stages, self.runs, within_seconds, immediate_shutdown)
 
     async def _make_client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
         from listener.supabase.client import make_client  # noqa: PLC0415 - heavy; not needed before the stages
@@ -292,6 +181,6 @@ class Service:
             "listener_id": self.listener_id,
             "ready": self.health.fault() or True,
             "leases_held": len(self.runs),
-            "doorbells": self.health.doorbells,
+            "channels": self.health.channels,
             **self.stages.describe(),
         }

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from listener.maintenance.publisher import Publisher
     from listener.maintenance.recorder import Recorder
     from listener.maintenance.rescuer import Rescuer
-    from listener.maintenance.watchdog import Pulse
+    from listener.maintenance.watchdog import Watchdog
     from listener.scheduling.agenda import Agenda
     from listener.scheduling.planner import Planner
     from listener.scheduling.reconciler import Reconciler
     from listener.scheduling.reflector import Reflector
-    from listener.scheduling.sources import Meetings
+    from listener.scheduling.sources import MeetingSource
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
 
@@ -41,9 +41,9 @@ class Stages:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
-    pulse: Pulse
+    watchdog: Watchdog
     publisher: Publisher
-    meetings: Meetings | None
+    meetings: MeetingSource | None
 
     def describe(self) -> dict[str, Any]:
         """Describe what each is doing."""

@@ -38,7 +38,7 @@ class Change:
 
 
 class JobSession:
-    """One Realtime client that watches one job, as the caller: row level security holds for what it hears.
+    """One Realtime client that watches one job, as the caller: row level security holds for what it receives.
 
     Args:
         address: where the project is, and as whom to listen.
@@ -57,12 +57,12 @@ class JobSession:
         self.settled = anyio.Event()
 
     @property
-    def hears(self) -> bool:
+    def receiving(self) -> bool:
         """Whether Realtime listens for it."""
         return self.settled.is_set() and not self.is_over
 
     async def open(self) -> None:
-        """Connect and join; returns when it hears, or when it is over."""
+        """Connect and join; returns when it receives, or when it is over."""
         try:
             with anyio.fail_after(JOIN_SECONDS):
                 await self._client.connect()
@@ -132,7 +132,7 @@ class JobSession:
             self.settled.set()
 
 
-class Ear:
+class Receiver:
     """Hears the changes of a job as well as can be; close it.
 
     Args:
@@ -147,21 +147,21 @@ class Ear:
         self._pause_seconds, self._not_before = FIRST_PAUSE_SECONDS, -math.inf
 
     @property
-    def hears(self) -> bool:
+    def receiving(self) -> bool:
         """Whether Realtime listens for it."""
-        return self._session is not None and self._session.hears
+        return self._session is not None and self._session.receiving
 
     async def connect(self) -> bool:
         """Begin a session, unless there is one or it is too early for the next.
 
-        Returns when it hears, or does not: whether the row has to be looked at, since what came before was not heard.
+        Returns whether the row has to be read again, since earlier changes were not received.
         """
-        if self.hears or anyio.current_time() < self._not_before:
+        if self.receiving or anyio.current_time() < self._not_before:
             return False
         await self._leave()
         session = self._session = JobSession(self._address(), self._job, self._send.send_nowait)
         await session.open()
-        self._pause_seconds = FIRST_PAUSE_SECONDS if self.hears else min(self._pause_seconds * 2, MAX_PAUSE_SECONDS)
+        self._pause_seconds = FIRST_PAUSE_SECONDS if self.receiving else min(self._pause_seconds * 2, MAX_PAUSE_SECONDS)
         self._not_before = anyio.current_time() + self._pause_seconds
         return True
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from anyio.from_thread import start_blocking_portal
 
-from listener.client.changes import Ear
+from listener.client.changes import Receiver
 from listener.client.faults import JobNotFound, Unreachable
 from listener.client.models import FINAL
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     Reader: TypeAlias = Callable[[int | str], Awaitable[Job | None]]
 
-DEAF_SECONDS = 1.0
+STALE_SECONDS = 1.0
 """How often the row is read while Realtime is not heard."""
-HEARD_SECONDS = 15.0
+RECEIVING_SECONDS = 15.0
 """How often it is read although Realtime is heard: a change event is delivered at most once."""
 
 
@@ -58,10 +58,10 @@ class Watch:
         """
         job = await self._look(self._named)
         told: JobStatus | None = None
-        ear = Ear(self._address, job.id)
+        receiver = Receiver(self._address, job.id)
         try:
             if not job.is_final:  # else there is nothing to wait for
-                await ear.connect()
+                await receiver.connect()
                 job = await self._look(job.id)
             status = job.status
             while True:
@@ -70,14 +70,14 @@ class Watch:
                     yield status
                 if status in FINAL:
                     return
-                status = await self._following(ear, job.id, status)
+                status = await self._following(receiver, job.id, status)
         finally:
-            await ear.close()
+            await receiver.close()
 
-    async def _following(self, ear: Ear, job: int, status: JobStatus) -> JobStatus:
+    async def _following(self, receiver: Receiver, job: int, status: JobStatus) -> JobStatus:
         """Give the status told next, or found by looking; the present one when nothing was learnt."""
-        is_new = await ear.connect()
-        change = None if is_new else await ear.next(HEARD_SECONDS if ear.hears else DEAF_SECONDS)
+        is_new = await receiver.connect()
+        change = None if is_new else await receiver.next(RECEIVING_SECONDS if receiver.receiving else STALE_SECONDS)
         is_news = change is not None and self.job is not None and change.at >= self.job.updated_at
         if change is not None and is_news and change.status not in FINAL:
             return change.status

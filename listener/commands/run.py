@@ -25,10 +25,10 @@ def run() -> None:
     import anyio  # noqa: PLC0415 - the settings' faults are told before anything heavy is loaded
 
     from listener.observability.events import configure_logging  # noqa: PLC0415
-    from listener.os_signals import go_if_told_so_early  # noqa: PLC0415
+    from listener.os_signals import exit_on_early_signal  # noqa: PLC0415
     from listener.settings import read_settings  # noqa: PLC0415
 
-    go_if_told_so_early()
+    exit_on_early_signal()
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())

@@ -1,4 +1,4 @@
-"""Rings: inserts a job that is due in a thousand years, deletes it, and listens who hears of it."""
+"""Rings: inserts a job that is due in a thousand years, deletes it, and listens who receives of it."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ SHOWN_CHARACTERS = 300
 FAR = "2999-12-31T00:00:00Z"
 CLIENTS = "clients"
 SUBJECTS: Final = {
-    "broadcast": "doorbell broadcast",
-    "postgres_changes": "doorbell postgres_changes",
+    "broadcast": "channel broadcast",
+    "postgres_changes": "channel postgres_changes",
     CLIENTS: "clients' subscription",
 }
 MENDS: Final = {
-    "broadcast": "this project's Realtime may lack broadcasts from the database: LISTENER_DOORBELLS=postgres_changes",
+    "broadcast": "this project's Realtime may lack broadcasts from the database: LISTENER_CHANNELS=postgres_changes",
     "postgres_changes": "alter publication supabase_realtime add table job_scheduler.signals; and look whether Realtime"
     " is enabled in the project's settings",
     CLIENTS: "alter publication supabase_realtime add table public.scheduled_jobs",
 }
 
 
-class Ear:
-    """One who listens: whether it is subscribed, why not, and after how many seconds it has heard of the job."""
+class Receiver:
+    """One who listens: whether it is subscribed, why not, and after how many seconds it has received of the job."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.settled, self.heard = anyio.Event(), anyio.Event()
+        self.settled, self.received = anyio.Event(), anyio.Event()
         self.is_subscribed = False
         self.why_not = ""
         self.seconds: float | None = None
@@ -54,7 +54,7 @@ class Ear:
         self.settled.set()
 
     def failed(self, why: object) -> None:
-        """Note that it will never hear."""
+        """Note that it will never receive."""
         self.why_not = self.why_not or f": {why}"[:SHOWN_CHARACTERS]
         self.is_subscribed = False
         self.settled.set()
@@ -63,86 +63,86 @@ class Ear:
         """Say how it went."""
         subject = SUBJECTS[self.name]
         if self.seconds is not None:
-            return Finding(subject, f"heard after {self.seconds * 1000:.0f} ms")
-        what = "subscribed, but not heard" if self.is_subscribed else f"no subscription{self.why_not}"
+            return Finding(subject, f"received after {self.seconds * 1000:.0f} ms")
+        what = "subscribed, but not received" if self.is_subscribed else f"no subscription{self.why_not}"
         return Finding(subject, what, MENDS[self.name])
 
 
 class Bell:
-    """The job, and who hears of it."""
+    """The job, and who receives of it."""
 
     def __init__(self) -> None:
         self.job = 0
         self.rung_at = 0.0
 
-    def hint_for(self, ear: Ear) -> Callable[[Hint], None]:
+    def hint_for(self, receiver: Receiver) -> Callable[[Hint], None]:
         """Give what takes the hints of a listener's session."""
 
-        def hear(hint: Hint) -> None:
-            self._note(ear, {*hint.gone, *(job.id for job in hint.jobs)})
+        def take_hint(hint: Hint) -> None:
+            self._note(receiver, {*hint.gone, *(job.id for job in hint.jobs)})
 
-        return hear
+        return take_hint
 
-    def change_for(self, ear: Ear) -> Callable[[Any], None]:
+    def change_for(self, receiver: Receiver) -> Callable[[Any], None]:
         """Give what takes the changes of a client."""
 
-        def hear(change: Any) -> None:  # noqa: ANN401 - realtime-py's payload
+        def take_hint(change: Any) -> None:  # noqa: ANN401 - realtime-py's payload
             rows = change["data"].get("record"), change["data"].get("old_record")
-            self._note(ear, {row.get("id") for row in rows if row})
+            self._note(receiver, {row.get("id") for row in rows if row})
 
-        return hear
+        return take_hint
 
-    def _note(self, ear: Ear, jobs: set[int]) -> None:
-        if self.job in jobs and not ear.heard.is_set():
-            ear.seconds = anyio.current_time() - self.rung_at
-            ear.heard.set()
+    def _note(self, receiver: Receiver, jobs: set[int]) -> None:
+        if self.job in jobs and not receiver.received.is_set():
+            receiver.seconds = anyio.current_time() - self.rung_at
+            receiver.received.set()
 
 
 async def examine_bells(settings: Settings) -> AsyncIterator[Finding]:
-    """Subscribe as a listener and as a client do, ring, and tell who has heard."""
-    bell, ears = Bell(), [Ear(name) for name in (*settings.doorbells, CLIENTS)]
+    """Subscribe as a listener and as a client do, ring, and tell who has received."""
+    bell, receivers = Bell(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
     client = await make_client(settings.url, settings.secret_key.get_secret_value())
     async with anyio.create_task_group() as tasks:
-        for ear in ears[:-1]:
-            tasks.start_soon(_listen, settings, bell, ear)
-        await _watch(client, bell, ears[-1])
-        await _wait_for_all([ear.settled for ear in ears], SETTLE_SECONDS)
-        await _ring(client, bell, [ear for ear in ears if ear.is_subscribed])
+        for receiver in receivers[:-1]:
+            tasks.start_soon(_listen, settings, bell, receiver)
+        await _watch(client, bell, receivers[-1])
+        await _wait_for_all([receiver.settled for receiver in receivers], SETTLE_SECONDS)
+        await _ring(client, bell, [receiver for receiver in receivers if receiver.is_subscribed])
         tasks.cancel_scope.cancel()
     with anyio.move_on_after(1):
         await client.realtime.close()
     await client.postgrest.aclose()
-    for ear in ears:
-        yield ear.finding()
+    for receiver in receivers:
+        yield receiver.finding()
 
 
-async def _listen(settings: Settings, bell: Bell, ear: Ear) -> None:
-    """Be a listener's session, with one doorbell alone: the other one's fault must not end it."""
+async def _listen(settings: Settings, bell: Bell, receiver: Receiver) -> None:
+    """Be a listener's session, with one channel alone: the other one's fault must not end it."""
     key = settings.secret_key.get_secret_value()
-    session = Session(settings.url, key, bell.hint_for(ear), ear.subscribed)
+    session = Session(settings.url, key, bell.hint_for(receiver), receiver.subscribed)
     try:
-        await session.live((ear.name,))
+        await session.live((receiver.name,))
     except SessionEndedError as ended:
-        ear.failed(ended)
+        receiver.failed(ended)
     finally:
         await session.close()
 
 
-async def _watch(client: AsyncClient, bell: Bell, ear: Ear) -> None:
+async def _watch(client: AsyncClient, bell: Bell, receiver: Receiver) -> None:
     """Be a client that watches its jobs."""
 
     def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:
         if state is not RealtimeSubscribeStates.SUBSCRIBED:
-            ear.failed(f"{state.value} {fault or ''}")
+            receiver.failed(f"{state.value} {fault or ''}")
 
     every = RealtimePostgresChangesListenEvent.All
     channel = client.channel(f"doctor-{uuid.uuid4()}")
-    channel.on_postgres_changes(every, bell.change_for(ear), schema="public", table="scheduled_jobs")
-    channel.on_system(ear.subscribed)
+    channel.on_postgres_changes(every, bell.change_for(receiver), schema="public", table="scheduled_jobs")
+    channel.on_system(receiver.subscribed)
     try:
         await channel.subscribe(follow)
     except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
-        ear.failed(f"{type(fault).__name__}: {fault}")
+        receiver.failed(f"{type(fault).__name__}: {fault}")
 
 
 async def _some_handler(client: AsyncClient) -> str:
@@ -157,16 +157,16 @@ async def _wait_for_all(events: list[anyio.Event], seconds: float) -> None:
             await event.wait()
 
 
-async def _ring(client: AsyncClient, bell: Bell, ears: list[Ear]) -> None:
+async def _ring(client: AsyncClient, bell: Bell, receivers: list[Receiver]) -> None:
     """Insert a job and delete it: the deletion is what is listened for, because it is told by its id."""
     jobs = client.table("scheduled_jobs")
     row = {"job_id": f"doctor-{uuid.uuid4()}", "run_date": FAR, "status": "paused"}
     try:
         inserted: Any = (await jobs.insert({**row, "handler": await _some_handler(client)}).execute()).data
     except APIError as fault:
-        for ear in ears:
-            ear.failed(f"no job could be inserted: {fault.message}")
+        for receiver in receivers:
+            receiver.failed(f"no job could be inserted: {fault.message}")
         return
     bell.job, bell.rung_at = inserted[0]["id"], anyio.current_time()
     await jobs.delete().eq("id", bell.job).execute()
-    await _wait_for_all([ear.heard for ear in ears], HEAR_SECONDS)
+    await _wait_for_all([receiver.received for receiver in receivers], HEAR_SECONDS)

@@ -21,7 +21,7 @@ FAIR_BATCH = 100
 """What is taken at a time when not all of it is the service's: who comes next waits for a claim of so many."""
 
 
-class _Line:
+class _TenantQueue:
     """The jobs of one tenant: how many they are, and a heap of their places; a place whose job went is passed over."""
 
     __slots__ = ("length", "places")
@@ -41,7 +41,7 @@ class FairQueue:
     def __init__(self, tenant_share: float) -> None:
         self._share = tenant_share
         self._jobs: dict[int, Job] = {}
-        self._lines: dict[str | None, _Line] = {}
+        self._queues: dict[str | None, _TenantQueue] = {}
         self._turns: deque[str | None] = deque()
         self._held: dict[str, int] = {}
 
@@ -55,16 +55,16 @@ class FairQueue:
         self._jobs[job.id] = job
         if waiting is not None and waiting.tenant == job.tenant:
             if place < _place(waiting):
-                heapq.heappush(self._lines[job.tenant].places, place)
+                heapq.heappush(self._queues[job.tenant].places, place)
             return
         if waiting is not None:
-            self._leave_line(waiting.tenant)
-        line = self._lines.get(job.tenant)
-        if line is None:
-            line = self._lines[job.tenant] = _Line()
+            self._leave_queue(waiting.tenant)
+        queue = self._queues.get(job.tenant)
+        if queue is None:
+            queue = self._queues[job.tenant] = _TenantQueue()
             self._turns.append(job.tenant)
-        line.length += 1
-        heapq.heappush(line.places, place)
+        queue.length += 1
+        heapq.heappush(queue.places, place)
 
     def may_take(self, room: int) -> bool:
         """Whether there is a job to take while so many more may be held."""
@@ -84,7 +84,7 @@ class FairQueue:
                 batch.append(self._pop(tenant))
                 self.hold(tenant)
                 passed = 0
-            if tenant in self._lines:
+            if tenant in self._queues:
                 self._turns.rotate(-1)
         return batch
 
@@ -107,21 +107,21 @@ class FairQueue:
         return room > 0 and held < self._share * (held + room)
 
     def _pop(self, tenant: str | None) -> Job:
-        """Take the first in a tenant's line, whose turn it is."""
-        places = self._lines[tenant].places
+        """Take the first in a tenant's queue, whose turn it is."""
+        places = self._queues[tenant].places
         while True:
             job = self._jobs.get(heapq.heappop(places)[-1])
             if job is not None and job.tenant == tenant:  # else it was moved forward, and went then
                 break
         del self._jobs[job.id]
-        self._leave_line(tenant)
+        self._leave_queue(tenant)
         return job
 
-    def _leave_line(self, tenant: str | None) -> None:
-        line = self._lines[tenant]
-        line.length -= 1
-        if not line.length:
-            del self._lines[tenant]
+    def _leave_queue(self, tenant: str | None) -> None:
+        queue = self._queues[tenant]
+        queue.length -= 1
+        if not queue.length:
+            del self._queues[tenant]
             self._turns.remove(tenant)  # the first, where a job was taken
 
 

@@ -45,8 +45,8 @@ class Plan:
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
-class Claim:
-    """A wish to run a job's due instant.
+class ClaimRequest:
+    """A claim_request to run a job's due instant.
 
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
@@ -74,7 +74,7 @@ class Claimed:
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
-class Ending:
+class RunResult:
     """The end of one attempt as the ledger takes it.
 
     `status` is a final status, or `queued` to hand the attempt back until `retry_at`; `failed` with `retry_at` queues
@@ -107,7 +107,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What became of a batch of endings: the executions written, and jobs that have to be armed again."""
+    """What became of a batch of run_results: the executions written, and jobs that have to be armed again."""
 
     taken: frozenset[str]
     jobs: list[Job]
@@ -136,10 +136,10 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a doorbell says of a table; it may be late, doubled or lost.
+    """What a channel says of a table; it may be late, doubled or lost.
 
     `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
-    rows where the doorbell told them. A hint without any of the three means: look again, unless you have seen
+    rows where the channel told them. A hint without any of the three means: look again, unless you have seen
     everything up to transaction `xid`.
     """
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from listener.domain.job import Misfire
-from listener.domain.messages import Claim
+from listener.domain.messages import ClaimRequest
 from listener.domain.misfire import STEP, settle
 
 if TYPE_CHECKING:
@@ -31,25 +31,25 @@ def step_for(jobs: Iterable[Job], now: datetime) -> int:
     return max(1, min(STEP, MOST_MISSED // max(1, behind)))
 
 
-def wish(job: Job, now: datetime, step: int = STEP) -> Claim:
+def claim_request(job: Job, now: datetime, step: int = STEP) -> ClaimRequest:
     """Compute the claim for a job at `now`: its due instant, what follows it, and what was missed.
 
     A job without a due instant near has a run that waits in the ledger; the database knows which. Of a job with a long
     past, `step` instants are entered as missed, nothing runs yet, and `next_due` is the first one that is left.
     """
     if job.due_at is None or (job.next_run_at is not None and job.next_run_at < job.due_at):
-        return Claim(job.id, None)
+        return ClaimRequest(job.id, None)
     if job.trigger is None:
         late = now - job.due_at > timedelta(seconds=job.misfire_grace_seconds)
         if late and job.misfire is Misfire.SKIP:
-            return Claim(job.id, job.due_at, missed=(job.due_at,), missed_reason="misfire")
-        return Claim(job.id, job.due_at)
+            return ClaimRequest(job.id, job.due_at, missed=(job.due_at,), missed_reason="misfire")
+        return ClaimRequest(job.id, job.due_at)
     claim = _recurring(job, job.due_at, now, step)
     claim.defined_at = job.defined_at
     return claim
 
 
-def _recurring(job: Job, due: datetime, now: datetime, step: int) -> Claim:
+def _recurring(job: Job, due: datetime, now: datetime, step: int) -> ClaimRequest:
     """Compute what runs of the instants up to now, one at a time: the rest of them is claimed right after."""
     assert job.trigger is not None, "a recurring job has a trigger"  # noqa: S101 - the caller has looked
     if job.defined_at is not None and due < job.defined_at:
@@ -59,14 +59,14 @@ def _recurring(job: Job, due: datetime, now: datetime, step: int) -> Claim:
     follows = verdict.run[1] if len(verdict.run) > 1 else verdict.next_due
     missed = tuple(instant for instant in verdict.skipped if follows is None or instant < follows)
     if run == due and not missed:
-        return Claim(job.id, due, follows, exhausted=follows is None)
+        return ClaimRequest(job.id, due, follows, exhausted=follows is None)
     exhausted = follows is None
-    return Claim(job.id, due, follows, exhausted=exhausted, run=run, missed=missed, missed_reason="misfire")
+    return ClaimRequest(job.id, due, follows, exhausted=exhausted, run=run, missed=missed, missed_reason="misfire")
 
 
-def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime, step: int) -> Claim:
+def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime, step: int) -> ClaimRequest:
     """Skip the instants that passed while the job was paused: only a pause leaves an instant behind the definition."""
     until = resumed_at - timedelta(microseconds=1)
     passed = settle(trigger, due, until, Misfire.SKIP, _NEVER_ON_TIME_SECONDS, step=step)
     exhausted, follows = passed.next_due is None, passed.next_due
-    return Claim(job.id, due, follows, exhausted=exhausted, missed=passed.skipped, missed_reason="paused")
+    return ClaimRequest(job.id, due, follows, exhausted=exhausted, missed=passed.skipped, missed_reason="paused")

@@ -13,17 +13,17 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.execution.run_result import UNWRITABLE, ending_of, unwritable
+from listener.execution.run_result import UNWRITABLE, run_result_of, unwritable
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.domain.job import Run
-    from listener.domain.messages import Ending
+    from listener.domain.messages import RunResult
     from listener.domain.outcome import Report
     from listener.ports import JobStore
-    from listener.runs.held_runs import Runs
+    from listener.runs.held_runs import HeldRuns
     from listener.scheduling.reconciler import Reconciler
 
 WRITES_IN_FLIGHT = 2
@@ -33,21 +33,21 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 
 class Completer:
-    """Collects endings while a batch is being written, and writes them together.
+    """Collects run_results while a batch is being written, and writes them together.
 
     Args:
-        store: where endings are written.
+        store: where run_results are written.
         runs: lets go of what is written.
         reconciler: takes jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
-        batch_size: how many endings go in one request.
-        written: told when fewer endings wait.
+        batch_size: how many run_results go in one request.
+        written: told when fewer run_results wait.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
         self,
         store: JobStore,
-        runs: Runs,
+        runs: HeldRuns,
         reconciler: Reconciler,
         jitter: Callable[[], float],
         batch_size: int,
@@ -56,7 +56,7 @@ class Completer:
     ) -> None:
         self._store, self._runs, self._reconciler = store, runs, reconciler
         self._jitter, self._batch_size, self._written = jitter, batch_size, written
-        self._waiting: list[Ending] = []
+        self._waiting: list[RunResult] = []
         self._in_flight = self._resting = 0
         self._unwritten = 0
         self._fault = ""
@@ -70,11 +70,11 @@ class Completer:
 
     def add(self, run: Run, report: Report) -> None:
         """Take the end of an attempt."""
-        self.put(ending_of(run, report, self._jitter()))
+        self.put(run_result_of(run, report, self._jitter()))
 
-    def put(self, ending: Ending) -> None:
-        """Take an ending that is decided already."""
-        self._waiting.append(ending)
+    def put(self, run_result: RunResult) -> None:
+        """Take an run_result that is decided already."""
+        self._waiting.append(run_result)
         self._unwritten += 1
         self._wake.set()
 
@@ -89,30 +89,32 @@ class Completer:
                 tasks.start_soon(self._write_and_release, self._take_batch())
 
     async def run_once(self) -> int:
-        """Write one batch; tells how many endings it was."""
+        """Write one batch; tells how many run_results it was."""
         batch = self._take_batch()
         await self._write(batch)
         return len(batch)
 
-    def _take_batch(self) -> list[Ending]:
+    def _take_batch(self) -> list[RunResult]:
         batch = self._waiting[: self._batch_size]
         del self._waiting[: self._batch_size]
         return batch
 
-    async def _write_and_release(self, batch: list[Ending]) -> None:
+    async def _write_and_release(self, batch: list[RunResult]) -> None:
         try:
             await self._write(batch)
         except BaseException:  # the stage ends: its next start writes what this one has not
-            self._waiting += [ending for ending in batch if self._runs.find((ending.execution_id, ending.fence))]
+            self._waiting += [
+                run_result for run_result in batch if self._runs.find((run_result.execution_id, run_result.fence))
+            ]
             raise
         finally:
             self._in_flight -= 1
             self._wake.set()
 
-    async def _write(self, batch: list[Ending]) -> None:
-        """Write a batch; one that the database cannot take is split until the guilty ending stands alone."""
+    async def _write(self, batch: list[RunResult]) -> None:
+        """Write a batch; one that the database cannot take is split until the guilty run_result stands alone."""
         parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
-        held_up: deque[list[Ending]] = deque()
+        held_up: deque[list[RunResult]] = deque()
         while parts or held_up:
             if not parts:
                 await self._rest(held_up, pause, aside=True)
@@ -122,25 +124,25 @@ class Completer:
                 finished = await self._store.finish(part)
             except StoreError as fault:
                 self._fault = str(fault)
-                if fault.shrink and len(part) > 1:
+                if fault.split_batch and len(part) > 1:
                     middle = len(part) // 2
                     parts += [part[:middle], part[middle:]]
-                elif fault.shrink and fault.retryable:
+                elif fault.split_batch and fault.retryable:
                     held_up.append(part)  # its row is locked: the others go first
-                elif fault.shrink:
+                elif fault.split_batch:
                     parts += self._reduced(part[0], fault)
-                else:  # no ending is to blame: a key, a right, the network
+                else:  # no run_result is to blame: a key, a right, the network
                     parts.append(part)
-                    pause = MAX_PAUSE_SECONDS if fault.alarm else pause
+                    pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
                     await self._rest(parts, pause, aside=False)
                     pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
                 self._let_go(part, finished.taken)
                 self._reconciler.apply(finished.jobs)
 
-    async def _rest(self, parts: deque[list[Ending]], seconds: float, *, aside: bool) -> None:
+    async def _rest(self, parts: deque[list[RunResult]], seconds: float, *, aside: bool) -> None:
         """Wait before these are tried again; `aside`, without keeping others from writing."""
-        self._log.warning(Event.REPORT_DELAYED, endings=sum(map(len, parts)), error=self._fault)
+        self._log.warning(Event.REPORT_DELAYED, run_results=sum(map(len, parts)), error=self._fault)
         step = 1 if aside and self._resting < MAX_RESTING else 0
         self._in_flight -= step
         self._resting += step
@@ -151,20 +153,20 @@ class Completer:
             self._in_flight += step
             self._resting -= step
 
-    def _reduced(self, ending: Ending, fault: StoreError) -> list[list[Ending]]:
-        """Give what can still be said of an ending that the database refuses, as the parts to write."""
-        if ending.reason != UNWRITABLE:
-            return [[unwritable(ending, fault)]]
+    def _reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
+        """Give what can still be said of an run_result that the database refuses, as the parts to write."""
+        if run_result.reason != UNWRITABLE:
+            return [[unwritable(run_result, fault)]]
         # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
-        self._log.error(Event.REPORT_REFUSED, execution_id=ending.execution_id, error=str(fault))
-        self._let_go([ending], frozenset({ending.execution_id}))
+        self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
+        self._let_go([run_result], frozenset({run_result.execution_id}))
         return []
 
-    def _let_go(self, batch: list[Ending], taken: frozenset[str]) -> None:
-        for ending in batch:
-            self._runs.remove(ending.execution_id, ending.fence)
-            if ending.execution_id not in taken:
+    def _let_go(self, batch: list[RunResult], taken: frozenset[str]) -> None:
+        for run_result in batch:
+            self._runs.remove(run_result.execution_id, run_result.fence)
+            if run_result.execution_id not in taken:
                 # Another listener, or an earlier try of this very request, has ended the run before.
-                self._log.info(Event.REPORT_REFUSED, execution_id=ending.execution_id, status=ending.status)
+                self._log.info(Event.REPORT_REFUSED, execution_id=run_result.execution_id, status=run_result.status)
         self._unwritten -= len(batch)
         self._written()

@@ -16,8 +16,8 @@ import anyio.lowlevel
 import structlog
 
 from listener.domain.fairness import FairQueue
-from listener.errors import SENSELESS, StoreError
-from listener.execution.claim_request import step_for, wish
+from listener.errors import MALFORMED, StoreError
+from listener.execution.claim_request import claim_request, step_for
 from listener.execution.run_result import LEASE_LOST, SHUTDOWN
 from listener.execution.runners import Runners
 from listener.observability.events import Event
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from listener.domain.job import Job, Run
-    from listener.domain.messages import Claim, Claimed
+    from listener.domain.messages import Claimed, ClaimRequest
     from listener.domain.outcome import Report
     from listener.execution.executor import Executor
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, JobStore
-    from listener.runs.claimed_run import Prepared
-    from listener.runs.held_runs import Runs
+    from listener.runs.claimed_run import ClaimedRun
+    from listener.runs.held_runs import HeldRuns
     from listener.scheduling.agenda import Agenda
-    from listener.scheduling.peers import Members
+    from listener.scheduling.peers import Peers
     from listener.scheduling.reconciler import Reconciler
 
 CLAIMS_IN_FLIGHT = 2
@@ -64,7 +64,7 @@ class Dispatcher:
         reconciler: takes the rows that claims come back with.
         clock: the database's.
         metrics: where answers are counted.
-        members: told of jobs that another listener should have claimed.
+        peers: told of jobs that another listener should have claimed.
         report: takes the end of each run.
         unwritten: tells how many reports wait.
         concurrency: how many runs may execute at a time.
@@ -78,12 +78,12 @@ class Dispatcher:
         *,
         store: JobStore,
         executor: Executor,
-        runs: Runs,
+        runs: HeldRuns,
         agenda: Agenda,
         reconciler: Reconciler,
         clock: Clock,
         metrics: Metrics,
-        members: Members,
+        peers: Peers,
         report: Callable[[Run, Report], None],
         unwritten: Callable[[], int],
         concurrency: int,
@@ -93,7 +93,7 @@ class Dispatcher:
     ) -> None:
         self._store, self._executor, self._runs, self._agenda = store, executor, runs, agenda
         self._reconciler, self._clock, self._metrics = reconciler, clock, metrics
-        self._members, self._report, self._unwritten = members, report, unwritten
+        self._peers, self._report, self._unwritten = peers, report, unwritten
         self._concurrency, self._batch_size = concurrency, batch_size
         self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
         self._claiming: set[int] = set()
@@ -135,9 +135,9 @@ class Dispatcher:
                 self._seen_meanwhile[job.id] = job  # the claim's answer says whether it is news
             else:
                 self._ready.add(job)
-        self.look_again()
+        self.wake()
 
-    def look_again(self) -> None:
+    def wake(self) -> None:
         """See whether there is room now."""
         self._wake.set()
 
@@ -153,7 +153,7 @@ class Dispatcher:
                 await self._wait_for_work()
                 tasks.start_soon(self._claim_and_start, self._take_batch(), runners.start)
 
-    async def run_once(self, start: Callable[[Prepared], object]) -> int:
+    async def run_once(self, start: Callable[[ClaimedRun], object]) -> int:
         """Claim one batch and start what was granted; tells how much was asked for."""
         batch = self._take_batch()
         await self._claim_and_start(batch, start)
@@ -175,22 +175,24 @@ class Dispatcher:
         self._in_flight += 1
         return batch
 
-    async def _claim_and_start(self, batch: list[Job], start: Callable[[Prepared], object]) -> None:
+    async def _claim_and_start(self, batch: list[Job], start: Callable[[ClaimedRun], object]) -> None:
         """Claim a batch; where one row makes the claim fail, in parts, until that row stands alone."""
         parts, again, pause = deque([batch]), set[int](), FIRST_REPEAT_SECONDS
         try:
             while parts:
                 part = parts.popleft()
-                claims = await self._wishes(part, self._clock.now())
-                asked_at = self._clock.monotonic()
+                claims = await self._claim_requests(part, self._clock.now())
+                requested_at = self._clock.monotonic()
                 for job_id in again.intersection(claims):
                     claims[job_id].again = True
                 try:
                     claimed = await self._store.claim(list(claims.values()))
                 except StoreError as fault:
-                    if fault.shrink and len(part) > 1:
+                    if fault.split_batch and len(part) > 1:
                         parts += [part[: len(part) // 2], part[len(part) // 2 :]]
-                    elif fault.unclear or (again.intersection(claims) and (fault.retryable or not fault.shrink)):
+                    elif fault.maybe_applied or (
+                        again.intersection(claims) and (fault.retryable or not fault.split_batch)
+                    ):
                         again.update(claims)  # it may have been granted: whoever forgets it now loses an attempt
                         parts.append(part)
                         self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))
@@ -203,7 +205,7 @@ class Dispatcher:
                 self._rearm(part, claims, claimed)
                 self._see_who_sleeps(part, claimed)
                 self._metrics.claims_answered(len(claimed.runs), max(0, len(part) - len(claimed.runs)))
-                self._start(claimed, start, asked_at)
+                self._start(claimed, start, requested_at)
         finally:
             self._answered(batch)
             self._in_flight -= 1
@@ -222,46 +224,48 @@ class Dispatcher:
         left = {job.id for job in jobs if job.turn}
         for run in claimed.runs if left else ():
             if run.job_id in left:
-                self._members.suspect(run.job_id)
+                self._peers.suspect(run.job_id)
 
-    async def _wishes(self, jobs: list[Job], now: datetime) -> dict[int, Claim]:
+    async def _claim_requests(self, jobs: list[Job], now: datetime) -> dict[int, ClaimRequest]:
         claims, step, began = {}, step_for(jobs, now), self._clock.monotonic()
         for job in jobs:
             if self._clock.monotonic() > began + LONGEST_HOLD_SECONDS:
                 await anyio.lowlevel.checkpoint()
                 began = self._clock.monotonic()
             try:
-                claims[job.id] = wish(job, now, step)
-            except SENSELESS as senseless:
-                self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
-                self._reconciler.explain(job, senseless)
+                claims[job.id] = claim_request(job, now, step)
+            except MALFORMED as malformed:
+                self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(malformed))
+                self._reconciler.explain(job, malformed)
         return claims
 
-    def _start(self, claimed: Claimed, start: Callable[[Prepared], object], asked_at: float) -> None:
+    def _start(self, claimed: Claimed, start: Callable[[ClaimedRun], object], requested_at: float) -> None:
         for run in claimed.runs:
             if self._runs.find((run.execution_id, run.fence)):
                 continue  # granted before, and known
-            prepared = self._executor.prepare(run)
-            prepared.trusted_since = asked_at
-            self._runs.add(prepared)
+            claimed_run = self._executor.prepare(run)
+            claimed_run.trusted_since = requested_at
+            self._runs.add(claimed_run)
             self._executing += 1
             self._ready.hold(run.tenant)
-            start(prepared)
+            start(claimed_run)
         if self._draining:  # granted too late: another listener is to have them at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 
     def _put_back(self, jobs: list[Job], fault: StoreError) -> None:
-        is_guilty = fault.shrink and not fault.retryable
+        is_guilty = fault.split_batch and not fault.retryable
         told = {"job_id": jobs[0].id} if is_guilty else {"jobs": len(jobs)}
         self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
-        again = self._clock.now() + (REFUSED_PAUSE if is_guilty else SLOW_PAUSE if fault.alarm else RETRY_PAUSE)
+        again = self._clock.now() + (
+            REFUSED_PAUSE if is_guilty else SLOW_PAUSE if fault.needs_operator else RETRY_PAUSE
+        )
         self._answered(jobs)
         for job in jobs:
             newest = self._seen_meanwhile.pop(job.id, job)
             if job.id not in self._agenda:  # unless a newer state of it was armed meanwhile
                 self._agenda.arm(newest, again)
 
-    def _rearm(self, batch: list[Job], claims: dict[int, Claim], claimed: Claimed) -> None:
+    def _rearm(self, batch: list[Job], claims: dict[int, ClaimRequest], claimed: Claimed) -> None:
         """Arm what follows the granted claims; the rows that came back say the rest themselves."""
         granted = {run.job_id for run in claimed.runs}.difference(job.id for job in claimed.jobs)
         for job in batch:
@@ -281,20 +285,20 @@ class Dispatcher:
             if seen.revision > job.revision and seen.id not in self._agenda:
                 self._reconciler.apply([seen])
 
-    async def execute(self, prepared: Prepared) -> None:
+    async def execute(self, claimed_run: ClaimedRun) -> None:
         """Wait for the run's time, run it, and pass its report on."""
         try:
-            if prepared.run.start_at > self._clock.now() and prepared.cancelled is None:
+            if claimed_run.run.start_at > self._clock.now() and claimed_run.cancelled is None:
                 with anyio.CancelScope() as waiting:
-                    prepared.runs_in(waiting)  # what is withdrawn before its time ends at once
-                    await self._clock.sleep_until(prepared.run.start_at)
-            if self._clock.monotonic() > prepared.trusted_since + self._trusted_seconds:
-                prepared.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
-            self._report(prepared.run, await self._executor.execute(prepared))
+                    claimed_run.runs_in(waiting)  # what is withdrawn before its time ends at once
+                    await self._clock.sleep_until(claimed_run.run.start_at)
+            if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+            self._report(claimed_run.run, await self._executor.execute(claimed_run))
         except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
-            self._runs.remove(prepared.run.execution_id)
+            self._runs.remove(claimed_run.run.execution_id)
             raise
         finally:
             self._executing -= 1
-            self._ready.release(prepared.run.tenant)
+            self._ready.release(claimed_run.run.tenant)
             self._wake.set()

@@ -18,18 +18,18 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.domain.outcome import Failed
 from listener.execution import admission, outcome_mapping
-from listener.execution.fair_limiter import Room
+from listener.execution.fair_limiter import FairLimiter
 from listener.execution.reporter import Reporter, identity
 from listener.execution.shared_resources import SharedResources
 from listener.execution.threads import ThreadCall
 from listener.execution.worker import Task, work
 from listener.handler_api.context import JobContext, Surroundings
 from listener.handler_api.payload import misfit
-from listener.masking.masker import Cover
+from listener.masking.masker import Masker
 from listener.masking.redaction import hiding, redact_json, redact_text
 from listener.observability.events import Event
 from listener.observability.metrics import Metrics
-from listener.runs.claimed_run import Prepared
+from listener.runs.claimed_run import ClaimedRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,156 +77,156 @@ class Executor:
         self._metrics, self._limits = metrics or Metrics(), limits or Limits()
         self._shared = SharedResources()
         self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
-        self._threads, self._processes = Room(self._limits.threads), Room(self._limits.processes)
-        self._own = {each.name: Room(each.concurrency) for each in registry if each.concurrency}
+        self._threads, self._processes = FairLimiter(self._limits.threads), FairLimiter(self._limits.processes)
+        self._own = {each.name: FairLimiter(each.concurrency) for each in registry if each.concurrency}
         self._log = structlog.get_logger("executor").bind()
         self._reporter = Reporter(clock, self._metrics, self._log)
         self._running = 0
         self.abandoned_threads = 0
         self._metrics.watch_running(lambda: self._running)
 
-    def prepare(self, run: Run) -> Prepared:
+    def prepare(self, run: Run) -> ClaimedRun:
         """Look the handler up and validate the payload, before the run is due; never raises."""
         context = JobContext(run, self._surroundings)
         handler = self._registry.get(run.handler)
-        prepared = Prepared(run, context, handler, None)
+        claimed_run = ClaimedRun(run, context, handler, None)
         if handler is None:
-            prepared.refusal = outcome_mapping.no_handler(run.handler, self._registry.names)
-            return prepared
-        prepared.refusal = admission.refusal(run, exposed=handler.exposed)
-        if prepared.refusal is not None:
-            return prepared
+            claimed_run.refusal = outcome_mapping.no_handler(run.handler, self._registry.names)
+            return claimed_run
+        claimed_run.refusal = admission.refusal(run, exposed=handler.exposed)
+        if claimed_run.refusal is not None:
+            return claimed_run
         try:
-            prepared.payload = handler.payload.parse(run.payload)
+            claimed_run.payload = handler.payload.parse(run.payload)
         except Exception as error:  # noqa: BLE001 - a model's own validator may raise anything
-            prepared.refusal = misfit(error, handler.payload.shown)
+            claimed_run.refusal = misfit(error, handler.payload.shown)
         if handler.payload.has_secrets:
-            _cover_secrets(prepared, handler)
-        return prepared
+            _mask_secrets(claimed_run, handler)
+        return claimed_run
 
-    async def execute(self, prepared: Prepared) -> Report:
+    async def execute(self, claimed_run: ClaimedRun) -> Report:
         """Start the handler now, and report its end.
 
-        A run cancelled through `Prepared.cancel` reports `Cancelled`; the cancellation of the surrounding scope passes
-        through, and there is no report.
+        A run cancelled through `ClaimedRun.cancel` reports `Cancelled`; the cancellation of the surrounding scope
+        passes through, and there is no report.
         """
-        if prepared.context.cover is None:
-            return await self._execute(prepared)
-        with hiding(prepared.context.cover):
-            return await self._execute(prepared)
+        if claimed_run.context.masker is None:
+            return await self._execute(claimed_run)
+        with hiding(claimed_run.context.masker):
+            return await self._execute(claimed_run)
 
-    async def _execute(self, prepared: Prepared) -> Report:
-        outcome: Outcome | None = prepared.refusal or prepared.cancelled
+    async def _execute(self, claimed_run: ClaimedRun) -> Report:
+        outcome: Outcome | None = claimed_run.refusal or claimed_run.cancelled
         if outcome is None:
             self._running += 1
             try:
-                outcome = await self._run(prepared)
+                outcome = await self._run(claimed_run)
             finally:
                 self._running -= 1
-        return self._reporter.report(prepared, outcome)
+        return self._reporter.report(claimed_run, outcome)
 
     async def aclose(self) -> None:
         """Close what handlers share."""
         await self._shared.aclose()
 
-    async def _run(self, prepared: Prepared) -> Outcome:
-        handler, seconds = prepared.handler, prepared.run.timeout_seconds
+    async def _run(self, claimed_run: ClaimedRun) -> Outcome:
+        handler, seconds = claimed_run.handler, claimed_run.run.timeout_seconds
         assert handler is not None, "a run without a handler was refused"  # noqa: S101 - states what `prepare` ensures
         seconds = min(seconds, handler.timeout_seconds or seconds)
         outcome: Outcome | None = None
         with CancelScope() as scope:
-            prepared.runs_in(scope)
+            claimed_run.runs_in(scope)
             if handler.mode == "loop" and handler.concurrency is None:
-                outcome = await self._attempt(prepared, handler, scope, seconds)
+                outcome = await self._attempt(claimed_run, handler, scope, seconds)
             else:
-                outcome = await self._attempt_in_slot(prepared, handler, scope, seconds)
-        if prepared.cancelled is not None:
-            return prepared.cancelled
+                outcome = await self._attempt_in_slot(claimed_run, handler, scope, seconds)
+        if claimed_run.cancelled is not None:
+            return claimed_run.cancelled
         if outcome is None or (scope.cancel_called and isinstance(outcome, Failed)):
             return outcome_mapping.timed_out(seconds)  # what a handler raises when it is stopped is not why it failed
         return outcome
 
     async def _attempt_in_slot(
-        self, prepared: Prepared, handler: Handler, scope: CancelScope, seconds: float
+        self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float
     ) -> Outcome:
         """Wait for room; neither the timeout nor `started_at` counts the waiting."""
-        with prepared.slots:
+        with claimed_run.slots:
             for room in self._rooms(handler):
-                await room.enter(prepared.run, partial(_complain, prepared))
-                prepared.slots.callback(room.leave)
-            return await self._attempt(prepared, handler, scope, seconds)
+                await room.enter(claimed_run.run, partial(_complain, claimed_run))
+                claimed_run.slots.callback(room.leave)
+            return await self._attempt(claimed_run, handler, scope, seconds)
 
-    def _rooms(self, handler: Handler) -> list[Room]:
+    def _rooms(self, handler: Handler) -> list[FairLimiter]:
         """Give the handler's own first: a run that waits for it must not hold a thread or process meanwhile."""
         own = [self._own[handler.name]] if handler.name in self._own else []
         rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
         return own + rooms[handler.mode]
 
-    async def _attempt(self, prepared: Prepared, handler: Handler, scope: CancelScope, seconds: float) -> Outcome:
-        arguments = (prepared.context, prepared.payload) if handler.payload.expected else (prepared.context,)
-        prepared.started_at = self._clock.now()
+    async def _attempt(self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float) -> Outcome:
+        arguments = (claimed_run.context, claimed_run.payload) if handler.payload.expected else (claimed_run.context,)
+        claimed_run.started_at = self._clock.now()
         scope.deadline = current_time() + seconds
         try:
             if handler.mode == "process":
-                return await self._in_process(prepared, handler, arguments[1:])
+                return await self._in_process(claimed_run, handler, arguments[1:])
             if handler.mode == "thread":
-                value = await self._in_thread(prepared, handler, arguments)
+                value = await self._in_thread(claimed_run, handler, arguments)
             else:
                 value = await handler.function(*arguments)
             return outcome_mapping.of_result(value, self._limits.sizes)
         except get_cancelled_exc_class() as error:
             await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
-            return self._judged(prepared, error)
+            return self._judged(claimed_run, error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service
-            return self._judged(prepared, error)
+            return self._judged(claimed_run, error)
 
-    async def _in_thread(self, prepared: Prepared, handler: Handler, arguments: tuple[Any, ...]) -> object:
+    async def _in_thread(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> object:
         call = ThreadCall(handler.function, arguments)
         try:
             return await call.run()
         except get_cancelled_exc_class():
-            prepared.context.stop()
+            claimed_run.context.stop()
             if not await call.settle(self._limits.thread_grace_seconds):
-                self._abandon(prepared, call)
+                self._abandon(claimed_run, call)
             raise
 
-    def _abandon(self, prepared: Prepared, call: ThreadCall) -> None:
+    def _abandon(self, claimed_run: ClaimedRun, call: ThreadCall) -> None:
         self.abandoned_threads += 1
-        call.when_ended(self._thread_ended, prepared.slots.pop_all())
+        call.when_ended(self._thread_ended, claimed_run.slots.pop_all())
         self._metrics.thread_abandoned()
-        self._log.warning(Event.RUN_THREAD_ABANDONED, **identity(prepared))
+        self._log.warning(Event.RUN_THREAD_ABANDONED, **identity(claimed_run))
 
     def _thread_ended(self, slots: ExitStack) -> None:
         self.abandoned_threads -= 1
         slots.close()
 
-    async def _in_process(self, prepared: Prepared, handler: Handler, arguments: tuple[Any, ...]) -> Outcome:
-        run = replace(prepared.run, payload=dict(prepared.run.payload), row=dict(prepared.run.row))
+    async def _in_process(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> Outcome:
+        run = replace(claimed_run.run, payload=dict(claimed_run.run.payload), row=dict(claimed_run.run.row))
         options = dict(self._surroundings.options)
-        cover = prepared.context.cover
-        secrets = cover.secrets if cover else frozenset()
+        masker = claimed_run.context.masker
+        secrets = masker.secrets if masker else frozenset()
         task = Task(handler.function, run, arguments, options, self._clock.now(), self._limits.sizes, secrets)
         unlimited = CapacityLimiter(float("inf"))  # the slot has counted this call already
         answer = await anyio.to_process.run_sync(work, task, cancellable=True, limiter=unlimited)
-        prepared.context.adopt(answer.logs, answer.progress)
+        claimed_run.context.adopt(answer.logs, answer.progress)
         return answer.outcome
 
-    def _judged(self, prepared: Prepared, error: BaseException) -> Outcome:
-        return outcome_mapping.of_exception(error, prepared.run.attempt, self._clock.now(), self._limits.sizes)
+    def _judged(self, claimed_run: ClaimedRun, error: BaseException) -> Outcome:
+        return outcome_mapping.of_exception(error, claimed_run.run.attempt, self._clock.now(), self._limits.sizes)
 
 
-def _complain(prepared: Prepared) -> None:
+def _complain(claimed_run: ClaimedRun) -> None:
     """Tell whoever looks at the run, which is claimed, so that its row says that it is running."""
-    prepared.context.log.info("waits for room: as many runs as may go on at a time have not ended")
+    claimed_run.context.log.info("waits for room: as many runs as may go on at a time have not ended")
 
 
-def _cover_secrets(prepared: Prepared, handler: Handler) -> None:
+def _mask_secrets(claimed_run: ClaimedRun, handler: Handler) -> None:
     """Hide what the payload's model marks as secret, in all that this run will tell."""
-    payload, metadata = handler.payload, prepared.run.payload
-    prepared.context.cover = Cover(payload.secrets(metadata) | payload.parsed_secrets(prepared.payload))
-    if prepared.refusal is not None:
-        with hiding(prepared.context.cover):
-            error, details = redact_text(prepared.refusal.error), redact_json(prepared.refusal.details)
-        prepared.refusal = replace(prepared.refusal, error=error, details=details)
+    payload, metadata = handler.payload, claimed_run.run.payload
+    claimed_run.context.masker = Masker(payload.secrets(metadata) | payload.parsed_secrets(claimed_run.payload))
+    if claimed_run.refusal is not None:
+        with hiding(claimed_run.context.masker):
+            error, details = redact_text(claimed_run.refusal.error), redact_json(claimed_run.refusal.details)
+        claimed_run.refusal = replace(claimed_run.refusal, error=error, details=details)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 5.0
-"""A run that waits for longer says so. Most waits are over before, and a line for each of them would cost more."""
+"""A run that waits for longer says so. Most waits are over before, and a queue for each of them would cost more."""
 
 
 @dataclass(order=True, slots=True)
@@ -34,7 +34,7 @@ class _Waiting:
     admitted: anyio.Event = field(compare=False, default_factory=anyio.Event)
 
 
-class Room:
+class FairLimiter:
     """Places for runs.
 
     Args:
@@ -43,7 +43,7 @@ class Room:
 
     def __init__(self, places: int) -> None:
         self._free = places
-        self._lines: dict[str | None, list[_Waiting]] = {}
+        self._queues: dict[str | None, list[_Waiting]] = {}
         self._turns: deque[str | None] = deque()
         self._arrivals = 0
 
@@ -56,7 +56,7 @@ class Room:
         """
         self._arrivals += 1
         waiting = _Waiting((-int(run.row.get("priority") or 0), run.start_at, self._arrivals), run.tenant)
-        self._line_up(waiting)
+        self._enqueue(waiting)
         try:
             await anyio.lowlevel.checkpoint()  # what is due at one instant arrives in any order: all of it comes first
             self._admit()
@@ -74,16 +74,16 @@ class Room:
         self._free += 1
         self._admit()
 
-    def _line_up(self, waiting: _Waiting) -> None:
-        if waiting.tenant not in self._lines:
-            self._lines[waiting.tenant] = []
+    def _enqueue(self, waiting: _Waiting) -> None:
+        if waiting.tenant not in self._queues:
+            self._queues[waiting.tenant] = []
             self._turns.append(waiting.tenant)
-        heapq.heappush(self._lines[waiting.tenant], waiting)
+        heapq.heappush(self._queues[waiting.tenant], waiting)
 
     def _admit(self) -> None:
         while self._free and self._turns:
             tenant = self._turns[0]
-            heapq.heappop(self._lines[tenant]).admitted.set()
+            heapq.heappop(self._queues[tenant]).admitted.set()
             self._free -= 1
             self._turns.rotate(-1)
             self._close_if_empty(tenant)
@@ -92,12 +92,12 @@ class Room:
         if waiting.admitted.is_set():
             self.leave()
             return
-        line = self._lines[waiting.tenant]
-        line.remove(waiting)
-        heapq.heapify(line)
+        queue = self._queues[waiting.tenant]
+        queue.remove(waiting)
+        heapq.heapify(queue)
         self._close_if_empty(waiting.tenant)
 
     def _close_if_empty(self, tenant: str | None) -> None:
-        if not self._lines[tenant]:
-            del self._lines[tenant]
+        if not self._queues[tenant]:
+            del self._queues[tenant]
             self._turns.remove(tenant)

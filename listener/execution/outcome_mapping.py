@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import BrokenWorkerProcess
 
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
-from listener.errors import Fail, Retry, Signal, Snooze
+from listener.errors import Fail, OutcomeRequest, Retry, Snooze
 from listener.handler_api.jsonable import clean_text, to_jsonb
 from listener.masking.redaction import redact_json, redact_text
 
@@ -51,9 +51,9 @@ def _no_json(error: str) -> Failed:
 
 def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     """Judge a handler that raised."""
-    signal = _signal(error)
-    if signal is not None:
-        return _of_signal(signal, attempt, now, sizes)
+    requested = _outcome_request(error)
+    if requested is not None:
+        return _of_outcome_request(requested, attempt, now, sizes)
     reason = "worker_died" if isinstance(error, BrokenWorkerProcess) else None
     text = f"{type(error).__name__}: {_message(error)}"
     return Failed(
@@ -63,35 +63,35 @@ def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes
     )
 
 
-def _of_signal(signal: Signal, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
+def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     """Translate what the handler asked for; the exception that it was raised from, if any, is kept."""
-    error = _shown(str(signal))
-    details = _details(signal.__cause__, attempt, sizes) if signal.__cause__ else None
-    match signal:
+    error = _shown(str(requested))
+    details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
+    match requested:
         case Retry():
-            return Failed(error=error, reason="retry", details=details, retry_after_seconds=signal.after_seconds)
+            return Failed(error=error, reason="retry", details=details, retry_after_seconds=requested.after_seconds)
         case Fail():
-            reason = clean_text(redact_text(str(signal.reason)), MAX_REASON_CHARACTERS)
+            reason = clean_text(redact_text(str(requested.reason)), MAX_REASON_CHARACTERS)
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
-            return _snoozed(signal, now)
+            return _snoozed(requested, now)
         case _:
-            return Failed(error=f"{type(signal).__name__} is no signal that the listener knows", retryable=False)
+            return Failed(error=f"{type(requested).__name__} is no requested that the listener knows", retryable=False)
 
 
-def _snoozed(signal: Snooze, now: datetime) -> Outcome:
+def _snoozed(requested: Snooze, now: datetime) -> Outcome:
     try:
-        until = signal.until if isinstance(signal.until, datetime) else now + signal.until
+        until = requested.until if isinstance(requested.until, datetime) else now + requested.until
         return Snoozed(until.astimezone(UTC))
     except OverflowError:
-        return Failed(error=f"snoozed until {signal.until}, which no calendar has", reason="snooze", retryable=False)
+        return Failed(error=f"snoozed until {requested.until}, which no calendar has", reason="snooze", retryable=False)
 
 
-def _signal(error: BaseException) -> Signal | None:
-    """Find the signal, also one that a task group inside the handler has wrapped."""
+def _outcome_request(error: BaseException) -> OutcomeRequest | None:
+    """Find the requested, also one that a task group inside the handler has wrapped."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
-    return error if isinstance(error, Signal) else None
+    return error if isinstance(error, OutcomeRequest) else None
 
 
 def _shown(text: str) -> str:

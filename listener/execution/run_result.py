@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from listener.domain.messages import Ending
+from listener.domain.messages import RunResult
 from listener.domain.outcome import Cancelled, Completed, Failed
 from listener.domain.retry import RetryAt, SnoozeUntil, decide
 from listener.domain.status import RunStatus
@@ -22,7 +22,7 @@ LEASE_LOST = "lease_lost"
 UNWRITABLE = "unwritable"
 
 
-def ending_of(run: Run, report: Report, jitter: float) -> Ending:
+def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
     """Decide what follows an attempt, and put both into the ledger's terms.
 
     Args:
@@ -31,7 +31,7 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
         jitter: chance from 0 to 1, for the back-off.
     """
     outcome = report.outcome
-    told = Ending(
+    told = RunResult(
         execution_id=report.execution_id,
         fence=run.fence,
         status=RunStatus.COMPLETED,
@@ -63,7 +63,7 @@ def ending_of(run: Run, report: Report, jitter: float) -> Ending:
     )
 
 
-def _handed_back(run: Run, told: Ending) -> Ending:
+def _handed_back(run: Run, told: RunResult) -> RunResult:
     """Let another listener take the run: anew if it has not started, as the next attempt if it has."""
     if told.started_at is None:
         return replace(told, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
@@ -71,7 +71,7 @@ def _handed_back(run: Run, told: Ending) -> Ending:
     return replace(told, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=told.completed_at)
 
 
-def _given_up(run: Run, told: Ending) -> Ending:
+def _given_up(run: Run, told: RunResult) -> RunResult:
     """Decide as the rescuer would; refused if one has been there before, but if none has, nobody else will."""
     if told.started_at is None:
         return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
@@ -80,14 +80,14 @@ def _given_up(run: Run, told: Ending) -> Ending:
     return replace(told, status=RunStatus.FAILED, reason=LEASE_LOST, error=error, retry_at=again)
 
 
-def unwritable(ending: Ending, fault: StoreError) -> Ending:
-    """Keep of an ending that the database refuses only that it failed, and why."""
-    return Ending(
-        execution_id=ending.execution_id,
-        fence=ending.fence,
+def unwritable(run_result: RunResult, fault: StoreError) -> RunResult:
+    """Keep of an run_result that the database refuses only that it failed, and why."""
+    return RunResult(
+        execution_id=run_result.execution_id,
+        fence=run_result.fence,
         status=RunStatus.FAILED,
-        started_at=ending.started_at,
-        completed_at=ending.completed_at,
+        started_at=run_result.started_at,
+        completed_at=run_result.completed_at,
         reason=UNWRITABLE,
-        error=f"the outcome ({ending.status}) could not be written: {fault.code}",
+        error=f"the outcome ({run_result.status}) could not be written: {fault.code}",
     )

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from listener.runs.claimed_run import Prepared
+    from listener.runs.claimed_run import ClaimedRun
 
 
 class _Seat:
     """A task at rest, and the run that wakes it."""
 
-    __slots__ = ("prepared", "wake")
+    __slots__ = ("claimed_run", "wake")
 
-    def __init__(self, prepared: Prepared) -> None:
-        self.prepared, self.wake = prepared, anyio.Event()
+    def __init__(self, claimed_run: ClaimedRun) -> None:
+        self.claimed_run, self.wake = claimed_run, anyio.Event()
 
 
 class Runners:
@@ -31,22 +31,22 @@ class Runners:
         execute: what each run is given to; it must not raise.
     """
 
-    def __init__(self, tasks: TaskGroup, execute: Callable[[Prepared], Awaitable[None]]) -> None:
+    def __init__(self, tasks: TaskGroup, execute: Callable[[ClaimedRun], Awaitable[None]]) -> None:
         self._tasks, self._execute = tasks, execute
         self._resting: list[_Seat] = []
 
-    def start(self, prepared: Prepared) -> None:
+    def start(self, claimed_run: ClaimedRun) -> None:
         """Run it at the loop's next turn."""
         if not self._resting:
-            self._tasks.start_soon(self._work, _Seat(prepared))
+            self._tasks.start_soon(self._work, _Seat(claimed_run))
             return
         seat = self._resting.pop()
-        seat.prepared = prepared
+        seat.claimed_run = claimed_run
         seat.wake.set()
 
     async def _work(self, seat: _Seat) -> None:
         while True:
-            await self._execute(seat.prepared)
+            await self._execute(seat.claimed_run)
             seat.wake = anyio.Event()
             self._resting.append(seat)
             await seat.wake.wait()  # once it is set, cancellation comes at the next wait: the run is always executed

@@ -20,9 +20,9 @@ import anyio
 
 from listener.execution import outcome_mapping
 from listener.handler_api.context import JobContext, Surroundings
-from listener.masking.masker import Cover
+from listener.masking.masker import Masker
 from listener.masking.redaction import hiding
-from listener.os_signals import ORDERS
+from listener.os_signals import SHUTDOWN_SIGNALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,8 +84,8 @@ def work(task: Task) -> Answer:
     _belong_to(task.parent)
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
-    context.cover = Cover(task.secrets) if task.secrets else None
-    with hiding(context.cover):
+    context.masker = Masker(task.secrets) if task.secrets else None
+    with hiding(context.masker):
         try:
             outcome = outcome_mapping.of_result(_call(task, context), task.sizes)
         except BaseException as error:  # noqa: BLE001 - also SystemExit, which would end the worker without an answer
@@ -99,7 +99,7 @@ def _belong_to(parent: int) -> None:
 
     A terminal and systemd send their signals to all processes of a service, whose runs may then go on for a while.
     """
-    for order in ORDERS:
+    for order in SHUTDOWN_SIGNALS:
         signal.signal(order, _ignore)  # what a handler starts would inherit SIG_IGN
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.lowlevel
 
 from listener.errors import InvalidValueError, ListenerError, RunStoppedError
-from listener.handler_api.run_log import Logbook
+from listener.handler_api.run_log import RunLog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from listener.domain.job import Run
     from listener.domain.outcome import LogLine
-    from listener.masking.masker import Cover
+    from listener.masking.masker import Masker
     from listener.ports import Clock
 
     Opener = Callable[[], AbstractAsyncContextManager[Any]]
@@ -72,15 +72,15 @@ CHECKPOINT = Checkpoint()
 class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
-    __slots__ = ("_log", "_logbook", "_progress", "_run", "_stopped", "_surroundings", "cover")
+    __slots__ = ("_log", "_progress", "_run", "_run_log", "_stopped", "_surroundings", "masker")
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
         self._run, self._surroundings = run, surroundings
-        self._logbook: Logbook | None = None  # made when first used: thousands of runs may start at one instant
+        self._run_log: RunLog | None = None  # made when first used: thousands of runs may start at one instant
         self._log: FilteringBoundLogger | None = None
         self._progress: float | None = None
         self._stopped = False
-        self.cover: Cover | None = None  # over the payload's secret values; set by the executor
+        self.masker: Masker | None = None  # over the payload's secret values; set by the executor
 
     @property
     def row(self) -> Mapping[str, Any]:
@@ -141,15 +141,15 @@ class JobContext:
         if self._log is None:
             run = self._run
             identity = {"job_id": run.job_id, "execution_id": run.execution_id}
-            self._log = self.logbook.logger({**identity, "handler": run.handler, "attempt": run.attempt})
+            self._log = self.run_log.logger({**identity, "handler": run.handler, "attempt": run.attempt})
         return self._log
 
     @property
-    def logbook(self) -> Logbook:
+    def run_log(self) -> RunLog:
         """Where the lines are kept."""
-        if self._logbook is None:
-            self._logbook = Logbook(self._surroundings.clock, self.cover)
-        return self._logbook
+        if self._run_log is None:
+            self._run_log = RunLog(self._surroundings.clock, self.masker)
+        return self._run_log
 
     def now(self) -> datetime:
         """Give the database's present instant, in UTC."""
@@ -193,10 +193,10 @@ class JobContext:
 
     def take_logs(self) -> tuple[LogLine, ...]:
         """Remove and give the lines kept since the last call; called by the executor and the ledger's writer."""
-        return self._logbook.take() if self._logbook is not None else ()
+        return self._run_log.take() if self._run_log is not None else ()
 
     def adopt(self, logs: tuple[LogLine, ...], fraction: float | None) -> None:
         """Take over what a worker process logged and told; called by the executor."""
         if logs:
-            self.logbook.put_back(logs)
+            self.run_log.put_back(logs)
         self._progress = fraction if fraction is not None else self._progress

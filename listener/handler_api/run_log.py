@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger, Processor, WrappedLogger
 
-    from listener.masking.masker import Cover
+    from listener.masking.masker import Masker
     from listener.ports import Clock
 
 MAX_LINES = 1000
@@ -32,18 +32,18 @@ IDENTITY = ("job_id", "execution_id", "handler", "attempt")
 """Bound to every line that is shown; the ledger's rows have columns for them."""
 
 
-class Logbook:
+class RunLog:
     """The lines of one run; threads may write while the loop takes them out.
 
     Args:
         clock: dates the lines.
-        cover: over what no line may show, whoever writes it.
+        masker: over what no line may show, whoever writes it.
     """
 
     __slots__ = ("_clock", "_cover", "_kept", "_lines")
 
-    def __init__(self, clock: Clock, cover: Cover | None = None) -> None:
-        self._clock, self._cover = clock, cover
+    def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
+        self._clock, self._cover = clock, masker
         self._lines: deque[LogLine] = deque()
         self._kept = 0
 
@@ -97,9 +97,9 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
 
 
-def _hidden(processor: Processor, cover: Cover) -> Processor:
+def _hidden(processor: Processor, masker: Masker) -> Processor:
     def hidden(logger: WrappedLogger, method: str, event: Any) -> Any:  # noqa: ANN401 - structlog's own signature
-        with hiding(cover):
+        with hiding(masker):
             return processor(logger, method, event)
 
     return hidden

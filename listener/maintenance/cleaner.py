@@ -33,13 +33,15 @@ class Cleaner:
 
     Args:
         store: where they are deleted.
-        keep_days: how long they are kept.
+        retention_days: how long they are kept.
         jitter: numbers from 0 to 1 that keep several cleaners out of step.
     """
 
-    def __init__(self, store: LeaseStore, keep_days: float, jitter: Callable[[], float]) -> None:
-        self._store, self._keep_days, self._jitter = store, keep_days, jitter
-        self._interval_seconds = min(max(keep_days * SECONDS_PER_DAY * LATE_SHARE, FIRST_SECONDS), INTERVAL_SECONDS)
+    def __init__(self, store: LeaseStore, retention_days: float, jitter: Callable[[], float]) -> None:
+        self._store, self._retention_days, self._jitter = store, retention_days, jitter
+        self._interval_seconds = min(
+            max(retention_days * SECONDS_PER_DAY * LATE_SHARE, FIRST_SECONDS), INTERVAL_SECONDS
+        )
         self._log = structlog.get_logger("cleaner")
 
     async def run(self) -> None:
@@ -54,12 +56,12 @@ class Cleaner:
                 self._log.warning(Event.CLEANUP_FAILED, error=str(fault))
             else:
                 if deleted:
-                    self._log.info(Event.CLEANUP_DONE, rows=deleted, keep_days=self._keep_days)
+                    self._log.info(Event.CLEANUP_DONE, rows=deleted, retention_days=self._retention_days)
 
     async def run_once(self) -> int:
         """Delete batch after batch until nothing old is left; tells how many rows it was."""
         total = 0
-        while deleted := await self._store.clean(self._keep_days):
+        while deleted := await self._store.clean(self._retention_days):
             total += deleted
             await anyio.sleep(PAUSE_SECONDS)
         return total

@@ -1,7 +1,7 @@
 """The lease keeper keeps this listener's claims alive.
 
 Takes the runs that are held. Gives extended leases, and, once it has joined, a heartbeat that tells the other
-listeners of this one; what it hears of them goes to the members. Guarantees that a handler is stopped before its lease
+listeners of this one; what it receives of them goes to the peers. Guarantees that a handler is stopped before its lease
 could pass to another listener: a claim is trusted for less time than the database grants it.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from listener.domain.messages import Held
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, LeaseStore
-    from listener.runs.held_runs import Runs
-    from listener.scheduling.peers import Members
+    from listener.runs.held_runs import HeldRuns
+    from listener.scheduling.peers import Peers
 
 TRUSTED_SHARE = 0.8
 """The part of a lease that is relied on; the rest is for round trips and for clocks that disagree."""
@@ -45,21 +45,21 @@ class LeaseKeeper:
         runs: what is held.
         clock: measures the trust.
         metrics: where lost leases are counted.
-        members: told who else is alive.
+        peers: told who else is alive.
         lease_seconds: how long a claim is good.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
         self,
         store: LeaseStore,
-        runs: Runs,
+        runs: HeldRuns,
         clock: Clock,
         metrics: Metrics,
-        members: Members,
+        peers: Peers,
         lease_seconds: float,
     ) -> None:
         self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
-        self._members = members
+        self._peers = peers
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
         self._watch = lease_seconds * WATCH_SHARE
@@ -73,7 +73,7 @@ class LeaseKeeper:
     def join(self) -> None:
         """Take a share of the jobs: the others are told at once."""
         self._shares = True
-        self.look_again()
+        self.heartbeat_now()
 
     async def leave(self) -> None:
         """Leave one's share to the others.
@@ -84,7 +84,7 @@ class LeaseKeeper:
         self._shares = False
         await self._store.leave()
 
-    def look_again(self) -> None:
+    def heartbeat_now(self) -> None:
         """Beat, and learn who else is there, as soon as possible."""
         self._wake.set()
 
@@ -124,7 +124,7 @@ class LeaseKeeper:
             try:
                 await self._extend(part)
             except StoreError as fault:
-                if not fault.shrink:
+                if not fault.split_batch:
                     raise
                 refused, middle = fault, len(part) // 2
                 parts += [half for half in (part[:middle], part[middle:]) if len(half) < len(part) and half]
@@ -132,11 +132,11 @@ class LeaseKeeper:
             raise refused
 
     async def _extend(self, held: list[Held]) -> None:
-        asked_at = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         extended = await self._store.extend(held, shares=self._shares)
         self.listeners = list(extended.listeners)
-        self._members.heard(extended.listeners)
-        self._runs.trust(set(held).difference(extended.lost, extended.unsure), asked_at)
+        self._peers.received(extended.listeners)
+        self._runs.trust(set(held).difference(extended.lost, extended.unsure), requested_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
         self._stop(extended.lost, "the database has given it up")
 

@@ -18,7 +18,7 @@ from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from listener.ports import LeaseStore
-    from listener.runs.held_runs import Runs
+    from listener.runs.held_runs import HeldRuns
 
 INTERVAL_SECONDS = 1.0
 MAX_KEPT = 10_000
@@ -33,7 +33,7 @@ class Recorder:
         runs: what is held.
     """
 
-    def __init__(self, store: LeaseStore, runs: Runs) -> None:
+    def __init__(self, store: LeaseStore, runs: HeldRuns) -> None:
         self._store, self._runs = store, runs
         self._told: dict[str, float | None] = {}
         self._waiting: list[Note] = []
@@ -75,13 +75,13 @@ class Recorder:
                     await self._store.note(part)
             except StoreError as fault:
                 middle = len(part) // 2
-                if fault.shrink and middle:
+                if fault.split_batch and middle:
                     parts.extendleft([part[middle:], part[:middle]])  # in their order
-                elif fault.shrink and not fault.retryable:
+                elif fault.split_batch and not fault.retryable:
                     self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
                 else:
                     aside, delayed = aside + part, fault
-                    if not fault.shrink:  # no note is to blame, so that the others need not be tried
+                    if not fault.split_batch:  # no note is to blame, so that the others need not be tried
                         aside += [note for each in parts for note in each]
                         break
         if delayed is not None:
@@ -91,11 +91,11 @@ class Recorder:
     def _collect(self) -> list[Note]:
         notes = []
         told: dict[str, float | None] = {}
-        for execution_id, prepared in self._runs.items():
-            progress = told[execution_id] = prepared.progress
-            logs = prepared.take_logs()
+        for execution_id, claimed_run in self._runs.items():
+            progress = told[execution_id] = claimed_run.progress
+            logs = claimed_run.take_logs()
             if logs or progress != self._told.get(execution_id):
-                notes.append(Note(execution_id, progress, logs, prepared.run.fence))
+                notes.append(Note(execution_id, progress, logs, claimed_run.run.fence))
         self._told = told
         return notes
 

@@ -1,4 +1,4 @@
-"""The pulse shows whether the service lives: that its loop turns, and that what is due is taken up.
+"""The watchdog shows whether the service lives: that its loop turns, and that what is due is taken up.
 
 Takes the agenda and the dispatcher. Gives the lag of the loop, and the time for which work waits that nothing is in the
 way of. Guarantees that a stage that hangs without failing shows: the supervisor cannot see it.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS = 0.25
 
 
-class Pulse:
+class Watchdog:
     """Beats four times a second.
 
     Args:
@@ -46,7 +46,7 @@ class Pulse:
 
     def run_once(self) -> None:
         """Beat."""
-        self._metrics.loop_lagged(self._health.expect_beat(INTERVAL_SECONDS))
+        self._metrics.loop_lagged(self._health.expect_heartbeat(INTERVAL_SECONDS))
         overdue = max(self._overdue_in_agenda(), self._stalled())
         self._health.work_waits(overdue)
         self._metrics.work_waits(overdue)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
-from listener.masking.masker import MASK, Cover
+from listener.masking.masker import MASK, Masker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, MutableMapping
@@ -36,21 +36,21 @@ Bounded and anchored so that the time is linear: texts may come from a job's row
 """
 MAX_DEPTH = 6
 
-_always: Cover = Cover()
-_hidden: ContextVar[Cover | None] = ContextVar("hidden", default=None)
+_always: Masker = Masker()
+_hidden: ContextVar[Masker | None] = ContextVar("hidden", default=None)
 """What the present run must not tell; its tasks and threads inherit it."""
 
 
 def hide_always(secrets: Iterable[str]) -> None:
     """Hide these values from now on, in every text of this process."""
     global _always  # noqa: PLW0603 - the process has one set of keys, and no line may be without them
-    _always = Cover([*_always.secrets, *secrets])
+    _always = Masker([*_always.secrets, *secrets])
 
 
 @contextmanager
-def hiding(cover: Cover | None) -> Iterator[None]:
+def hiding(masker: Masker | None) -> Iterator[None]:
     """Hide values in everything that is logged and redacted inside."""
-    token = _hidden.set(cover)
+    token = _hidden.set(masker)
     try:
         yield
     finally:
@@ -76,7 +76,7 @@ def mask_line(_: WrappedLogger, __: str, line: Any) -> Any:  # noqa: ANN401 - a 
 
 
 def redact_text(text: str, *, numbers: bool = True) -> str:
-    """Mask secrets inside a text; `numbers` as `Cover.over` has it."""
+    """Mask secrets inside a text; `numbers` as `Masker.over` has it."""
     text = _always.over(text)
     hidden = _hidden.get()
     if hidden is not None:

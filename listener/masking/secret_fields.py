@@ -118,11 +118,11 @@ def _held(value: object, depth: int) -> Iterator[str]:
         text = value.get_secret_value()
         yield text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         return
-    for item in _members(value) if depth else ():
+    for item in _peers(value) if depth else ():
         yield from _held(item, depth - 1)
 
 
-def _members(value: object) -> Iterator[object]:
+def _peers(value: object) -> Iterator[object]:
     if isinstance(value, BaseModel):
         return iter([*value.__dict__.values(), *(value.__pydantic_extra__ or {}).values()])
     if is_dataclass(value):

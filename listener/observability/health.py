@@ -27,37 +27,37 @@ BACKGROUND = frozenset({"clean_ledger_v1", "leave_v1", "publish_handlers_v1"})
 
 
 class Health:
-    """The state of the database, of the doorbells, of the loop and of the work, as the stages last saw them.
+    """The state of the database, of the channels, of the loop and of the work, as the stages last saw them.
 
     Args:
         clock: dates what is told.
-        doorbells: the names of the doorbells that should be heard; without any, the poll alone counts.
+        channels: the names of the channels that should be received; without any, the poll alone counts.
         poll_seconds: the longest time between two polls that are meant to be.
     """
 
-    def __init__(self, clock: Clock, doorbells: tuple[str, ...] = (), poll_seconds: float = 0) -> None:
+    def __init__(self, clock: Clock, channels: tuple[str, ...] = (), poll_seconds: float = 0) -> None:
         self._clock = clock
         self._stale_seconds = max(STALE_POLL_SECONDS, STALE_POLLS * poll_seconds)
         self._draining = False
         self._polled_at: float | None = None
         self._poll_fault: str | None = None
         self._calls: dict[str, tuple[float, float, StoreError]] = {}  # of failing ones: since, last, fault
-        self._heard = dict.fromkeys(doorbells, False)
+        self._received = dict.fromkeys(channels, False)
         self._feed_fault = "not connected yet"
         self._awaited: set[str] = set()
-        self._beat_due: float | None = None
+        self._heartbeat_due: float | None = None
         self._lagged = (-LAG_REMEMBERED_SECONDS, 0.0)  # when, by how much
         self._overdue = 0.0
 
     @property
-    def hears(self) -> bool:
-        """Whether at least one doorbell is heard."""
-        return any(self._heard.values())
+    def receiving(self) -> bool:
+        """Whether at least one channel is received."""
+        return any(self._received.values())
 
     @property
-    def doorbells(self) -> dict[str, bool]:
-        """Each doorbell and whether it is heard."""
-        return dict(self._heard)
+    def channels(self) -> dict[str, bool]:
+        """Each channel and whether it is received."""
+        return dict(self._received)
 
     def poll_succeeded(self) -> None:
         """Note that the database answered."""
@@ -72,18 +72,18 @@ class Health:
         now = self._clock.monotonic()
         if fault is None:
             self._calls.pop(function, None)
-        elif function not in BACKGROUND and not fault.shrink:
+        elif function not in BACKGROUND and not fault.split_batch:
             since, *_ = self._calls.get(function, (now,))
             self._calls[function] = (since, now, fault)
 
-    def heard(self, doorbell: str) -> None:
-        """Note that a doorbell is heard: it has brought a canary, or a signal."""
-        self._heard[doorbell] = True
+    def received(self, channel: str) -> None:
+        """Note that a channel is received: it has brought a probe, or a signal."""
+        self._received[channel] = True
 
-    def deaf(self, fault: str, doorbell: str | None = None) -> None:
-        """Note that a doorbell is not heard, or that none is."""
-        for name in [doorbell] if doorbell else list(self._heard):
-            self._heard[name] = False
+    def stale(self, fault: str, channel: str | None = None) -> None:
+        """Note that a channel is not received, or that none is."""
+        for name in [channel] if channel else list(self._received):
+            self._received[name] = False
         self._feed_fault = fault
 
     def await_first(self, what: str) -> None:
@@ -94,13 +94,13 @@ class Health:
         """Note that it came, or that it is not to be waited for any longer."""
         self._awaited.discard(what)
 
-    def expect_beat(self, within_seconds: float) -> float:
-        """Note that the loop beats next after so long; tells how late this beat was."""
+    def expect_heartbeat(self, within_seconds: float) -> float:
+        """Note that the loop heartbeats next after so long; tells how late this heartbeat was."""
         lag = self._lag()
         now = self._clock.monotonic()
         if lag > LAG_SECONDS:
             self._lagged = (now, lag)
-        self._beat_due = now + within_seconds
+        self._heartbeat_due = now + within_seconds
         return lag
 
     def work_waits(self, seconds: float) -> None:
@@ -124,7 +124,10 @@ class Health:
         """Say of each part of the service how it is: `ok`, with a measure, or what is wrong."""
         well = {
             "database": f"read {self._age():.1f} s ago",
-            "feed": ", ".join(f"{name} {'heard' if heard else 'deaf'}" for name, heard in self._heard.items()) or "off",
+            "feed": ", ".join(
+                f"{name} {'received' if received else 'stale'}" for name, received in self._received.items()
+            )
+            or "off",
             "loop": f"{self._lag() * 1000:.0f} ms late",
             "work": f"{self._overdue:.1f} s overdue",
         }
@@ -132,7 +135,7 @@ class Health:
 
     def _faults(self) -> Iterator[tuple[str, str | None]]:
         yield "database", self._database_fault()
-        yield "feed", self._feed_fault if self._heard and not self.hears else None
+        yield "feed", self._feed_fault if self._received and not self.receiving else None
         yield "loop", self._loop_fault()
         yield "work", self._work_fault()
         for what in sorted(self._awaited):
@@ -150,13 +153,13 @@ class Health:
             return f"last read {self._age():.0f} s ago"
         now = self._clock.monotonic()
         for since, last, fault in self._calls.values():
-            is_lasting = fault.alarm or last - since >= PATIENCE_SECONDS
+            is_lasting = fault.needs_operator or last - since >= PATIENCE_SECONDS
             if is_lasting and now - last < REMEMBERED_SECONDS:
                 return str(fault)
         return None
 
     def _lag(self) -> float:
-        return 0.0 if self._beat_due is None else max(0.0, self._clock.monotonic() - self._beat_due)
+        return 0.0 if self._heartbeat_due is None else max(0.0, self._clock.monotonic() - self._heartbeat_due)
 
     def _loop_fault(self) -> str | None:
         at, lag = self._lagged

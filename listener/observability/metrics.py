@@ -13,8 +13,8 @@ LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 1
 DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 POLL_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
-FEED_STATES = ["down", "connecting", "joined", "hearing"]
-"""`joined` has the join's reply; `hearing` has seen a canary come back."""
+FEED_STATES = ["down", "connecting", "joined", "receiving"]
+"""`joined` has the join's reply; `receiving` has seen a probe come back."""
 
 
 class Metrics:
@@ -72,13 +72,13 @@ class Metrics:
 
     def _feed(self) -> None:
         of = self.registry
-        self._hints = Counter("listener_feed_hints", "Hints, by the doorbell that rang.", ["source"], registry=of)
+        self._hints = Counter("listener_feed_hints", "Hints, by the channel that rang.", ["source"], registry=of)
         self._missed = Counter(
             "listener_feed_changes_missed", "Changes that a poll found and no hint had announced.", registry=of
         )
-        self._canaries = Counter("listener_feed_canaries", "Canaries, by what came of it.", ["outcome"], registry=of)
-        self._deaf = Counter(
-            "listener_feed_doorbells_deaf", "Doorbells that went deaf while others heard.", ["doorbell"], registry=of
+        self._probes = Counter("listener_feed_probes", "Probes, by what came of it.", ["outcome"], registry=of)
+        self._stale = Counter(
+            "listener_feed_channels_stale", "Channels that went stale while others received.", ["channel"], registry=of
         )
         self._unreadable = Counter(
             "listener_feed_frames_unreadable", "Frames of Realtime that its client could not read.", registry=of
@@ -149,7 +149,7 @@ class Metrics:
         """Show for how long work has waited that nothing is in the way of."""
         self._overdue.set(seconds)
 
-    def hints_heard(self, source: str, count: int = 1) -> None:
+    def hints_received(self, source: str, count: int = 1) -> None:
         """Count hints; `source` is `postgres_changes` or `broadcast`."""
         self._hints.labels(source).inc(count)
 
@@ -157,13 +157,13 @@ class Metrics:
         """Count changes that only a poll found."""
         self._missed.inc(count)
 
-    def canary_rung(self, outcome: str) -> None:
-        """Count a canary: `rung`, or `unsent` where the database did not answer."""
-        self._canaries.labels(outcome).inc()
+    def probe_rung(self, outcome: str) -> None:
+        """Count a probe: `rung`, or `unsent` where the database did not answer."""
+        self._probes.labels(outcome).inc()
 
-    def doorbell_deaf(self, doorbell: str) -> None:
-        """Count a doorbell that a session does not hear any more."""
-        self._deaf.labels(doorbell).inc()
+    def channel_stale(self, channel: str) -> None:
+        """Count a channel that a session does not receive any more."""
+        self._stale.labels(channel).inc()
 
     def frame_unreadable(self) -> None:
         """Count a frame that could not be read."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from listener.handler_api.registry import Handler
 
 
-class Prepared:
+class ClaimedRun:
     """A run that is ready to start, or already refused; made before it is due, so that the start costs little."""
 
     __slots__ = (

@@ -21,10 +21,10 @@ MOST_REMEMBERED = 10_000
 RUNNING = "running"
 
 
-class Announcements:
+class MissedHints:
     """Compares hints with what polls find. A revision is the id of the transaction that made it.
 
-    A transaction that changes one job several times rings several times: its nth hint by a doorbell announces the nth
+    A transaction that changes one job several times rings several times: its nth hint by a channel announces the nth
     revision that it may have made.
     """
 
@@ -34,7 +34,7 @@ class Announcements:
         self._suspects: dict[int, float] = {}
         self._since: int | None = None
 
-    def heard(self, source: str, xid: int) -> None:
+    def received(self, source: str, xid: int) -> None:
         """Take note of a hint."""
         revision = xid + self._rung[source, xid]
         self._rung[source, xid] += 1
@@ -47,7 +47,7 @@ class Announcements:
         return self._since is not None
 
     def begin(self, cursor: int, jobs: Iterable[Job]) -> None:
-        """Count from here on: what was there before the first doorbell was heard, nobody could announce."""
+        """Count from here on: what was there before the first channel was received, nobody could announce."""
         self._since = cursor
         for job in jobs:
             self._remember(job.revision)

@@ -1,7 +1,7 @@
-"""Who shares the work, as far as this listener has heard.
+"""Who shares the work, as far as this listener has received.
 
 Takes the heartbeats that every extension of leases answers, and what shows that a listener sleeps. Gives this
-listener's turn at a job. Guarantees that one that has heard of nobody, or not for a while, waits for nobody.
+listener's turn at a job. Guarantees that one that has received of nobody, or not for a while, waits for nobody.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from listener.ports import Clock
 
 
-class Members:
+class Peers:
     """The listeners that are alive.
 
     Args:
@@ -29,7 +29,7 @@ class Members:
         self._me, self._mine = me, seed(me)
         self._clock, self._believed_seconds = clock, believed_seconds
         self._believed_until = 0.0
-        self._beats: dict[int, object] = {}
+        self._heartbeats: dict[int, object] = {}
         self._suspected: dict[int, object] = {}
         self._others: tuple[int, ...] = ()
 
@@ -38,24 +38,26 @@ class Members:
         """The seeds of the listeners to wait for."""
         return self._others if self._others and self._clock.monotonic() < self._believed_until else ()
 
-    def heard(self, beats: Mapping[str, object]) -> None:
-        """Take the last heartbeat of each listener that is alive; whoever beats anew is under suspicion no more."""
-        self._beats = {seed(each): beat for each, beat in beats.items() if each != self._me}
+    def received(self, heartbeats: Mapping[str, object]) -> None:
+        """Take the last heartbeat of each live listener; a new heartbeat ends the suspicion against its listener."""
+        self._heartbeats = {seed(each): heartbeat for each, heartbeat in heartbeats.items() if each != self._me}
         # Whom the others do not know, they do not wait for either.
-        self._believed_until = self._clock.monotonic() + self._believed_seconds if self._me in beats else 0.0
-        self._suspected = {each: beat for each, beat in self._suspected.items() if self._beats.get(each) == beat}
+        self._believed_until = self._clock.monotonic() + self._believed_seconds if self._me in heartbeats else 0.0
+        self._suspected = {
+            each: heartbeat for each, heartbeat in self._suspected.items() if self._heartbeats.get(each) == heartbeat
+        }
         self._settle()
 
     def suspect(self, job_id: int) -> None:
-        """Wait no more for those who left this job to me, until they beat again: they are dead, or behind."""
+        """Wait no more for those who left this job to me, until they heartbeat again: they are dead, or behind."""
         own = weight(job_id, self._mine)
         for each in self._others:
             if weight(job_id, each) > own:
-                self._suspected[each] = self._beats[each]
+                self._suspected[each] = self._heartbeats[each]
         self._settle()
 
     def _settle(self) -> None:
-        self._others = tuple(each for each in self._beats if each not in self._suspected)
+        self._others = tuple(each for each in self._heartbeats if each not in self._suspected)
 
     def turn(self, job_id: int) -> int:
         """Tell how many others claim this job before me."""

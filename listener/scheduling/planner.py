@@ -16,7 +16,7 @@ import structlog
 
 from listener.domain.messages import Plan
 from listener.domain.schedule import first_run
-from listener.errors import SENSELESS, StoreError
+from listener.errors import MALFORMED, StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class Planner:
                 await self.run_once()
             except StoreError as fault:
                 self._log.warning(Event.PLAN_FAILED, error=str(fault))
-                if fault.retryable or not fault.shrink:  # else a smaller batch may do at once
-                    await anyio.sleep(SLOW_PAUSE_SECONDS if fault.alarm else RETRY_PAUSE_SECONDS)
+                if fault.retryable or not fault.split_batch:  # else a smaller batch may do at once
+                    await anyio.sleep(SLOW_PAUSE_SECONDS if fault.needs_operator else RETRY_PAUSE_SECONDS)
 
     async def run_once(self) -> int:
         """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
@@ -110,8 +110,8 @@ class Planner:
         try:
             await self._store.plan([plan for _, plan in plans])
         except StoreError as fault:
-            self._size = max(1, len(plans) // 2) if fault.shrink else self._size
-            if fault.shrink and not fault.retryable and len(plans) == 1:
+            self._size = max(1, len(plans) // 2) if fault.split_batch else self._size
+            if fault.split_batch and not fault.retryable and len(plans) == 1:
                 self._rest(plans[0][0], fault)
             raise
         self._size = min(BATCH, self._size * 2)
@@ -128,9 +128,9 @@ class Planner:
         assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
         try:
             return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
-        except SENSELESS as senseless:  # the database refuses what it knows to be wrong; this it let pass
-            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(senseless))
-            return Plan(job.id, job.revision, None, _told(senseless))
+        except MALFORMED as malformed:  # the database refuses what it knows to be wrong; this it let pass
+            self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(malformed))
+            return Plan(job.id, job.revision, None, _told(malformed))
 
 
 def _told(why: Exception) -> str:

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from listener.domain.job import Job
-    from listener.domain.messages import Claim
+    from listener.domain.messages import ClaimRequest
     from listener.ports import Clock
-    from listener.runs.held_runs import Runs
+    from listener.runs.held_runs import HeldRuns
     from listener.scheduling.agenda import Agenda
     from listener.scheduling.planner import Planner
 
@@ -44,26 +44,26 @@ class Reconciler:
         horizon: how far ahead jobs are armed.
     """
 
-    def __init__(self, agenda: Agenda, planner: Planner, runs: Runs, clock: Clock, horizon: timedelta) -> None:
+    def __init__(self, agenda: Agenda, planner: Planner, runs: HeldRuns, clock: Clock, horizon: timedelta) -> None:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
         self._revisions: OrderedDict[int, int] = OrderedDict()
         self._answered: OrderedDict[int, float] = OrderedDict()
         self.armed_until = self.urgent_until = clock.now() + horizon
 
-    def apply(self, jobs: Iterable[Job], asked_at: float | None = None) -> None:
+    def apply(self, jobs: Iterable[Job], requested_at: float | None = None) -> None:
         """Take rows as they are now.
 
         Args:
             jobs: the rows.
-            asked_at: for rows that were only read, the monotonic time before that began: where this listener has
+            requested_at: for rows that were only read, the monotonic time before that began: where this listener has
                 written such a row since, the answer to that tells more.
         """
         for job in jobs:
-            if self._is_news(job, asked_at):
+            if self._is_news(job, requested_at):
                 self._settle(job)
 
     def announce(self, job: Job) -> None:
-        """Take a row that a doorbell brought along, unless this revision of it is known already."""
+        """Take a row that a channel brought along, unless this revision of it is known already."""
         if not self.knows(job.id, job.revision):
             self.apply([job], -math.inf)
 
@@ -96,7 +96,7 @@ class Reconciler:
         if job.trigger is not None:
             self._planner.explain(job, why)
 
-    def refused(self, jobs: Iterable[Job], claims: Mapping[int, Claim] | None = None) -> None:
+    def refused(self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None) -> None:
         """Take the present state of jobs that could not be claimed; those still due are tried again after a rest.
 
         One that could, and has only moved on to more of its past, lets others go first and is then asked for again.
@@ -112,14 +112,14 @@ class Reconciler:
                     job.waits_since = self._clock.now()
                 self._agenda.arm_again(job, job.next_run_at, TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS)
 
-    def _is_news(self, job: Job, asked_at: float | None) -> bool:
+    def _is_news(self, job: Job, requested_at: float | None) -> bool:
         """Whether the row is not older than what is known; remembers it."""
         known = self._revisions.get(job.id, -1)
         if known > job.revision:
             return False
-        if asked_at is None:
+        if requested_at is None:
             self._remember(self._answered, job.id, self._clock.monotonic())
-        elif known == job.revision and self._answered.get(job.id, -math.inf) >= asked_at:
+        elif known == job.revision and self._answered.get(job.id, -math.inf) >= requested_at:
             return False
         self._remember(self._revisions, job.id, job.revision)
         return True

@@ -1,7 +1,7 @@
 """The reflector keeps up with the table: it lists, then polls what changed, and lists anew from time to time.
 
 Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
-change is seen at the next poll at the latest, whatever the doorbells missed: the cursor is the oldest transaction that
+change is seen at the next poll at the latest, whatever the channels missed: the cursor is the oldest transaction that
 was open at the last look, so that no commit slips in behind it.
 """
 
@@ -14,7 +14,7 @@ import structlog
 
 from listener.errors import StoreError
 from listener.observability.events import Event
-from listener.scheduling.missed_hints import Announcements
+from listener.scheduling.missed_hints import MissedHints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
 LEAST_RELIST_SECONDS = 0.5
 WARY_SECONDS = 10.0
-"""How long to poll as if deaf after a hint that may stand for thousands of rows, or a change without one: Realtime
-drops changes without a word after so many, and a canary needs some seconds to tell."""
+"""How long to poll as if stale after a hint that may stand for thousands of rows, or a change without one: Realtime
+drops changes without a word after so many, and a probe needs some seconds to tell."""
 POLL = "poll"
 LIST_SHARE = 4
 """Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
@@ -43,14 +43,14 @@ class Reflector:
         store: where rows are read.
         reconciler: takes them.
         clock: the database's.
-        health: told of polls; tells whether a doorbell is heard.
+        health: told of polls; tells whether a channel is received.
         metrics: where polls are counted.
         horizon: how far ahead rows are read.
         horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
-        poll_seconds: how often to poll while a doorbell is heard.
-        deaf_poll_seconds: how often while none is.
+        poll_seconds: how often to poll while a channel is received.
+        stale_poll_seconds: how often while none is.
         relist_seconds: how often to list anew.
-        tell: takes hints that polls bring, as the doorbells do.
+        deliver: takes the hints that polls bring, as it does those of the channels.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -64,18 +64,18 @@ class Reflector:
         horizon: timedelta,
         horizon_jobs: int,
         poll_seconds: float,
-        deaf_poll_seconds: float,
+        stale_poll_seconds: float,
         relist_seconds: float,
-        tell: Callable[[Hint], None] = lambda _: None,
+        deliver: Callable[[Hint], None] = lambda _: None,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
-        self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
-        self._relist_seconds, self._tell = relist_seconds, tell
+        self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
+        self._relist_seconds, self._deliver = relist_seconds, deliver
         self._cursor: int | None = None
         self._dirty = False
-        self._announcements = Announcements()
+        self._missed_hints = MissedHints()
         self._wary_until = 0.0
         self._wake = anyio.Event()
         self._relist_at = 0.0
@@ -83,10 +83,10 @@ class Reflector:
         self._poll_at = 0.0
         self._log = structlog.get_logger("reflector")
 
-    def hear(self, hint: Hint) -> None:
+    def take_hint(self, hint: Hint) -> None:
         """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
         if hint.xid is not None and hint.source != POLL:  # what a poll brings announces nothing
-            self._announcements.heard(hint.source, hint.xid)
+            self._missed_hints.received(hint.source, hint.xid)
         for job in hint.jobs:
             self._reconciler.announce(job)
         if hint.gone:
@@ -95,9 +95,9 @@ class Reflector:
         if not (hint.jobs or hint.gone or is_old):
             if hint.xid is not None:
                 self._beware()
-            self.look_again()
+            self.poll_now()
 
-    def look_again(self) -> None:
+    def poll_now(self) -> None:
         """Poll as soon as possible."""
         self._dirty = True
         self._wake.set()
@@ -122,7 +122,7 @@ class Reflector:
             await self._wait()
 
     async def _rest(self, seconds: float) -> None:
-        """Wait after a fault, or until a hint: a doorbell that is heard again tells of a database that is back."""
+        """Wait after a fault, or until a hint: a channel that is received again tells of a database that is back."""
         self._wake = anyio.Event()
         await anyio.sleep(FIRST_PAUSE_SECONDS)
         with anyio.move_on_after(seconds - FIRST_PAUSE_SECONDS):
@@ -140,9 +140,9 @@ class Reflector:
             await self.poll()
         else:
             return
-        trusts = self._health.hears and started >= self._wary_until
+        trusts = self._health.receiving and started >= self._wary_until
         if not (lists and self._poll_at):  # no list shows what was cancelled, and lists may follow one another closely
-            self._poll_at = started + (self._poll_seconds if trusts else self._deaf_poll_seconds)
+            self._poll_at = started + (self._poll_seconds if trusts else self._stale_poll_seconds)
         self._metrics.polled(self._clock.monotonic() - started)
         self._health.poll_succeeded()
 
@@ -151,8 +151,8 @@ class Reflector:
         self._dirty = False
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
-        is_first = self._health.hears and not self._announcements.has_begun
-        self._metrics.changes_missed(self._announcements.take_missed(self._clock.monotonic()))
+        is_first = self._health.receiving and not self._missed_hints.has_begun
+        self._metrics.changes_missed(self._missed_hints.take_missed(self._clock.monotonic()))
         page = await self._take(self._store.poll(self._cursor, until, None))
         cursor = page.cursor
         self._compare(page, is_first=is_first)
@@ -160,13 +160,13 @@ class Reflector:
             page = await self._take(self._store.poll(self._cursor, until, page.after))
             self._compare(page, is_first=is_first)
         self._cursor = cursor
-        self._announcements.forget_before(cursor)
+        self._missed_hints.forget_before(cursor)
 
     def _compare(self, page: Page, *, is_first: bool) -> None:
-        """Look whether hints have told of what a poll found; the first one that a doorbell preceded begins with it."""
+        """Look whether hints have told of what a poll found; the first one that a channel preceded begins with it."""
         if is_first:
-            self._announcements.begin(page.cursor, page.jobs)
-        elif self._announcements.found(page.jobs, self._clock.monotonic()):
+            self._missed_hints.begin(page.cursor, page.jobs)
+        elif self._missed_hints.found(page.jobs, self._clock.monotonic()):
             self._beware()
 
     def _beware(self) -> None:
@@ -174,11 +174,11 @@ class Reflector:
 
     async def _take(self, reading: Awaitable[Page]) -> Page:
         """Read a page and pass its rows on."""
-        asked_at = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         page = await reading
-        self._reconciler.apply(page.jobs, asked_at)
+        self._reconciler.apply(page.jobs, requested_at)
         for hint in page.hints:
-            self._tell(hint)
+            self._deliver(hint)
         return page
 
     async def relist(self) -> None:

@@ -27,15 +27,15 @@ NAMED = 1000
 """Meetings in one request; fewer after one that took too long, or that one of them made fail."""
 
 
-class Meetings:
+class MeetingSource:
     """Keeps the jobs of meetings right.
 
     Args:
         store: where meetings and their jobs are.
-        health: tells whether a doorbell is heard.
+        health: tells whether a channel is received.
         changed: called when jobs were written, so that they are looked at.
-        poll_seconds: how often to poll while a doorbell is heard.
-        deaf_poll_seconds: how often while none is.
+        poll_seconds: how often to poll while a channel is received.
+        stale_poll_seconds: how often while none is.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Meetings:
         health: Health,
         changed: Callable[[], None],
         poll_seconds: float,
-        deaf_poll_seconds: float,
+        stale_poll_seconds: float,
     ) -> None:
         self._store, self._health, self._changed = store, health, changed
-        self._poll_seconds, self._deaf_poll_seconds = poll_seconds, deaf_poll_seconds
+        self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
         self._cursor: int | None = None
         self._ids: set[str] = set()
         self._most = NAMED
@@ -55,7 +55,7 @@ class Meetings:
         self.summary: Mapping[str, int | bool] | None = None
         self._log = structlog.get_logger("meetings")
 
-    def hear(self, hint: Hint) -> None:
+    def take_hint(self, hint: Hint) -> None:
         """Take a hint: the meetings that it names, or a poll."""
         self._ids.update(hint.ids)
         self._wake.set()
@@ -70,7 +70,7 @@ class Meetings:
                 self._log.warning(Event.MEETINGS_FAILED, error=str(fault))
                 await anyio.sleep(RETRY_PAUSE_SECONDS)
                 continue
-            with anyio.move_on_after(self._poll_seconds if self._health.hears else self._deaf_poll_seconds):
+            with anyio.move_on_after(self._poll_seconds if self._health.receiving else self._stale_poll_seconds):
                 await self._wake.wait()
 
     async def run_once(self) -> None:
@@ -96,9 +96,9 @@ class Meetings:
             try:
                 self._tell((await self._store.sync(None, ids, None)).counts)
             except StoreError as fault:
-                if not fault.shrink or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
+                if not fault.split_batch or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
                     self._ids.update(ids)
-                self._most = max(1, len(ids) // 2) if fault.shrink else self._most
+                self._most = max(1, len(ids) // 2) if fault.split_batch else self._most
                 raise
             self._most = min(NAMED, self._most * 2)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from listener.domain.job import Job
     from listener.ports import Clock
     from listener.scheduling.agenda import Agenda
-    from listener.scheduling.peers import Members
+    from listener.scheduling.peers import Peers
 
 MOMENT = timedelta(milliseconds=250)
 """How long each listener before this one has for its claim: many round trips, and less than anybody waits for."""
@@ -28,12 +28,12 @@ class Timekeeper:
     Args:
         agenda: what is armed.
         give: takes the jobs whose time is near, earliest first.
-        members: tells whose turn it is.
+        peers: tells whose turn it is.
         clock: the database's.
     """
 
-    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], members: Members, clock: Clock) -> None:
-        self._agenda, self._give, self._members, self._clock = agenda, give, members, clock
+    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], peers: Peers, clock: Clock) -> None:
+        self._agenda, self._give, self._peers, self._clock = agenda, give, peers, clock
 
     async def run(self) -> None:
         """Keep time until cancelled."""
@@ -44,7 +44,7 @@ class Timekeeper:
     def run_once(self) -> int:
         """Give out what is due now, and tell how much it was."""
         due = self._agenda.take_due()
-        if due and self._members.others:
+        if due and self._peers.others:
             due = self._without_others(due)
         if due:
             self._give(due)
@@ -53,13 +53,13 @@ class Timekeeper:
     def _without_others(self, due: list[Job]) -> list[Job]:
         """Put off the jobs that others claim first.
 
-        Until when depends on nothing but the job and the members, so that a row that is read again and again waits no
+        Until when depends on nothing but the job and the peers, so that a row that is read again and again waits no
         longer for it.
         """
         now, mine = self._clock.now(), []
         for job in due:
             assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
-            job.turn = self._members.turn(job.id)
+            job.turn = self._peers.turn(job.id)
             until = job.next_run_at + job.turn * MOMENT
             if job.turn and until > now:
                 self._agenda.put_off(job, until)

@@ -28,19 +28,19 @@ class Meaning:
     """The flags of `StoreError`; `bounded` faults pass by themselves, or after a while somebody has to mend them."""
 
     retryable: bool
-    shrink: bool = False
-    unclear: bool = False
-    alarm: bool = False
+    split_batch: bool = False
+    maybe_applied: bool = False
+    needs_operator: bool = False
     bounded: bool = False
 
 
 NOT_DONE = Meaning(retryable=True)
-UNCLEAR = Meaning(retryable=True, unclear=True)
-TOO_MUCH = Meaning(retryable=True, shrink=True)
-SLOWLY = Meaning(retryable=True, alarm=True)
+MAYBE_APPLIED = Meaning(retryable=True, maybe_applied=True)
+TOO_MUCH = Meaning(retryable=True, split_batch=True)
+SLOWLY = Meaning(retryable=True, needs_operator=True)
 BOUNDED = Meaning(retryable=True, bounded=True)
-ROW = Meaning(retryable=False, shrink=True)
-NEVER = Meaning(retryable=False, alarm=True)
+ROW = Meaning(retryable=False, split_batch=True)
+NEVER = Meaning(retryable=False, needs_operator=True)
 
 CODES: dict[str, Meaning] = {
     # PostgREST has no connection, PostgreSQL no room for one
@@ -50,7 +50,7 @@ CODES: dict[str, Meaning] = {
     # the time limit, or a row that somebody holds
     **dict.fromkeys(["57014", "55P03"], TOO_MUCH),
     # the server went down, perhaps after the commit; nobody knows whether it was done
-    **dict.fromkeys(["57P01", "57P02", "40003"], UNCLEAR),
+    **dict.fromkeys(["57P01", "57P02", "40003"], MAYBE_APPLIED),
     # a read-only database, a full disk
     **dict.fromkeys(["25006", "53100"], SLOWLY),
     # a schema cache that is behind, a token from a clock that is ahead
@@ -58,7 +58,7 @@ CODES: dict[str, Meaning] = {
     "42501": ROW,  # a right that one row lacks
 }
 CLASSES: tuple[tuple[str, Meaning], ...] = (
-    ("08", UNCLEAR),  # the connection broke
+    ("08", MAYBE_APPLIED),  # the connection broke
     ("53", SLOWLY),  # out of memory, of files
     ("58", SLOWLY),  # the disk
     # What a row may do to the statement: its values, its constraints, somebody's trigger on it.
@@ -66,7 +66,7 @@ CLASSES: tuple[tuple[str, Meaning], ...] = (
 )
 STATUSES: dict[int, Meaning] = {
     **dict.fromkeys([425, 429], NOT_DONE),
-    **dict.fromkeys([408, 500, 502, 503, 504], UNCLEAR),
+    **dict.fromkeys([408, 500, 502, 503, 504], MAYBE_APPLIED),
 }
 NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
@@ -90,7 +90,7 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
         meaning = NEVER
     if code in ADVICE:
         message = f"{message}; {ADVICE[code]}"
-    return fault(function, code or BROKEN, message, meaning if code else UNCLEAR, overdue=overdue)
+    return fault(function, code or BROKEN, message, meaning if code else MAYBE_APPLIED, overdue=overdue)
 
 
 def text_of(body: bytes) -> str:
@@ -100,7 +100,7 @@ def text_of(body: bytes) -> str:
 
 def of_transport(function: str, error: aiohttp.ClientError | TimeoutError) -> StoreError:
     """Read a fault on the way there, or back."""
-    meaning = NOT_DONE if isinstance(error, NOT_SENT) else UNCLEAR
+    meaning = NOT_DONE if isinstance(error, NOT_SENT) else MAYBE_APPLIED
     return fault(function, type(error).__name__, str(error) or "no answer in time", meaning)
 
 
@@ -112,7 +112,7 @@ def fault(function: str, code: str, message: str, meaning: Meaning, *, overdue: 
         code,
         message,
         retryable=meaning.retryable and not given_up,
-        shrink=meaning.shrink,
-        unclear=meaning.unclear,
-        alarm=meaning.alarm or given_up,
+        split_batch=meaning.split_batch,
+        maybe_applied=meaning.maybe_applied,
+        needs_operator=meaning.needs_operator or given_up,
     )

@@ -1,8 +1,8 @@
-"""The feed rings when Supabase Realtime says that rows changed.
+"""The feed delivers a hint when Supabase Realtime reports changed rows.
 
-Takes nothing. Gives hints. Guarantees that what is not heard is known not to be heard: a doorbell counts only while
-something comes through it. A session that hears less than it should is replaced by a fresh one, make before break where
-it still hears something; whatever may have been missed meanwhile is asked for by a hint that means "look everywhere".
+Takes nothing. Gives hints. Guarantees that a channel counts as receiving only while something comes through it. A
+session that receives less than it should is replaced by a fresh one, make before break where it still receives
+something; a hint for every table (a resync) makes up for what may have been missed meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 
 from listener.domain.messages import Hint
 from listener.observability.events import Event
-from listener.supabase.watched_session import Line, Times
+from listener.supabase.watched_session import Times, WatchedSession
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
@@ -35,7 +35,7 @@ SOON_PAUSES = 20
 pauses."""
 LONGEST_JOIN_SECONDS = 30.0
 STEADY_SECONDS = 30.0
-"""A session that heard for this long was good: the next pause is short again."""
+"""A session that received for this long was good: the next pause is short again."""
 MOST_WAITING_HINTS = 1000
 """Beyond it hints are dropped, and one look makes up for all of them."""
 CLIENT_LOG = "realtime._async.client"
@@ -48,11 +48,11 @@ class RealtimeFeed:
     Args:
         url: the project's URL.
         key: the service's key.
-        doorbells: `broadcast`, `postgres_changes`, or both.
-        tables: whose changes `hear` takes.
-        hear: takes every hint, by table.
-        ring: rings a canary; answers with the doorbells that the database can ring. It may raise `StoreError`.
-        health: told what is heard.
+        channels: `broadcast`, `postgres_changes`, or both.
+        tables: whose changes `deliver` takes.
+        deliver: takes every hint, by table.
+        send_probe: sends a probe; answers with the channels that the database can send on. It may raise `StoreError`.
+        health: told what is received.
         metrics: where hints and sessions are counted.
         clock: measures how long sessions live.
         jitter: numbers from 0 to 1 that spread reconnections.
@@ -64,22 +64,22 @@ class RealtimeFeed:
         *,
         url: str,
         key: str,
-        doorbells: tuple[str, ...],
+        channels: tuple[str, ...],
         tables: tuple[str, ...],
-        hear: Callable[[Hint], None],
-        ring: Callable[[], Awaitable[Collection[str]]],
+        deliver: Callable[[Hint], None],
+        send_probe: Callable[[], Awaitable[Collection[str]]],
         health: Health,
         metrics: Metrics,
         clock: Clock,
         jitter: Callable[[], float],
         times: Times | None = None,
     ) -> None:
-        self._url, self._key, self._doorbells, self._tables = url, key, doorbells, tables
-        self._hear, self._ring, self._health, self._metrics = hear, ring, health, metrics
+        self._url, self._key, self._channels, self._tables = url, key, channels, tables
+        self._deliver, self._request_probe, self._health, self._metrics = deliver, send_probe, health, metrics
         self._clock, self._jitter, self._times = clock, jitter, times or Times()
         self._waiting: MemoryObjectSendStream[Hint] | None = None
-        self._lines: list[Line] = []
-        self._heard: dict[str, bool] = dict.fromkeys(doorbells, False)
+        self._watched: list[WatchedSession] = []
+        self._received: dict[str, bool] = dict.fromkeys(channels, False)
         self._news = anyio.Event()
         self._failures = 0
         self._log = structlog.get_logger("feed")
@@ -88,7 +88,7 @@ class RealtimeFeed:
 
     async def run(self) -> None:
         """Listen until cancelled; returns at once when there is nothing to listen on."""
-        if not self._doorbells:
+        if not self._channels:
             return
         self._waiting, hints = anyio.create_memory_object_stream[Hint](MOST_WAITING_HINTS)
         with self._unreadable_counted(), self._waiting, hints:
@@ -99,56 +99,56 @@ class RealtimeFeed:
 
     async def run_once(self, tasks: TaskGroup) -> None:
         """Begin one session, keep it while it is whole and young, and pause if it was not."""
-        line = self._begin(tasks)
-        await self._until(lambda: line.is_settled)
-        if self._keep_better(line) and await self._grows_old(line):
+        watched = self._begin(tasks)
+        await self._until(lambda: watched.is_settled)
+        if self._keep_better(watched) and await self._grows_old(watched):
             self._failures = 0
             return
-        lived = self._clock.monotonic() - line.born_at
+        lived = self._clock.monotonic() - watched.born_at
         self._failures = 0 if lived > STEADY_SECONDS else self._failures + 1
-        had = bool(self._lines)
+        had = bool(self._watched)
         with anyio.move_on_after(pause_seconds(self._failures) * self._jitter()):
-            await self._until(lambda: had and not self._lines)  # with nothing left there is no time to lose
+            await self._until(lambda: had and not self._watched)  # with nothing left there is no time to lose
 
-    def _begin(self, tasks: TaskGroup) -> Line:
+    def _begin(self, tasks: TaskGroup) -> WatchedSession:
         self.sessions += 1
         self._metrics.feed_session_begun()
-        line = Line(
+        watched = WatchedSession(
             url=self._url,
             key=self._key,
-            doorbells=self._doorbells,
-            hear=self._take,
-            ring=self._ring,
+            channels=self._channels,
+            publish=self._publish,
+            send_probe=self._request_probe,
             changed=self._changed,
-            look=self._look_everywhere,
+            resync=self._resync_all,
             metrics=self._metrics,
             clock=self._clock,
             jitter=self._jitter,
             times=replace(self._times, join_seconds=self._join_seconds()),
         )
-        self._lines.append(line)
+        self._watched.append(watched)
         self._changed()
-        tasks.start_soon(line.live)
-        return line
+        tasks.start_soon(watched.live)
+        return watched
 
     def _join_seconds(self) -> float:
         """Be more patient with a server that is slow again and again."""
         return min(self._times.join_seconds * 2.0 ** min(self._failures, SOON_PAUSES), LONGEST_JOIN_SECONDS)
 
-    def _keep_better(self, line: Line) -> bool:
-        """End whichever hears less, the older one if they hear alike; tell whether `line` is kept."""
-        for other in [other for other in self._lines if other is not line]:
-            if other.hearing > line.hearing or line.is_over:
-                line.end()
+    def _keep_better(self, watched: WatchedSession) -> bool:
+        """End whichever receives less, the older one if they receive alike; tell whether `watched` is kept."""
+        for other in [other for other in self._watched if other is not watched]:
+            if other.receiving > watched.receiving or watched.is_over:
+                watched.end()
                 return False
-            self._log.info(Event.FEED_SESSION_REPLACED, doorbells=sorted(line.hearing))
+            self._log.info(Event.FEED_SESSION_REPLACED, channels=sorted(watched.receiving))
             other.end()
         return True
 
-    async def _grows_old(self, line: Line) -> bool:
-        """Wait until `line` has to be replaced; tell whether that is for its age."""
+    async def _grows_old(self, watched: WatchedSession) -> bool:
+        """Wait until `watched` has to be replaced; tell whether that is for its age."""
         with anyio.move_on_after(self._times.rotate_seconds * (0.9 + self._jitter() / 10)) as age:
-            await self._until(lambda: not line.is_whole)
+            await self._until(lambda: not watched.is_whole)
         return age.cancelled_caught
 
     async def _until(self, true: Callable[[], bool]) -> None:
@@ -157,59 +157,59 @@ class RealtimeFeed:
             await self._news.wait()
 
     def _changed(self) -> None:
-        """Take note of what the sessions hear now."""
-        why = self._lines[-1].why if self._lines else ""
-        self._lines = [line for line in self._lines if not line.is_over]
+        """Take note of what the sessions receive now."""
+        why = self._watched[-1].why if self._watched else ""
+        self._watched = [watched for watched in self._watched if not watched.is_over]
         self._show_state()
-        is_deafer = False
-        for doorbell, heard in self._heard.items():
-            hears = any(doorbell in line.hearing for line in self._lines)
-            if hears and not heard:
-                self._health.heard(doorbell)
-            elif heard and not hears:
-                is_deafer = True
-            self._heard[doorbell] = hears
-            if not hears:
-                self._health.deaf(why, doorbell)
-        if is_deafer:  # what happened after the last sign may not have been heard
-            self._look_everywhere()
+        lost_channel = False
+        for channel, received in self._received.items():
+            receives = any(channel in watched.receiving for watched in self._watched)
+            if receives and not received:
+                self._health.received(channel)
+            elif received and not receives:
+                lost_channel = True
+            self._received[channel] = receives
+            if not receives:
+                self._health.stale(why, channel)
+        if lost_channel:  # what happened after the last sign may not have been received
+            self._resync_all()
         self._news.set()
 
     def _show_state(self) -> None:
-        if any(line.hearing and line.is_proved for line in self._lines):
-            self.state = "hearing"
-        elif any(line.joined for line in self._lines):
+        if any(watched.receiving and watched.is_proved for watched in self._watched):
+            self.state = "receiving"
+        elif any(watched.joined for watched in self._watched):
             self.state = "joined"
         else:
-            self.state = "connecting" if self._lines else "down"
+            self.state = "connecting" if self._watched else "down"
         self._metrics.feed_state(self.state)
 
-    def _take(self, hint: Hint) -> None:
+    def _publish(self, hint: Hint) -> None:
         """Take a hint from a session's callback, which must neither wait nor fail."""
-        self._metrics.hints_heard(hint.source)
+        self._metrics.hints_received(hint.source)
         assert self._waiting is not None, "sessions live while the feed runs"  # noqa: S101 - narrows the type
         try:
             self._waiting.send_nowait(hint)
         except anyio.WouldBlock:
-            self._look_everywhere()
+            self._resync_all()
 
     async def _pass_on(self, hints: MemoryObjectReceiveStream[Hint]) -> None:
         async for hint in hints:
-            self._hear(hint)
+            self._deliver(hint)
 
-    def _look_everywhere(self) -> None:
+    def _resync_all(self) -> None:
         for table in self._tables:
-            self._hear(Hint(source="feed", table=table))
+            self._deliver(Hint(source="feed", table=table))
 
     @contextlib.contextmanager
     def _unreadable_counted(self) -> Iterator[None]:
         """Count what realtime-py drops: it says so nowhere but in its log."""
-        log, ear = logging.getLogger(CLIENT_LOG), _Unreadable(self._metrics.frame_unreadable)
-        log.addHandler(ear)
+        log, receiver = logging.getLogger(CLIENT_LOG), _Unreadable(self._metrics.frame_unreadable)
+        log.addHandler(receiver)
         try:
             yield
         finally:
-            log.removeHandler(ear)
+            log.removeHandler(receiver)
 
 
 class _Unreadable(logging.Handler):
@@ -223,6 +223,6 @@ class _Unreadable(logging.Handler):
 
 
 def pause_seconds(failures: int) -> float:
-    """How long to wait at most after so many sessions in a row that did not hear as they should."""
+    """How long to wait at most after so many sessions in a row that did not receive as they should."""
     soon = min(FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1), SOON_SECONDS) if failures else 0.0
     return min(soon * 2.0 ** max(0, failures - SOON_PAUSES), MAX_PAUSE_SECONDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from listener.domain.job import DstFold, DstGap, Job, Misfire, RetryPolicy, Run, Trigger, TriggerType
-from listener.errors import SENSELESS
+from listener.errors import MALFORMED
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def readable(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Re
     for row in rows:
         try:
             values.append(read(row))
-        except SENSELESS as senseless:
-            _log.error(Event.ROW_INVALID, job_id=row.get("id"), error=f"{type(senseless).__name__}: {senseless}")
+        except MALFORMED as malformed:
+            _log.error(Event.ROW_INVALID, job_id=row.get("id"), error=f"{type(malformed).__name__}: {malformed}")
     return values
 
 

@@ -39,7 +39,7 @@ CONNECT_SECONDS = 5.0
 CONNECTIONS, IDLE_SECONDS = 16, 60.0
 BOUNDED_SECONDS = 60.0
 """A schema cache that is behind has been loaded anew by then."""
-ALARM_EVERY_SECONDS = 60.0
+OPERATOR_NOTICE_SECONDS = 60.0
 SUCCESS = range(200, 300)
 
 
@@ -71,7 +71,7 @@ class Rpc:
         self._clock, self._answered = clock, answered
         self._within_seconds = {**OWN_SECONDS, **(within_seconds or {})}
         self._failing_since: dict[str, float] = {}
-        self._alarmed_at: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
         self._log = structlog.get_logger("rpc")
         headers = {"apikey": key, "Content-Type": "application/json"}
         if not key.startswith("sb_"):  # the new keys are no JWTs: the gateway alone understands them
@@ -95,7 +95,7 @@ class Rpc:
             answer = await self._call(function, request, fields)
         except StoreError as fault:
             self._failing_since.setdefault(function, self._clock.monotonic())
-            self._raise_alarm(fault)
+            self._report_operator_needed(fault)
             self._answered(function, fault)
             raise
         self._failing_since.pop(function, None)
@@ -104,7 +104,7 @@ class Rpc:
 
     async def _call(self, function: str, request: dict[str, Any], fields: Collection[str]) -> Any:  # noqa: ANN401 - as above
         content = _content(function, request)
-        asked_at = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         try:
             with anyio.fail_after(self._within_seconds.get(function, CALL_SECONDS)):
                 status, body = await self._post(function, content)
@@ -116,7 +116,7 @@ class Rpc:
             raise faults.of_answer(function, status, body, overdue=answered_at - failing_since > BOUNDED_SECONDS)
         answer, told = _answer(function, body, fields)
         if told is not None:
-            self._clock.observe(told, asked_at, answered_at)
+            self._clock.observe(told, requested_at, answered_at)
         return answer
 
     async def _post(self, function: str, content: bytes) -> tuple[int, bytes]:
@@ -124,13 +124,16 @@ class Rpc:
         async with self._http.post(function, data=content, allow_redirects=False) as response:
             return response.status, await response.read()
 
-    def _raise_alarm(self, fault: StoreError) -> None:
+    def _report_operator_needed(self, fault: StoreError) -> None:
         """Say, now and then, what nobody but an operator can mend."""
         now = self._clock.monotonic()
-        if not fault.alarm or self._alarmed_at.get(fault.code, -ALARM_EVERY_SECONDS) > now - ALARM_EVERY_SECONDS:
+        if (
+            not fault.needs_operator
+            or self._reported_at.get(fault.code, -OPERATOR_NOTICE_SECONDS) > now - OPERATOR_NOTICE_SECONDS
+        ):
             return
-        self._alarmed_at[fault.code] = now
-        self._log.error(Event.DATABASE_ALARM, function=fault.function, code=fault.code, error=str(fault))
+        self._reported_at[fault.code] = now
+        self._log.error(Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -164,4 +167,4 @@ def _answer(function: str, body: bytes, fields: Collection[str]) -> tuple[Any, d
             raise ValueError(f"it lacks {', '.join(lacking)}" if lacking else "no object")  # noqa: TRY301 - read below
         return answer, datetime.fromisoformat(found["now"]) if "now" in found else None
     except (TypeError, ValueError) as error:
-        raise faults.fault(function, "unreadable", f"{error}: {faults.text_of(body)}", faults.UNCLEAR) from error
+        raise faults.fault(function, "unreadable", f"{error}: {faults.text_of(body)}", faults.MAYBE_APPLIED) from error

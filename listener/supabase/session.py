@@ -1,6 +1,6 @@
-"""One disposable Realtime client. It is never mended: a doorbell that went deaf stays so, and without any it ends.
+"""One disposable Realtime client. It is never mended: a channel that went stale stays so, and without any it ends.
 
-realtime-py's own ways to mend itself are ways to go deaf while it looks connected: it gives up after a few attempts,
+realtime-py's own ways to mend itself are ways to go stale while it looks connected: it gives up after a few attempts,
 joins a topic again and takes the end of the old join for that of the new one, and forgets tasks that were cancelled.
 """
 
@@ -44,42 +44,42 @@ class Session:
     Args:
         url: the project's URL.
         key: the service's key.
-        hear: takes each hint.
-        subscribed: told which doorbell works, each time Realtime says so.
-        deafened: told which doorbell will never be heard again in this session, and why.
+        on_hint: takes each hint.
+        subscribed: told which channel works, each time Realtime says so.
+        went_stale: told which channel will never be received again in this session, and why.
     """
 
     def __init__(
         self,
         url: str,
         key: str,
-        hear: Callable[[Hint], None],
+        on_hint: Callable[[Hint], None],
         subscribed: Callable[[str], None],
-        deafened: Callable[[str, str], None] = lambda *_: None,
+        went_stale: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._client = AsyncRealtimeClient(f"{url}/realtime/v1", key, auto_reconnect=False, max_retries=1)
-        self._hear, self._subscribed, self._deafened = hear, subscribed, deafened
-        self._channels: dict[str, AsyncRealtimeChannel] = {}
+        self._on_hint, self._subscribed, self._went_stale = on_hint, subscribed, went_stale
+        self._subscriptions: dict[str, AsyncRealtimeChannel] = {}
         self._left: set[str] = set()
         self._ended = anyio.Event()
         self._why = ""
 
-    async def live(self, doorbells: tuple[str, ...], join_seconds: float = JOIN_SECONDS) -> None:
-        """Connect, join, and hear until no doorbell is left.
+    async def live(self, channels: tuple[str, ...], join_seconds: float = JOIN_SECONDS) -> None:
+        """Connect, join, and receive until no channel is left.
 
         Args:
-            doorbells: `broadcast`, `postgres_changes`, or both.
+            channels: `broadcast`, `postgres_changes`, or both.
             join_seconds: how long connecting, and then joining, may take.
 
         Raises:
             SessionEndedError: always, unless cancelled.
         """
-        self._left = set(doorbells)
+        self._left = set(channels)
         try:
             with anyio.fail_after(join_seconds):
                 await self._client.connect()
             self._watch_socket()
-            await self._join_all(doorbells, join_seconds)
+            await self._join_all(channels, join_seconds)
         except TimeoutError:
             self._end("connecting took too long")
         except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
@@ -87,18 +87,18 @@ class Session:
         await self._ended.wait()
         raise SessionEndedError(self._why)
 
-    def deafen(self, doorbell: str, why: str) -> None:
-        """Give a doorbell up; without any left the session ends."""
-        if doorbell not in self._left or self._ended.is_set():
+    def mark_stale(self, channel: str, why: str) -> None:
+        """Give a channel up; without any left the session ends."""
+        if channel not in self._left or self._ended.is_set():
             return
-        self._left.discard(doorbell)
-        channel = self._channels.get(doorbell)
-        if channel:
-            channel.rejoin_timer.reset()  # it would join the same topic, and take the end of the old join for its own
+        self._left.discard(channel)
+        subscription = self._subscriptions.get(channel)
+        if subscription:
+            subscription.rejoin_timer.reset()  # else it takes the end of the old join for its own
         if self._left:
-            self._deafened(doorbell, why)
+            self._went_stale(channel, why)
         else:
-            self._end(f"{doorbell}: {why}")
+            self._end(f"{channel}: {why}")
 
     async def ping(self, within_seconds: float) -> None:
         """Ask the socket itself; without an answer in time the session ends."""
@@ -115,26 +115,26 @@ class Session:
 
     async def close(self) -> None:
         """Leave nothing running."""
-        await discard(self._client, self._channels.values())
+        await discard(self._client, self._subscriptions.values())
 
-    async def _join_all(self, doorbells: tuple[str, ...], join_seconds: float) -> None:
-        makers = {"broadcast": self._broadcast_channel, "postgres_changes": self._changes_channel}
+    async def _join_all(self, channels: tuple[str, ...], join_seconds: float) -> None:
+        makers = {"broadcast": self._broadcast_subscription, "postgres_changes": self._changes_subscription}
         async with anyio.create_task_group() as joins:
-            for doorbell in doorbells:
-                channel = self._channels[doorbell] = makers[doorbell]()
-                joins.start_soon(self._join, channel, doorbell, join_seconds)
+            for channel in channels:
+                subscription = self._subscriptions[channel] = makers[channel]()
+                joins.start_soon(self._join, subscription, channel, join_seconds)
 
-    async def _join(self, channel: AsyncRealtimeChannel, doorbell: str, join_seconds: float) -> None:
+    async def _join(self, subscription: AsyncRealtimeChannel, channel: str, join_seconds: float) -> None:
         try:
             with anyio.fail_after(join_seconds):
-                await channel.subscribe(self._follow(doorbell))
+                await subscription.subscribe(self._follow(channel))
         except TimeoutError:
-            self.deafen(doorbell, "joining took too long")
+            self.mark_stale(channel, "joining took too long")
         except Exception as fault:  # noqa: BLE001 - as above
-            self.deafen(doorbell, _told(fault))
+            self.mark_stale(channel, _told(fault))
 
-    def _broadcast_channel(self) -> AsyncRealtimeChannel:
-        channel = self._client.channel(
+    def _broadcast_subscription(self) -> AsyncRealtimeChannel:
+        subscription = self._client.channel(
             TOPIC,
             {
                 "config": {
@@ -144,16 +144,16 @@ class Session:
                 }
             },
         )
-        hear = self._safely(lambda message: self._signal("broadcast", message["payload"]))
-        return channel.on_broadcast("changed", hear)
+        take = self._safely(lambda message: self._signal("broadcast", message["payload"]))
+        return subscription.on_broadcast("changed", take)
 
-    def _changes_channel(self) -> AsyncRealtimeChannel:
-        channel = self._client.channel(f"listener-{uuid.uuid4()}")
-        hear = self._safely(lambda change: self._signal("postgres_changes", change["data"]["record"]["message"]))
-        channel.on_postgres_changes(
-            RealtimePostgresChangesListenEvent.Insert, hear, table=SIGNALS, schema="job_scheduler"
+    def _changes_subscription(self) -> AsyncRealtimeChannel:
+        subscription = self._client.channel(f"listener-{uuid.uuid4()}")
+        take = self._safely(lambda change: self._signal("postgres_changes", change["data"]["record"]["message"]))
+        subscription.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.Insert, take, table=SIGNALS, schema="job_scheduler"
         )
-        return channel.on_system(self._safely(self._told_by_system))
+        return subscription.on_system(self._safely(self._told_by_system))
 
     def _told_by_system(self, told: SuccessSystemPayload) -> None:
         """Hear "Subscribed to PostgreSQL": it comes after the join, and again when other tables are published."""
@@ -161,14 +161,14 @@ class Session:
             self._subscribed("postgres_changes")
 
     def _signal(self, source: str, message: Mapping[str, Any]) -> None:
-        self._hear(read_signal(source, message))
+        self._on_hint(read_signal(source, message))
 
     def _follow(self, name: str) -> Callable[[RealtimeSubscribeStates, Exception | None], None]:
         def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:
             if not self._client.is_connected:  # all channels are told; one reason is enough
                 self._end(f"the socket closed: {fault or ''}")
             elif state is not RealtimeSubscribeStates.SUBSCRIBED:
-                self.deafen(name, f"{state.value} {fault or ''}".strip())
+                self.mark_stale(name, f"{state.value} {fault or ''}".strip())
             elif name == "broadcast":
                 self._subscribed(name)
 

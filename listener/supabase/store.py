@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from listener.domain.messages import Claim, Ending, Held, Note, Plan
+    from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
@@ -75,7 +75,7 @@ class SupabaseStore:
         ]
         await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
 
-    async def claim(self, claims: Sequence[Claim]) -> Claimed:
+    async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
         """Claim due instants."""
         request = {
             "listener": self._id,
@@ -90,19 +90,19 @@ class SupabaseStore:
             jobs=rows.readable(answer["rows"], rows.job),
         )
 
-    async def finish(self, endings: Sequence[Ending]) -> Finished:
+    async def finish(self, run_results: Sequence[RunResult]) -> Finished:
         """Write how attempts ended."""
         request = {
             "listener": self._id,
             "key_concurrency": self._key_concurrency,
-            "results": [_ending(ending) for ending in endings],
-            "logs": _logs(endings),
+            "results": [_run_result(run_result) for run_result in run_results],
+            "logs": _logs(run_results),
         }
         answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
-        """Extend claims, and beat."""
+        """Extend claims, and heartbeat."""
         request = {
             "listener": self._id,
             "name": self._name,
@@ -129,13 +129,15 @@ class SupabaseStore:
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
 
-    async def clean(self, keep_days: float) -> int:
-        """Forget a batch of what is older than `keep_days`."""
-        answer = await self._call_bounded("clean_ledger_v1", {"keep_days": keep_days}, "deleted", most=CLEANUP_BATCH)
+    async def clean(self, retention_days: float) -> int:
+        """Forget a batch of what is older than `retention_days`."""
+        answer = await self._call_bounded(
+            "clean_ledger_v1", {"keep_days": retention_days}, "deleted", most=CLEANUP_BATCH
+        )
         return int(answer["deleted"])
 
-    async def ring_canary(self) -> list[str]:
-        """Ring for nobody in particular; answers with the doorbells that the database can ring.
+    async def send_probe(self) -> list[str]:
+        """Ring for nobody in particular; answers with the channels that the database can ring.
 
         Raises:
             StoreError: it is not known to have been rung.
@@ -160,7 +162,7 @@ class SupabaseStore:
         try:
             answer = await self._rpc.call(function, {**request, "limit": limit}, *fields)
         except StoreError as fault:
-            if fault.shrink:
+            if fault.split_batch:
                 self._limits[function] = max(1, limit // 2)
             raise
         self._limits[function] = min(most, limit * 2)
@@ -176,7 +178,7 @@ def _held(pairs: list[list[Any]]) -> list[Held]:
     return [(execution_id, fence) for execution_id, fence in pairs]
 
 
-def _logs(told: Iterable[Note | Ending]) -> list[dict[str, Any]]:
+def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
     return [
         {
             "execution_id": each.execution_id,
@@ -190,33 +192,33 @@ def _logs(told: Iterable[Note | Ending]) -> list[dict[str, Any]]:
     ]
 
 
-def _claim(claim: Claim) -> dict[str, Any]:
-    wish: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
+def _claim(claim: ClaimRequest) -> dict[str, Any]:
+    claim_request: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
     if claim.next_due is not None:
-        wish["next"] = claim.next_due
+        claim_request["next"] = claim.next_due
     if claim.exhausted:
-        wish["exhausted"] = True
+        claim_request["exhausted"] = True
     if claim.defined_at is not None:
-        wish["defined_at"] = claim.defined_at
+        claim_request["defined_at"] = claim.defined_at
     if claim.again:
-        wish["again"] = True
+        claim_request["again"] = True
     if claim.missed is not None:
-        wish |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
-    return wish
+        claim_request |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
+    return claim_request
 
 
-def _ending(ending: Ending) -> dict[str, Any]:
+def _run_result(run_result: RunResult) -> dict[str, Any]:
     told = {
-        "id": ending.execution_id,
-        "fence": ending.fence,
-        "status": ending.status,
-        "completed_at": ending.completed_at,
-        "started_at": ending.started_at,
-        "reason": ending.reason,
-        "result": ending.result,
-        "error": ending.error,
-        "error_details": ending.error_details,
-        "progress": ending.progress,
-        "retry_at": ending.retry_at,
+        "id": run_result.execution_id,
+        "fence": run_result.fence,
+        "status": run_result.status,
+        "completed_at": run_result.completed_at,
+        "started_at": run_result.started_at,
+        "reason": run_result.reason,
+        "result": run_result.result,
+        "error": run_result.error,
+        "error_details": run_result.error_details,
+        "progress": run_result.progress,
+        "retry_at": run_result.retry_at,
     }
     return {key: value for key, value in told.items() if value is not None}

@@ -96,11 +96,11 @@ async def kinds(rig: Rig) -> set[str]:
 # What each part is for.
 
 WATCHFUL = {"LISTENER_POLL_SECONDS": 600}
-"""Who hears does not need the poll."""
+"""Who receives does not need the poll."""
 POLLING = {
-    "LISTENER_DOORBELLS": "none",
+    "LISTENER_CHANNELS": "none",
     "LISTENER_POLL_SECONDS": 0.2,
-    "LISTENER_DEAF_POLL_SECONDS": 0.2,
+    "LISTENER_STALE_POLL_SECONDS": 0.2,
     "LISTENER_HORIZON_SECONDS": 5,
 }
 
@@ -139,11 +139,11 @@ async def a_transaction_commits_late(rig: Rig) -> None:
     await anyio.sleep(1.5)
 
 
-async def realtime_goes_deaf(rig: Rig) -> None:
-    """The sockets stay open and nothing comes through them any more; what is inserted later is to be heard of."""
-    rig.realtime.deafen()
+async def realtime_goes_stale(rig: Rig) -> None:
+    """The sockets stay open and nothing comes through them any more; what is inserted later is to be received of."""
+    rig.realtime.mark_stale()
     await anyio.sleep(10)
-    await insert(rig, "unheard")
+    await insert(rig, "unreceived")
     await anyio.sleep(1.5)
 
 
@@ -151,10 +151,10 @@ async def realtime_goes_deaf(rig: Rig) -> None:
 
 
 async def test_nothing_is_found_where_listeners_hear_and_nothing_is_missing(rig) -> None:
-    """A late result is refused, and who goes deaf hears again."""
+    """A late result is refused, and who goes stale receives again."""
     await rig.replicas.start_all(**WATCHFUL)
     await a_result_arrives_after_its_lease(rig)
-    await realtime_goes_deaf(rig)
+    await realtime_goes_stale(rig)
     assert await kinds(rig) == set()
 
 
@@ -200,8 +200,8 @@ async def test_with_a_cursor_by_time_what_commits_late_is_lost(rig) -> None:
     assert await kinds(rig) == {"lost job", "due instant without a row"}
 
 
-async def test_without_canaries_a_deaf_doorbell_is_believed(rig) -> None:
+async def test_without_probes_a_stale_channel_is_believed(rig) -> None:
     """The listener trusts a subscription."""
-    await rig.replicas.start_all((BROKEN, "no_canary"), **WATCHFUL)
-    await realtime_goes_deaf(rig)
+    await rig.replicas.start_all((BROKEN, "no_probe"), **WATCHFUL)
+    await realtime_goes_stale(rig)
     assert await kinds(rig) == {"lost job", "due instant without a row"}

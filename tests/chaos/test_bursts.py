@@ -20,17 +20,17 @@ DUE_SECONDS = 4.0
 """A listener that has not noticed yet polls each five seconds."""
 
 
-@pytest.mark.parametrize("doorbells", ["broadcast,postgres_changes", "postgres_changes"])
+@pytest.mark.parametrize("channels", ["broadcast,postgres_changes", "postgres_changes"])
 @pytest.mark.parametrize("rows", [5_000, 20_000])
-async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, tmp_path, rows, doorbells):
-    """Whether another doorbell still rings or not, and with every setting as it is by default."""
+async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, tmp_path, rows, channels):
+    """Whether another channel still rings or not, and with every setting as it is by default."""
     with (
         limited_realtime(stack, LIMIT, tmp_path) as url,
         connected(stack) as project,
         listeners_on(stack, tmp_path, HANDLERS) as listeners,
     ):
         async with watching(url, stack.service_key) as seen:
-            await to_thread.run_sync(lambda: listeners.start(SUPABASE_URL=url, doorbells=doorbells))
+            await to_thread.run_sync(lambda: listeners.start(SUPABASE_URL=url, channels=channels))
             probes = await probe_through(project, rows, DROP_SECONDS, DUE_SECONDS)
             late = await to_thread.run_sync(lateness_of, project, probes, 30)
         dropped = [probe for probe in probes if probe not in seen]

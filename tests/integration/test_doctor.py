@@ -69,8 +69,8 @@ def test_a_stack_that_is_well_gets_nine_good_lines(stack: Stack):
         "migrations",
         "grants",
         "catalogue",
-        "doorbell broadcast",
-        "doorbell postgres_changes",
+        "channel broadcast",
+        "channel postgres_changes",
         "clients' subscription",
     ]
     with psycopg.connect(stack.database_url) as connection:
@@ -107,20 +107,20 @@ def test_a_missing_grant_is_named(stack: Stack):
 
 
 @pytest.mark.parametrize(
-    ("table", "deaf"),
+    ("table", "stale"),
     [
         ("public.scheduled_jobs", "clients' subscription"),
-        ("job_scheduler.signals", "doorbell postgres_changes"),
+        ("job_scheduler.signals", "channel postgres_changes"),
     ],
 )
-def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str, deaf: str):
-    """And only whom it concerns is found deaf."""
+def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str, stale: str):
+    """And only whom it concerns is found stale."""
     publication = "alter publication supabase_realtime"
     with _changed(stack, f"{publication} drop table {table}", f"{publication} add table {table}"):
         code, report = _doctor(stack)
     assert code == 1
-    assert [subject for subject, line in report.items() if line.startswith("wrong")] == [deaf]
-    assert f"{publication} add table {table}" in report[deaf]
+    assert [subject for subject, line in report.items() if line.startswith("wrong")] == [stale]
+    assert f"{publication} add table {table}" in report[stale]
 
 
 @pytest.mark.usefixtures("empty_catalogue")

@@ -1,4 +1,4 @@
-"""The feed hears both doorbells, notices when it hears no more, comes back, and leaves nothing behind."""
+"""The feed receives both channels, notices when it receives no more, comes back, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -81,29 +81,29 @@ async def road(stack):
 
 @pytest.fixture
 def ring(stack):
-    """Change something that listeners are to hear of: insert a job, give its id."""
+    """Change something that listeners are to receive of: insert a job, give its id."""
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         statement = "insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h') returning id"
         yield lambda: connection.execute(statement).fetchone()[0]
 
 
 @pytest.fixture
-def heard():
-    """What was heard: hints."""
+def received():
+    """What was received: hints."""
     return []
 
 
 @pytest.fixture
-async def canary(stack):
-    """What rings a canary."""
+async def probe(stack):
+    """What rings a probe."""
     rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
     store = SupabaseStore(rpc, listener_id=str(uuid.uuid4()), name="test", lease_seconds=30, claim_ahead_seconds=0)
-    yield store.ring_canary
+    yield store.send_probe
     await rpc.aclose()
 
 
 @pytest.fixture
-def feed_of(stack, heard, canary):
+def feed_of(stack, received, probe):
     """Make a feed, with its health."""
 
     def make(url, bells=BELLS):
@@ -113,10 +113,10 @@ def feed_of(stack, heard, canary):
         feed = RealtimeFeed(
             url=url,
             key=stack.service_key,
-            doorbells=bells,
+            channels=bells,
             tables=("scheduled_jobs",),
-            hear=heard.append,
-            ring=canary,
+            deliver=received.append,
+            send_probe=probe,
             health=health,
             metrics=Metrics(),
             clock=clock,
@@ -134,9 +134,9 @@ async def until(condition):
             await anyio.sleep(0.01)
 
 
-def sources_of(heard, job_id):
-    """Name the doorbells that rang for a job."""
-    return {hint.source for hint in heard if job_id in [job.id for job in hint.jobs]}
+def sources_of(received, job_id):
+    """Name the channels that rang for a job."""
+    return {hint.source for hint in received if job_id in [job.id for job in hint.jobs]}
 
 
 async def tasks_left(before):
@@ -150,24 +150,24 @@ async def tasks_left(before):
     return left
 
 
-async def test_a_session_hears_each_doorbell(stack, ring, heard):
+async def test_a_session_hears_each_channel(stack, ring, received):
     """The same insert by both, with the row."""
     before, works = asyncio.all_tasks(), []
-    session = Session(stack.url, stack.service_key, heard.append, works.append)
+    session = Session(stack.url, stack.service_key, received.append, works.append)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(session.live, BELLS)
         await until(lambda: set(works) == set(BELLS))
         job_id = ring()
-        await until(lambda: sources_of(heard, job_id) == set(BELLS))
+        await until(lambda: sources_of(received, job_id) == set(BELLS))
         tasks.cancel_scope.cancel()
     await session.close()
     assert await tasks_left(before) == set()
 
 
-async def test_a_session_ends_when_its_socket_is_cut(stack, road, heard):
+async def test_a_session_ends_when_its_socket_is_cut(stack, road, received):
     """At once, and says why; nothing of it goes on."""
     before, works = asyncio.all_tasks(), []
-    session = Session(road.url, stack.service_key, heard.append, works.append)
+    session = Session(road.url, stack.service_key, received.append, works.append)
 
     async def cut():
         await until(lambda: set(works) == set(BELLS))
@@ -202,14 +202,14 @@ async def test_a_session_that_cannot_begin_ends(stack, url, why):
 
 
 async def test_a_fault_of_whoever_hears_ends_the_session_with_its_name(stack, ring):
-    """realtime-py would go deaf without a word."""
+    """realtime-py would go stale without a word."""
 
-    def hear(_):
-        message = "no ear"
+    def take_hint(_):
+        message = "no receiver"
         raise ZeroDivisionError(message)
 
     works = []
-    session = Session(stack.url, stack.service_key, hear, works.append)
+    session = Session(stack.url, stack.service_key, take_hint, works.append)
 
     async def ring_soon():
         await until(lambda: set(works) == set(BELLS))
@@ -217,32 +217,35 @@ async def test_a_fault_of_whoever_hears_ends_the_session_with_its_name(stack, ri
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ring_soon)
-        with pytest.raises(SessionEndedError, match="ZeroDivisionError: no ear"), anyio.fail_after(PATIENCE_SECONDS):
+        with (
+            pytest.raises(SessionEndedError, match="ZeroDivisionError: no receiver"),
+            anyio.fail_after(PATIENCE_SECONDS),
+        ):
             await session.live(BELLS)
     await session.close()
 
 
-async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of, road, ring, heard):
+async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of, road, ring, received):
     """While it is away it says so."""
     before = asyncio.all_tasks()
     feed, health = feed_of(road.url)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run)
-        await until(lambda: all(health.doorbells.values()))
-        heard.clear()
+        await until(lambda: all(health.channels.values()))
+        received.clear()
         await road.cut(stay_closed=True)
-        await until(lambda: not health.hears)
-        assert [hint.source for hint in heard] == ["feed"], "deaf, it polls more often from now on"
+        await until(lambda: not health.receiving)
+        assert [hint.source for hint in received] == ["feed"], "stale, it polls more often from now on"
         assert health.fault().startswith("feed: ")
         ring()
-        heard.clear()
+        received.clear()
         road.open()
-        await until(lambda: all(health.doorbells.values()))
+        await until(lambda: all(health.channels.values()))
         assert health.fault() is None
         assert feed.sessions >= 2
-        assert any(not (hint.jobs or hint.gone or hint.ids or hint.xid) for hint in heard), "a gap asks for a poll"
+        assert any(not (hint.jobs or hint.gone or hint.ids or hint.xid) for hint in received), "a gap asks for a poll"
         job_id = ring()
-        await until(lambda: sources_of(heard, job_id) == set(BELLS))
+        await until(lambda: sources_of(received, job_id) == set(BELLS))
         tasks.cancel_scope.cancel()
     assert await tasks_left(before) == set()
 
@@ -256,27 +259,27 @@ async def test_many_sessions_leave_nothing(feed_of, road, monkeypatch):
         tasks.start_soon(feed.run)
         counts = []
         for number in range(1, 6):
-            await until(lambda number=number: feed.sessions >= number and all(health.doorbells.values()))
+            await until(lambda number=number: feed.sessions >= number and all(health.channels.values()))
             counts.append(len(asyncio.all_tasks()))
             await road.cut()
-            await until(lambda: not health.hears)
+            await until(lambda: not health.receiving)
         tasks.cancel_scope.cancel()
     assert max(counts[1:]) <= counts[0] + 1
 
 
 @pytest.mark.parametrize("bell", BELLS)
-async def test_one_doorbell_alone_is_heard(feed_of, stack, ring, heard, bell):
+async def test_one_channel_alone_is_received(feed_of, stack, ring, received, bell):
     """A project may lack the other."""
     feed, health = feed_of(stack.url, (bell,))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run)
-        await until(lambda: health.hears)
+        await until(lambda: health.receiving)
         job_id = ring()
-        await until(lambda: sources_of(heard, job_id) == {bell})
+        await until(lambda: sources_of(received, job_id) == {bell})
         tasks.cancel_scope.cancel()
 
 
-async def test_without_doorbells_there_is_no_feed(feed_of, stack):
+async def test_without_channels_there_is_no_feed(feed_of, stack):
     """It returns at once, and the polls are enough."""
     feed, health = feed_of(stack.url, ())
     with anyio.fail_after(1):

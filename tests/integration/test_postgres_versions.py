@@ -33,7 +33,7 @@ def test_the_stack_runs_the_installation_that_was_chosen(embedded_stack) -> None
 
 @pytest.mark.parametrize("major", [15, 17])
 def test_jobs_live_the_same_life_on_the_versions_that_projects_run(major) -> None:
-    """From the migrations to what a client hears of its job; `make test-postgres POSTGRES=15` tries much more."""
+    """From the migrations to what a client receives of its job; `make test-postgres POSTGRES=15` tries much more."""
     programs = ROOT / "tests" / "postgres" / "node_modules" / f"postgres-{major}" / "native" / "bin"
     told = {**os.environ, "LISTENER_POSTGRES_BIN": str(programs), "LIFE_EXAMPLES": "10"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *ESSENCE]

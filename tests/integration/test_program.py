@@ -69,7 +69,7 @@ async def test_cancellation_from_outside_stops_the_inner_program_before_the_oute
 
 
 async def test_cancellation_during_the_start_stops_what_has_been_started(bench: Bench) -> None:
-    """Ctrl-C is heard at any time."""
+    """Ctrl-C is received at any time."""
     late = bench.program("late", script=SCRIPT.replace('note("started")', 'note("begun")'))
     with anyio.fail_after(5), anyio.move_on_after(0.5):
         async with running(bench.program("ready"), late):

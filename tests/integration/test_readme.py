@@ -81,7 +81,7 @@ def test_the_insert_of_python(stack: Stack):
 
 
 def test_the_subscription_of_supabase_js(stack: Stack):
-    """It hears how the job ends."""
+    """It receives how the job ends."""
     row = "{ handler: 'noop' }"
     insert = f"const {{ data: job }} = await supabase.from('scheduled_jobs').insert({row}).select().single();"
     cancel = "setTimeout(() => supabase.rpc('cancel_job', { job: job.id }).then(() => {}), 3000);"

@@ -1,4 +1,4 @@
-"""The page's way to watch from a browser works, and without its warning one hears nothing."""
+"""The page's way to watch from a browser works, and without its warning one receives nothing."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor
 from listener.handler_api.registry import Handler, Registry
 from listener.observability.metrics import Metrics
-from listener.runs.held_runs import Runs
+from listener.runs.held_runs import HeldRuns
 from listener.scheduling.agenda import Agenda
-from listener.scheduling.peers import Members
+from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.testing import NOON, make_run
@@ -108,18 +108,18 @@ def a_run(claim, handler="idle", **changes):
     return make_run(handler, **{**fields, "scheduled_for": at, **changes})
 
 
-def taken(endings):
-    """Answer that every ending was written."""
-    return Finished(frozenset(ending.execution_id for ending in endings), [])
+def taken(run_results):
+    """Answer that every run_result was written."""
+    return Finished(frozenset(run_result.execution_id for run_result in run_results), [])
 
 
 def stages(  # noqa: PLR0913 - what tests vary
     store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8
 ):
     """Build the real stages on a scripted store."""
-    runs, metrics = Runs(), Metrics()
+    runs, metrics = HeldRuns(), Metrics()
     agenda = Agenda(clock, ahead_ms)
-    members = Members("me", clock, believed_seconds=15)
+    peers = Peers("me", clock, believed_seconds=15)
     planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
     executor = Executor(Registry(map(Handler.of, (idle, *functions))), clock, lambda: None, metrics)
@@ -129,7 +129,7 @@ def stages(  # noqa: PLR0913 - what tests vary
         reconciler,
         lambda: 0.5,
         batch_size,
-        written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
+        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )
     dispatcher = Dispatcher(
         store=store,
@@ -139,7 +139,7 @@ def stages(  # noqa: PLR0913 - what tests vary
         reconciler=reconciler,
         clock=clock,
         metrics=metrics,
-        members=members,
+        peers=peers,
         report=completer.add,
         unwritten=lambda: completer.unwritten,
         concurrency=concurrency,

@@ -1,4 +1,4 @@
-"""Every ending is written or refused exactly once, whatever becomes of its neighbours."""
+"""Every run_result is written or refused exactly once, whatever becomes of its neighbours."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from listener.domain.messages import Claim, Ending, Finished
+from listener.domain.messages import ClaimRequest, Finished, RunResult
 from listener.domain.outcome import Completed, Report
 from listener.errors import StoreError
 from listener.testing import NOON
 
 
-def fault(code, *, retryable, shrink):
+def fault(code, *, retryable, split_batch):
     """Make a fault of the database."""
-    return StoreError("finish_runs_v1", code, "", retryable=retryable, shrink=shrink)
+    return StoreError("finish_runs_v1", code, "", retryable=retryable, split_batch=split_batch)
 
 
-POISON = fault("22P05", retryable=False, shrink=True)
-SLOW = fault("57014", retryable=True, shrink=True)
-DOWN = fault("ConnectError", retryable=True, shrink=False)
-NO_RIGHT = fault("PGRST301", retryable=False, shrink=False)
+POISON = fault("22P05", retryable=False, split_batch=True)
+SLOW = fault("57014", retryable=True, split_batch=True)
+DOWN = fault("ConnectError", retryable=True, split_batch=False)
+NO_RIGHT = fault("PGRST301", retryable=False, split_batch=False)
 
 
 def world_of(parts, clock, finish, count=0, **sizes):
-    """Build the stages on a store that answers endings so, with so many runs held and ended."""
+    """Build the stages on a store that answers run_results so, with so many runs held and ended."""
     world = parts.stages(parts.ScriptedStore(finish=finish), clock, **sizes)
     for _ in range(count):
-        run = parts.a_run(Claim(1, NOON))
+        run = parts.a_run(ClaimRequest(1, NOON))
         world.runs.add(world.executor.prepare(run))
         world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
     return world
@@ -67,23 +67,23 @@ async def test_every_ending_is_written_or_refused_exactly_once(parts, kinds, dow
     clock, written, tries = parts.VirtualClock(), Counter(), Counter()
     kind_of, left = {}, [DOWN] * downs
 
-    def finish(endings):
+    def finish(run_results):
         if left:
             return left.pop()
-        for each in endings:
+        for each in run_results:
             kind = kind_of[each.execution_id]
             tries[each.execution_id] += 1
             if kind == "hopeless" or (kind == "poison" and each.reason != "unwritable"):
                 return POISON
             if kind == "locked" and tries[each.execution_id] < 9:
                 return SLOW
-        written.update((each.execution_id, each.status) for each in endings)
-        return parts.taken(endings)
+        written.update((each.execution_id, each.status) for each in run_results)
+        return parts.taken(run_results)
 
     world = world_of(parts, clock, finish, batch_size=batch_size)
     for number, kind in enumerate(kinds):
         kind_of[str(number)] = kind
-        world.completer.put(Ending(str(number), "completed", NOON))
+        world.completer.put(RunResult(str(number), "completed", NOON))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio, "sleep", lambda _: anyio.lowlevel.checkpoint())
         await written_by(parts, world)
@@ -98,7 +98,11 @@ async def test_every_ending_is_written_or_refused_exactly_once(parts, kinds, dow
 async def test_locked_rows_hold_up_neither_their_batches_nor_the_stage(parts, clock):
     """Their statements run into the time limit until somebody ends a transaction; all else is written meanwhile."""
     world = world_of(
-        parts, clock, lambda endings: SLOW if locked & {*map(id, endings)} else parts.taken(endings), 31, batch_size=8
+        parts,
+        clock,
+        lambda run_results: SLOW if locked & {*map(id, run_results)} else parts.taken(run_results),
+        31,
+        batch_size=8,
     )
     waiting = world.completer._waiting
     locked = {id(waiting[number]) for number in (0, 9, 18, 27)}
@@ -108,7 +112,7 @@ async def test_locked_rows_hold_up_neither_their_batches_nor_the_stage(parts, cl
             tasks.start_soon(world.completer.run)
             await anyio.sleep(0.05)
             for _ in range(3):
-                run = parts.a_run(Claim(1, NOON))
+                run = parts.a_run(ClaimRequest(1, NOON))
                 world.runs.add(world.executor.prepare(run))
                 world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
                 await parts.settled()
@@ -121,7 +125,9 @@ async def test_locked_rows_hold_up_neither_their_batches_nor_the_stage(parts, cl
 async def test_a_fault_that_no_ending_causes_is_waited_out(parts, clock, naps, failure):
     """The result of hours of work is not given up because a key was rotated; the pauses grow."""
     world = world_of(parts, clock, [failure] * 9 + [parts.taken], 3)
-    world.store._scripts["finish"] = lambda endings: failure if len(world.store.requests) < 9 else parts.taken(endings)
+    world.store._scripts["finish"] = lambda run_results: (
+        failure if len(world.store.requests) < 9 else parts.taken(run_results)
+    )
     await written_by(parts, world)
     assert {len(batch) for (batch,) in world.store.asked("finish")} == {3}
     assert naps == sorted(naps)
@@ -139,7 +145,7 @@ async def test_a_refused_ending_is_let_go(parts, clock):
 async def test_jobs_that_have_to_run_again_are_armed(parts, clock):
     """The answer says when."""
     retry = replace(parts.a_job(1, due_in=5), due_at=None)
-    world = world_of(parts, clock, lambda endings: replace(parts.taken(endings), jobs=[retry]), 1)
+    world = world_of(parts, clock, lambda run_results: replace(parts.taken(run_results), jobs=[retry]), 1)
     await world.completer.run_once()
     clock.advance(5)
     assert world.agenda.take_due() == [retry]
@@ -149,16 +155,16 @@ async def test_endings_collect_while_two_batches_are_written(parts, clock):
     """More requests at a time would only compete for the same rows."""
     may_write = anyio.Event()
 
-    async def finish(endings):
+    async def finish(run_results):
         await may_write.wait()
-        return parts.taken(endings)
+        return parts.taken(run_results)
 
     world = world_of(parts, clock, finish)
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(world.completer.run)
             for number in range(9):
-                world.completer.put(Ending(str(number), "completed", NOON))
+                world.completer.put(RunResult(str(number), "completed", NOON))
                 await parts.settled()
             assert [len(batch) for (batch,) in world.store.asked("finish")] == [1, 1]
             may_write.set()
@@ -172,11 +178,11 @@ async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts
     """Both the batch that made it fail, and the one whose answer it never saw."""
     answers = iter(["hang", ZeroDivisionError("a fault of our own")])
 
-    async def finish(endings):
+    async def finish(run_results):
         answer = next(answers, None)
         if answer == "hang":
             await anyio.sleep_forever()
-        return answer or parts.taken(endings)
+        return answer or parts.taken(run_results)
 
     world = world_of(parts, clock, finish, 12, batch_size=5)
     with pytest.raises(ExceptionGroup):
@@ -200,7 +206,7 @@ async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock)
     """The run was handed back, and claimed again by this very listener before the answer came."""
     world = world_of(parts, clock, lambda _: Finished(frozenset(), []), 1)
     (execution_id,) = world.runs.execution_ids
-    later = world.executor.prepare(parts.a_run(Claim(1, NOON), execution_id=execution_id, fence=2))
+    later = world.executor.prepare(parts.a_run(ClaimRequest(1, NOON), execution_id=execution_id, fence=2))
     world.runs.add(later)
     await world.completer.run_once()
     assert world.runs.held == [(execution_id, 2)]
@@ -209,8 +215,8 @@ async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock)
 
 async def test_what_somebody_has_to_mend_is_waited_for_at_length(parts, clock, naps):
     """A read-only database is not asked ten times a second, nor are results given up."""
-    read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, alarm=True)
+    read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, needs_operator=True)
     answers = [read_only, read_only]
-    world = world_of(parts, clock, lambda endings: answers.pop() if answers else parts.taken(endings), 2)
+    world = world_of(parts, clock, lambda run_results: answers.pop() if answers else parts.taken(run_results), 2)
     await written_by(parts, world)
     assert (naps, len(world.runs)) == ([10.0, 10.0], 0)

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from listener import handler
 from listener.domain.job import Trigger, TriggerType
-from listener.domain.messages import Claim, Claimed
+from listener.domain.messages import Claimed, ClaimRequest
 from listener.errors import StoreError
 from listener.testing import NOON
 
 DOWN = StoreError("claim_runs_v1", "ConnectError", "refused", retryable=True)
-LOST = StoreError("claim_runs_v1", "ReadTimeout", "", retryable=True, unclear=True)
-POISON = StoreError("claim_runs_v1", "22003", "out of range", retryable=False, shrink=True)
+LOST = StoreError("claim_runs_v1", "ReadTimeout", "", retryable=True, maybe_applied=True)
+POISON = StoreError("claim_runs_v1", "22003", "out of range", retryable=False, split_batch=True)
 NO_RIGHT = StoreError("claim_runs_v1", "PGRST301", "bad key", retryable=False)
 
 
@@ -45,7 +45,7 @@ class Gate:
 
 
 def world_of(parts, clock, claim, gate=None, **sizes):
-    """Build the stages on a store that answers claims so, and takes every ending."""
+    """Build the stages on a store that answers claims so, and takes every run_result."""
     store = parts.ScriptedStore(claim=claim, finish=parts.taken)
     return parts.stages(store, clock, *([gate.handler] if gate else []), **sizes)
 
@@ -71,7 +71,7 @@ async def test_a_granted_claim_starts_and_a_refused_one_does_not(parts, clock):
     world, started = world_of(parts, clock, answer), []
     world.dispatcher.add([parts.a_job(each) for each in (1, 2, 3)])
     assert await world.dispatcher.run_once(started.append) == 3
-    assert [prepared.run.job_id for prepared in started] == [1]
+    assert [claimed_run.run.job_id for claimed_run in started] == [1]
     assert len(world.runs) == world.dispatcher.executing == 1
     assert list(world.agenda._jobs) == [2]
 
@@ -86,7 +86,7 @@ async def test_what_follows_a_granted_claim_is_armed(parts, clock):
 
 
 def test_a_job_seen_twice_waits_once_with_its_latest_row(parts, clock):
-    """By both doorbells and a poll."""
+    """By both channels and a poll."""
     world = world_of(parts, clock, parts.granted)
     for revision in (1, 1, 2):
         world.dispatcher.add([parts.a_job(1, revision=revision)])
@@ -172,9 +172,9 @@ async def test_claims_wait_while_the_database_is_behind_and_go_on_when_it_is_not
     monkeypatch.setattr("listener.execution.dispatcher.MAX_UNWRITTEN", 1)
     may_write = anyio.Event()
 
-    async def finish(endings):
+    async def finish(run_results):
         await may_write.wait()
-        return parts.taken(endings)
+        return parts.taken(run_results)
 
     world = parts.stages(parts.ScriptedStore(claim=parts.granted, finish=finish), clock)
 
@@ -231,8 +231,8 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
 async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
     """What follows it cannot be computed, so it is not claimed; that is to be told where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
-    senseless = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
-    world.dispatcher.add([parts.a_job(1, trigger=senseless), parts.a_job(2)])
+    malformed = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
+    world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
     assert claimed_ids(world) == [[2]]
     assert (world.dispatcher._in_flight, world.dispatcher._claiming, len(started)) == (0, set(), 1)
@@ -285,8 +285,8 @@ async def test_a_run_claimed_ahead_starts_at_its_time(parts, clock):
         assert world.dispatcher.is_idle
 
     await run_stages(world, steps)
-    endings = [ending for (batch,) in world.store.asked("finish") for ending in batch]
-    assert [(ending.status, ending.started_at) for ending in endings] == [
+    run_results = [run_result for (batch,) in world.store.asked("finish") for run_result in batch]
+    assert [(run_result.status, run_result.started_at) for run_result in run_results] == [
         ("cancelled", None),
         ("completed", NOON + timedelta(seconds=0.2)),
     ]
@@ -311,8 +311,8 @@ async def test_a_draining_dispatcher_claims_nothing_and_hands_back_what_is_grant
 
     await run_stages(world, steps)
     assert claimed_ids(world) == [[1]]
-    endings = [ending for (batch,) in world.store.asked("finish") for ending in batch]
-    assert [(ending.status, ending.retry_at) for ending in endings] == [("queued", NOON)]
+    run_results = [run_result for (batch,) in world.store.asked("finish") for run_result in batch]
+    assert [(run_result.status, run_result.retry_at) for run_result in run_results] == [("queued", NOON)]
 
 
 async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
@@ -349,22 +349,22 @@ async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(par
     """Its next jobs are not waited for; one that is refused shows nothing: it has been claimed."""
     world = world_of(parts, clock, lambda claims: Claimed([parts.a_run(claims[0])], []))
     names = {"me": 1, "you": 1}
-    world.members.heard(names)
-    first, second = [n for n in range(1, 99) if world.members.turn(n)][:2]
+    world.peers.received(names)
+    first, second = [n for n in range(1, 99) if world.peers.turn(n)][:2]
     world.dispatcher.add([parts.a_job(first), parts.a_job(second, turn=1)])
     await world.dispatcher.run_once(lambda _: None)
-    assert world.members.turn(second) == 1
+    assert world.peers.turn(second) == 1
     world.dispatcher.add([parts.a_job(second, turn=1)])
     await world.dispatcher.run_once(lambda _: None)
-    assert world.members.turn(second) == 0
+    assert world.peers.turn(second) == 0
 
 
-@pytest.mark.parametrize("ending", ["completes", "is refused", "fails to be claimed"])
-async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, ending):
+@pytest.mark.parametrize("run_result", ["completes", "is refused", "fails to be claimed"])
+async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_result):
     """However that ends for which it was given."""
     gate = Gate()
     refused = [Claimed([], []), DOWN]
-    script = {"completes": [], "is refused": refused[:1], "fails to be claimed": refused[1:]}[ending]
+    script = {"completes": [], "is refused": refused[:1], "fails to be claimed": refused[1:]}[run_result]
 
     def claim(claims):
         return script.pop() if script else parts.granted(claims, handler="idle_at_gate", tenant="a")
@@ -379,7 +379,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, ending)
             gate.release()
             await parts.settled()
         assert world.dispatcher._ready._held == {}
-        assert len(gate.ended) == {"completes": 8}.get(ending, 6)
+        assert len(gate.ended) == {"completes": 8}.get(run_result, 6)
 
     await run_stages(world, steps)
     assert gate.most == 2
@@ -400,7 +400,7 @@ async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(p
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
     assert asked_again(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
-    assert [prepared.run.job_id for prepared in started] == [1, 2]
+    assert [claimed_run.run.job_id for claimed_run in started] == [1, 2]
     assert (len(world.agenda), naps) == (0, [0.1, 0.2, 0.4, 0.8])
     world.dispatcher.add([parts.a_job(3)])
     await world.dispatcher.run_once(started.append)
@@ -409,14 +409,14 @@ async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(p
 
 async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, naps):
     """Another run of the same job is known; it comes back with the one whose grant was lost."""
-    known = parts.a_run(Claim(1, NOON))
-    lost = parts.a_run(Claim(1, NOON))
+    known = parts.a_run(ClaimRequest(1, NOON))
+    lost = parts.a_run(ClaimRequest(1, NOON))
     answers = [Claimed([known], []), LOST, Claimed([known, lost], [])]
     world, started = world_of(parts, clock, lambda _: answers.pop(0)), []
     for _ in range(2):
         world.dispatcher.add([parts.a_job(1)])
         await world.dispatcher.run_once(started.append)
-    assert [prepared.run.execution_id for prepared in started] == [known.execution_id, lost.execution_id]
+    assert [claimed_run.run.execution_id for claimed_run in started] == [known.execution_id, lost.execution_id]
     assert world.dispatcher.executing == len(world.runs) == 2
 
 
@@ -438,11 +438,11 @@ async def test_a_run_is_trusted_from_the_moment_its_claim_was_asked_for(parts, c
         return parts.granted(claims)
 
     world, started = world_of(parts, clock, slow), []
-    asked_at = clock.monotonic()
+    requested_at = clock.monotonic()
     world.dispatcher.add([parts.a_job(1)])
     await world.dispatcher.run_once(started.append)
-    assert started[0].trusted_since == asked_at
-    assert world.runs.trusted_before(asked_at + 1) == [(started[0].run.execution_id, 1)]
+    assert started[0].trusted_since == requested_at
+    assert world.runs.trusted_before(requested_at + 1) == [(started[0].run.execution_id, 1)]
 
 
 @pytest.mark.parametrize(("answered_after", "runs"), [(23.0, [1]), (25.0, [])])
@@ -466,5 +466,5 @@ async def test_a_claim_whose_answer_comes_too_late_to_rely_on_starts_nothing(par
 
     await run_stages(world, steps)
     assert begun == runs
-    (ended,) = [ending for (endings,) in world.store.asked("finish") for ending in endings]
+    (ended,) = [run_result for (run_results,) in world.store.asked("finish") for run_result in run_results]
     assert (ended.status, ended.reason) == ("completed" if runs else "queued", None)

@@ -47,7 +47,7 @@ class Database:
         run = {"execution_id": f"run-{job}", "fence": 1, "scheduled_for": due, "run_at": due, "attempt": 2}
         return {**run, "cause": "schedule", "test_mode": False, **of}
 
-    def endings(self):
+    def run_results(self):
         return {
             each["id"]: (each["status"], each.get("reason"), "retry_at" in each)
             for function, content in self.asked
@@ -98,7 +98,7 @@ async def started(parts, service, *numbers, due_in=-1.0):
     with anyio.fail_after(5):
         while not {f"run-{each}" for each in numbers} <= set(service.runs.execution_ids):  # noqa: ASYNC110
             await anyio.sleep(0.001)
-        while due_in < 0 and any(prepared.started_at is None for _, prepared in service.runs.items()):  # noqa: ASYNC110
+        while due_in < 0 and any(claimed_run.started_at is None for _, claimed_run in service.runs.items()):  # noqa: ASYNC110
             await anyio.sleep(0.001)
 
 
@@ -113,9 +113,9 @@ async def test_runs_that_end_in_time_are_written_and_nothing_more_is_claimed(par
         await parts.settled(50)
         let_go.set()
         with anyio.fail_after(5):
-            while len(database.endings()) < 2:  # noqa: ASYNC110
+            while len(database.run_results()) < 2:  # noqa: ASYNC110
                 await anyio.sleep(0.001)
-    assert database.endings() == {"run-1": ("completed", None, False), "run-2": ("completed", None, False)}
+    assert database.run_results() == {"run-1": ("completed", None, False), "run-2": ("completed", None, False)}
     assert database.functions().count("claim_runs_v1") == 1
     assert (len(service.runs), service.stages.completer.unwritten) == (0, 0)
 
@@ -135,7 +135,7 @@ async def test_what_goes_on_is_stopped_and_tried_again_by_another_at_once(parts,
     await started(parts, service, 2, due_in=60)
     with anyio.fail_after(5):
         await service.drain(0)
-    assert database.endings() == {"run-1": ("failed", "shutdown", True), "run-2": ("queued", "shutdown", True)}
+    assert database.run_results() == {"run-1": ("failed", "shutdown", True), "run-2": ("queued", "shutdown", True)}
     results = [each for name, asked in database.asked if name == "finish_runs_v1" for each in asked["results"]]
     for each in results:
         wanted = each["completed_at"] if each["id"] == "run-1" else each["retry_at"]
@@ -176,5 +176,5 @@ async def test_a_stage_that_cannot_be_kept_hands_the_runs_back_before_it_ends_th
     await parts.settled(50)
     with pytest.raises(StageFailedError):
         await service._keep(Supervisor(service.clock), "broken", broken)
-    assert database.endings() == {"run-1": ("failed", "shutdown", True)}
+    assert database.run_results() == {"run-1": ("failed", "shutdown", True)}
     assert service.health.fault() == "draining"

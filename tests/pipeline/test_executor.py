@@ -342,18 +342,18 @@ async def test_a_cancelled_run_stops_and_says_why():
             cleaned.append(job.cancelled)
 
     executor = executor_of(patient)
-    prepared = executor.prepare(make_run("patient"))
+    claimed_run = executor.prepare(make_run("patient"))
     reports = []
 
     async def execute():
-        reports.append(await executor.execute(prepared))
+        reports.append(await executor.execute(claimed_run))
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as group:
             group.start_soon(execute)
             await anyio.wait_all_tasks_blocked()
-            prepared.cancel("replaced")
-            prepared.cancel("deleted")
+            claimed_run.cancel("replaced")
+            claimed_run.cancel("deleted")
     assert cleaned == [True]
     assert reports[0].outcome == Cancelled("replaced")
     assert reports[0].started_at is not None
@@ -367,9 +367,9 @@ async def test_a_run_cancelled_before_its_start_never_starts():
         raise AssertionError
 
     executor = executor_of(eager)
-    prepared = executor.prepare(make_run("eager"))
-    prepared.cancel("cancelled")
-    report = await executor.execute(prepared)
+    claimed_run = executor.prepare(make_run("eager"))
+    claimed_run.cancel("cancelled")
+    report = await executor.execute(claimed_run)
     assert report.outcome == Cancelled("cancelled")
     assert report.started_at is None
 
@@ -463,17 +463,17 @@ async def test_logs_and_progress_are_in_the_report_unless_they_were_taken_before
         job.log.info("two")
 
     executor = executor_of(talking)
-    prepared = executor.prepare(make_run("talking"))
+    claimed_run = executor.prepare(make_run("talking"))
     taken = []
 
     async def follow():
         await anyio.wait_all_tasks_blocked()
-        taken.extend(prepared.take_logs())
-        assert prepared.progress == 0.5
+        taken.extend(claimed_run.take_logs())
+        assert claimed_run.progress == 0.5
 
     async with anyio.create_task_group() as group:
         group.start_soon(follow)
-        report = await executor.execute(prepared)
+        report = await executor.execute(claimed_run)
     assert [line.message for line in taken] == ["one"]
     assert [line.message for line in report.logs] == ["two"]
     assert report.progress == 0.5
@@ -614,13 +614,13 @@ async def test_a_run_cancelled_while_it_waits_for_room_gives_its_place_up():
     first, second, third = (executor.prepare(make_run("narrow")) for _ in range(3))
     reports = []
 
-    async def execute(prepared):
-        reports.append(await executor.execute(prepared))
+    async def execute(claimed_run):
+        reports.append(await executor.execute(claimed_run))
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as group:
-            for prepared in (first, second, third):
-                group.start_soon(execute, prepared)
+            for claimed_run in (first, second, third):
+                group.start_soon(execute, claimed_run)
                 await anyio.wait_all_tasks_blocked()
             second.cancel("paused")
             await anyio.wait_all_tasks_blocked()
@@ -717,18 +717,18 @@ async def test_a_worker_that_dies_fails_its_own_run_only(crunching):
 async def test_a_worker_is_killed_when_its_run_is_cancelled(crunching, tmp_path):
     """A process can be stopped whatever it does."""
     started = tmp_path / "pid"
-    prepared = crunching.prepare(make_run("crunch", {"what": str(started)}))
+    claimed_run = crunching.prepare(make_run("crunch", {"what": str(started)}))
     reports = []
 
     async def execute():
-        reports.append(await crunching.execute(prepared))
+        reports.append(await crunching.execute(claimed_run))
 
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
             group.start_soon(execute)
             while not await anyio.Path(started).exists() or not await anyio.Path(started).read_text():  # noqa: ASYNC110
                 await anyio.sleep(0.02)
-            prepared.cancel("deleted")
+            claimed_run.cancel("deleted")
     assert reports[0].outcome == Cancelled("deleted")
     pid = int(await anyio.Path(started).read_text())
     with pytest.raises(ProcessLookupError):

@@ -11,7 +11,7 @@ from listener import handler
 from listener.domain.outcome import Completed
 from listener.execution import fair_limiter as rooms
 from listener.execution.executor import Executor
-from listener.execution.fair_limiter import Room
+from listener.execution.fair_limiter import FairLimiter
 from listener.handler_api.registry import Handler, Registry
 from listener.testing import NOON, make_run
 
@@ -49,12 +49,12 @@ async def order(room, *runs):
 async def test_of_runs_that_arrive_at_one_instant_the_most_urgent_go_first():
     """Also those that find a free place."""
     runs = [run("plain"), run("idle", -3), run("urgent", 9), run("early", late=-1)]
-    assert await order(Room(1), *runs) == ["urgent", "early", "plain", "idle"]
+    assert await order(FairLimiter(1), *runs) == ["urgent", "early", "plain", "idle"]
 
 
 async def test_an_urgent_run_goes_before_those_that_have_waited():
     """The place goes to it as soon as one is free."""
-    room, entered = Room(1), []
+    room, entered = FairLimiter(1), []
     await room.enter(run("inside"), silent)
 
     async def visit(each):
@@ -75,12 +75,12 @@ async def test_an_urgent_run_goes_before_those_that_have_waited():
 async def test_tenants_take_turns_whatever_their_priorities():
     """A priority orders the runs of one tenant."""
     runs = [run("a1", 9, "a"), run("a2", 8, "a"), run("a3", 7, "a"), run("b", 0, "b")]
-    assert await order(Room(1), *runs) == ["a1", "b", "a2", "a3"]
+    assert await order(FairLimiter(1), *runs) == ["a1", "b", "a2", "a3"]
 
 
 async def test_no_more_are_inside_than_there_are_places():
     """However many come at once."""
-    room, inside, most = Room(3), 0, 0
+    room, inside, most = FairLimiter(3), 0, 0
 
     async def visit():
         nonlocal inside, most
@@ -101,7 +101,7 @@ async def test_no_more_are_inside_than_there_are_places():
 @pytest.mark.parametrize("is_free", [False, True])
 async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_free):
     """Neither where all places are taken, nor where it is cancelled in the moment in which it arrives."""
-    room, visitors = Room(1), anyio.CancelScope()
+    room, visitors = FairLimiter(1), anyio.CancelScope()
     if not is_free:
         await room.enter(run("inside"), silent)
 
@@ -134,13 +134,13 @@ async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypa
     first, second = (executor.prepare(make_run("narrow")) for _ in range(2))
     reports = []
 
-    async def execute(prepared):
-        reports.append(await executor.execute(prepared))
+    async def execute(claimed_run):
+        reports.append(await executor.execute(claimed_run))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as group:
-            for prepared in (first, second):
-                group.start_soon(execute, prepared)
+            for claimed_run in (first, second):
+                group.start_soon(execute, claimed_run)
                 await anyio.wait_all_tasks_blocked()
             while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else tells of a line
                 await anyio.sleep(0.001)

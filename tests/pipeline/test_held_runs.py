@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from listener.domain.messages import Claim
+from listener.domain.messages import ClaimRequest
 from listener.runs.held_runs import REMEMBERED_STOPS
 from listener.testing import NOON
 
@@ -22,16 +22,16 @@ def hold(world, parts):
     """Hold a run of a job, claimed at a revision."""
 
     def hold(job_id=1, revision=5, **changes):
-        prepared = world.executor.prepare(parts.a_run(Claim(job_id, NOON), revision=revision, **changes))
-        world.runs.add(prepared)
-        return prepared
+        claimed_run = world.executor.prepare(parts.a_run(ClaimRequest(job_id, NOON), revision=revision, **changes))
+        world.runs.add(claimed_run)
+        return claimed_run
 
     return hold
 
 
-def reasons(*prepared):
+def reasons(*claimed_run):
     """Say for each why it was stopped, if it was."""
-    return [each.cancelled.reason if each.cancelled else None for each in prepared]
+    return [each.cancelled.reason if each.cancelled else None for each in claimed_run]
 
 
 def test_a_run_is_held_until_its_end_is_written(world, hold):

@@ -7,7 +7,7 @@ import pytest
 from patience import PATIENCE_SECONDS
 
 from listener.app.service import Service
-from listener.domain.messages import Claim, Extended
+from listener.domain.messages import ClaimRequest, Extended
 from listener.errors import StoreError
 from listener.handler_api.registry import Registry
 from listener.maintenance.lease_keeper import LeaseKeeper
@@ -27,19 +27,19 @@ def keeper_of(clock, parts):
         world = parts.stages(store, clock)
 
         def hold():
-            prepared = world.executor.prepare(parts.a_run(Claim(1, NOON)))
-            prepared.trusted_since = clock.monotonic()
-            world.runs.add(prepared)
-            return prepared
+            claimed_run = world.executor.prepare(parts.a_run(ClaimRequest(1, NOON)))
+            claimed_run.trusted_since = clock.monotonic()
+            world.runs.add(claimed_run)
+            return claimed_run
 
-        return LeaseKeeper(store, world.runs, clock, world.metrics, world.members, 30), hold, world
+        return LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, 30), hold, world
 
     return make
 
 
-def stopped(prepared):
+def stopped(claimed_run):
     """Whether the run was told to stop, because of its lease."""
-    return prepared.cancelled is not None and prepared.cancelled.reason == "lease_lost"
+    return claimed_run.cancelled is not None and claimed_run.cancelled.reason == "lease_lost"
 
 
 async def test_what_is_held_is_extended_and_what_is_lost_is_stopped(keeper_of):
@@ -49,7 +49,7 @@ async def test_what_is_held_is_extended_and_what_is_lost_is_stopped(keeper_of):
     await keeper.run_once()
     assert world.store.asked("extend") == [[[(lost.run.execution_id, 1), (kept.run.execution_id, 1)]]]
     assert (stopped(lost), stopped(kept), keeper.listeners) == (True, False, ["me", "you"])
-    assert len(world.members.others) == 1
+    assert len(world.peers.others) == 1
     assert b"listener_leases_lost_total 1.0" in world.metrics.exposition()
 
 
@@ -107,7 +107,7 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     monkeypatch.setattr("listener.observability.health.PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
-    service = Service(Settings(_env_file=None, doorbells="none", lease_seconds=1, **project))
+    service = Service(Settings(_env_file=None, channels="none", lease_seconds=1, **project))
     service.rpc._post = hang
     service.health.poll_succeeded()
     service.health.came("catalogue")
@@ -138,7 +138,7 @@ async def test_a_claim_whose_row_is_locked_is_neither_lost_nor_extended(keeper_o
 
 async def test_a_claim_that_cannot_be_extended_does_not_cost_the_others_theirs(keeper_of, clock):
     """The guilty one is found by halving; the others are extended, before the fault is told."""
-    poison = StoreError("extend_leases_v1", "P0001", "a trigger of somebody's", retryable=False, shrink=True)
+    poison = StoreError("extend_leases_v1", "P0001", "a trigger of somebody's", retryable=False, split_batch=True)
     keeper, hold, world = keeper_of(lambda held, **_: poison if guilty in held else KEPT)
     runs = [hold() for _ in range(9)]
     guilty = (runs[3].run.execution_id, 1)
@@ -158,7 +158,7 @@ async def test_a_loss_that_is_told_late_does_not_stop_a_later_claim(keeper_of, p
 
     def renew():
         world.runs.remove(first.run.execution_id)
-        again = world.executor.prepare(parts.a_run(Claim(1, NOON), execution_id=first.run.execution_id, fence=2))
+        again = world.executor.prepare(parts.a_run(ClaimRequest(1, NOON), execution_id=first.run.execution_id, fence=2))
         world.runs.add(again)
         return again
 
@@ -185,18 +185,18 @@ async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts,
     """Trust is looked at while it hangs, and the request is begun anew."""
     store = parts.ScriptedStore(extend=lambda _, **__: anyio.sleep_forever())
     world = parts.stages(store, clock)
-    prepared = world.executor.prepare(parts.a_run(Claim(1, NOON)))
-    prepared.trusted_since = anyio.current_time()
-    world.runs.add(prepared)
+    claimed_run = world.executor.prepare(parts.a_run(ClaimRequest(1, NOON)))
+    claimed_run.trusted_since = anyio.current_time()
+    world.runs.add(claimed_run)
     monkeypatch.setattr(clock, "monotonic", anyio.current_time)
-    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, world.members, 0.3)
+    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, 0.3)
     with anyio.move_on_after(0.29):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
-            while not stopped(prepared):  # noqa: ASYNC110 - real time is the point
+            while not stopped(claimed_run):  # noqa: ASYNC110 - real time is the point
                 await anyio.sleep(0.005)
             tasks.cancel_scope.cancel()
-    assert stopped(prepared)
+    assert stopped(claimed_run)
     assert len(store.requests) > 1
 
 
@@ -226,7 +226,7 @@ async def test_who_joins_and_who_is_called_beats_at_once(keeper_of, parts):
     keeper, *_ = keeper_of(extend)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.run)
-        for act in (lambda: None, keeper.join, keeper.look_again):
+        for act in (lambda: None, keeper.join, keeper.heartbeat_now):
             act()
             await parts.settled()
         tasks.cancel_scope.cancel()

@@ -114,7 +114,7 @@ async def test_others_run_while_claims_are_computed(parts, clock, monkeypatch):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(another)
-        claims = await Dispatcher._wishes(world.dispatcher, jobs, clock.now())
+        claims = await Dispatcher._claim_requests(world.dispatcher, jobs, clock.now())
         tasks.cancel_scope.cancel()
     assert len(claims) == len(jobs)
     assert turns > len(jobs) / 3

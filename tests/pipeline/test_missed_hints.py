@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from listener.scheduling import missed_hints
-from listener.scheduling.missed_hints import GRACE_SECONDS, Announcements
+from listener.scheduling.missed_hints import GRACE_SECONDS, MissedHints
 
 LATER = GRACE_SECONDS + 1
 
@@ -15,14 +15,14 @@ LATER = GRACE_SECONDS + 1
 @pytest.fixture
 def counting():
     """Announcements since transaction 100."""
-    counting = Announcements()
+    counting = MissedHints()
     counting.begin(100, [])
     return counting
 
 
-def test_nothing_counts_before_a_doorbell_was_heard(parts):
+def test_nothing_counts_before_a_channel_was_received(parts):
     """Nobody could have told of it, nor of what the poll saw that came first after that."""
-    counting = Announcements()
+    counting = MissedHints()
     assert not counting.found([parts.a_job(revision=150)], 0)
     counting.begin(120, [parts.a_job(revision=160)])
     assert not counting.found([parts.a_job(revision=110), parts.a_job(revision=160)], 0)
@@ -43,17 +43,17 @@ def test_a_transaction_counts_once_however_many_rows_it_wrote(counting, parts):
 def test_a_hint_absolves_whenever_it_comes(counting, parts, first):
     """Before the poll, or after it."""
     if first == "hint":
-        counting.heard("broadcast", 101)
+        counting.received("broadcast", 101)
     assert counting.found([parts.a_job(revision=101)], 0) is (first == "poll")
-    counting.heard("postgres_changes", 101)
+    counting.received("postgres_changes", 101)
     assert counting.take_missed(LATER) == 0
 
 
 def test_several_changes_of_one_job_in_one_transaction_are_told_of_by_as_many_hints(counting, parts):
-    """Each gets the next revision, and each rings; two doorbells that ring for the same are not two changes."""
+    """Each gets the next revision, and each rings; two channels that ring for the same are not two changes."""
     for source in ("broadcast", "postgres_changes"):
         for _ in range(2):
-            counting.heard(source, 101)
+            counting.received(source, 101)
     counting.found([parts.a_job(1, revision=102), parts.a_job(2, revision=103)], 0)
     assert counting.take_missed(LATER) == 1
 
@@ -68,7 +68,7 @@ def test_memory_is_bounded_and_what_falls_out_of_it_is_not_missed(counting, part
     """A transaction that stays open for hours holds the cursor back."""
     monkeypatch.setattr(missed_hints, "MOST_REMEMBERED", 10)
     for xid in range(101, 150):
-        counting.heard("broadcast", xid)
+        counting.received("broadcast", xid)
     assert len(counting._announced) == 10
     counting.found([parts.a_job(revision=xid) for xid in range(101, 150)], 0)
     counting.found([parts.a_job(revision=xid) for xid in range(200, 300)], 0)

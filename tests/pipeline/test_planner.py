@@ -14,7 +14,7 @@ from listener.scheduling.planner import BATCH, Planner
 from listener.testing import NOON
 
 DOWN = StoreError("plan_jobs_v1", "ConnectError", "refused", retryable=True)
-POISON = StoreError("plan_jobs_v1", "22008", "out of range", retryable=False, shrink=True)
+POISON = StoreError("plan_jobs_v1", "22008", "out of range", retryable=False, split_batch=True)
 
 
 def unplanned(parts, job_id=1, schedule=None, **changes):
@@ -168,7 +168,7 @@ async def test_a_job_that_comes_while_it_waits_is_planned_at_once(planner_of, ar
 
 async def test_batches_shrink_when_they_take_too_long_and_grow_again(planner_of, parts, naps):
     """With a pause before each, because it is the database that is slow; nothing is given up."""
-    slow = StoreError("plan_jobs_v1", "57014", "too slow", retryable=True, shrink=True)
+    slow = StoreError("plan_jobs_v1", "57014", "too slow", retryable=True, split_batch=True)
     planner, store = planner_of(lambda plans: slow if len(plans) > 60 and len(store.requests) < 6 else None)
     for job_id in range(400):
         planner.add(unplanned(parts, job_id))
@@ -184,7 +184,7 @@ async def test_batches_shrink_when_they_take_too_long_and_grow_again(planner_of,
 
 async def test_what_somebody_has_to_mend_is_tried_seldom(planner_of, parts, naps):
     """A database that is read-only is not asked each second."""
-    planner, _ = planner_of([StoreError("plan_jobs_v1", "25006", "", retryable=True, alarm=True), None])
+    planner, _ = planner_of([StoreError("plan_jobs_v1", "25006", "", retryable=True, needs_operator=True), None])
     planner.add(unplanned(parts))
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:

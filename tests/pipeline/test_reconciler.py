@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from listener.domain.job import Trigger, TriggerType
-from listener.domain.messages import Claim
+from listener.domain.messages import ClaimRequest
 from listener.scheduling.reconciler import REMEMBERED
 from listener.testing import NOON
 
@@ -90,10 +90,10 @@ def test_a_refused_claim_answered_with_an_old_row_does_not_undo_a_newer_one(worl
 def test_a_page_read_before_this_listeners_own_write_does_not_undo_it(world, clock, parts):
     """The retry was queued, and then a poll that had begun before said that the job runs and waits for nothing."""
     running = replace(parts.a_job(1), status="running", due_at=None, next_run_at=None)
-    asked_at = clock.monotonic()
+    requested_at = clock.monotonic()
     clock.advance(0.01)
-    world.reconciler.apply([replace(parts.a_job(1, due_in=5), due_at=None)])  # the answer to the ending
-    world.reconciler.apply([running], asked_at)
+    world.reconciler.apply([replace(parts.a_job(1, due_in=5), due_at=None)])  # the answer to the run_result
+    world.reconciler.apply([running], requested_at)
     assert 1 in world.agenda
     clock.advance(0.01)
     world.reconciler.apply([running], clock.monotonic())  # a later poll knows more
@@ -102,10 +102,10 @@ def test_a_page_read_before_this_listeners_own_write_does_not_undo_it(world, clo
 
 def test_a_page_read_before_with_a_newer_revision_counts(world, clock, parts):
     """An edit is newer than any answer, whenever it was read."""
-    asked_at = clock.monotonic()
+    requested_at = clock.monotonic()
     clock.advance(0.01)
     world.reconciler.apply([parts.a_job(1, due_in=5)])
-    world.reconciler.apply([parts.a_job(1, due_in=7, revision=2)], asked_at)
+    world.reconciler.apply([parts.a_job(1, due_in=7, revision=2)], requested_at)
     assert armed(world)[1][0] == 2
 
 
@@ -118,7 +118,7 @@ def test_a_job_beyond_the_horizon_is_not_kept(world, parts):
 
 
 def test_an_echo_of_a_known_row_is_not_announced_again(world, parts):
-    """Two doorbells ring for one insert; the second finds the job claimed already."""
+    """Two channels ring for one insert; the second finds the job claimed already."""
     world.reconciler.announce(parts.a_job(1))
     world.agenda.disarm(1)
     world.reconciler.announce(parts.a_job(1))
@@ -127,18 +127,18 @@ def test_an_echo_of_a_known_row_is_not_announced_again(world, parts):
 
 def test_a_cancelled_or_deleted_job_stops_its_runs(world, parts):
     """A paused one does not."""
-    prepared = {}
+    claimed_run = {}
     for job_id in (1, 2, 3):
-        run = parts.a_run(Claim(job_id, NOON), revision=1)
-        prepared[job_id] = world.executor.prepare(run)
-        world.runs.add(prepared[job_id])
+        run = parts.a_run(ClaimRequest(job_id, NOON), revision=1)
+        claimed_run[job_id] = world.executor.prepare(run)
+        world.runs.add(claimed_run[job_id])
     over = [
         replace(parts.a_job(each), status=status, revision=2, next_run_at=None, due_at=None)
         for each, status in ((1, "cancelled"), (3, "paused"))
     ]
     world.reconciler.apply(over)
     world.reconciler.forget([2])
-    reasons = {job_id: each.cancelled and each.cancelled.reason for job_id, each in prepared.items()}
+    reasons = {job_id: each.cancelled and each.cancelled.reason for job_id, each in claimed_run.items()}
     assert reasons == {1: "cancelled", 2: "deleted", 3: None}
 
 

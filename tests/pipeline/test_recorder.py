@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from listener.domain.messages import Claim
+from listener.domain.messages import ClaimRequest
 from listener.errors import StoreError
 from listener.maintenance.recorder import Recorder
 from listener.testing import NOON
 
 DOWN = StoreError("note_runs_v1", "ConnectError", "refused", retryable=True)
-SLOW = StoreError("note_runs_v1", "57014", "too slow", retryable=True, shrink=True)
-POISON = StoreError("note_runs_v1", "22P05", "no such character", retryable=False, shrink=True)
+SLOW = StoreError("note_runs_v1", "57014", "too slow", retryable=True, split_batch=True)
+POISON = StoreError("note_runs_v1", "22P05", "no such character", retryable=False, split_batch=True)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def recorder_of(clock, parts):
 
     def make(note, count=1):
         world = parts.stages(parts.ScriptedStore(note=note), clock)
-        held = [world.executor.prepare(parts.a_run(Claim(each, NOON), fence=each + 1)) for each in range(count)]
+        held = [world.executor.prepare(parts.a_run(ClaimRequest(each, NOON), fence=each + 1)) for each in range(count)]
         for each in held:
             world.runs.add(each)
         return Recorder(world.store, world.runs), held, world.store

@@ -45,9 +45,9 @@ def reflector_of(clock, parts, told):
             horizon=timedelta(seconds=300),
             horizon_jobs=3,
             poll_seconds=5,
-            deaf_poll_seconds=1,
+            stale_poll_seconds=1,
             relist_seconds=60,
-            tell=told.append,
+            deliver=told.append,
         )
         return reflector, world, health
 
@@ -74,7 +74,7 @@ async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor
     assert methods(world) == ["due", "due", "unplanned", "unplanned"]
     assert [arguments[-1] for arguments in world.store.asked("due")] == [None, "a"]
     assert set(world.agenda._jobs) == {1, 2}
-    reflector.look_again()
+    reflector.poll_now()
     await reflector.run_once()
     assert world.store.asked("poll") == [[50, world.reconciler.armed_until, None]]
 
@@ -100,12 +100,12 @@ async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_
     reflector, world, health = reflector_of(poll=pages)
     missed = lambda: missed_by(world.metrics)  # noqa: E731 - asked four times
     await reflector.run_once()
-    health.heard("broadcast")
+    health.received("broadcast")
     await reflector.poll()
-    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=102))
-    reflector.hear(Hint("poll", "scheduled_jobs", gone=(9,), xid=104))
+    reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=102))
+    reflector.take_hint(Hint("poll", "scheduled_jobs", gone=(9,), xid=104))
     await reflector.poll()
-    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=103))
+    reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=103))
     assert missed() == 0
     for _ in range(2):
         clock.advance(3)
@@ -121,12 +121,12 @@ async def test_it_polls_more_often_for_a_while_after_what_realtime_may_not_survi
     """Thousands of rows in one transaction make Realtime drop what follows, and nothing says so."""
     answers = [EMPTY, Page([parts.a_job(1, revision=200)] if found else [], 201, None)]
     reflector, world, health = reflector_of(poll=lambda *_: answers.pop(0) if answers else Page([], 201, None))
-    health.heard("broadcast")
+    health.received("broadcast")
     await reflector.run_once()
     await reflector.poll()
     if not found:
-        reflector.hear(Hint("broadcast", "scheduled_jobs", xid=200))
-    reflector.look_again()
+        reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=200))
+    reflector.poll_now()
     await reflector.run_once()
     times = []
     for _ in range(20):
@@ -138,12 +138,12 @@ async def test_it_polls_more_often_for_a_while_after_what_realtime_may_not_survi
     assert (pauses[:8], pauses[-1]) == ([1] * 8, 5)
 
 
-@pytest.mark.parametrize(("hears", "seconds"), [(True, 5), (False, 1)])
-async def test_it_polls_more_often_while_it_is_deaf(reflector_of, clock, hears, seconds):
+@pytest.mark.parametrize(("receives", "seconds"), [(True, 5), (False, 1)])
+async def test_it_polls_more_often_while_it_is_stale(reflector_of, clock, receives, seconds):
     """And not before its time."""
     reflector, world, health = reflector_of(poll=lambda *_: EMPTY)
-    if hears:
-        health.heard("broadcast")
+    if receives:
+        health.received("broadcast")
     await reflector.run_once()
     clock.advance(seconds - 0.01)
     await reflector.run_once()
@@ -162,12 +162,12 @@ async def test_hints_ask_for_a_poll_unless_they_are_old_or_tell_all(reflector_of
         Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(1),), xid=101),
         Hint("broadcast", "scheduled_jobs", gone=(7,), xid=101),
     ):
-        reflector.hear(hint)
+        reflector.take_hint(hint)
         await reflector.run_once()
         assert "poll" not in methods(world)
     assert 1 in world.agenda
     for xid in (100, 101, None):
-        reflector.hear(Hint("broadcast", "scheduled_jobs", xid=xid))
+        reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=xid))
     await reflector.run_once()
     await reflector.run_once()
     assert methods(world).count("poll") == 1
@@ -178,12 +178,12 @@ async def test_a_hint_heard_while_it_polls_makes_it_poll_again(reflector_of):
 
     def poll(*_):
         if len(world.store.asked("poll")) == 1:
-            reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+            reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=101))
         return EMPTY
 
     reflector, world, _ = reflector_of(poll=poll)
     await reflector.run_once()
-    reflector.look_again()
+    reflector.poll_now()
     for _ in range(4):
         await reflector.run_once()
     assert methods(world).count("poll") == 2
@@ -194,7 +194,7 @@ async def test_a_hint_before_a_list_is_not_forgotten_by_it(reflector_of, clock):
     reflector, world, _ = reflector_of(poll=lambda *_: EMPTY)
     await reflector.run_once()
     clock.advance(61)
-    reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+    reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=101))
     await reflector.run_once()
     await reflector.run_once()
     assert methods(world) == ["due", "unplanned", "due", "unplanned", "poll"]
@@ -234,7 +234,7 @@ async def test_a_long_backlog_does_not_hide_what_is_urgent(reflector_of, parts):
     assert set(world.agenda._jobs) == {1, 2, 3, 7}
     assert world.store.asked("urgent") == [[NOON + timedelta(seconds=300)]]
     for each in (parts.a_job(8, priority=1), parts.a_job(9), parts.a_job(10, due_in=400, priority=1)):
-        reflector.hear(Hint("broadcast", "scheduled_jobs", jobs=(each,), xid=101))
+        reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(each,), xid=101))
     assert set(world.agenda._jobs) == {1, 2, 3, 7, 8}
 
 
@@ -245,7 +245,7 @@ async def test_what_fits_into_memory_is_listed_once(reflector_of, parts):
     assert world.store.asked("urgent") == []
 
 
-async def test_polls_bring_what_the_doorbells_may_not_have_told(reflector_of, told):
+async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, told):
     """Of every page."""
     stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
     pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
@@ -287,8 +287,8 @@ async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, 
     """At growing intervals, which a hint ends; then it polls, because it knows nothing of the meantime."""
     reflector, world, health = reflector_of(due=[EMPTY], poll=[DOWN, DOWN, DOWN, EMPTY])
     await reflector.run_once()
-    health.heard("broadcast")
-    reflector.look_again()
+    health.received("broadcast")
+    reflector.poll_now()
     seen = []
     with capture_logs() as lines, anyio.move_on_after(0.2):
         async with anyio.create_task_group() as tasks:
@@ -296,7 +296,7 @@ async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, 
             while len(world.store.asked("poll")) < 4:
                 seen.append(health.fault())
                 await anyio.lowlevel.checkpoint()
-                reflector.hear(Hint("feed", "scheduled_jobs"))
+                reflector.take_hint(Hint("feed", "scheduled_jobs"))
             await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
     assert [line["retry_in_seconds"] for line in lines if line["event"] == "poll.failed"] == [0.25, 0.5, 1]
@@ -308,13 +308,13 @@ async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, 
 async def test_a_hint_ends_its_wait(reflector_of, parts):
     """While it waits, and if it came just before."""
     reflector, world, health = reflector_of(poll=lambda *_: EMPTY)
-    health.heard("broadcast")
+    health.received("broadcast")
     with anyio.fail_after(1):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(reflector.run)
             for count in (1, 2, 3):
                 await parts.settled()
-                reflector.hear(Hint("broadcast", "scheduled_jobs", xid=101))
+                reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=101))
                 await parts.settled()
                 assert methods(world).count("poll") == count
             tasks.cancel_scope.cancel()

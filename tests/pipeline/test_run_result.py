@@ -9,7 +9,7 @@ import pytest
 from listener.domain.job import RetryPolicy
 from listener.domain.outcome import Cancelled, Completed, Failed, LogLine, Report, Snoozed
 from listener.errors import StoreError
-from listener.execution.run_result import ending_of, unwritable
+from listener.execution.run_result import run_result_of, unwritable
 from listener.testing import EXECUTION_ID, NOON, make_run
 
 END = NOON + timedelta(seconds=2)
@@ -18,9 +18,9 @@ LINES = (LogLine(NOON, "info", "hello", {}),)
 
 
 def told(outcome, *, attempt=1, started=True, jitter=0.5):
-    """Give the ending of a run of at most two attempts, ten seconds apart."""
+    """Give the run_result of a run of at most two attempts, ten seconds apart."""
     run = make_run("x", attempt=attempt, retry=RetryPolicy(2, 10, 2))
-    return ending_of(run, Report(EXECUTION_ID, outcome, NOON if started else None, END, LINES, 0.5), jitter)
+    return run_result_of(run, Report(EXECUTION_ID, outcome, NOON if started else None, END, LINES, 0.5), jitter)
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,22 @@ def told(outcome, *, attempt=1, started=True, jitter=0.5):
 )
 def test_an_outcome_and_what_follows(outcome, attempt, status, reason, retry_in):
     """Of what the listener stopped for its own reasons, nothing is lost: another attempt follows, or it failed."""
-    ending = told(outcome, attempt=attempt)
-    assert (ending.status, ending.reason) == (status, reason)
-    assert ending.retry_at == (None if retry_in is None else END + timedelta(seconds=retry_in))
-    assert (ending.execution_id, ending.completed_at, ending.progress, ending.logs) == (EXECUTION_ID, END, 0.5, LINES)
+    run_result = told(outcome, attempt=attempt)
+    assert (run_result.status, run_result.reason) == (status, reason)
+    assert run_result.retry_at == (None if retry_in is None else END + timedelta(seconds=retry_in))
+    assert (run_result.execution_id, run_result.completed_at, run_result.progress, run_result.logs) == (
+        EXECUTION_ID,
+        END,
+        0.5,
+        LINES,
+    )
 
 
 @pytest.mark.parametrize("reason", ["shutdown", "lease_lost"])
 def test_a_run_that_had_not_started_is_handed_back_as_it_was(reason):
     """The same attempt, at its time: none is used up."""
-    ending = told(Cancelled(reason), attempt=2, started=False)
-    assert (ending.status, ending.retry_at, ending.error) == ("queued", NOON, None)
+    run_result = told(Cancelled(reason), attempt=2, started=False)
+    assert (run_result.status, run_result.retry_at, run_result.error) == ("queued", NOON, None)
 
 
 def test_the_jitter_moves_a_retry_by_a_tenth():
@@ -61,7 +66,14 @@ def test_the_jitter_moves_a_retry_by_a_tenth():
 
 def test_an_unwritable_ending_keeps_that_it_failed_and_why():
     """Nothing of what may have made it unwritable."""
-    ending = unwritable(told(Completed({"bad": 1})), StoreError("f", "22P05", "bad", retryable=False, shrink=True))
-    assert (ending.status, ending.reason, ending.result, ending.logs) == ("failed", "unwritable", None, ())
-    assert ending.error == "the outcome (completed) could not be written: 22P05"
-    assert ending.retry_at is None
+    run_result = unwritable(
+        told(Completed({"bad": 1})), StoreError("f", "22P05", "bad", retryable=False, split_batch=True)
+    )
+    assert (run_result.status, run_result.reason, run_result.result, run_result.logs) == (
+        "failed",
+        "unwritable",
+        None,
+        (),
+    )
+    assert run_result.error == "the outcome (completed) could not be written: 22P05"
+    assert run_result.retry_at is None

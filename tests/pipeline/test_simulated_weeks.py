@@ -31,10 +31,10 @@ from listener.execution.executor import Executor
 from listener.handler_api.registry import Handler, Registry
 from listener.observability.health import Health
 from listener.observability.metrics import Metrics
-from listener.runs.held_runs import Runs
+from listener.runs.held_runs import HeldRuns
 from listener.scheduling import agenda as agendas
 from listener.scheduling.agenda import Agenda
-from listener.scheduling.peers import Members
+from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.scheduling.reflector import Reflector
@@ -153,14 +153,14 @@ class GrantingStore:
             "work", job_id=job.id, execution_id=execution_id, scheduled_for=due, start_at=due, recurring=True
         )
 
-    async def finish(self, endings):
+    async def finish(self, run_results):
         await checkpoint()
-        for ending in endings:
-            assert ending.status == "completed"
-            job_id, due = self._running.pop(ending.execution_id)
+        for run_result in run_results:
+            assert run_result.status == "completed"
+            job_id, due = self._running.pop(run_result.execution_id)
             self.ended[job_id].append(due)
-            self.lateness.append((ending.started_at - due).total_seconds())
-        return Finished(frozenset(ending.execution_id for ending in endings), [])
+            self.lateness.append((run_result.started_at - due).total_seconds())
+        return Finished(frozenset(run_result.execution_id for run_result in run_results), [])
 
 
 @handler
@@ -188,28 +188,28 @@ def anyio_backend():
 
 def build(store, clock, function):
     """Wire all stages as the service wires them."""
-    runs, metrics, health = Runs(), Metrics(), Health(clock)
+    runs, metrics, health = HeldRuns(), Metrics(), Health(clock)
     agenda = Agenda(clock, 250)
     planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
     executor = Executor(Registry([Handler.of(function)]), clock, lambda: None, metrics)
     completer = Completer(
         store, runs, reconciler, lambda: 0.5, 100,
-        written=lambda: dispatcher.look_again(),  # noqa: PLW0108 - it is made next
+        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )  # fmt: skip
-    members = Members("the only one", clock, math.inf)
+    peers = Peers("the only one", clock, math.inf)
     dispatcher = Dispatcher(
         store=store, executor=executor, runs=runs, agenda=agenda, reconciler=reconciler, clock=clock,
         metrics=metrics, report=completer.add, unwritten=lambda: completer.unwritten, concurrency=50,
-        members=members, batch_size=100, tenant_share=0.8, trusted_seconds=24.0,
+        peers=peers, batch_size=100, tenant_share=0.8, trusted_seconds=24.0,
     )  # fmt: skip
     reflector = Reflector(
         store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,
-        horizon_jobs=1000, poll_seconds=POLL_SECONDS, deaf_poll_seconds=POLL_SECONDS, relist_seconds=7200,
+        horizon_jobs=1000, poll_seconds=POLL_SECONDS, stale_poll_seconds=POLL_SECONDS, relist_seconds=7200,
     )  # fmt: skip
     return SimpleNamespace(
         reflector=reflector, planner=planner, agenda=agenda,
-        timekeeper=Timekeeper(agenda, dispatcher.add, members, clock), dispatcher=dispatcher, executor=executor,
+        timekeeper=Timekeeper(agenda, dispatcher.add, peers, clock), dispatcher=dispatcher, executor=executor,
         completer=completer, runs=runs,
     )  # fmt: skip
 

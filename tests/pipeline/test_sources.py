@@ -8,10 +8,10 @@ import pytest
 from listener.domain.messages import Hint, Summary
 from listener.errors import StoreError
 from listener.observability.health import Health
-from listener.scheduling.sources import Meetings
+from listener.scheduling.sources import MeetingSource
 
 DOWN = StoreError("sync_meetings_v1", "ConnectError", "refused", retryable=True)
-POISON = StoreError("sync_meetings_v1", "22P02", "no uuid", retryable=False, shrink=True)
+POISON = StoreError("sync_meetings_v1", "22P02", "no uuid", retryable=False, split_batch=True)
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def meetings_of(clock, parts):
 
     def make(answers):
         store, changes = parts.ScriptedStore(sync=answers), []
-        return Meetings(store, Health(clock), lambda: changes.append(None), 5, 1), store, changes
+        return MeetingSource(store, Health(clock), lambda: changes.append(None), 5, 1), store, changes
 
     return make
 
@@ -67,7 +67,7 @@ async def test_named_meetings_come_first_and_once(meetings_of):
     meetings, store, changes = meetings_of([Summary({}, 40), Summary({"jobs_cancelled": 1}), Summary({}, 50)])
     await meetings.run_once()
     for _ in range(2):
-        meetings.hear(Hint("broadcast", "meetings", ids=("b", "a")))
+        meetings.take_hint(Hint("broadcast", "meetings", ids=("b", "a")))
     await meetings.run_once()
     assert store.asked("sync")[1:] == [[None, ["a", "b"], None], [40, None, None]]
     assert len(changes) == 1
@@ -78,7 +78,7 @@ async def test_names_survive_a_fault_unless_they_are_its_cause(meetings_of, faul
     """One name that the database cannot read must not stand before every poll."""
     meetings, store, _ = meetings_of([Summary({}, 40), fault, Summary({}), Summary({}, 50)])
     await meetings.run_once()
-    meetings.hear(Hint("broadcast", "meetings", ids=("a",)))
+    meetings.take_hint(Hint("broadcast", "meetings", ids=("a",)))
     with pytest.raises(StoreError):
         await meetings.run_once()
     await meetings.run_once()
@@ -96,7 +96,7 @@ async def test_a_name_that_makes_its_request_fail_costs_no_other_meeting_its_job
         return Summary({}, 40)
 
     meetings, *_ = meetings_of(sync)
-    meetings.hear(Hint("broadcast", "meetings", ids=tuple(f"m{each}" for each in range(9))))
+    meetings.take_hint(Hint("broadcast", "meetings", ids=tuple(f"m{each}" for each in range(9))))
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(meetings.run)
@@ -111,7 +111,7 @@ async def test_a_hint_is_followed_at_once_whenever_it_comes(meetings_of, parts):
 
     def sync(_cursor, ids, _after):
         if len(store.requests) == 1:
-            meetings.hear(Hint("broadcast", "meetings", ids=("a",)))
+            meetings.take_hint(Hint("broadcast", "meetings", ids=("a",)))
         seen.append(ids)
         return Summary({}, 40)
 
@@ -121,7 +121,7 @@ async def test_a_hint_is_followed_at_once_whenever_it_comes(meetings_of, parts):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(meetings.run)
             await parts.settled()
-            meetings.hear(Hint("broadcast", "meetings", ids=("b",)))
+            meetings.take_hint(Hint("broadcast", "meetings", ids=("b",)))
             await parts.settled()
             tasks.cancel_scope.cancel()
     assert seen == [None, ["a"], None, ["b"], None]

@@ -11,7 +11,7 @@ import pytest
 
 from listener.clock import DatabaseClock
 from listener.scheduling.agenda import Agenda
-from listener.scheduling.peers import Members
+from listener.scheduling.peers import Peers
 from listener.scheduling.timekeeper import Timekeeper
 from listener.testing import NOON
 
@@ -19,7 +19,7 @@ from listener.testing import NOON
 def test_it_gives_what_is_due_and_is_silent_otherwise(clock, parts):
     """Earliest first, together."""
     agenda, given = Agenda(clock, 0), []
-    keeper = Timekeeper(agenda, given.append, Members("me", clock, 15), clock)
+    keeper = Timekeeper(agenda, given.append, Peers("me", clock, 15), clock)
     assert keeper.run_once() == 0
     for job_id, seconds in ((1, 2), (2, 1), (3, 9)):
         agenda.arm(parts.a_job(job_id), NOON + timedelta(seconds=seconds))
@@ -35,7 +35,7 @@ async def test_running_it_gives_jobs_armed_before_and_meanwhile(parts):
     begun = clock.now()
     agenda.arm(parts.a_job(1), begun + timedelta(milliseconds=120))
     give = lambda jobs: given.extend((job.id, clock.now() - begun) for job in jobs)  # noqa: E731
-    keeper = Timekeeper(agenda, give, Members("me", clock, 15), clock)
+    keeper = Timekeeper(agenda, give, Peers("me", clock, 15), clock)
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
@@ -50,14 +50,14 @@ async def test_running_it_gives_jobs_armed_before_and_meanwhile(parts):
 
 @pytest.fixture
 def shared(parts):
-    """Three listeners that have heard of one another: a clock, and of each its timekeeper, agenda and jobs given."""
+    """Three listeners that have received of one another: a clock, and of each its timekeeper, agenda and jobs given."""
     clock, names = parts.VirtualClock(), ["a", "b", "c"]
     listeners = []
     for name in names:
-        agenda, members, given = Agenda(clock, 250), Members(name, clock, 15), []
-        members.heard(dict.fromkeys(names, 1))
-        keeper = Timekeeper(agenda, given.extend, members, clock)
-        listeners.append(SimpleNamespace(name=name, keeper=keeper, agenda=agenda, members=members, given=given))
+        agenda, peers, given = Agenda(clock, 250), Peers(name, clock, 15), []
+        peers.received(dict.fromkeys(names, 1))
+        keeper = Timekeeper(agenda, given.extend, peers, clock)
+        listeners.append(SimpleNamespace(name=name, keeper=keeper, agenda=agenda, peers=peers, given=given))
     return SimpleNamespace(clock=clock, listeners=listeners)
 
 
@@ -91,7 +91,7 @@ def test_each_job_is_claimed_by_one_at_a_time(shared, parts):
 def test_a_row_that_is_read_again_and_again_waits_no_longer_for_it(shared, parts):
     """The job of a dead listener: each poll arms it anew, at a time that has passed."""
     alive = shared.listeners[:2]
-    job_id = next(n for n in range(1, 99) if [each.members.turn(n) for each in alive] == [1, 2])
+    job_id = next(n for n in range(1, 99) if [each.peers.turn(n) for each in alive] == [1, 2])
     seen = []
     while not seen:
         for each in alive:
@@ -104,9 +104,9 @@ def test_a_row_that_is_read_again_and_again_waits_no_longer_for_it(shared, parts
 def test_who_has_heard_of_nobody_for_long_waits_for_nobody(shared, parts):
     """The others may be gone; and who is not known to them claims everything too."""
     one = shared.listeners[0]
-    for change in (lambda: shared.clock.advance(15), lambda: one.members.heard({"b": 1, "c": 1})):
-        one.members.heard({"a": 1, "b": 1, "c": 1})
-        job_id = next(n for n in range(1, 99) if one.members.turn(n))
+    for change in (lambda: shared.clock.advance(15), lambda: one.peers.received({"b": 1, "c": 1})):
+        one.peers.received({"a": 1, "b": 1, "c": 1})
+        job_id = next(n for n in range(1, 99) if one.peers.turn(n))
         change()
         due_in = (shared.clock.now() - NOON).total_seconds()
         one.agenda.arm(parts.a_job(job_id, due_in=due_in), shared.clock.now())
@@ -115,13 +115,13 @@ def test_who_has_heard_of_nobody_for_long_waits_for_nobody(shared, parts):
 
 def test_a_listener_that_left_its_job_to_others_is_waited_for_no_more_until_it_beats_again(shared):
     """It is dead, or behind: its next jobs are claimed by who comes next, without a pause."""
-    one = shared.listeners[0].members
-    first = {n: [each.name for each in shared.listeners if each.members.turn(n) == 0] for n in range(1, 99)}
+    one = shared.listeners[0].peers
+    first = {n: [each.name for each in shared.listeners if each.peers.turn(n) == 0] for n in range(1, 99)}
     of_b = [n for n, names in first.items() if names == ["b"] and one.turn(n) == 1]
     one.suspect(of_b[0])
     assert [one.turn(n) for n in of_b] == [0] * len(of_b)
     assert len(one.others) == 1
-    one.heard(dict.fromkeys("abc", 1))
+    one.received(dict.fromkeys("abc", 1))
     assert len(one.others) == 1, "that was the same heartbeat"
-    one.heard(dict.fromkeys("abc", 2))
+    one.received(dict.fromkeys("abc", 2))
     assert [one.turn(n) for n in of_b] == [1] * len(of_b)

@@ -27,16 +27,16 @@ from hypothesis.stateful import (
 from job_model import CLIENT_MOVES, FINAL, FUNCTIONS, JUST_NOW, NEVER, UndecidedError, World
 from life_database import LifeDatabase
 
-from listener.domain.messages import Ending
+from listener.domain.messages import RunResult
 from listener.domain.schedule import first_run
 from listener.domain.status import TRANSITIONS, JobStatus
-from listener.execution.claim_request import wish
+from listener.execution.claim_request import claim_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.domain.job import Job, Run
-    from listener.domain.messages import Claim
+    from listener.domain.messages import ClaimRequest
 
 AHEAD_SECONDS = 1.25
 BUDGET = settings(
@@ -215,10 +215,10 @@ class LifeOfAJob(RuleBasedStateMachine):
         jobs = [job for job in jobs if job.next_run_at and (is_stale or job.next_run_at <= now + timedelta(seconds=1))]
         for versions in self.seen.values():
             del versions[:-1]
-        claims = [self._real(wish(job, now)) for job in jobs]
+        claims = [self._real(claim_request(job, now)) for job in jobs]
         self._claim(self.listeners[who % 2], claims)
 
-    def _claim(self, me: Listener, claims: list[Claim]) -> None:
+    def _claim(self, me: Listener, claims: list[ClaimRequest]) -> None:
         lower = self.database.now()
         runs = self.database.claim(me.id, claims, AHEAD_SECONDS, self.world.key_limit)
         window = (lower, self.database.now())
@@ -233,12 +233,12 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert told == set(granted), (claims, window)
         me.granted.update((run.execution_id, run) for run in runs)
 
-    def _turn(self, claim: Claim) -> tuple[int, float, int]:
+    def _turn(self, claim: ClaimRequest) -> tuple[int, float, int]:
         job = self.world.jobs.get(claim.job_id)
         due = claim.due.timestamp() if claim.due else math.inf
         return -job.row["priority"] if job else 0, due, claim.job_id
 
-    def _is_plain(self, claim: Claim, window: tuple[datetime, datetime]) -> bool:
+    def _is_plain(self, claim: ClaimRequest, window: tuple[datetime, datetime]) -> bool:
         job = self.world.jobs.get(claim.job_id)
         self.world.at(window)
         return (
@@ -258,16 +258,16 @@ class LifeOfAJob(RuleBasedStateMachine):
         running = [run.id for run in self._running() if run.id in me.granted]
         chosen = (ids if is_stale or not running else running)[-len(outcomes) :]
         now = self.database.now()
-        endings = [
-            self._ending(me.granted[each], outcome, now + timedelta(microseconds=n), now + timedelta(seconds=wait))
+        run_results = [
+            self._run_result(me.granted[each], outcome, now + timedelta(microseconds=n), now + timedelta(seconds=wait))
             for n, (each, outcome) in enumerate(zip(chosen, outcomes, strict=False))
         ]
-        answer = self.database.finish(me.id, endings, self.world.key_limit)
+        answer = self.database.finish(me.id, run_results, self.world.key_limit)
         window = (now, self.database.now())
-        assert set(answer["taken"]) == set(self._decided(lambda: self.world.finish(me.id, endings, window)))
+        assert set(answer["taken"]) == set(self._decided(lambda: self.world.finish(me.id, run_results, window)))
 
-    def _ending(self, run: Run, outcome: str, now: datetime, later: datetime) -> Ending:
-        told = Ending(run.execution_id, "completed", now, run.fence, started_at=now)
+    def _run_result(self, run: Run, outcome: str, now: datetime, later: datetime) -> RunResult:
+        told = RunResult(run.execution_id, "completed", now, run.fence, started_at=now)
         match outcome:
             case "retry" if run.attempt < run.retry.max_attempts:
                 return replace(told, status="failed", error="broken", retry_at=later)
@@ -439,7 +439,7 @@ class LifeOfAJob(RuleBasedStateMachine):
             trigger=trigger,
         )
 
-    def _real(self, claim: Claim) -> Claim:
+    def _real(self, claim: ClaimRequest) -> ClaimRequest:
         def moved(instant: datetime | None) -> datetime | None:
             return instant and instant - self.elapsed
 

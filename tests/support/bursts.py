@@ -67,7 +67,7 @@ def _answers(url: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def watching(url: str, key: str) -> AsyncIterator[set[int]]:
-    """Watch all jobs, as a dashboard does: only what somebody watches counts; give the ids of those heard of."""
+    """Watch all jobs, as a dashboard does: only what somebody watches counts; give the ids of those received of."""
     seen: set[int] = set()
 
     def note(change: Any) -> None:

@@ -41,7 +41,7 @@ class Mode(StrEnum):
     RESET = "reset"
     """Connections are accepted and reset, those that there are too."""
     HALF_OPEN = "half_open"
-    """Everything is swallowed and nobody is told. Who was connected stays deaf after the mode is left."""
+    """Everything is swallowed and nobody is told. Who was connected stays stale after the mode is left."""
     ANSWER = "answer"
     """Requests are answered with `status`; what was connected is reset."""
 

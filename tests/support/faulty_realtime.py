@@ -40,7 +40,7 @@ class _Socket:
     near: Connection
     joins: dict[str, str | None] = field(default_factory=dict)
     held_back: str | None = None
-    is_deaf: bool = False
+    is_stale: bool = False
     unwanted: Callable[[str, str], bool] = lambda *_: False
 
 
@@ -69,10 +69,10 @@ class FaultyRealtime:
             yield self
             server.close()
 
-    def deafen(self) -> None:
-        """Make every present socket deaf and dumb for good: the peer is gone and its end was never heard of."""
+    def mark_stale(self) -> None:
+        """Make every present socket stale and dumb for good: the peer is gone and its end was never received of."""
         for each in self._sockets:
-            each.is_deaf = True
+            each.is_stale = True
 
     def drop_from_now_on(self, unwanted: Callable[[str, str], bool]) -> None:
         """Drop frames of every present socket for good, those whose topic and event are `unwanted`."""
@@ -128,7 +128,7 @@ class FaultyRealtime:
     async def _up(self, each: _Socket, far: Connection, scope: anyio.CancelScope) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for frame in each.near:
-                if self.mischief.swallows or each.is_deaf:
+                if self.mischief.swallows or each.is_stale:
                     continue
                 await self._note_join(each, frame)
                 await far.send(frame)
@@ -144,10 +144,10 @@ class FaultyRealtime:
     async def _down(self, each: _Socket, far: Connection, scope: anyio.CancelScope) -> None:
         with contextlib.suppress(ConnectionClosed):
             async for frame in far:
-                if not (self.mischief.swallows or each.is_deaf):
+                if not (self.mischief.swallows or each.is_stale):
                     for one in self._mistreated(each, frame):
                         await each.near.send(one)
-        if each.is_deaf:
+        if each.is_stale:
             await anyio.sleep_forever()
         scope.cancel()
 

@@ -216,20 +216,20 @@ class World:
             if due is None:
                 job.settle_exhausted()
 
-    def claim(self, me: str, wish: Any, ahead: float, now: tuple[datetime, datetime]) -> Run | None:
+    def claim(self, me: str, claim_request: Any, ahead: float, now: tuple[datetime, datetime]) -> Run | None:
         """Claim what a job has to run; the run that was granted."""
-        job = self.jobs.get(wish.job_id)
+        job = self.jobs.get(claim_request.job_id)
         if job is None:
             return None
         self._now = now
         soon = timedelta(seconds=ahead)
-        is_due = self._is_due(job, wish.due, soon)
-        following = NEVER if job.once or wish.exhausted else wish.next_due
+        is_due = self._is_due(job, claim_request.due, soon)
+        following = NEVER if job.once or claim_request.exhausted else claim_request.next_due
         if_run = NEVER if self._is_last(job) else following
-        instant = wish.due if wish.missed is None else wish.run
-        if is_due and wish.missed is not None:
-            for missed in wish.missed:
-                job.enter(missed, "skipped", reason=wish.missed_reason)
+        instant = claim_request.due if claim_request.missed is None else claim_request.run
+        if is_due and claim_request.missed is not None:
+            for missed in claim_request.missed:
+                job.enter(missed, "skipped", reason=claim_request.missed_reason)
             if instant is None:
                 is_due, job.due = False, following
                 if job.once and job.status == "scheduled" and not job.waits_by_schedule():
@@ -285,32 +285,32 @@ class World:
             return min(given, key=lambda run: run.place)
         return min(ready, key=lambda run: (run.run_at, run.instant))
 
-    def finish(self, me: str, endings: list[Any], now: tuple[datetime, datetime]) -> list[str]:
+    def finish(self, me: str, run_results: list[Any], now: tuple[datetime, datetime]) -> list[str]:
         """End attempts; the ids of those that were taken."""
         self._now = now
         by_id = {run.id: (job, run) for job in self.jobs.values() for run in job.runs}
         touched: dict[int, list[tuple[Run, Any, bool]]] = {}
-        for ending in endings:
-            job, run = by_id.get(ending.execution_id, (None, None))
+        for run_result in run_results:
+            job, run = by_id.get(run_result.execution_id, (None, None))
             if run is None or run.status != "running" or run.listener != me:
                 continue
-            again = self._end(job, run, ending)
-            touched.setdefault(job.id, []).append((run, ending, again))
+            again = self._end(job, run, run_result)
+            touched.setdefault(job.id, []).append((run, run_result, again))
         for job_id, ended in touched.items():
             self._move_on(self.jobs[job_id], ended)
         self._release({self._lock(self.jobs[job_id]) for job_id in touched})
         return [run.id for ended in touched.values() for run, _, _ in ended]
 
-    def _end(self, job: Job, run: Run, ending: Any) -> bool:
+    def _end(self, job: Job, run: Run, run_result: Any) -> bool:
         """Write the end of an attempt; whether the instant is tried again."""
-        run.status, run.reason = ending.status, ending.reason
-        if ending.status == "queued" and run.is_stopped:
+        run.status, run.reason = run_result.status, run_result.reason
+        if run_result.status == "queued" and run.is_stopped:
             run.status = run.reason = "cancelled"
-        again = ending.retry_at is not None and not run.is_stopped
+        again = run_result.retry_at is not None and not run.is_stopped
         if run.status == "queued":
-            run.run_at, run.started_at = ending.retry_at, None
+            run.run_at, run.started_at = run_result.retry_at, None
         elif run.status == "failed" and again:
-            job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", ending.retry_at))
+            job.runs.append(Run(run.instant, run.cause, run.attempt + 1, "queued", run_result.retry_at))
         good, bad = run.status == "completed", run.status == "failed" and not again
         job.good, job.bad = job.good + good, job.bad + bad
         job.by_schedule += (good or bad) and run.cause == "schedule"
@@ -318,7 +318,7 @@ class World:
 
     def _move_on(self, job: Job, ended: list[tuple[Run, Any, bool]]) -> None:
         """Give the job the status that its ledger says."""
-        own = [(run, ending) for run, ending, _ in ended if run.cause == "schedule" and not run.is_stopped]
+        own = [(run, run_result) for run, run_result, _ in ended if run.cause == "schedule" and not run.is_stopped]
         if job.status != "running" or not own or any(run.runs_by_schedule for run in job.runs):
             return
         if job.waits_by_schedule() or job.due != NEVER:

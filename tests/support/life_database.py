@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from listener.domain.job import Job, Run
-    from listener.domain.messages import Claim, Ending
+    from listener.domain.messages import ClaimRequest, RunResult
     from listener.local.stack import Stack
 
 LONG_SECONDS = 50 * 366 * 86400
@@ -53,7 +53,7 @@ class LifeDatabase:
         self._stack, self._closing = stack, ExitStack()
 
     def __enter__(self) -> Self:
-        """Connect as the service key, as a signed-in user, and as nobody whom triggers hear."""
+        """Connect as the service key, as a signed-in user, and as nobody whom triggers receive."""
         self._clients = {
             "service": self._connect("set role service_role"),
             "alice": self._connect("set role authenticated"),
@@ -175,16 +175,16 @@ class LifeDatabase:
         query = sql.SQL("select {}(%s::jsonb) as answer").format(sql.Identifier(function))
         return self._clients["service"].execute(query, [json.dumps(request, default=_text)]).fetchone()["answer"]
 
-    def claim(self, listener: str, claims: Iterable[Claim], ahead: float, key_limit: int) -> list[Run]:
+    def claim(self, listener: str, claims: Iterable[ClaimRequest], ahead: float, key_limit: int) -> list[Run]:
         """Claim; the runs that are granted."""
         wishes = [store._claim(claim) for claim in claims]
         request = {"lease_seconds": LONG_SECONDS, "ahead_seconds": ahead, "key_concurrency": key_limit}
         answer = self.service("claim_runs_v1", {"listener": listener, "claims": wishes, **request})
         return [rows.run(row) for row in answer["runs"]]
 
-    def finish(self, listener: str, endings: Iterable[Ending], key_limit: int) -> Any:
+    def finish(self, listener: str, run_results: Iterable[RunResult], key_limit: int) -> Any:
         """Write how attempts ended."""
-        results = [store._ending(ending) for ending in endings]
+        results = [store._run_result(run_result) for run_result in run_results]
         return self.service(
             "finish_runs_v1", {"listener": listener, "key_concurrency": key_limit, "results": results, "logs": []}
         )

@@ -37,10 +37,10 @@ def clock(monotonic):
 
 def observe(clock, monotonic, offset_seconds, round_trip):
     """Let the clock see an answer given half-way by a database whose clock is NOON + monotonic + offset."""
-    asked_at = monotonic.seconds
-    told = NOON + timedelta(seconds=asked_at + round_trip / 2 + offset_seconds)
+    requested_at = monotonic.seconds
+    told = NOON + timedelta(seconds=requested_at + round_trip / 2 + offset_seconds)
     monotonic.seconds += round_trip
-    clock.observe(told, asked_at, monotonic.seconds)
+    clock.observe(told, requested_at, monotonic.seconds)
 
 
 def error(clock, monotonic, offset_seconds=0.0):
@@ -105,9 +105,9 @@ def test_the_error_is_at_most_half_the_best_round_trip(answers):
     monotonic, best = Monotonic(), float("inf")
     clock = DatabaseClock(monotonic)
     for round_trip, share in answers:
-        asked_at = monotonic.seconds
+        requested_at = monotonic.seconds
         monotonic.seconds += round_trip
-        clock.observe(NOON + timedelta(seconds=asked_at + round_trip * share), asked_at, monotonic.seconds)
+        clock.observe(NOON + timedelta(seconds=requested_at + round_trip * share), requested_at, monotonic.seconds)
         best = min(best + DRIFT * round_trip, round_trip / 2)
         assert abs(error(clock, monotonic)) <= best + 1e-5
 

@@ -139,7 +139,7 @@ def test_nothing_is_made_before_it_is_used(job):
     """Thousands of runs start at one instant, and most log nothing."""
     assert job.take_logs() == ()
     assert job._log is None
-    assert job._logbook is None
+    assert job._run_log is None
 
 
 async def test_progress_is_clamped_and_may_be_awaited_or_not(job):

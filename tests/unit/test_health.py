@@ -37,23 +37,23 @@ def test_a_service_that_has_read_nothing_is_not_ready(clock):
     assert Health(clock).fault() == "database: not read yet"
 
 
-def test_without_doorbells_the_poll_is_enough(clock):
+def test_without_channels_the_poll_is_enough(clock):
     """Polling is a choice, not a fault."""
     assert polled(clock).fault() is None
 
 
-def test_one_doorbell_is_enough_and_none_is_not(clock):
+def test_one_channel_is_enough_and_none_is_not(clock):
     """The reason is the last one that the feed gave."""
     health = polled(clock, BELLS)
     assert health.fault() == "feed: not connected yet"
-    health.heard("postgres_changes")
-    assert (health.fault(), health.hears) == (None, True)
-    assert health.doorbells == {"broadcast": False, "postgres_changes": True}
-    health.heard("broadcast")
-    health.deaf("no canary", "postgres_changes")
-    assert (health.fault(), health.doorbells) == (None, {"broadcast": True, "postgres_changes": False})
-    health.deaf("the socket closed")
-    assert (health.fault(), health.hears) == ("feed: the socket closed", False)
+    health.received("postgres_changes")
+    assert (health.fault(), health.receiving) == (None, True)
+    assert health.channels == {"broadcast": False, "postgres_changes": True}
+    health.received("broadcast")
+    health.stale("no probe", "postgres_changes")
+    assert (health.fault(), health.channels) == (None, {"broadcast": True, "postgres_changes": False})
+    health.stale("the socket closed")
+    assert (health.fault(), health.receiving) == ("feed: the socket closed", False)
 
 
 def test_a_failed_poll_counts_until_one_succeeds(clock):
@@ -110,15 +110,15 @@ def test_a_function_that_goes_on_failing_shows_although_the_polls_succeed(clock)
 def test_what_somebody_has_to_mend_shows_at_once(clock):
     """It does not pass by itself."""
     health = polled(clock)
-    health.answered("finish_runs_v1", failing("25006", alarm=True))
+    health.answered("finish_runs_v1", failing("25006", needs_operator=True))
     assert health.fault() == "database: finish_runs_v1: 25006 m"
 
 
 @pytest.mark.parametrize(
     ("function", "fault"),
     [
-        ("claim_runs_v1", failing("22003", shrink=True)),
-        ("clean_ledger_v1", failing(alarm=True)),
+        ("claim_runs_v1", failing("22003", split_batch=True)),
+        ("clean_ledger_v1", failing(needs_operator=True)),
         ("publish_handlers_v1", failing()),
     ],
 )
@@ -134,7 +134,7 @@ def test_a_poisoned_row_a_failing_cleaner_and_a_slow_publisher_leave_the_service
 def test_a_fault_that_no_call_follows_is_forgotten(clock):
     """There may be no cause for another one for hours."""
     health = polled(clock)
-    health.answered("claim_runs_v1", failing(alarm=True))
+    health.answered("claim_runs_v1", failing(needs_operator=True))
     clock.seconds += REMEMBERED_SECONDS - 1
     health.poll_succeeded()
     assert health.fault() is not None
@@ -145,17 +145,17 @@ def test_a_fault_that_no_call_follows_is_forgotten(clock):
 def test_each_part_says_how_it_is(clock):
     """Also those that are well while another is not; what is awaited is a part too."""
     health = polled(clock, BELLS)
-    health.heard("broadcast")
+    health.received("broadcast")
     clock.seconds += 2
     health.work_waits(0.2)
     assert health.parts() == {
         "database": "ok, read 2.0 s ago",
-        "feed": "ok, broadcast heard, postgres_changes deaf",
+        "feed": "ok, broadcast received, postgres_changes stale",
         "loop": "ok, 0 ms late",
         "work": "ok, 0.2 s overdue",
     }
     health.await_first("catalogue")
-    health.deaf("the socket closed")
+    health.stale("the socket closed")
     parts = health.parts()
     assert (parts["feed"], parts["catalogue"]) == ("the socket closed", "not yet")
     assert parts["database"].startswith("ok")

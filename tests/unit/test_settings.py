@@ -73,7 +73,7 @@ def test_each_missing_setting_is_one_line(read):
         ("LISTENER_LEASE_SECONDS", "nan"),
         ("LISTENER_HORIZON_SECONDS", "inf"),
         ("LISTENER_CLEANUP_AFTER_DAYS", "-1"),
-        ("LISTENER_DOORBELLS", "broadcast,bell"),
+        ("LISTENER_CHANNELS", "broadcast,bell"),
         ("LISTENER_HTTP_BIND", "8787"),
         ("LISTENER_HTTP_BIND", "0.0.0.0:99999"),
         ("LISTENER_LOG_FORMAT", "xml"),
@@ -165,10 +165,10 @@ def test_env_files_are_read_and_the_local_one_wins(read, tmp_path: Path):
 def test_lists_are_separated_by_commas(read):
     """Blanks around them do not matter."""
     good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
-    settings = read(**good, LISTENER_HANDLERS="handlers, my_package.jobs,", LISTENER_DOORBELLS="broadcast")
+    settings = read(**good, LISTENER_HANDLERS="handlers, my_package.jobs,", LISTENER_CHANNELS="broadcast")
     assert settings.handlers == ["handlers", "my_package.jobs"]
-    assert settings.doorbells == ["broadcast"]
-    assert read(**good, LISTENER_DOORBELLS="none").doorbells == []
+    assert settings.channels == ["broadcast"]
+    assert read(**good, LISTENER_CHANNELS="none").channels == []
 
 
 def test_meetings_can_be_switched_off(read):

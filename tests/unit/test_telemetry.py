@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from listener.masking import redaction
 from listener.execution.worker import CarriedClock
 from listener.handler_api.context import JobContext, Surroundings
-from listener.masking.masker import Cover
+from listener.masking import redaction
+from listener.masking.masker import Masker
 from listener.masking.redaction import MASK, redact_text
 from listener.observability.events import Event, configure_logging
 from listener.observability.metrics import FEED_STATES, Metrics
@@ -117,7 +117,7 @@ def test_no_line_shows_a_secret_however_it_came_there(form):
 
 def test_the_keys_of_the_process_are_hidden_whatever_they_look_like(monkeypatch):
     """The service names its own key at its start, so that no pattern has to guess it."""
-    monkeypatch.setattr(redaction, "_always", Cover())
+    monkeypatch.setattr(redaction, "_always", Masker())
     redaction.hide_always(["an-unusual-key"])
     redaction.hide_always(["another-key"])
     assert redact_text("https://x/?an-unusual-key&another-key") == f"https://x/?{MASK}&{MASK}"
@@ -238,13 +238,13 @@ def test_the_metrics_say_what_happened():
     """Each method moves its own number."""
     metrics = Metrics()
     metrics.claims_answered(3, 1)
-    metrics.hints_heard("broadcast", 2)
+    metrics.hints_received("broadcast", 2)
     metrics.changes_missed(4)
-    metrics.canary_rung("unsent")
-    metrics.doorbell_deaf("broadcast")
+    metrics.probe_rung("unsent")
+    metrics.channel_stale("broadcast")
     metrics.frame_unreadable()
     metrics.feed_session_begun()
-    metrics.feed_state("hearing")
+    metrics.feed_state("receiving")
     metrics.polled(0.01)
     metrics.poll_failed()
     metrics.leases_lost()
@@ -260,11 +260,11 @@ def test_the_metrics_say_what_happened():
         'listener_claims_total{answer="refused"} 1.0',
         'listener_feed_hints_total{source="broadcast"} 2.0',
         "listener_feed_changes_missed_total 4.0",
-        'listener_feed_canaries_total{outcome="unsent"} 1.0',
-        'listener_feed_doorbells_deaf_total{doorbell="broadcast"} 1.0',
+        'listener_feed_probes_total{outcome="unsent"} 1.0',
+        'listener_feed_channels_stale_total{channel="broadcast"} 1.0',
         "listener_feed_frames_unreadable_total 1.0",
         "listener_feed_sessions_total 1.0",
-        'listener_feed_session{listener_feed_session="hearing"} 1.0',
+        'listener_feed_session{listener_feed_session="receiving"} 1.0',
         'listener_feed_session{listener_feed_session="down"} 0.0',
         "listener_poll_duration_seconds_count 1.0",
         "listener_poll_failures_total 1.0",
@@ -283,9 +283,9 @@ def test_the_metrics_say_what_happened():
 
 def test_an_unknown_feed_state_is_refused():
     """A slip in a name would show every state as off."""
-    with pytest.raises(ValueError, match="unclear"):
-        Metrics().feed_state("unclear")
-    assert "hearing" in FEED_STATES
+    with pytest.raises(ValueError, match="maybe_applied"):
+        Metrics().feed_state("maybe_applied")
+    assert "receiving" in FEED_STATES
 
 
 def test_two_listeners_in_one_program_count_apart():

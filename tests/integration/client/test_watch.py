@@ -13,7 +13,7 @@ from patience import PATIENCE_SECONDS, until
 
 from listener.client import AsyncSupabaseJobScheduler, JobNotFound, JobStatus, SupabaseJobScheduler, changes
 from listener.client.access import Address
-from listener.client.changes import Ear
+from listener.client.changes import Receiver
 from listener.client.watch import Watch
 
 if TYPE_CHECKING:
@@ -154,10 +154,10 @@ async def test_without_realtime_the_row_is_read(
     async_alice: AsyncSupabaseJobScheduler, monkeypatch: pytest.MonkeyPatch, a_free_port: int
 ):
     """Where nothing listens; each status lasts longer here than the pause between two looks."""
-    monkeypatch.setattr("listener.client.watch.DEAF_SECONDS", 0.02)
-    deaf = Address(f"http://127.0.0.1:{a_free_port}", "key", "key")
+    monkeypatch.setattr("listener.client.watch.STALE_SECONDS", 0.02)
+    stale = Address(f"http://127.0.0.1:{a_free_port}", "key", "key")
     job = await async_alice.schedule_job("custom", run_date=FAR, metadata={"seconds": 0.5})
-    watch = Watch(job.id, async_alice.get_job, lambda: deaf)
+    watch = Watch(job.id, async_alice.get_job, lambda: stale)
     assert await _lead(async_alice, job, watch.statuses()) == LIFE
 
 
@@ -181,13 +181,13 @@ def test_a_plain_loop_that_is_left_leaves_no_thread(alice: SupabaseJobScheduler)
 
 
 async def test_the_token_is_looked_up_for_each_session(embedded_stack: Stack, monkeypatch: pytest.MonkeyPatch):
-    """A user's session that was refreshed meanwhile has another one; without a good one nothing is heard."""
+    """A user's session that was refreshed meanwhile has another one; without a good one nothing is received."""
     monkeypatch.setattr(changes, "FIRST_PAUSE_SECONDS", 0.0)
     tokens = iter(["not a token", embedded_stack.user_token("alice")])
-    ear = Ear(lambda: Address(embedded_stack.url, embedded_stack.anon_key, next(tokens)), 1)
-    await ear.connect()
-    assert not ear.hears
+    receiver = Receiver(lambda: Address(embedded_stack.url, embedded_stack.anon_key, next(tokens)), 1)
+    await receiver.connect()
+    assert not receiver.receiving
     await anyio.sleep(0.01)
-    await ear.connect()
-    assert ear.hears
-    await ear.close()
+    await receiver.connect()
+    assert receiver.receiving
+    await receiver.close()

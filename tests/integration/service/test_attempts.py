@@ -16,10 +16,10 @@ def test_cancelling_a_running_job_stops_its_handler_within_a_second(project, mar
     """On the loop and in a thread; the ledger says that the run was cancelled."""
     job = project.insert(handler, metadata={"marks": str(marks), "seconds": 30})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     project.call("cancel_job", job=job)
     eventually(lambda: "stopped" in marks.read_text(), "the handler has stopped")
-    assert time.monotonic() - asked_at < 1
+    assert time.monotonic() - requested_at < 1
     assert project.wait_for_runs(job, 1)[0]["status"] == "cancelled"
     assert project.states(job) == [("cancelled", "cancelled")]
     assert project.job(job)["status"] == "cancelled"
@@ -40,7 +40,7 @@ def test_cancelling_a_job_kills_the_process_of_its_handler_within_a_second(proje
     job = project.insert("rest_in_process", metadata={"marks": str(marks), "seconds": 30})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
     worker = int(marks.read_text().split()[1])
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     match by:
         case "cancel_job":
             project.call("cancel_job", job=job)
@@ -49,7 +49,7 @@ def test_cancelling_a_job_kills_the_process_of_its_handler_within_a_second(proje
         case "delete":
             project.delete(job)
     eventually(lambda: process_is_gone(worker), "the worker is gone")
-    assert time.monotonic() - asked_at < 1
+    assert time.monotonic() - requested_at < 1
     if by != "delete":
         project.wait_for_runs(job, 1)
         assert project.states(job) == [("cancelled", "cancelled")]

@@ -38,7 +38,7 @@ def test_a_second_sigterm_ends_the_time_that_runs_are_granted(project, listeners
     assert project.states(job) == [("failed", "shutdown"), ("queued", None)]
 
 
-def test_a_sigterm_during_the_start_is_heard(project, listeners, eventually) -> None:
+def test_a_sigterm_during_the_start_is_received(project, listeners, eventually) -> None:
     """A process that leaves it to the kernel is killed by it, or, the first one of a container, goes on."""
     early = listeners.launch()
     status = Path(f"/proc/{early.process.pid}/status")

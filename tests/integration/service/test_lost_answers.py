@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-SELDOM = {"doorbells": "none", "deaf_poll_seconds": 60, "relist_seconds": 60, "lease_seconds": 60, "drain_seconds": 0}
+SELDOM = {"channels": "none", "stale_poll_seconds": 60, "relist_seconds": 60, "lease_seconds": 60, "drain_seconds": 0}
 """So that nothing but the repeated call can mend it in the time that the tests wait."""
 
 
@@ -69,7 +69,7 @@ def test_a_claim_whose_answer_is_lost_starts_all_the_same(project, listeners, fo
 
 
 def test_an_end_whose_answer_is_lost_arms_the_retry_that_it_queued(project, listeners, forgetful) -> None:
-    """Before the next list, and without a doorbell; it is counted once."""
+    """Before the next list, and without a channel; it is counted once."""
     url, road = forgetful
     road.lose["finish_runs_v1"] = 2
     job = project.insert("fail_first", metadata={"good_from_attempt": 2}, retry_delay_seconds=1)

@@ -49,7 +49,7 @@ def test_a_stage_that_cannot_work_ends_the_process_with_a_code_and_its_runs_go_o
     with socket.create_server(("127.0.0.1", a_free_port)):
         failing = listeners.launch(http_bind=f"127.0.0.1:{a_free_port}")
         job = project.insert("rest", metadata={"marks": str(marks), "seconds": 60})
-        threaded = project.insert("rest_deaf_in_thread", metadata={"marks": str(marks), "seconds": 60})
+        threaded = project.insert("rest_stale_in_thread", metadata={"marks": str(marks), "seconds": 60})
         project.wait(job, "running")
         project.wait(threaded, "running")
         listeners.start()
@@ -67,16 +67,16 @@ def test_a_stage_that_cannot_work_ends_the_process_with_a_code_and_its_runs_go_o
 def test_a_job_that_is_cancelled_and_scheduled_again_within_one_poll_stops_its_old_run(
     project, listeners, marks, eventually
 ) -> None:
-    """Without any doorbell: no row shows it any more, but the poll tells."""
-    listeners.start(doorbells="none", deaf_poll_seconds=0.5)
+    """Without any channel: no row shows it any more, but the poll tells."""
+    listeners.start(channels="none", stale_poll_seconds=0.5)
     job = project.insert("rest", metadata={"marks": str(marks), "seconds": 30})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
     with project.sql.transaction():
         project.sql.execute("update scheduled_jobs set status = 'cancelled' where id = %s", [job])
         project.sql.execute("update scheduled_jobs set status = 'scheduled', metadata = '{}' where id = %s", [job])
-    asked_at = time.monotonic()
+    requested_at = time.monotonic()
     eventually(lambda: "stopped" in marks.read_text(), "the old handler is stopped", 5)
-    assert time.monotonic() - asked_at < 5
+    assert time.monotonic() - requested_at < 5
     assert project.wait(job)["status"] == "completed"
     assert sorted(project.states(job)) == [("cancelled", "cancelled"), ("completed", None)]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-DEAF = {"doorbells": "", "deaf_poll_seconds": 0.3, "relist_seconds": 600}
+STALE = {"channels": "", "stale_poll_seconds": 0.3, "relist_seconds": 600}
 FILL = "insert into public.scheduled_jobs (handler, name, run_date) select 'noop', %s, %s from generate_series(1, 1500)"
 ENDED = "select count(*) as n from public.scheduled_jobs where name = %s and status = 'completed'"
 
 
-@pytest.mark.parametrize("doorbell", ["broadcast", "postgres_changes", ""], ids=lambda name: name or "polling")
-def test_each_way_of_hearing_is_enough(project, listeners, doorbell) -> None:
-    """New jobs, edits, cancellations and runs on demand are heard by either doorbell alone, or by polling."""
+@pytest.mark.parametrize("channel", ["broadcast", "postgres_changes", ""], ids=lambda name: name or "polling")
+def test_each_way_of_hearing_is_enough(project, listeners, channel) -> None:
+    """New jobs, edits, cancellations and runs on demand are received by either channel alone, or by polling."""
     never = {"poll_seconds": 600, "relist_seconds": 600}
-    listeners.start(**never, doorbells=doorbell, deaf_poll_seconds=600 if doorbell else 0.2, lease_seconds=60)
+    listeners.start(**never, channels=channel, stale_poll_seconds=600 if channel else 0.2, lease_seconds=60)
     assert project.wait(project.insert(), within=3)["status"] == "completed"
     moved = project.insert(run_date=project.soon(3600))
     project.update(moved, run_date=project.soon(0))
@@ -31,7 +31,7 @@ def test_each_way_of_hearing_is_enough(project, listeners, doorbell) -> None:
 
 def test_a_transaction_of_many_rows_is_seen_to_its_last_row(project, listeners, eventually) -> None:
     """1,500 rows that one transaction inserts, and that another one moves, in more than one page of a poll."""
-    listeners.start(**DEAF)
+    listeners.start(**STALE)
     project.sql.execute(FILL, ["new", project.soon(0)])
     eventually(lambda: project.rows(ENDED, "new")[0]["n"] == 1500, "all new rows ran", 20)
     project.sql.execute(FILL, ["moved", project.soon(3600)])
@@ -41,7 +41,7 @@ def test_a_transaction_of_many_rows_is_seen_to_its_last_row(project, listeners, 
 
 def test_a_transaction_that_commits_late_is_not_overlooked(project, listeners, embedded_stack) -> None:
     """Its rows are older than others that were seen, by id, by time and by transaction, and yet run at once."""
-    listeners.start(**DEAF)
+    listeners.start(**STALE)
     with psycopg.connect(embedded_stack.admin_dsn) as slow:
         (late,) = slow.execute("insert into public.scheduled_jobs (handler) values ('noop') returning id").fetchone()
         for _ in range(4):
@@ -54,7 +54,7 @@ def test_a_transaction_that_commits_late_is_not_overlooked(project, listeners, e
 
 def test_a_transaction_that_began_earlier_may_write_a_row_last(project, listeners, embedded_stack) -> None:
     """What it writes counts, although another one that began later has written the row before."""
-    listeners.start(**DEAF)
+    listeners.start(**STALE)
     job = project.insert(run_date=project.soon(3600))
     with psycopg.connect(embedded_stack.admin_dsn) as slow:
         slow.execute("insert into public.scheduled_jobs (handler) values ('noop')")
@@ -66,7 +66,7 @@ def test_a_transaction_that_began_earlier_may_write_a_row_last(project, listener
 
 def test_a_job_beyond_the_horizon_is_loaded_in_time(project, listeners) -> None:
     """It is not kept in memory before, and runs on time by a later sweep."""
-    listener = listeners.start(**DEAF, horizon_seconds=5)
+    listener = listeners.start(**STALE, horizon_seconds=5)
     job = project.insert(run_date=project.soon(7))
     project.sql.execute("select pg_sleep(0.8)")
     assert listener.describe()["jobs_armed"] == 0

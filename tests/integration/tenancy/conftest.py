@@ -1,4 +1,4 @@
-"""One workspace with its members, a stranger, the owner of private rows, and rows of both kinds."""
+"""One workspace with its peers, a stranger, the owner of private rows, and rows of both kinds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who hears of which row through Realtime: the rules of the REST API, asked by real clients."""
+"""Who receives of which row through Realtime: the rules of the REST API, asked by real clients."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ HEARS = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "adm
 
 
 @dataclass
-class Ear:
-    """What one client has heard, in its order."""
+class Receiver:
+    """What one client has received, in its order."""
 
     role: str
-    heard: list[dict[str, Any]] = field(default_factory=list)
+    received: list[dict[str, Any]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def hear(self, message: Any) -> None:
+    def take_hint(self, message: Any) -> None:
         """Take a message of Realtime."""
-        self.heard.append(message["data"])
+        self.received.append(message["data"])
         self.news.set()
 
     def told(self) -> list[tuple[str, str, str]]:
         """Give event, table and key of each message."""
         return [
             (change["type"].value, change["table"], str((change.get("record") or change["old_record"])["id"]))
-            for change in self.heard
+            for change in self.received
         ]
 
     async def until(self, event: tuple[str, str, str]) -> None:
-        """Wait until it has been heard."""
+        """Wait until it has been received."""
         with anyio.fail_after(PATIENCE_SECONDS):
             while event not in self.told():
                 self.news.clear()
@@ -57,27 +57,29 @@ class Ear:
 
 
 @asynccontextmanager
-async def listening(stack: Stack, role: str) -> AsyncIterator[Ear]:
+async def listening(stack: Stack, role: str) -> AsyncIterator[Receiver]:
     """Subscribe to both tables as this role, without a filter."""
     key = stack.service_key if role == "service" else stack.anon_key
     client = await acreate_client(stack.url, key, AsyncClientOptions(auto_refresh_token=False))
     await client.realtime.set_auth(key if role in {"anon", "service"} else stack.user_token(role))
-    ear, ready = Ear(role), asyncio.Event()
-    channel = client.channel(f"ears-of-{role}")
+    receiver, ready = Receiver(role), asyncio.Event()
+    channel = client.channel(f"receivers-of-{role}")
     for table in TABLES:
-        channel.on_postgres_changes(RealtimePostgresChangesListenEvent.All, ear.hear, table=table, schema="public")
+        channel.on_postgres_changes(
+            RealtimePostgresChangesListenEvent.All, receiver.take_hint, table=table, schema="public"
+        )
     channel.on_system(lambda _: ready.set())
     await channel.subscribe()
     with anyio.fail_after(PATIENCE_SECONDS):
         await ready.wait()
     try:
-        yield ear
+        yield receiver
     finally:
         await client.realtime.close()
 
 
 @pytest.fixture
-async def ears(embedded_stack: Stack, tenancy: Tenancy) -> AsyncIterator[dict[str, Ear]]:
+async def receivers(embedded_stack: Stack, tenancy: Tenancy) -> AsyncIterator[dict[str, Receiver]]:
     """Let everybody who has a right to anything listen."""
     async with AsyncExitStack() as clients:
         yield {
@@ -92,59 +94,63 @@ def insert(tenancy: Tenancy, table: str, kind: str) -> str:
     return str(tenancy.add("meetings", end_time="2099-01-01Z", **tenancy.owned(kind)))
 
 
-async def everybody_hears(tenancy: Tenancy, ears: dict[str, Ear]) -> None:
-    """Return when all that was written so far has been heard by whoever hears it: a delete goes to all, in order."""
+async def everybody_receives(tenancy: Tenancy, receivers: dict[str, Receiver]) -> None:
+    """Return when everybody has received all that was written so far: a delete goes to all, in order."""
     last = insert(tenancy, "scheduled_jobs", "private")
     tenancy.database.execute("delete from public.scheduled_jobs where id = %s", [last])
-    for ear in ears.values():
-        await ear.until(("DELETE", "scheduled_jobs", last))
+    for receiver in receivers.values():
+        await receiver.until(("DELETE", "scheduled_jobs", last))
 
 
 @pytest.mark.parametrize("kind", HEARS)
 @pytest.mark.parametrize("table", TABLES)
 async def test_inserts_and_updates_are_heard_by_whoever_may_select_the_row(
-    tenancy: Tenancy, ears: dict[str, Ear], table: str, kind: str
+    tenancy: Tenancy, receivers: dict[str, Receiver], table: str, kind: str
 ):
     """And deletes by everybody, with the key alone."""
     row = insert(tenancy, table, kind)
-    await ears["service"].until(("INSERT", table, row))  # policies look at rows as they are now: one step at a time
+    await receivers["service"].until(
+        ("INSERT", table, row)
+    )  # policies look at rows as they are now: one step at a time
     query = f"update public.{table} set {CHANGE[table]} = 'changed' where id = %s"  # noqa: S608 - the names are ours
     tenancy.database.execute(query, [row])
-    await ears["service"].until(("UPDATE", table, row))
-    await everybody_hears(tenancy, ears)
-    for role, ear in ears.items():
-        events = [event for event, _, key in ear.told() if key == row]
+    await receivers["service"].until(("UPDATE", table, row))
+    await everybody_receives(tenancy, receivers)
+    for role, receiver in receivers.items():
+        events = [event for event, _, key in receiver.told() if key == row]
         assert events == (["INSERT", "UPDATE"] if role in HEARS[kind] else []), role
     tenancy.database.execute(f"delete from public.{table} where id = %s", [row])  # noqa: S608 - the names are ours
-    await everybody_hears(tenancy, ears)
-    for ear in ears.values():
+    await everybody_receives(tenancy, receivers)
+    for receiver in receivers.values():
         (deleted,) = (
-            change for change, told in zip(ear.heard, ear.told(), strict=True) if told == ("DELETE", table, row)
+            change
+            for change, told in zip(receiver.received, receiver.told(), strict=True)
+            if told == ("DELETE", table, row)
         )
         assert deleted["old_record"] == {"id": int(row) if table == "scheduled_jobs" else row}
         assert not deleted.get("record")
 
 
-async def test_a_removed_member_hears_no_more(tenancy: Tenancy, ears: dict[str, Ear]):
-    """From the next change on, without a new subscription; and a new member hears at once."""
+async def test_a_removed_member_hears_no_more(tenancy: Tenancy, receivers: dict[str, Receiver]):
+    """From the next change on, without a new subscription; and a new member receives at once."""
     row = insert(tenancy, "scheduled_jobs", "workspace")
-    await ears["viewer"].until(("INSERT", "scheduled_jobs", row))
+    await receivers["viewer"].until(("INSERT", "scheduled_jobs", row))
     tenancy.database.execute(
         "update public.workspace_members set user_id = %s where workspace_id = %s and user_id = %s",
         [user_id("stranger"), tenancy.workspace, user_id("viewer")],
     )
     tenancy.database.execute("update public.scheduled_jobs set name = 'changed' where id = %s", [row])
-    await ears["stranger"].until(("UPDATE", "scheduled_jobs", row))
-    await everybody_hears(tenancy, ears)
-    assert [event for event, _, key in ears["viewer"].told() if key == row] == ["INSERT"]
+    await receivers["stranger"].until(("UPDATE", "scheduled_jobs", row))
+    await everybody_receives(tenancy, receivers)
+    assert [event for event, _, key in receivers["viewer"].told() if key == row] == ["INSERT"]
 
 
 async def test_nobody_without_a_token_hears_what_is_in_a_row(
-    embedded_stack: Stack, tenancy: Tenancy, ears: dict[str, Ear]
+    embedded_stack: Stack, tenancy: Tenancy, receivers: dict[str, Receiver]
 ):
     """The public key alone gets no value of any column."""
     async with listening(embedded_stack, "anon") as anon:
         row = insert(tenancy, "scheduled_jobs", "workspace")
-        await ears["service"].until(("INSERT", "scheduled_jobs", row))
-        await everybody_hears(tenancy, ears)
-        assert [change for change in anon.heard if change.get("record") or change.get("old_record")] == []
+        await receivers["service"].until(("INSERT", "scheduled_jobs", row))
+        await everybody_receives(tenancy, receivers)
+        assert [change for change in anon.received if change.get("record") or change.get("old_record")] == []

@@ -33,15 +33,15 @@ def own(tenancy: Tenancy) -> dict[str, Any]:
     return answer.json()[0]
 
 
-def members(tenancy: Tenancy, workspace: object) -> dict[uuid.UUID, str]:
-    """The roles of a workspace's members."""
+def peers(tenancy: Tenancy, workspace: object) -> dict[uuid.UUID, str]:
+    """The roles of a workspace's peers."""
     query = "select user_id, role from public.workspace_members where workspace_id = %s"
     return {row["user_id"]: row["role"] for row in tenancy.database.execute(query, [workspace]).fetchall()}
 
 
 def test_whoever_creates_a_workspace_is_its_admin(tenancy: Tenancy, own: dict[str, Any]):
     """And may use it at once."""
-    assert members(tenancy, own["id"]) == {user_id("stranger"): "admin"}
+    assert peers(tenancy, own["id"]) == {user_id("stranger"): "admin"}
     row = {**JOB, "workspace_id": own["id"]}
     assert tenancy.clients["stranger"].post("/scheduled_jobs", json=row).status_code == 201
 
@@ -98,13 +98,13 @@ def test_an_editor_who_becomes_a_viewer_writes_no_more(tenancy: Tenancy):
 @pytest.mark.parametrize("role", ["stranger", "viewer", "editor"])
 def test_nobody_makes_themselves_a_member_or_more_of_one(tenancy: Tenancy, role: str):
     """Neither by an insert nor by an update, nor by one that merges."""
-    client, before = tenancy.clients[role], members(tenancy, tenancy.workspace)
+    client, before = tenancy.clients[role], peers(tenancy, tenancy.workspace)
     me = {"workspace_id": str(tenancy.workspace), "user_id": str(user_id(role)), "role": "admin"}
     merging = {"Prefer": "resolution=merge-duplicates"}
     assert client.post("/workspace_members", json=me).status_code in {403, 409}
     assert client.post("/workspace_members", json=me, headers=merging).status_code == 403
     client.patch("/workspace_members", params={"user_id": f"eq.{user_id(role)}"}, json={"role": "admin"})
-    assert members(tenancy, tenancy.workspace) == before
+    assert peers(tenancy, tenancy.workspace) == before
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def test_a_workspace_keeps_an_admin_though_two_remove_each_other(
         until(lambda: second.done() or tenancy.database.execute(waits).fetchone()["n"], "the second has come")
         first.commit()
         assert second.result().status_code == 400
-    assert members(tenancy, own["id"]) == {user_id("stranger"): "admin"}
+    assert peers(tenancy, own["id"]) == {user_id("stranger"): "admin"}
     for answer in (
         tenancy.clients["stranger"].delete("/workspace_members", params=where),
         tenancy.clients["stranger"].patch("/workspace_members", params=where, json={"role": "viewer"}),

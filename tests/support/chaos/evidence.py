@@ -42,7 +42,7 @@ class Record:
 
 
 @dataclass
-class Claim:
+class ClaimRequest:
     """A span in which a run was running, and for whom; `until` None if it still is."""
 
     listener: UUID | None
@@ -59,7 +59,7 @@ class Evidence:
     runs: list[dict[str, Any]]
     histories: dict[int, list[dict[str, Any]]]
     changes: dict[UUID, list[dict[str, Any]]]
-    claims: dict[UUID, list[Claim]]
+    claims: dict[UUID, list[ClaimRequest]]
     pids: dict[UUID, int]
     records: list[Record]
     replicas: dict[int, Replica]
@@ -129,13 +129,13 @@ def read_records(folder: Path, offset: float) -> list[Record]:
     return records
 
 
-def _claims(changes: Iterable[dict[str, Any]]) -> list[Claim]:
-    claims: list[Claim] = []
+def _claims(changes: Iterable[dict[str, Any]]) -> list[ClaimRequest]:
+    claims: list[ClaimRequest] = []
     for change in changes:
         if claims and claims[-1].until is None and change["old_status"] == "running":
             claims[-1].until, claims[-1].lease = change["at"], change["old_lease"]
         if change["status"] == "running":
-            claims.append(Claim(change["listener"], change["at"]))
+            claims.append(ClaimRequest(change["listener"], change["at"]))
     return claims
 
 

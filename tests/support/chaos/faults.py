@@ -177,8 +177,8 @@ async def _realtime_alone(rig: Rig, _chance: Random) -> AsyncIterator[None]:
 
 
 @fault("Realtime half-open", hold=0)
-async def _deaf(rig: Rig, _chance: Random) -> AsyncIterator[None]:
-    rig.realtime.deafen()
+async def _stale(rig: Rig, _chance: Random) -> AsyncIterator[None]:
+    rig.realtime.mark_stale()
     yield
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SAMPLE_SECONDS, BATCH_SECONDS = 10.0, 0.25
 KEEP_DAYS = 60 / 86400
-CLEAN = "select public.clean_ledger_v1(jsonb_build_object('keep_days', %s::numeric, 'limit', 20000)) as deleted"
+CLEAN = "select public.clean_ledger_v1(jsonb_build_object('retention_days', %s::numeric, 'limit', 20000)) as deleted"
 PROGRAMS = {"gateway": "listener.local.gateway", "realtime": "listener.local.realtime"}
 TOLERANCE = {
     "rss_mb": (0.03, 3.0),

@@ -100,8 +100,8 @@ def test_what_is_released_can_be_taken_again():
 tenants = st.sampled_from([None, "a", "b", "c"])
 additions = st.tuples(st.just("add"), st.integers(1, 15), tenants, st.integers(-1, 1))
 takings = st.tuples(st.just("take"), st.integers(0, 6))
-endings = st.tuples(st.just("end"), st.integers(0, 20))
-steps = st.lists(additions | takings | endings, max_size=60)
+run_results = st.tuples(st.just("end"), st.integers(0, 20))
+steps = st.lists(additions | takings | run_results, max_size=60)
 
 
 @given(steps=steps, capacity=st.integers(1, 8), share=st.sampled_from([0.1, 0.5, 0.8]))
@@ -132,4 +132,4 @@ def test_every_job_is_taken_once_and_the_queue_never_sticks(steps, capacity, sha
         for job in batch:
             taken.append(waiting.pop(job.id))
             queue.release(job.tenant)
-    assert (len(queue), queue.may_take(capacity), queue._lines, queue._held) == (0, False, {}, {})
+    assert (len(queue), queue.may_take(capacity), queue._queues, queue._held) == (0, False, {}, {})

@@ -1,4 +1,4 @@
-"""What the doorbells ring becomes a hint, and no more than that."""
+"""What the channels ring becomes a hint, and no more than that."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_a_later_version_may_say_more_of_a_row():
 
 
 def test_deleted_jobs_are_named_under_their_table():
-    """The ear of jobs takes them."""
+    """The receiver of jobs takes them."""
     hint = read_signal("postgres_changes", {"table": "deleted_jobs", "rows": [[7], [8]], "xid": 9})
     assert (hint.table, hint.gone, hint.jobs) == ("scheduled_jobs", (7, 8), ())
 
 
 @pytest.mark.parametrize("table", ["meetings", "stopped_runs", "something_new"])
 def test_other_tables_name_their_rows(table):
-    """Whoever has an ear for them knows what they mean."""
+    """Whoever has an receiver for them knows what they mean."""
     assert read_signal("broadcast", {"table": table, "rows": ["a", "b"], "xid": 9}).ids == ("a", "b")
 
 

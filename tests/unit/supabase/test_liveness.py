@@ -1,21 +1,21 @@
-"""When a doorbell is proved, when it wants a canary, and when it is lost."""
+"""When a channel is proved, when it wants a probe, and when it is lost."""
 
 from __future__ import annotations
 
 import pytest
 
 from listener.supabase.feed import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, SOON_PAUSES, SOON_SECONDS, pause_seconds
-from listener.supabase.liveness import Proof
+from listener.supabase.liveness import Liveness
 from listener.supabase.watched_session import Times
 
 BELLS = ("broadcast", "postgres_changes")
-LONGEST_JOIN = 1.5  # connecting, joining and hearing of the first canary, where the server is fine
+LONGEST_JOIN = 1.5  # connecting, joining and receiving of the first probe, where the server is fine
 
 
 @pytest.fixture
 def proof():
-    """Both doorbells: silent for 4 seconds at most, an answer within 2, subscribed until 5."""
-    return Proof(BELLS, 4, 2, 5, lambda: 1.0)
+    """Both channels: silent for 4 seconds at most, an answer within 2, subscribed until 5."""
+    return Liveness(BELLS, 4, 2, 5, lambda: 1.0)
 
 
 def subscribed(proof, at=0.0):
@@ -25,14 +25,14 @@ def subscribed(proof, at=0.0):
     return proof
 
 
-def test_the_first_canary_is_due_with_the_first_subscription(proof):
+def test_the_first_probe_is_due_with_the_first_subscription(proof):
     """Nothing is believed before; without a subscription there is nothing to ask."""
-    assert (proof.canary_due(), proof.deadline()) == (None, 5)
+    assert (proof.probe_due(), proof.deadline()) == (None, 5)
     proof.subscribed("broadcast", 1)
-    assert proof.canary_due() == 1
+    assert proof.probe_due() == 1
 
 
-def test_a_doorbell_that_is_not_subscribed_in_time_is_lost(proof):
+def test_a_channel_that_is_not_subscribed_in_time_is_lost(proof):
     """The join may be answered and the subscription never come."""
     proof.subscribed("broadcast", 1)
     assert proof.take_lost(4.9) == {}
@@ -40,67 +40,67 @@ def test_a_doorbell_that_is_not_subscribed_in_time_is_lost(proof):
     assert proof.take_lost(100) == {}
 
 
-def test_silence_wants_a_canary_and_an_unanswered_one_is_the_end(proof):
-    """Each doorbell for itself."""
+def test_silence_wants_a_probe_and_an_unanswered_one_is_the_end(proof):
+    """Each channel for itself."""
     subscribed(proof)
     proof.rung(BELLS, 0, 0.1)
-    proof.heard("broadcast", 0.2)
+    proof.received("broadcast", 0.2)
     assert proof.deadline() == 2.1
-    assert proof.take_lost(2.1) == {"postgres_changes": "a canary did not come back within 2 s"}
-    assert (proof.canary_due(), proof.deadline()) == (4.2, None)
+    assert proof.take_lost(2.1) == {"postgres_changes": "a probe did not come back within 2 s"}
+    assert (proof.probe_due(), proof.deadline()) == (4.2, None)
 
 
-def test_whatever_is_heard_puts_the_next_canary_off(proof):
+def test_whatever_is_heard_puts_the_next_probe_off(proof):
     """A busy table needs none."""
     subscribed(proof)
     for second in range(10):
         for bell in BELLS:
-            proof.heard(bell, second)
-    assert (proof.canary_due(), proof.deadline()) == (13, None)
+            proof.received(bell, second)
+    assert (proof.probe_due(), proof.deadline()) == (13, None)
 
 
-def test_a_signal_on_one_doorbell_asks_one_that_has_been_silent(proof):
-    """Every signal rings both, also somebody else's canary; one that was heard just now is not asked again."""
+def test_a_signal_on_one_channel_asks_one_that_has_been_silent(proof):
+    """Every signal rings both, also somebody else's probe; one that was received just now is not asked again."""
     subscribed(proof)
     for bell in BELLS:
-        proof.heard(bell, 0)
-    proof.heard("broadcast", 1.9)
+        proof.received(bell, 0)
+    proof.received("broadcast", 1.9)
     assert proof.deadline() is None
-    proof.heard("broadcast", 2)
-    assert (proof.deadline(), proof.canary_due()) == (4, 6)
+    proof.received("broadcast", 2)
+    assert (proof.deadline(), proof.probe_due()) == (4, 6)
 
 
-def test_a_canary_that_was_heard_before_its_request_was_answered_is_not_waited_for(proof):
+def test_a_probe_that_was_heard_before_its_request_was_answered_is_not_waited_for(proof):
     """Broadcasts are faster than the answer of the request that sent them."""
     subscribed(proof)
     for bell in BELLS:
-        proof.heard(bell, 1.001)
+        proof.received(bell, 1.001)
     proof.rung(BELLS, 1, 1.002)
     assert proof.deadline() is None
 
 
-def test_a_subscription_that_came_after_the_request_wants_a_canary_of_its_own(proof):
+def test_a_subscription_that_came_after_the_request_wants_a_probe_of_its_own(proof):
     """It may have been rung before."""
     proof.subscribed("broadcast", 0)
     proof.subscribed("postgres_changes", 0.5)
     proof.rung(BELLS, 0.4, 0.6)
-    assert (proof.deadline(), proof.canary_due()) == (2.6, 0.5)
+    assert (proof.deadline(), proof.probe_due()) == (2.6, 0.5)
 
 
 def test_a_server_that_subscribes_anew_is_asked_at_once(proof):
     """It has lost changes."""
     subscribed(proof)
     for bell in BELLS:
-        proof.heard(bell, 1)
+        proof.received(bell, 1)
     proof.subscribed("postgres_changes", 2)
-    assert proof.canary_due() == 2
+    assert proof.probe_due() == 2
 
 
 def test_what_the_database_cannot_ring_is_not_expected(proof):
     """There is nothing to prove."""
     subscribed(proof)
     proof.rung(["postgres_changes"], 0, 0)
-    assert proof.take_lost(3) == {"postgres_changes": "a canary did not come back within 2 s"}
+    assert proof.take_lost(3) == {"postgres_changes": "a probe did not come back within 2 s"}
     assert proof.deadline() is None
 
 
@@ -113,12 +113,12 @@ def test_a_time_in_which_nothing_ran_here_counts_for_nobody(proof):
     assert set(proof.take_lost(5)) == set(BELLS)
 
 
-def test_without_canaries_nothing_is_asked_and_only_subscriptions_are_expected():
+def test_without_probes_nothing_is_asked_and_only_subscriptions_are_expected():
     """A choice of whoever pays by the message."""
-    proof = Proof(BELLS, 0, 2, 5, lambda: 1.0)
+    proof = Liveness(BELLS, 0, 2, 5, lambda: 1.0)
     proof.subscribed("broadcast", 0)
-    proof.heard("broadcast", 9)
-    assert proof.canary_due() is None
+    proof.received("broadcast", 9)
+    assert proof.probe_due() is None
     assert set(proof.take_lost(50)) == {"postgres_changes"}
 
 
@@ -126,19 +126,19 @@ def test_listeners_that_fall_silent_together_do_not_ring_together():
     """Each rings after its own part of the silence."""
     dues = set()
     for chance in (0.0, 0.5, 1.0):
-        proof = Proof(BELLS, 10, 2, 5, lambda chance=chance: chance)
+        proof = Liveness(BELLS, 10, 2, 5, lambda chance=chance: chance)
         subscribed(proof)
         for bell in BELLS:
-            proof.heard(bell, 0)
-        dues.add(proof.canary_due())
+            proof.received(bell, 0)
+        dues.add(proof.probe_due())
     assert dues == {9, 9.5, 10}
 
 
-def test_the_longest_way_from_deaf_to_hearing_is_under_ten_seconds():
+def test_the_longest_way_from_stale_to_hearing_is_under_ten_seconds():
     """The patience of every step of it, as it is by default; also where connecting has to be given up first."""
     times = Times()
     again = FIRST_PAUSE_SECONDS + LONGEST_JOIN
-    assert times.canary_seconds + times.answer_seconds + again < 10
+    assert times.probe_seconds + times.answer_seconds + again < 10
     assert times.join_seconds + again < 10
 
 

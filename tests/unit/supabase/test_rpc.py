@@ -68,7 +68,7 @@ def told(code, message="m", status=400):
 
 
 NOT_DONE = ["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "57P03", "40001", "40P01"]
-UNCLEAR = ["57P01", "57P02", "08006", "08P01", "08000", "40003"]
+MAYBE_APPLIED = ["57P01", "57P02", "08006", "08P01", "08000", "40003"]
 TOO_MUCH = ["57014", "55P03"]
 SLOWLY = ["25006", "53100", "53200", "58030"]
 BOUNDED = ["PGRST202", "PGRST204", "PGRST205", "PGRST303"]
@@ -76,18 +76,18 @@ FOR_A_ROW = ["22P02", "22008", "23505", "23514", "P0001", "42501", "PGRST102", "
 NEVER = ["PGRST301", "PGRST302", "PGRST300", "42883", "42P01", "28000"]
 TABLE = [
     (NOT_DONE, {"retryable"}),
-    (UNCLEAR, {"retryable", "unclear"}),
-    (TOO_MUCH, {"retryable", "shrink"}),
-    (SLOWLY, {"retryable", "alarm"}),
+    (MAYBE_APPLIED, {"retryable", "maybe_applied"}),
+    (TOO_MUCH, {"retryable", "split_batch"}),
+    (SLOWLY, {"retryable", "needs_operator"}),
     (BOUNDED, {"retryable"}),
-    (FOR_A_ROW, {"shrink"}),
-    (NEVER, {"alarm"}),
+    (FOR_A_ROW, {"split_batch"}),
+    (NEVER, {"needs_operator"}),
 ]
 
 
 def flags(fault):
     """Name what is true of a fault."""
-    return {name for name in ("retryable", "shrink", "unclear", "alarm") if getattr(fault, name)}
+    return {name for name in ("retryable", "split_batch", "maybe_applied", "needs_operator") if getattr(fault, name)}
 
 
 @pytest.mark.parametrize(("codes", "expected"), TABLE)
@@ -111,7 +111,7 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
             await rpc.call("claim_runs_v1", {})
         return flags(caught.value)
 
-    for at, expected in ((0, {"retryable"}), (50, {"retryable"}), (61, {"alarm"})):
+    for at, expected in ((0, {"retryable"}), (50, {"retryable"}), (61, {"needs_operator"})):
         seconds[0] = 1000.0 + at
         assert await fault() == expected
     project.answer = lambda _: web.json_response({})
@@ -130,7 +130,7 @@ async def test_an_alarm_is_told_once_a_minute(project, monkeypatch):
             seconds[0] = 1000.0 + at
             with pytest.raises(StoreError):
                 await rpc.call("finish_runs_v1", {})
-    assert [line["code"] for line in lines if line["event"] == "database.alarm"] == ["25006", "25006"]
+    assert [line["code"] for line in lines if line["event"] == "database.needs_operator"] == ["25006", "25006"]
     project.answer = lambda _: web.Response(status=204)
     await rpc.call("finish_runs_v1", {})
     assert [function for function, _ in ends] == ["finish_runs_v1"] * 6
@@ -152,21 +152,21 @@ async def test_a_call_ends_in_time_however_slowly_the_answer_drips(project):
     project.answer = drip
     with anyio.fail_after(5), pytest.raises(StoreError) as caught:
         await rpc.call("claim_runs_v1", {})
-    assert (caught.value.code, flags(caught.value)) == ("TimeoutError", {"retryable", "unclear"})
+    assert (caught.value.code, flags(caught.value)) == ("TimeoutError", {"retryable", "maybe_applied"})
     assert ends == [("claim_runs_v1", caught.value)]
 
 
 async def test_an_error_without_a_code_is_a_connection_that_broke(fault_of):
     """So PostgREST answers, with status 400, when its backend is terminated, perhaps after the commit."""
     body = {"code": "", "details": None, "hint": None, "message": ""}
-    assert flags(await fault_of(lambda _: web.json_response(body, status=400))) == {"retryable", "unclear"}
+    assert flags(await fault_of(lambda _: web.json_response(body, status=400))) == {"retryable", "maybe_applied"}
 
 
 async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
     """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
     message = "permission denied for function claim_runs_v1"
     fault = await fault_of(lambda _: told("42501", message, 403))
-    assert flags(fault) == {"alarm"}
+    assert flags(fault) == {"needs_operator"}
 
 
 async def test_a_function_that_is_not_there_says_what_to_do(fault_of):
@@ -189,11 +189,11 @@ def test_every_limit_is_of_a_function_that_there_is():
     ("status", "expected"),
     [
         (429, {"retryable"}),
-        (500, {"retryable", "unclear"}),
-        (502, {"retryable", "unclear"}),
-        (503, {"retryable", "unclear"}),
-        (504, {"retryable", "unclear"}),
-        (404, {"alarm"}),
+        (500, {"retryable", "maybe_applied"}),
+        (502, {"retryable", "maybe_applied"}),
+        (503, {"retryable", "maybe_applied"}),
+        (504, {"retryable", "maybe_applied"}),
+        (404, {"needs_operator"}),
     ],
 )
 async def test_without_a_code_of_the_databases_the_status_decides(fault_of, body, status, expected):
@@ -231,7 +231,7 @@ def babble(request):
 async def test_a_connection_that_ends_may_have_carried_the_request(fault_of, answer, code):
     """Every function may be called twice: after the request was sent it may have been carried out."""
     fault = await fault_of(answer)
-    assert (fault.code, flags(fault)) == (code, {"retryable", "unclear"})
+    assert (fault.code, flags(fault)) == (code, {"retryable", "maybe_applied"})
 
 
 async def test_who_got_no_connection_has_not_asked(project, monkeypatch):
@@ -281,7 +281,7 @@ async def test_the_proxy_of_the_environment_is_asked(project, monkeypatch):
 @pytest.mark.parametrize("content", [b"<html>log in</html>", b"[1]", b'{"rows": ', b"7"])
 async def test_a_success_that_is_not_the_databases_is_a_fault_to_retry(fault_of, content):
     """A proxy's page with status 200 must not end a stage."""
-    assert flags(await fault_of(lambda _: web.Response(body=content))) == {"retryable", "unclear"}
+    assert flags(await fault_of(lambda _: web.Response(body=content))) == {"retryable", "maybe_applied"}
 
 
 async def test_a_redirect_is_no_answer(project, fault_of):
@@ -300,7 +300,7 @@ async def test_a_redirect_is_no_answer(project, fault_of):
 async def test_a_value_that_has_no_json_is_a_fault_of_its_row(fault_of, value):
     """So that the batch is split until it stands alone."""
     fault = await fault_of(lambda _: web.Response(), {"results": [{"result": value}]})
-    assert (fault.code, fault.retryable, fault.shrink) == ("unserializable", False, True)
+    assert (fault.code, fault.retryable, fault.split_batch) == ("unserializable", False, True)
 
 
 @pytest.mark.parametrize(("key", "authorization"), [("sb_secret_x", None), (LEGACY_KEY, f"Bearer {LEGACY_KEY}")])

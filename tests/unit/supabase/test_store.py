@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from listener.clock import DatabaseClock
-from listener.domain.messages import Ending, Note
+from listener.domain.messages import Note, RunResult
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import CLEANUP_BATCH, PAGE, SupabaseStore
 from listener.testing import NOON
 
-SLOW = StoreError("f", "57014", "too slow", retryable=True, shrink=True)
+SLOW = StoreError("f", "57014", "too slow", retryable=True, split_batch=True)
 DOWN = StoreError("f", "ConnectError", "refused", retryable=True)
 ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "deleted": 0}
 
@@ -80,7 +80,7 @@ async def test_a_limit_is_never_nothing(store, rpc):
 async def test_every_write_names_the_claim_that_it_is_made_for(store, rpc):
     """Execution and fence: the database takes nothing else."""
     rpc.answers = [{"taken": [], "rows": []}, {}, {"lost": [["a", 2]], "unsure": [["b", 3]], "listeners": None}]
-    await store.finish([Ending("a", "completed", NOON, 4)])
+    await store.finish([RunResult("a", "completed", NOON, 4)])
     await store.note([Note("a", 0.5, (), 5)])
     extended = await store.extend([("a", 2), ("b", 3)], shares=True)
     (_, finish), (_, note), (_, extend) = rpc.asked
@@ -96,7 +96,7 @@ CALLS = {
     "finish": lambda store: store.finish([]),
     "extend": lambda store: store.extend([], shares=True),
     "note": lambda store: store.note([]),
-    "ring_canary": lambda store: store.ring_canary(),
+    "send_probe": lambda store: store.send_probe(),
     "publish": lambda store: SupabaseCatalogue(store._rpc, "me").publish([]),
 }
 
@@ -114,5 +114,5 @@ async def test_a_success_without_the_fields_of_an_answer_is_a_fault_to_retry(con
     for call in CALLS.values():
         with pytest.raises(StoreError) as caught:
             await call(store)
-        assert (caught.value.code, caught.value.retryable, caught.value.unclear) == ("unreadable", True, True)
+        assert (caught.value.code, caught.value.retryable, caught.value.maybe_applied) == ("unreadable", True, True)
     await rpc.aclose()

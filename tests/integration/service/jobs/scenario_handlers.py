@@ -81,8 +81,8 @@ def rest_by_twos_in_thread(job: JobContext, errand: Errand) -> None:
     rest_in_thread(job, errand)
 
 
-@handler("rest_deaf_in_thread")
-def rest_deaf_in_thread(job: JobContext, errand: Errand) -> None:
+@handler("rest_stale_in_thread")
+def rest_stale_in_thread(job: JobContext, errand: Errand) -> None:
     """Wait in a thread without ever looking whether to stop."""
     errand.mark("begun", job)
     time.sleep(errand.seconds)

@@ -23,21 +23,21 @@ def no_relist() -> None:
     Reflector.relist = once
 
 
-def no_canary() -> None:
-    """Trust a doorbell from its subscription on."""
-    from listener.supabase.watched_session import Line  # noqa: PLC0415
+def no_probe() -> None:
+    """Trust a channel from its subscription on."""
+    from listener.supabase.watched_session import WatchedSession  # noqa: PLC0415
 
-    begin = Line.__init__
+    begin = WatchedSession.__init__
 
-    def trusting(self: Line, *, times: Times, **rest: object) -> None:
-        begin(self, times=replace(times, canary_seconds=0.0), **rest)
+    def trusting(self: WatchedSession, *, times: Times, **rest: object) -> None:
+        begin(self, times=replace(times, probe_seconds=0.0), **rest)
 
-    Line.__init__ = trusting
+    WatchedSession.__init__ = trusting
 
 
 def main() -> None:
     """Break, then run."""
-    {"no_relist": no_relist, "no_canary": no_canary}[sys.argv[1]]()
+    {"no_relist": no_relist, "no_probe": no_probe}[sys.argv[1]]()
     from listener.cli import main as listen  # noqa: PLC0415 - after the break
 
     sys.argv = ["listener", "run"]

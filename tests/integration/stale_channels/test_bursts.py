@@ -14,21 +14,21 @@ from supabase_project import connected
 HANDLERS = Path(__file__).parents[1] / "service" / "jobs"
 ROWS, LIMIT, SECONDS = 900, 20, 5
 """The real one's numbers are 5,000 rows, 100 a second and 40 s; `tests/chaos/test_bursts.py` has those."""
-SHORT = {"poll_seconds": 3, "canary_seconds": 2}
+SHORT = {"poll_seconds": 3, "probe_seconds": 2}
 
 
 @pytest.mark.stack
 async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, tmp_path):
-    """Where the doorbell that drops is the only one; and what it dropped is counted."""
+    """Where the channel that drops is the only one; and what it dropped is counted."""
     with (
         limited_realtime(stack, LIMIT, tmp_path) as url,
         connected(stack) as project,
         listeners_on(stack, tmp_path, HANDLERS) as listeners,
     ):
         async with watching(url, stack.service_key) as seen:
-            settings = {"SUPABASE_URL": url, "doorbells": "postgres_changes", **SHORT}
+            settings = {"SUPABASE_URL": url, "channels": "postgres_changes", **SHORT}
             listener = await to_thread.run_sync(lambda: listeners.start(**settings))
-            assert (await to_thread.run_sync(listener.describe))["feed_state"] == "hearing"
+            assert (await to_thread.run_sync(listener.describe))["feed_state"] == "receiving"
             probes = await probe_through(project, ROWS, SECONDS, due_in=2.5)
             late = await to_thread.run_sync(lateness_of, project, probes, 15)
             assert set(probes) - seen, "nothing was dropped: this proves nothing"

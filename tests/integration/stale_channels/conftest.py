@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 BELLS = ("broadcast", "postgres_changes")
 CHANCE = Random(1)  # noqa: S311 - spreads what a test does, hides nothing
 RECOVERY_SECONDS = 10.0
-"""In less than this every kind of deafness is noticed and mended while the server is fine."""
+"""In less than this every kind of staleness is noticed and mended while the server is fine."""
 PATIENCE_SECONDS = 20.0
 """For whatever else must come, on a machine that has much to do."""
-DEAF_SECONDS = 0.6
-"""In which a stock client would have heard, if it did."""
+STALE_SECONDS = 0.6
+"""In which a stock client would have received, if it did."""
 INSERT = "insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h') returning id"
 
 
@@ -50,7 +50,7 @@ async def until(true: Callable[[], object], within: float = PATIENCE_SECONDS) ->
 
 @dataclass
 class Heard:
-    """A feed, and what it has heard."""
+    """A feed, and what it has received."""
 
     feed: RealtimeFeed
     health: Health
@@ -59,11 +59,11 @@ class Heard:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it hears each doorbell."""
-        return all(self.health.doorbells.values())
+        """Whether it receives each channel."""
+        return all(self.health.channels.values())
 
     def of(self, job: int) -> set[str]:
-        """Name the doorbells that told of a job."""
+        """Name the channels that told of a job."""
         return {hint.source for hint in self.hints if job in [each.id for each in hint.jobs]}
 
     def count(self, metric: str) -> float:
@@ -118,12 +118,12 @@ def insert(sql: Callable[..., Any]) -> Callable[[], int]:
 
 
 @pytest.fixture
-async def canary(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
-    """Ring a canary."""
+async def probe(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+    """Ring a probe."""
     rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
     name = str(uuid.uuid4())
     store = SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0)
-    yield store.ring_canary
+    yield store.send_probe
     await rpc.aclose()
 
 
@@ -144,12 +144,12 @@ async def wire(stack: Stack) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def feeding(stack: Stack, canary: Callable[[], Awaitable[list[str]]]) -> Callable[..., Any]:
-    """Run a feed while the block lasts; leave it once it hears, unless `wait` says otherwise."""
+def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable[..., Any]:
+    """Run a feed while the block lasts; leave it once it receives, unless `wait` says otherwise."""
 
     @asynccontextmanager
     async def run(
-        url: str, bells: tuple[str, ...] = BELLS, *, ring: Any = None, wait: bool = True, **times: float
+        url: str, bells: tuple[str, ...] = BELLS, *, send_probe: Any = None, wait: bool = True, **times: float
     ) -> AsyncIterator[Heard]:
         clock, hints, metrics = DatabaseClock(), [], Metrics()
         health = Health(clock, bells)
@@ -157,22 +157,22 @@ def feeding(stack: Stack, canary: Callable[[], Awaitable[list[str]]]) -> Callabl
         feed = RealtimeFeed(
             url=url,
             key=stack.service_key,
-            doorbells=bells,
+            channels=bells,
             tables=("scheduled_jobs",),
-            hear=hints.append,
-            ring=ring or canary,
+            deliver=hints.append,
+            send_probe=send_probe or probe,
             health=health,
             metrics=metrics,
             clock=clock,
             jitter=CHANCE.random,
             times=Times(**times),
         )
-        heard = Heard(feed, health, metrics, hints)
+        received = Heard(feed, health, metrics, hints)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(feed.run)
             if wait:
-                await until(lambda: heard.is_whole)
-            yield heard
+                await until(lambda: received.is_whole)
+            yield received
             tasks.cancel_scope.cancel()
 
     return run
@@ -197,20 +197,20 @@ def stock_client(stack: Stack) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def deafness(insert: Callable[[], int]) -> SimpleNamespace:
+def staleness(insert: Callable[[], int]) -> SimpleNamespace:
     """Give what every test of a fault says before and after it."""
 
-    async def both_hear(heard: Heard, stock: Stock) -> None:
+    async def both_hear(received: Heard, stock: Stock) -> None:
         """The fault that follows is what makes the difference."""
         job = insert()
-        await until(lambda: heard.of(job) == set(BELLS) and job in stock.jobs)
+        await until(lambda: received.of(job) == set(BELLS) and job in stock.jobs)
 
-    async def only_the_feed_hears(heard: Heard, stock: Stock) -> None:
-        """The feed hears by each doorbell again in less than ten seconds, and the stock client does not."""
-        await until(lambda: heard.is_whole, RECOVERY_SECONDS)
+    async def only_the_feed_receives(received: Heard, stock: Stock) -> None:
+        """The feed receives by each channel again in less than ten seconds, and the stock client does not."""
+        await until(lambda: received.is_whole, RECOVERY_SECONDS)
         job = insert()
-        await until(lambda: heard.of(job) == set(BELLS))
-        await anyio.sleep(DEAF_SECONDS)
-        assert job not in stock.jobs, "this fault makes nobody deaf any more"
+        await until(lambda: received.of(job) == set(BELLS))
+        await anyio.sleep(STALE_SECONDS)
+        assert job not in stock.jobs, "this fault makes nobody stale any more"
 
-    return SimpleNamespace(both_hear=both_hear, only_the_feed_hears=only_the_feed_hears, until=until)
+    return SimpleNamespace(both_hear=both_hear, only_the_feed_receives=only_the_feed_receives, until=until)

@@ -1,0 +1,252 @@
+"""The wiring: which stage is given which parts, in five functions from the core outwards.
+
+Takes the settings and what all stages share. Gives the stages. Guarantees nothing runs yet: the service starts them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from listener.app.stages import Stages
+from listener.execution.completer import Completer
+from listener.execution.dispatcher import Dispatcher
+from listener.execution.executor import Executor, Limits
+from listener.maintenance.cleaner import Cleaner
+from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
+from listener.maintenance.publisher import Publisher
+from listener.maintenance.recorder import Recorder
+from listener.maintenance.rescuer import Rescuer
+from listener.maintenance.watchdog import Watchdog
+from listener.scheduling.agenda import Agenda
+from listener.scheduling.hint_router import HintRouter
+from listener.scheduling.peers import Peers
+from listener.scheduling.planner import Planner
+from listener.scheduling.reconciler import Reconciler
+from listener.scheduling.reflector import Reflector
+from listener.scheduling.sources import MeetingSource
+from listener.scheduling.timekeeper import Timekeeper
+from listener.supabase.catalogue import SupabaseCatalogue
+from listener.supabase.feed import RealtimeFeed
+from listener.supabase.watched_session import Times
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.clock import DatabaseClock
+    from listener.domain.messages import Hint
+    from listener.handler_api.registry import Registry
+    from listener.observability.health import Health
+    from listener.observability.metrics import Metrics
+    from listener.runs.held_runs import HeldRuns
+    from listener.settings import Settings
+    from listener.supabase.rpc import Rpc
+    from listener.supabase.store import SupabaseStore
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Parts that several stages of one listener use."""
+
+    settings: Settings
+    listener_id: str
+    key: str
+    clock: DatabaseClock
+    metrics: Metrics
+    health: Health
+    runs: HeldRuns
+    rpc: Rpc
+    store: SupabaseStore
+    registry: Registry
+    client_factory: Callable[[], Any]
+    jitter: Callable[[], float]
+
+    @property
+    def horizon(self) -> timedelta:
+        """How far ahead jobs are armed."""
+        return timedelta(seconds=self.settings.horizon_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """What keeps jobs armed: the near future, and who shares it."""
+
+    agenda: Agenda
+    peers: Peers
+    planner: Planner
+    reconciler: Reconciler
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What claims, runs and completes."""
+
+    executor: Executor
+    completer: Completer
+    dispatcher: Dispatcher
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Agents beside the flow."""
+
+    lease_keeper: LeaseKeeper
+    rescuer: Rescuer
+    recorder: Recorder
+    cleaner: Cleaner
+    watchdog: Watchdog
+    publisher: Publisher
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What brings rows and hints."""
+
+    feed: RealtimeFeed
+    reflector: Reflector
+    meetings: MeetingSource | None
+
+
+def build_stages(shared: Shared) -> Stages:
+    """Build every stage of one listener; none runs yet."""
+    core = build_core(shared)
+    execution = build_execution(shared, core)
+    maintenance = build_maintenance(shared, core, execution)
+    feed = build_feed(shared, core, maintenance)
+    watch_metrics(shared, core, execution)
+    return Stages(
+        feed=feed.feed,
+        reflector=feed.reflector,
+        reconciler=core.reconciler,
+        planner=core.planner,
+        agenda=core.agenda,
+        timekeeper=Timekeeper(core.agenda, execution.dispatcher.add, core.peers, shared.clock),
+        dispatcher=execution.dispatcher,
+        executor=execution.executor,
+        completer=execution.completer,
+        lease_keeper=maintenance.lease_keeper,
+        rescuer=maintenance.rescuer,
+        recorder=maintenance.recorder,
+        cleaner=maintenance.cleaner,
+        watchdog=maintenance.watchdog,
+        publisher=maintenance.publisher,
+        meetings=feed.meetings,
+    )
+
+
+def build_core(shared: Shared) -> Core:
+    """Build the agenda and what keeps it in line with the rows."""
+    settings, clock = shared.settings, shared.clock
+    agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
+    peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
+    # The planner arms through the reconciler, which hands it what to plan.
+    planner = Planner(shared.store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
+    return Core(agenda, peers, planner, reconciler)
+
+
+def build_execution(shared: Shared, core: Core) -> Execution:
+    """Build the way of a job that is due: dispatcher, executor, completer."""
+    settings, store = shared.settings, shared.store
+    limits = Limits(settings.thread_concurrency, settings.process_concurrency)
+    options = {"webhook_allow_private": settings.webhook_allow_private}
+    executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
+    completer = Completer(
+        store,
+        shared.runs,
+        core.reconciler,
+        shared.jitter,
+        settings.batch_size,
+        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
+    )
+    dispatcher = Dispatcher(
+        store=store,
+        executor=executor,
+        runs=shared.runs,
+        agenda=core.agenda,
+        reconciler=core.reconciler,
+        clock=shared.clock,
+        metrics=shared.metrics,
+        peers=core.peers,
+        report=completer.add,
+        unwritten=lambda: completer.unwritten,
+        concurrency=settings.concurrency,
+        batch_size=settings.batch_size,
+        tenant_share=settings.tenant_share,
+        trusted_seconds=settings.lease_seconds * TRUSTED_SHARE,
+    )
+    return Execution(executor, completer, dispatcher)
+
+
+def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maintenance:
+    """Build the agents that keep claims alive, the ledger small and the state visible."""
+    settings, store, jitter = shared.settings, shared.store, shared.jitter
+    clock, metrics, health = shared.clock, shared.metrics, shared.health
+    catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
+    return Maintenance(
+        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, settings.lease_seconds),
+        rescuer=Rescuer(store, core.reconciler, metrics, settings.rescue_seconds, jitter),
+        recorder=Recorder(store, shared.runs),
+        cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
+        watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),
+        publisher=Publisher(catalogue, shared.registry.catalogue(), health, jitter),
+    )
+
+
+def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
+    """Build what brings rows and hints, and route each hint to the stage that follows its table."""
+    settings, store, health = shared.settings, shared.store, shared.health
+    router = HintRouter()
+    reflector = Reflector(
+        store=store,
+        reconciler=core.reconciler,
+        clock=shared.clock,
+        health=health,
+        metrics=shared.metrics,
+        horizon=shared.horizon,
+        horizon_jobs=settings.horizon_jobs,
+        poll_seconds=settings.poll_seconds,
+        stale_poll_seconds=settings.stale_poll_seconds,
+        relist_seconds=settings.relist_seconds,
+        deliver=router.deliver,
+    )
+    router.register("scheduled_jobs", reflector.take_hint)
+    # A claim with `overlap` `replace` has ended these runs in the ledger already.
+    router.register("stopped_runs", _stopper(shared.runs, "overlap"))
+    # The job was cancelled; it may have been scheduled again since.
+    router.register("cancelled_runs", _stopper(shared.runs, "cancelled"))
+    router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
+    meetings = None
+    if settings.meetings:
+        meetings = MeetingSource(store, health, reflector.poll_now, settings.poll_seconds, settings.stale_poll_seconds)
+        router.register("meetings", meetings.take_hint)
+    feed = RealtimeFeed(
+        url=settings.url,
+        key=shared.key,
+        channels=tuple(settings.channels),
+        tables=router.tables,
+        deliver=router.deliver,
+        send_probe=store.send_probe,
+        times=Times(probe_seconds=settings.probe_seconds),
+        health=health,
+        metrics=shared.metrics,
+        clock=shared.clock,
+        jitter=shared.jitter,
+    )
+    return Feed(feed, reflector, meetings)
+
+
+def _stopper(runs: HeldRuns, reason: str) -> Callable[[Hint], object]:
+    return lambda hint: runs.cancel(hint.ids, reason)
+
+
+def watch_metrics(shared: Shared, core: Core, execution: Execution) -> None:
+    """Let the gauges ask the stages at every scrape."""
+    metrics = shared.metrics
+    metrics.watch_wheel(lambda: len(core.agenda))
+    metrics.watch_leases(lambda: len(shared.runs))
+    metrics.watch_unwritten(lambda: execution.completer.unwritten)
+    metrics.watch_tasks(lambda: len(anyio.get_running_tasks()))

@@ -115,8 +115,8 @@ def test_higher_priority_goes_first_then_the_earlier_one(parts, jobs, concurrenc
         batch = world.dispatcher._take_batch()
         assert 0 < len(batch) <= min(concurrency, 3)
         taken += batch
-        world.dispatcher._answered(batch)
-        world.dispatcher._in_flight = 0
+        world.dispatcher._claimer._answered(batch)
+        world.dispatcher._claimer.in_flight = 0
     assert [job.id for job in taken] == sorted(rows, key=lambda each: (-rows[each].priority, rows[each].due_at))
 
 
@@ -214,7 +214,7 @@ async def test_a_job_whose_claim_fails_does_not_hold_up_the_others(parts, clock,
     await world.dispatcher.run_once(started.append)
     assert sorted(each.run.job_id for each in started) == [each for each in range(1, 9) if each != guilty]
     assert list(world.agenda._jobs) == [guilty]
-    assert (world.dispatcher._in_flight, world.dispatcher._claiming) == (0, set())
+    assert (world.dispatcher._claimer.in_flight, world.dispatcher._claimer._claiming) == (0, set())
     clock.advance(30)
     assert world.agenda.take_due() == []
 
@@ -235,8 +235,8 @@ async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, cloc
     world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
     assert claimed_ids(world) == [[2]]
-    assert (world.dispatcher._in_flight, world.dispatcher._claiming, len(started)) == (0, set(), 1)
-    assert len(world.dispatcher._reconciler._planner) == 1
+    assert (world.dispatcher._claimer.in_flight, world.dispatcher._claimer._claiming, len(started)) == (0, set(), 1)
+    assert len(world.dispatcher._claimer._reconciler._planner) == 1
 
 
 @pytest.mark.parametrize("answer", ["granted", "refused", "down"])
@@ -253,7 +253,7 @@ async def test_an_edit_that_overtakes_the_claims_answer_is_not_lost(parts, clock
     world.dispatcher.add([parts.a_job(1, due_in=-5)])
     await world.dispatcher.run_once(lambda _: None)
     assert [job.revision for job in world.agenda._jobs.values()] == [2]
-    assert world.dispatcher._seen_meanwhile == {}
+    assert world.dispatcher._claimer._seen_meanwhile == {}
 
 
 async def test_an_echo_while_a_claim_is_under_way_is_no_edit(parts, clock):
@@ -266,7 +266,7 @@ async def test_an_echo_while_a_claim_is_under_way_is_no_edit(parts, clock):
     world = world_of(parts, clock, claim)
     world.dispatcher.add([parts.a_job(1)])
     await world.dispatcher.run_once(lambda _: None)
-    assert (len(world.agenda), world.dispatcher.waiting, world.dispatcher._seen_meanwhile) == (0, 0, {})
+    assert (len(world.agenda), world.dispatcher.waiting, world.dispatcher._claimer._seen_meanwhile) == (0, 0, {})
 
 
 async def test_a_run_claimed_ahead_starts_at_its_time(parts, clock):

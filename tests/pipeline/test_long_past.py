@@ -13,7 +13,6 @@ from listener.domain.job import Misfire, Trigger, TriggerType
 from listener.domain.messages import Claimed
 from listener.domain.misfire import STEP
 from listener.execution.claim_request import MOST_MISSED
-from listener.execution.dispatcher import Dispatcher
 from listener.scheduling.reconciler import TURN_PAUSE_MS
 from listener.testing import NOON
 
@@ -114,7 +113,7 @@ async def test_others_run_while_claims_are_computed(parts, clock, monkeypatch):
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(another)
-        claims = await Dispatcher._claim_requests(world.dispatcher, jobs, clock.now())
+        claims = await world.dispatcher._claimer._claim_requests(jobs, clock.now())
         tasks.cancel_scope.cancel()
     assert len(claims) == len(jobs)
     assert turns > len(jobs) / 3

@@ -47,7 +47,7 @@ EDITS = {
 def test_a_canary_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
     """The row that postgres_changes delivers, and the private broadcast, are one message."""
     answer = service.post("/rpc/ring_canary_v1", json=RING).json()
-    assert answer["channels"] == ["broadcast", "postgres_changes"]
+    assert answer["doorbells"] == ["broadcast", "postgres_changes"]
     with psycopg.connect(embedded_stack.admin_dsn) as connection:
         (message,) = connection.execute(SIGNAL).fetchone() or ()
         assert (message["table"], message["rows"]) == ("canary", [RING["request"]["listener"]])
@@ -65,7 +65,7 @@ def test_a_database_without_broadcasts_says_so(database: psycopg.Connection[dict
     assert database.execute("select to_regnamespace('realtime') as it").fetchone() == {"it": None}
     row = database.execute("select public.ring_canary_v1('{}') as answer").fetchone()
     assert row
-    assert row["answer"]["channels"] == ["postgres_changes"]
+    assert row["answer"]["doorbells"] == ["postgres_changes"]
 
 
 @pytest.mark.parametrize("column", EDITS)

@@ -53,8 +53,8 @@ class Settings(BaseSettings):
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )
     batch_size: int = Field(default=1000, ge=1, le=1000, description="Jobs in one request.")
-    poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime is received.")
-    stale_poll_seconds: Seconds = Field(default=1, description="How often they are polled while it is not.")
+    poll_seconds: Seconds = Field(default=5, description="How often changes are polled while Realtime delivers them.")
+    stale_poll_seconds: Seconds = Field(default=1, description="How often changes are polled while it does not.")
     relist_seconds: Seconds = Field(default=60, description="How often all jobs within the horizon are read anew.")
     drain_seconds: float = Field(default=20, ge=0, le=86400, description="How long runs may finish after SIGTERM.")
     cleanup_after_days: float = Field(
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
         default=4.5,
         ge=0,
         le=3600,
-        description="How long a channel may be silent before it has to prove that it is received; 0 believes it.",
+        description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")

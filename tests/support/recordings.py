@@ -15,7 +15,7 @@ import jwt
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RECORDINGS = Path(__file__).parents[2].parent / "shared" / "realtime"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"  # noqa: S105 - the one of every local Supabase
 TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 STATUS = re.compile(r"HTTP (\d{3})")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+
+from recordings import RECORDINGS
 
 from listener.local.realtime.phash2 import phash2
-
-RECORDINGS = Path(__file__).parents[3].parent / "shared" / "realtime"
 
 
 def recorded_bindings() -> list[dict[str, object]]:

@@ -5,16 +5,38 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from listener.local.errors import NoStackError, StateFolderInUseError
+from listener.local.installation import Installation
 from listener.local.reach import reachable_by, reachable_copy
 from listener.local.stale import runs_on
 from listener.local.state import SERVICES, StateFolder
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STRANGER = (65534, 65534)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Give a folder that everybody can enter, unlike those that pytest gives."""
+    with tempfile.TemporaryDirectory(prefix="listener-state-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name).resolve()
+
+
+@pytest.fixture
+def private_umask() -> Iterator[None]:
+    """Let what is made be closed to everybody else."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
 
 
 def test_the_ports_of_the_last_start_are_taken_again(tmp_path: Path) -> None:
@@ -72,18 +94,55 @@ def test_a_closed_folder_above_keeps_a_stranger_out(tmp_path: Path) -> None:
     assert reachable_by(STRANGER, Path("/usr/bin"))
 
 
-def test_programs_that_a_stranger_cannot_reach_are_copied_once(tmp_path: Path) -> None:
-    """Libraries go along, headers do not."""
-    programs, copy = tmp_path / "closed" / "pg", tmp_path / "copy"
-    (programs / "include").mkdir(parents=True)
-    (programs / "postgres").write_text("binary")
-    (tmp_path / "closed").chmod(0o700)
-    assert reachable_copy(programs, copy, STRANGER) == copy
-    assert [path.name for path in copy.iterdir()] == ["postgres"]
-    (copy / "postgres").write_text("kept")
-    reachable_copy(programs, copy, STRANGER)
-    assert (copy / "postgres").read_text() == "kept"
-    assert reachable_copy(programs, copy, None) == programs
+def _installation(base: Path) -> Installation:
+    """Make one that finds its library only beside its package, as wheels do."""
+    for name in (
+        "package/pg/bin/postgres",
+        "package/pg/bin/initdb",
+        "package/pg/include/postgres.h",
+        "package.libs/libpq",
+    ):
+        file = base / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+        file.chmod(0o755 if file.parent.name == "bin" else 0o644)
+    for folder in (base, *(path for path in base.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)  # whatever our umask
+    return Installation(base / "package/pg/bin", "18.1", base, ("package/pg", "package.libs"))
+
+
+@pytest.mark.parametrize(("closed", "mode"), [(".", 0o700), ("package.libs", 0o700), ("package/pg/bin/initdb", 0o711)])
+def test_programs_that_a_stranger_cannot_run_are_copied_once(open_folder: Path, closed: str, mode: int) -> None:
+    """Libraries go along, headers do not; whatever was closed, the copy is open, and nobody else can write it."""
+    found = _installation(open_folder / "original")
+    assert reachable_copy(found, open_folder, STRANGER) == found
+    (found.base / closed).chmod(mode)
+    copy = reachable_copy(found, open_folder, STRANGER)
+    files = {str(path.relative_to(copy.base)): path for path in copy.base.rglob("*") if path.is_file()}
+    assert set(files) == {"package/pg/bin/postgres", "package/pg/bin/initdb", "package.libs/libpq"}
+    assert {oct(path.stat().st_mode & 0o777) for path in copy.base.rglob("*") if path.is_dir()} == {"0o755"}
+    assert [oct(files[name].stat().st_mode & 0o777) for name in sorted(files)] == ["0o644", "0o755", "0o755"]
+    (copy.programs / "postgres").write_text("kept")
+    assert reachable_copy(found, open_folder, STRANGER) == copy
+    assert (copy.programs / "postgres").read_text() == "kept"
+    assert reachable_copy(found, open_folder, None) == found
+
+
+def test_what_lies_outside_can_be_entered_whatever_the_umask(tmp_path: Path, private_umask: None) -> None:
+    """By the user that PostgreSQL runs as; nobody else can list it."""
+    outside = StateFolder.at(tmp_path).outside()
+    assert outside.stat().st_mode & 0o777 == 0o711
+    outside.rmdir()
+
+
+@pytest.mark.parametrize("name", ["with space", "with,comma", "with'quote"])
+def test_sockets_of_an_odd_path_lie_elsewhere(open_folder: Path, name: str) -> None:
+    """Those characters end the name of a host, or the entry of a list."""
+    state = StateFolder.at(open_folder / name)
+    assert state.sockets_below(state.root) == state.outside() / "sockets"
+    state.outside().rmdir()
+    state = StateFolder.at(open_folder / "plain")
+    assert state.sockets_below(state.root) == state.root / "sockets"
 
 
 def test_a_process_that_is_no_server_on_the_folder_is_not_taken_for_one(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ sql: $(VENV)/.installed
 	@touch $@
 
 docs: $(VENV)/.installed ## the documentation's site, in site/; a dead link fails
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: install ## every test, on real parts
 	$(BIN)/pytest

@@ -16,7 +16,7 @@ install: $(STACK) $(OLDER)/.installed ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
@@ -33,19 +33,37 @@ up: $(STACK) ## the embedded stack and the listener, until Ctrl-C
 demo: $(STACK) ## a minute of everything, live in the terminal
 	@$(BIN)/listener demo
 
-lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
+check: $(STACK) code .linted-sql ## the fast loop, under 30 s: lint, types, and the tests that need no stack and are not slow
+	$(BIN)/pytest -n 2 --quiet -m 'not (stack or slow or chaos)' tests/unit tests/pipeline tests/property
+
+lint: install code sql docs ## ruff, mypy, import contracts, vulture, codespell, sqlfluff, the documentation
+
+code: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar migrations
+	$(BIN)/vulture
 	$(BIN)/codespell
+
+sql: $(VENV)/.installed
+	$(BIN)/sqlfluff lint --disable-progress-bar migrations
+
+.linted-sql: $(wildcard migrations/*.sql) pyproject.toml constraints.txt # five seconds that only changed SQL needs
+	@$(MAKE) --no-print-directory sql
+	@touch $@
+
+docs: $(VENV)/.installed ## the documentation's site, in site/; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 test: install ## every test, on real parts
 	$(BIN)/pytest
 
 test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
 	@.ci/clone
+
+coverage: install ## lines and branches that the tests do not reach, here and in htmlcov/; TESTS=tests/unit
+	$(BIN)/pytest --cov --cov-branch --cov-report=term --cov-report=html $(TESTS)
 
 test-postgres: install ## what depends on the database, on an older one: POSTGRES=17 (or 15); TESTS=tests/integration
 	LISTENER_POSTGRES_BIN="$(CURDIR)/$(OLDER)/postgres-$(POSTGRES)/native/bin" $(BIN)/pytest $(TESTS)
@@ -68,4 +86,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo lint test test-clone test-postgres bench bench-peers chaos soak bursts
+.PHONY: help install up demo check lint code sql docs test test-clone coverage test-postgres bench bench-peers chaos soak bursts

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.metadata import version as version_of
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS: Final = ("run", "up", "migrate", "preview", "types", "token", "doctor", "demo")
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1
+DISTRIBUTION: Final = "supabase-job-listener"
 
 
 class LazyGroup(TyperGroup):
@@ -53,8 +55,19 @@ def _refusal(missing: ModuleNotFoundError) -> Callable[[], None]:
 app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
+    if wanted:
+        typer.echo(f"listener {version_of(DISTRIBUTION)}")
+        raise typer.Exit
+
+
 @app.callback()
-def about() -> None:
+def about(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version, and end.")
+    ] = False,
+) -> None:
     """Insert a row; it runs on time; watch it live."""
 
 

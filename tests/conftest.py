@@ -27,6 +27,13 @@ order by 1
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the stack, wherever it lies: `make check` leaves it out."""
+    for item in items:
+        if "embedded_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.stack)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """Run every asynchronous test on asyncio: supabase-py and realtime-py know nothing else."""

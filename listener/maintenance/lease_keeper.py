@@ -63,8 +63,6 @@ class LeaseKeeper:
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
         self._watch = lease_seconds * WATCH_SHARE
-        self._asked_at = clock.monotonic()
-        self._extended: dict[str, float] = {}
         self.listeners: list[str] = []
         self._shares = False
         self._wake = anyio.Event()

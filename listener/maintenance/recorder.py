@@ -98,8 +98,3 @@ class Recorder:
                 notes.append(Note(execution_id, progress, logs, claimed_run.run.fence))
         self._told = told
         return notes
-
-
-def _halves(part: list[Note]) -> list[list[Note]]:
-    middle = len(part) // 2
-    return [part[:middle], part[middle:]] if middle else []

@@ -10,7 +10,8 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the stack's programs."""
+    """Everything here needs the stack's programs, and time."""
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.timeout(3600))

@@ -173,6 +173,7 @@ def in_process(job: JobContext, payload: Login) -> str:
 
 
 @pytest.mark.parametrize("attempt", [1, 2])
+@pytest.mark.slow  # it starts processes
 async def test_a_worker_process_cannot_either(attempt, shown):
     """Its lines and its outcome come back covered."""
     _, text = await told(in_process, LOGIN, shown, attempt=attempt)

@@ -41,6 +41,8 @@ from listener.scheduling.reflector import Reflector
 from listener.scheduling.timekeeper import Timekeeper
 from listener.testing import make_run
 
+pytestmark = pytest.mark.slow  # weeks, minute by minute
+
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 10, 19, 22, tzinfo=UTC)
 """A Tuesday in Berlin, five days before clocks go back."""

@@ -13,12 +13,15 @@ from importlib.resources import files
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
+import pytest
 from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
 from listener.domain.schedule import next_run, upcoming
+
+pytestmark = pytest.mark.slow  # thousands of examples, each around a change of clocks
 
 HALF_MINUTE, HOUR, DAY = timedelta(seconds=30), timedelta(hours=1), timedelta(days=1)
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)

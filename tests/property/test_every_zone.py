@@ -13,8 +13,12 @@ from importlib.resources import files
 from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from listener.domain.job import DstFold, Trigger, TriggerType
 from listener.domain.schedule import next_run, upcoming
+
+pytestmark = pytest.mark.slow  # every change of every zone
 
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2038, 1, 1, tzinfo=UTC)

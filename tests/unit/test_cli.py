@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
+from importlib.resources import files
 
 WITHOUT = "import sys; sys.modules.update(dict.fromkeys({missing!r})); sys.argv = {argv!r}; "
 MAIN = "from listener.cli import main; main()"
@@ -41,3 +43,14 @@ def test_an_unknown_command_is_refused() -> None:
     done = _python(WITHOUT.format(missing=[], argv=["listener", "nonsense"]) + MAIN)
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+
+
+def test_it_says_its_version() -> None:
+    """That of the installed package, without a command, a setting or the embedded stack."""
+    done = _python(WITHOUT.format(missing=["jwt", "httptools"], argv=["listener", "--version"]) + MAIN)
+    assert (done.stdout, done.stderr, done.returncode) == (f"listener {version('supabase-job-listener')}\n", "", 0)
+
+
+def test_the_installed_types_are_found() -> None:
+    """Type checkers believe the annotations of a package that says so (PEP 561)."""
+    assert (files("listener") / "py.typed").is_file()

@@ -7,18 +7,12 @@ import json
 import os
 import signal
 from functools import partial
-from typing import TYPE_CHECKING
 
 import uvloop
 
 from listener.local.gateway.client import Client
 from listener.local.gateway.routing import REALTIME, REST
 from listener.local.gateway.upstream import Pool
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Services = dict[str, Callable[[Callable[[], asyncio.Protocol]], object]]
 
 ENVIRONMENT = {
     "GATEWAY_PORT": "port on 127.0.0.1",

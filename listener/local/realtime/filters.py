@@ -21,7 +21,6 @@ BOOL, BYTEA, NUMERIC = 16, 17, 1700
 FLOATS = frozenset({700, 701})
 INTEGERS = frozenset({20, 21, 23, 26})  # int8, int2, int4, oid
 EXACT_TEXT = INTEGERS | {BOOL, 25, 1043, 2950}  # and text, varchar, uuid
-ENUM_OIDS_FROM = 16384  # FirstNormalObjectId: types below are built in
 NOT_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})  # the real server's decoder turns these into null
 
 _ORDERINGS: dict[str, Callable[[Decimal, Decimal], bool]] = {

@@ -14,7 +14,7 @@ def recorded_bindings() -> list[dict[str, object]]:
     found = []
     for recording in RECORDINGS.glob("*.jsonl"):
         for line in map(json.loads, recording.read_text().splitlines()):
-            if line["dir"] == "s>c" and '"phx_reply"' in line["text"]:
+            if line.get("dir") == "s>c" and '"phx_reply"' in line["text"]:
                 reply = json.loads(line["text"])
                 payload = reply["payload"] if isinstance(reply, dict) else reply[4]
                 found += payload["response"].get("postgres_changes", [])

@@ -1,13 +1,16 @@
 # Stage one installs into a folder of its own; stage two takes that folder and nothing else.
 FROM python:3.11-slim AS build
 WORKDIR /src
+# uv has a list of authorities of its own; behind a company's proxy the base image's counts.
+ENV UV_SYSTEM_CERTS=1
 RUN pip install --no-cache-dir --disable-pip-version-check uv
 RUN uv venv --python python3 /opt/listener
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY listener listener
 COPY handlers handlers
 COPY migrations migrations
-RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache .
+# With pip, for images that are built on this one and add handlers.
+RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip
 
 FROM python:3.11-slim
 COPY --from=build /opt/listener /opt/listener

@@ -9,7 +9,8 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY listener listener
 COPY handlers handlers
 COPY migrations migrations
-RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache .
+# With pip, for images that are built on this one and add handlers.
+RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip
 
 FROM python:3.11-slim
 COPY --from=build /opt/listener /opt/listener

@@ -71,6 +71,9 @@ test-postgres: install ## what depends on the database, on an older one: POSTGRE
 test-postgres: TESTS := $(addprefix tests/,sql property/test_life_of_a_job.py integration/service/test_stock_clients.py \
 	integration/test_postgres_versions.py::test_the_stack_runs_the_installation_that_was_chosen)
 
+image-test: install ## the image, built and run by Docker or Podman: does it work, and how fast?
+	@$(BIN)/pytest -m image tests/image
+
 bench: install ## this scheduler, on this machine
 	$(BIN)/python benchmarks/bench.py
 
@@ -86,4 +89,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs test test-clone coverage test-postgres bench bench-peers chaos soak bursts
+.PHONY: help install up demo check lint code sql docs test test-clone coverage test-postgres image-test bench bench-peers chaos soak bursts

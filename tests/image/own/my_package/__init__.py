@@ -1,0 +1,1 @@
+"""What somebody adds to the image."""

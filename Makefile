@@ -36,8 +36,14 @@ lint: install ## ruff, mypy, import contracts, sqlfluff, codespell
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --disable-progress-bar migrations
+	$(BIN)/sqlfluff lint --disable-progress-bar schema migrations
 	$(BIN)/codespell
+
+migration: $(STACK) ## what schema/ says beyond migrations/, as a new file: NAME=verb_object
+	@PYTHONPATH=tools $(BIN)/python -m migration $(NAME)
+
+first-release: $(STACK) ## migrations/ anew from schema/, with their checksums: only while nothing has been released
+	@PYTHONPATH=tools $(BIN)/python -m migration --first
 
 test: install ## every test, on real parts
 	$(BIN)/pytest
@@ -63,4 +69,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo lint test test-postgres bench bench-peers chaos soak bursts
+.PHONY: help install up demo lint migration first-release test test-postgres bench bench-peers chaos soak bursts

@@ -47,14 +47,20 @@ code: $(VENV)/.installed
 	$(BIN)/codespell
 
 sql: $(VENV)/.installed
-	$(BIN)/sqlfluff lint --disable-progress-bar migrations
+	$(BIN)/sqlfluff lint --disable-progress-bar schema migrations
 
-.linted-sql: $(wildcard migrations/*.sql) pyproject.toml constraints.txt # five seconds that only changed SQL needs
+.linted-sql: $(wildcard migrations/*.sql schema/*.sql schema/*/*.sql) pyproject.toml constraints.txt # five seconds that only changed SQL needs
 	@$(MAKE) --no-print-directory sql
 	@touch $@
 
 docs: $(VENV)/.installed ## the documentation's site, in site/; a dead link fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+migration: $(STACK) ## what schema/ says beyond migrations/, as a new file: NAME=verb_object
+	@PYTHONPATH=tools $(BIN)/python -m migration $(NAME)
+
+first-release: $(STACK) ## migrations/ anew from schema/, with their checksums: only while nothing has been released
+	@PYTHONPATH=tools $(BIN)/python -m migration --first
 
 test: install ## every test, on real parts
 	$(BIN)/pytest
@@ -89,4 +95,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs test test-clone coverage test-postgres image-test bench bench-peers chaos soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos soak bursts

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-from contextlib import contextmanager
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from migration import made_database
 from psycopg.rows import dict_row
 
 from listener.migrate.migrator import apply_migrations, migrations_folder
@@ -70,23 +66,6 @@ def bob(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
 def service(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
     """The service key."""
     return client_for("service")
-
-
-@contextmanager
-def made_database(stack: Stack) -> Iterator[str]:
-    """Make a database as a new Supabase project has it; yield the URL for role postgres; drop it."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = make_conninfo(stack.admin_dsn, dbname=name)
-    with psycopg.connect(stack.admin_dsn, autocommit=True) as server:
-        server.execute(sql.SQL("create database {} owner postgres template template0").format(sql.Identifier(name)))
-    try:
-        with psycopg.connect(admin) as connection:
-            connection.execute(files("listener.local").joinpath("bootstrap.sql").read_bytes())
-        parts = conninfo_to_dict(stack.database_url)
-        yield f"postgresql://postgres:{parts['password']}@{parts['host']}:{parts['port']}/{name}"
-    finally:
-        with psycopg.connect(stack.admin_dsn, autocommit=True) as server:
-            server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @pytest.fixture

@@ -44,3 +44,25 @@ def test_the_reference_names_every_function_of_clients(database: psycopg.Connect
     """
     for row in database.execute(query).fetchall():
         assert f"`{row['call'].replace('DEFAULT', 'default')}`" in REFERENCE
+
+
+def test_the_trigger_map_has_every_trigger_in_firing_order(database: psycopg.Connection[Any]):
+    """As PostgreSQL fires them: by kind, then by name as bytes."""
+    section = REFERENCE.split("## Triggers")[1].split("##")[0]
+    mapped = re.findall(r"^\| `(\w+)` \| ([\w ]+) \| ([\w, ]+) \| `(\w+)` \|", section, re.MULTILINE)
+    rows = database.execute("""
+        select
+            c.relname::text as of_table,
+            case when g.tgtype & 2 > 0 then 'before ' else 'after ' end
+            || case when g.tgtype & 1 > 0 then 'row' else 'statement' end as kind,
+            concat_ws(', ',
+                case when g.tgtype & 4 > 0 then 'insert' end, case when g.tgtype & 8 > 0 then 'delete' end,
+                case when g.tgtype & 16 > 0 then 'update' end) as events,
+            g.tgname::text as name
+        from pg_trigger as g inner join pg_class as c on g.tgrelid = c.oid
+        where not g.tgisinternal and c.relnamespace in ('public'::regnamespace, 'job_scheduler'::regnamespace)
+        order by c.relname, g.tgtype & 2 desc, g.tgtype & 1 desc, g.tgname collate "C"
+    """).fetchall()
+    fired = [tuple(row.values()) for row in rows]
+    for table in {row[0] for row in mapped} | {row[0] for row in fired}:
+        assert [row for row in mapped if row[0] == table] == [row for row in fired if row[0] == table]

@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from outline import outline
 
 from listener.migrate.migrator import apply_migrations, migrations_folder, migrations_in
 
@@ -44,29 +45,6 @@ def supabase(tmp_path: Path, blank_database: str) -> Callable[..., subprocess.Co
     return run
 
 
-def outline(url: str) -> set[tuple[Any, ...]]:
-    """Columns, functions, triggers, policies and indexes of a database: what migrations make."""
-    query = """
-        select 'column', table_schema, table_name, column_name, data_type, column_default
-        from information_schema.columns
-        where table_schema in ('public', 'job_scheduler')
-        union all
-        select 'function', p.oid::regprocedure::text, md5(p.prosrc), p.proacl::text, p.prosecdef::text, null
-        from pg_proc as p
-        where p.pronamespace in ('public'::regnamespace, 'job_scheduler'::regnamespace)
-        union all
-        select 'trigger', t.tgrelid::regclass::text, t.tgname, pg_get_triggerdef(t.oid), null, null
-        from pg_trigger as t where not t.tgisinternal
-        union all
-        select 'policy', p.tablename, p.policyname, p.qual, p.with_check, p.cmd from pg_policies as p
-        union all
-        select 'index', schemaname, tablename, indexname, indexdef, null from pg_indexes
-        where schemaname in ('public', 'job_scheduler')
-    """
-    with psycopg.connect(url) as connection:
-        return set(connection.execute(query).fetchall())
-
-
 def test_migrating_a_migrated_database_does_nothing(blank_database: str):
     """`listener migrate` notes what it applied and applies it once."""
     applied = apply_migrations(blank_database, migrations_folder())
@@ -79,10 +57,10 @@ def test_migrating_a_migrated_database_does_nothing(blank_database: str):
 def test_every_file_may_run_again(blank_database: str):
     """A database whose notes were lost is not harmed, and keeps its rows."""
     apply_migrations(blank_database, migrations_folder())
-    before = outline(blank_database)
     with psycopg.connect(blank_database, autocommit=True) as connection:
         connection.execute("insert into public.scheduled_jobs (handler) values ('noop')")
         connection.execute("update job_scheduler.limits set value = 5 where name = 'max_attempts'")
+        before = outline(blank_database)
         connection.execute("truncate supabase_migrations.schema_migrations")
         apply_migrations(blank_database, migrations_folder())
         assert connection.execute("select count(*) from public.scheduled_jobs").fetchone() == (1,)

@@ -12,7 +12,7 @@ import pytest
 from listener.domain.status import TRANSITIONS, JobStatus
 
 PAGE = Path(__file__).parents[2] / "docs" / "state_machine.md"
-TRIGGER = "select pg_get_triggerdef(oid) as definition from pg_trigger where tgname = 'b_check_status'"
+TRIGGER = "select pg_get_triggerdef(oid) as definition from pg_trigger where tgname = 't40_check_status'"
 STATED = {(str(before), str(after)) for before, follows in TRANSITIONS.items() for after in follows}
 
 

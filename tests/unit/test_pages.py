@@ -10,7 +10,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md"), *REPOSITORY.glob("examples/**/*.md")]
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]+)?\)")
-SOURCE = re.compile(r"`((?:listener|migrations|tests|handlers|docs)/[\w/.*]+)`")
+SOURCE = re.compile(r"`((?:listener|migrations|schema|tools|tests|handlers|docs)/[\w/.*]+)`")
 
 
 def _anchors(page: Path) -> set[str]:

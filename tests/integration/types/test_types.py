@@ -113,7 +113,7 @@ def test_other_languages_read_the_json_schema(tmp_path):
 
 def test_the_columns_of_the_service_are_those_that_the_database_refuses():
     """A compiler that lets one pass would only put the refusal off."""
-    guard = (REPOSITORY / "migrations" / "20261121090200_guard_transitions.sql").read_text()
+    guard = (REPOSITORY / "schema" / "30_lifecycle" / "define.sql").read_text()
     refused = set(re.findall(r"then '(\w+)'", guard.split("else\n        offender")[0]))
     template = (REPOSITORY / "listener" / "typegen" / "template.ts").read_text()
     owned = set(re.findall(r"'(\w+)'", template.split("type ServiceOwned")[1].split("/**")[0]))

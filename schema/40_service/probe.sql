@@ -20,6 +20,5 @@ begin
     );
 end
 $$;
-
 revoke all on function public.ring_canary_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.ring_canary_v1(jsonb) to service_role;

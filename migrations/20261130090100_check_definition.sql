@@ -1,239 +1,3 @@
--- What a job may say: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
--- The database checks shape and refuses nonsense at once; when a job is due is computed by the listener alone.
-
-create table if not exists job_scheduler.limits (
-    name text primary key,
-    value numeric not null check (value > 0 and value < 'Infinity'),
-    description text not null
-);
-comment on table job_scheduler.limits is
-    'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
-    ' tightened, because the listener has them too.';
-
-insert into job_scheduler.limits (name, value, description) values
-('max_metadata_bytes', 262144, 'metadata as text'),
-('max_expression_length', 255, 'a cron expression, in characters'),
-('min_interval_seconds', 1, 'schedule.seconds of an interval'),
-('max_interval_seconds', 315360000, 'schedule.seconds of an interval'),
-('max_timeout_seconds', 604800, 'timeout_seconds'),
-('max_attempts', 100, 'max_attempts'),
-('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
-('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds')
-on conflict (name) do nothing;
-
--- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
--- also take "europe/berlin", "+03" and "EST5EDT4", which the listener's zone database does not know.
-create table if not exists job_scheduler.timezones (
-    name text primary key
-);
-comment on table job_scheduler.timezones is 'The IANA zones that PostgreSQL knew when this was installed.';
-
-insert into job_scheduler.timezones (name)
-select zone.name
-from pg_catalog.pg_timezone_names as zone
-where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
-on conflict (name) do nothing;
-
--- The bound called `limit_name`, or null where an operator has removed it.
-create or replace function job_scheduler.limit_of(limit_name text)
-returns numeric
-language sql
-stable
-set search_path = ''
-as $$
-    select bound.value from job_scheduler.limits as bound where bound.name = limit_name
-$$;
-
--- Refuse `given` in the column: the one place where the words of a refusal are chosen.
-create or replace function job_scheduler.refuse(
-    column_name text, given jsonb, expected text, advice text default null
-)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-    shown text := coalesce(given::text, 'null');
-begin
-    if char_length(shown) > 120 then
-        shown := left(shown, 120) || '…';
-    end if;
-    raise exception using
-        errcode = '22023',
-        message = format('scheduled_jobs.%s: %s is not allowed; expected %s', column_name, shown, expected),
-        hint = coalesce(advice, 'Nothing was written. Correct the column and send the row again.'),
-        schema = 'public',
-        table = 'scheduled_jobs',
-        column = column_name;
-end
-$$;
-
--- Refuse a text that is blank or longer than `longest` characters.
-create or replace function job_scheduler.check_text(column_name text, given text, longest integer)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if char_length(given) > longest or btrim(given, E' \t\r\n') = '' then
-        perform job_scheduler.refuse(column_name, to_jsonb(given), format('1 to %s characters, not all blank', longest));
-    end if;
-end
-$$;
-
--- Refuse a number outside of lowest..highest; NaN sorts above every number, so it is outside too.
-create or replace function job_scheduler.check_number(column_name text, given numeric, lowest numeric, highest numeric)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if given < lowest or given > highest then
-        perform job_scheduler.refuse(
-            column_name,
-            case when given in ('NaN', 'Infinity', '-Infinity') then to_jsonb(given::text) else to_jsonb(given) end,
-            format('a number from %s to %s', lowest, coalesce(highest::text, 'any'))
-        );
-    end if;
-end
-$$;
-
--- Refuse a word that is none of `allowed`.
-create or replace function job_scheduler.check_word(column_name text, given text, variadic allowed text[])
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if given <> all (allowed) then
-        perform job_scheduler.refuse(column_name, to_jsonb(given), 'one of ' || array_to_string(allowed, ', '));
-    end if;
-end
-$$;
-
--- Refuse an instant that Python cannot hold, or that nobody can mean.
-create or replace function job_scheduler.check_instant(column_name text, given timestamptz)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if given < '1970-01-01 00:00:00+00' or given >= '3000-01-01 00:00:00+00' then
-        perform job_scheduler.refuse(column_name, to_jsonb(given), 'an instant in the years 1970 to 2999');
-    end if;
-end
-$$;
-
--- Refuse what is no IANA zone in its own spelling; a zone newer than the copy is looked up in PostgreSQL itself.
-create or replace function job_scheduler.check_timezone(given text)
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-    if exists (select from job_scheduler.timezones as zone where zone.name = given) then
-        return;
-    end if;
-    -- PostgreSQL refuses most nonsense here in microseconds, so that only a near miss costs the slow look-up.
-    perform now() at time zone given;
-    if given ~ '^[A-Z][A-Za-z0-9_+-]*/[A-Za-z0-9_+/-]+$'
-        and exists (select from pg_catalog.pg_timezone_names as zone where zone.name = given) then
-        return;
-    end if;
-    raise exception using errcode = 'invalid_parameter_value';
-exception
-    when invalid_parameter_value then
-        perform job_scheduler.refuse(
-            'timezone', to_jsonb(given), 'an IANA time zone such as "Europe/Berlin"',
-            'Zones are spelled as in the IANA database, upper and lower case included; an abbreviation or an offset'
-            || ' is no zone, because it does not say when clocks change.'
-        );
-end
-$$;
-
--- Refuse a schedule whose keys are not those that its trigger has.
-create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text[], optional text[])
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-    wanted text := '{' || array_to_string(
-        array(select format('"%s"', key) from unnest(required) as key)
-        || array(select format('"%s" (optional)', key) from unnest(optional) as key), ', '
-    ) || '}';
-begin
-    if jsonb_typeof(schedule) <> 'object' or not schedule ?& required or schedule - (required || optional) <> '{}' then
-        perform job_scheduler.refuse('schedule', schedule, 'an object with exactly the keys ' || wanted);
-    end if;
-end
-$$;
-
--- Refuse a "time" that is no time of day.
-create or replace function job_scheduler.check_time_of_day(schedule jsonb)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-begin
-    if jsonb_typeof(schedule -> 'time') <> 'string'
-        or schedule ->> 'time' !~ '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then
-        perform job_scheduler.refuse(
-            'schedule', schedule, '"time" to be a time of day from "00:00" to "23:59", written "HH:MM" or "HH:MM:SS"'
-        );
-    end if;
-end
-$$;
-
--- Refuse "days" that are not between one and sixty-two of `allowed`.
-create or replace function job_scheduler.check_days(schedule jsonb, allowed jsonb, expected text)
-returns void
-language plpgsql
-immutable
-set search_path = ''
-as $$
-declare
-    days jsonb := schedule -> 'days';
-begin
-    if jsonb_typeof(days) <> 'array'
-        or jsonb_array_length(case jsonb_typeof(days) when 'array' then days else '[]' end) not between 1 and 62
-        or not allowed @> days then
-        perform job_scheduler.refuse('schedule', schedule, '"days" to be a list of ' || expected);
-    end if;
-end
-$$;
-
--- Refuse "seconds" that are no number within the limits.
-create or replace function job_scheduler.check_interval(schedule jsonb)
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
-declare
-    lowest numeric := greatest(job_scheduler.limit_of('min_interval_seconds'), 1);
-    highest numeric := least(job_scheduler.limit_of('max_interval_seconds'), 315360000);
-    seconds numeric;
-begin
-    if jsonb_typeof(schedule -> 'seconds') = 'number' then
-        seconds := (schedule ->> 'seconds')::numeric;
-    end if;
-    if seconds is null or seconds < lowest or seconds > highest then
-        perform job_scheduler.refuse(
-            'schedule', schedule, format('"seconds" to be a number from %s to %s', lowest, highest)
-        );
-    end if;
-end
-$$;
-
 -- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
 create or replace function job_scheduler.cron_number(word text, lowest integer, names text[])
 returns integer
@@ -411,48 +175,6 @@ begin
 end
 $$;
 
--- Refuse a schedule that its trigger cannot have.
-create or replace function job_scheduler.check_schedule(trigger_type text, schedule jsonb)
-returns void
-language plpgsql
-stable
-set search_path = ''
-as $$
-begin
-    case trigger_type
-        when 'once' then
-            perform job_scheduler.check_schedule_keys(schedule, '{}', '{}');
-        when 'daily' then
-            perform job_scheduler.check_schedule_keys(schedule, '{time}', '{}');
-            perform job_scheduler.check_time_of_day(schedule);
-        when 'weekly' then
-            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{}');
-            perform job_scheduler.check_time_of_day(schedule);
-            perform job_scheduler.check_days(
-                schedule, '["monday","tuesday","wednesday","thursday","friday","saturday","sunday"]',
-                'weekdays from "monday" to "sunday"'
-            );
-        when 'monthly' then
-            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{missing_day}');
-            perform job_scheduler.check_time_of_day(schedule);
-            perform job_scheduler.check_days(
-                schedule, (
-                    select jsonb_agg(day) from generate_series(-31, 31) as day where day <> 0
-                ), 'days from 1 to 31, or from -1 (the last day) to -31'
-            );
-            if schedule ? 'missing_day' and schedule -> 'missing_day' not in ('"last"', '"skip"') then
-                perform job_scheduler.refuse('schedule', schedule, '"missing_day" to be "last" or "skip"');
-            end if;
-        when 'interval' then
-            perform job_scheduler.check_schedule_keys(schedule, '{seconds}', '{}');
-            perform job_scheduler.check_interval(schedule);
-        when 'cron' then
-            perform job_scheduler.check_schedule_keys(schedule, '{expression}', '{}');
-            perform job_scheduler.check_cron(schedule);
-    end case;
-end
-$$;
-
 -- Refuse metadata that is no object, too large, too deep, or that has numbers which no double can be.
 create or replace function job_scheduler.check_metadata(metadata jsonb)
 returns void
@@ -577,13 +299,250 @@ begin
 end
 $$;
 revoke all on function job_scheduler.check_cleanup() from public;
-
-create or replace trigger c_check_cleanup
-before insert or update of cleanup_after_days on public.scheduled_jobs
-for each row when (new.cleanup_after_days is not null)
-execute function job_scheduler.check_cleanup();
-
--- Triggers run as whoever writes the row, so clients need to find and call this one function.
-grant usage on schema job_scheduler to authenticated, service_role;
 revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
 grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;
+
+-- Refuse a schedule whose keys are not those that its trigger has.
+create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text[], optional text[])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    wanted text := '{' || array_to_string(
+        array(select format('"%s"', key) from unnest(required) as key)
+        || array(select format('"%s" (optional)', key) from unnest(optional) as key), ', '
+    ) || '}';
+begin
+    if jsonb_typeof(schedule) <> 'object' or not schedule ?& required or schedule - (required || optional) <> '{}' then
+        perform job_scheduler.refuse('schedule', schedule, 'an object with exactly the keys ' || wanted);
+    end if;
+end
+$$;
+
+-- Refuse a "time" that is no time of day.
+create or replace function job_scheduler.check_time_of_day(schedule jsonb)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if jsonb_typeof(schedule -> 'time') <> 'string'
+        or schedule ->> 'time' !~ '^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$' then
+        perform job_scheduler.refuse(
+            'schedule', schedule, '"time" to be a time of day from "00:00" to "23:59", written "HH:MM" or "HH:MM:SS"'
+        );
+    end if;
+end
+$$;
+
+-- Refuse "days" that are not between one and sixty-two of `allowed`.
+create or replace function job_scheduler.check_days(schedule jsonb, allowed jsonb, expected text)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    days jsonb := schedule -> 'days';
+begin
+    if jsonb_typeof(days) <> 'array'
+        or jsonb_array_length(case jsonb_typeof(days) when 'array' then days else '[]' end) not between 1 and 62
+        or not allowed @> days then
+        perform job_scheduler.refuse('schedule', schedule, '"days" to be a list of ' || expected);
+    end if;
+end
+$$;
+
+-- Refuse "seconds" that are no number within the limits.
+create or replace function job_scheduler.check_interval(schedule jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    lowest numeric := greatest(job_scheduler.limit_of('min_interval_seconds'), 1);
+    highest numeric := least(job_scheduler.limit_of('max_interval_seconds'), 315360000);
+    seconds numeric;
+begin
+    if jsonb_typeof(schedule -> 'seconds') = 'number' then
+        seconds := (schedule ->> 'seconds')::numeric;
+    end if;
+    if seconds is null or seconds < lowest or seconds > highest then
+        perform job_scheduler.refuse(
+            'schedule', schedule, format('"seconds" to be a number from %s to %s', lowest, highest)
+        );
+    end if;
+end
+$$;
+
+-- Refuse a schedule that its trigger cannot have.
+create or replace function job_scheduler.check_schedule(trigger_type text, schedule jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    case trigger_type
+        when 'once' then
+            perform job_scheduler.check_schedule_keys(schedule, '{}', '{}');
+        when 'daily' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time}', '{}');
+            perform job_scheduler.check_time_of_day(schedule);
+        when 'weekly' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{}');
+            perform job_scheduler.check_time_of_day(schedule);
+            perform job_scheduler.check_days(
+                schedule, '["monday","tuesday","wednesday","thursday","friday","saturday","sunday"]',
+                'weekdays from "monday" to "sunday"'
+            );
+        when 'monthly' then
+            perform job_scheduler.check_schedule_keys(schedule, '{time,days}', '{missing_day}');
+            perform job_scheduler.check_time_of_day(schedule);
+            perform job_scheduler.check_days(
+                schedule, (
+                    select jsonb_agg(day) from generate_series(-31, 31) as day where day <> 0
+                ), 'days from 1 to 31, or from -1 (the last day) to -31'
+            );
+            if schedule ? 'missing_day' and schedule -> 'missing_day' not in ('"last"', '"skip"') then
+                perform job_scheduler.refuse('schedule', schedule, '"missing_day" to be "last" or "skip"');
+            end if;
+        when 'interval' then
+            perform job_scheduler.check_schedule_keys(schedule, '{seconds}', '{}');
+            perform job_scheduler.check_interval(schedule);
+        when 'cron' then
+            perform job_scheduler.check_schedule_keys(schedule, '{expression}', '{}');
+            perform job_scheduler.check_cron(schedule);
+    end case;
+end
+$$;
+
+-- What a job may say: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
+-- The database checks shape and refuses nonsense at once; when a job is due is computed by the listener alone.
+
+-- The bound called `limit_name`, or null where an operator has removed it.
+create or replace function job_scheduler.limit_of(limit_name text)
+returns numeric
+language sql
+stable
+set search_path = ''
+as $$
+    select bound.value from job_scheduler.limits as bound where bound.name = limit_name
+$$;
+
+-- Refuse `given` in the column: the one place where the words of a refusal are chosen.
+create or replace function job_scheduler.refuse(
+    column_name text, given jsonb, expected text, advice text default null
+)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    shown text := coalesce(given::text, 'null');
+begin
+    if char_length(shown) > 120 then
+        shown := left(shown, 120) || '…';
+    end if;
+    raise exception using
+        errcode = '22023',
+        message = format('scheduled_jobs.%s: %s is not allowed; expected %s', column_name, shown, expected),
+        hint = coalesce(advice, 'Nothing was written. Correct the column and send the row again.'),
+        schema = 'public',
+        table = 'scheduled_jobs',
+        column = column_name;
+end
+$$;
+
+-- Refuse a text that is blank or longer than `longest` characters.
+create or replace function job_scheduler.check_text(column_name text, given text, longest integer)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if char_length(given) > longest or btrim(given, E' \t\r\n') = '' then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), format('1 to %s characters, not all blank', longest));
+    end if;
+end
+$$;
+
+-- Refuse a number outside of lowest..highest; NaN sorts above every number, so it is outside too.
+create or replace function job_scheduler.check_number(column_name text, given numeric, lowest numeric, highest numeric)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given < lowest or given > highest then
+        perform job_scheduler.refuse(
+            column_name,
+            case when given in ('NaN', 'Infinity', '-Infinity') then to_jsonb(given::text) else to_jsonb(given) end,
+            format('a number from %s to %s', lowest, coalesce(highest::text, 'any'))
+        );
+    end if;
+end
+$$;
+
+-- Refuse a word that is none of `allowed`.
+create or replace function job_scheduler.check_word(column_name text, given text, variadic allowed text[])
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given <> all (allowed) then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), 'one of ' || array_to_string(allowed, ', '));
+    end if;
+end
+$$;
+
+-- Refuse an instant that Python cannot hold, or that nobody can mean.
+create or replace function job_scheduler.check_instant(column_name text, given timestamptz)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    if given < '1970-01-01 00:00:00+00' or given >= '3000-01-01 00:00:00+00' then
+        perform job_scheduler.refuse(column_name, to_jsonb(given), 'an instant in the years 1970 to 2999');
+    end if;
+end
+$$;
+
+-- Refuse what is no IANA zone in its own spelling; a zone newer than the copy is looked up in PostgreSQL itself.
+create or replace function job_scheduler.check_timezone(given text)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    if exists (select from job_scheduler.timezones as zone where zone.name = given) then
+        return;
+    end if;
+    -- PostgreSQL refuses most nonsense here in microseconds, so that only a near miss costs the slow look-up.
+    perform now() at time zone given;
+    if given ~ '^[A-Z][A-Za-z0-9_+-]*/[A-Za-z0-9_+/-]+$'
+        and exists (select from pg_catalog.pg_timezone_names as zone where zone.name = given) then
+        return;
+    end if;
+    raise exception using errcode = 'invalid_parameter_value';
+exception
+    when invalid_parameter_value then
+        perform job_scheduler.refuse(
+            'timezone', to_jsonb(given), 'an IANA time zone such as "Europe/Berlin"',
+            'Zones are spelled as in the IANA database, upper and lower case included; an abbreviation or an offset'
+            || ' is no zone, because it does not say when clocks change.'
+        );
+end
+$$;

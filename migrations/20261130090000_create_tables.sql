@@ -1,0 +1,696 @@
+-- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
+-- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+
+create schema if not exists job_scheduler;
+comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
+revoke all on schema job_scheduler from public;
+-- Triggers run as whoever writes the row, so clients need to find the functions that these call.
+grant usage on schema job_scheduler to authenticated, service_role;
+
+do $$
+begin
+    if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+        create publication supabase_realtime;
+    end if;
+end
+$$;
+
+-- Who sees and writes what: a signed-in user their own private rows and those of their workspaces (viewers only see),
+-- anon nothing, service_role everything (it bypasses RLS).
+--
+-- A policy must never raise: Realtime evaluates the policies of all subscribers of a table, and one that raises
+-- silences every one of them. So nothing here casts a claim without having looked at its shape.
+
+-- The caller's id, or null where the token's subject is no uuid (auth.uid() would raise for it).
+create or replace function job_scheduler.caller()
+returns uuid
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when claims.sub ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then claims.sub::uuid
+    end
+    from (select auth.jwt() ->> 'sub' as sub) as claims
+$$;
+
+-- What the policies ask stands before the tables that it reads.
+set check_function_bodies = off;
+
+-- The workspaces whose rows the caller may see. Security definer, here and below: the policy of workspace_members asks
+-- it, so that it cannot be subject to that policy. A policy calls it once a statement, in a select of its own.
+create or replace function job_scheduler.readable_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller()
+$$;
+
+-- The workspaces whose jobs and meetings the caller may write.
+create or replace function job_scheduler.writable_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller() and m.role in ('editor', 'admin')
+$$;
+
+-- The workspaces whose name and members the caller may write.
+create or replace function job_scheduler.administered_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller() and m.role = 'admin'
+$$;
+
+reset check_function_bodies;
+
+revoke all on function
+job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces(),
+job_scheduler.administered_workspaces()
+from public;
+grant execute on function
+job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces(),
+job_scheduler.administered_workspaces()
+to authenticated, service_role;
+
+create table if not exists public.workspaces (
+    id uuid primary key default gen_random_uuid(),
+    name text not null check (char_length(btrim(name)) between 1 and 200),
+    settings jsonb not null default '{}',
+    created_by uuid default job_scheduler.caller(),
+    created_at timestamptz not null default now()
+);
+
+comment on table public.workspaces is 'A tenant: its members see and write the same jobs and meetings.';
+comment on column public.workspaces.settings is
+    'Quotas and what else the operator says of the workspace; written with the service key only.';
+
+create index if not exists workspaces_created_by_idx on public.workspaces (created_by) where created_by is not null;
+
+revoke all on table public.workspaces from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.workspaces to service_role;
+grant select, delete on table public.workspaces to authenticated;
+
+-- Not the id: a workspace with the id of a user would share the keys of that user's private jobs. Not the settings:
+-- they hold the quotas.
+grant insert (name), update (name) on table public.workspaces to authenticated;
+
+alter table public.workspaces enable row level security;
+
+-- Who creates a workspace is entered as its admin after the statement, which may have to answer the row before that.
+drop policy if exists workspaces_select on public.workspaces;
+create policy workspaces_select on public.workspaces
+for select to authenticated
+using (
+    id = any((select job_scheduler.readable_workspaces())::uuid[])
+    or (created_by = (select job_scheduler.caller()) and created_at = now())
+);
+
+drop policy if exists workspaces_insert on public.workspaces;
+create policy workspaces_insert on public.workspaces
+for insert to authenticated
+with check (created_by = (select job_scheduler.caller()));
+
+drop policy if exists workspaces_update on public.workspaces;
+create policy workspaces_update on public.workspaces
+for update to authenticated
+using (id = any((select job_scheduler.administered_workspaces())::uuid[]))
+with check (id = any((select job_scheduler.administered_workspaces())::uuid[]));
+
+drop policy if exists workspaces_delete on public.workspaces;
+create policy workspaces_delete on public.workspaces
+for delete to authenticated
+using (id = any((select job_scheduler.administered_workspaces())::uuid[]));
+
+create table if not exists public.workspace_members (
+    workspace_id uuid not null references public.workspaces (id) on delete cascade,
+    user_id uuid not null,
+    role text not null default 'viewer' check (role in ('viewer', 'editor', 'admin')),
+    created_at timestamptz not null default now(),
+    primary key (workspace_id, user_id)
+);
+
+comment on table public.workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
+
+create index if not exists workspace_members_user_id_idx on public.workspace_members (user_id);
+
+revoke all on table public.workspace_members from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.workspace_members to service_role;
+grant select, delete on table public.workspace_members to authenticated;
+grant insert (workspace_id, user_id, role), update (role) on table public.workspace_members to authenticated;
+
+alter table public.workspace_members enable row level security;
+
+drop policy if exists workspace_members_select on public.workspace_members;
+create policy workspace_members_select on public.workspace_members
+for select to authenticated
+using (workspace_id = any((select job_scheduler.readable_workspaces())::uuid[]));
+
+drop policy if exists workspace_members_insert on public.workspace_members;
+create policy workspace_members_insert on public.workspace_members
+for insert to authenticated
+with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
+
+drop policy if exists workspace_members_update on public.workspace_members;
+create policy workspace_members_update on public.workspace_members
+for update to authenticated
+using (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]))
+with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
+
+-- Whoever is a member may also leave.
+drop policy if exists workspace_members_delete on public.workspace_members;
+create policy workspace_members_delete on public.workspace_members
+for delete to authenticated
+using (
+    user_id = (select job_scheduler.caller())
+    or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
+);
+
+-- One row is one job: what a client writes of it, what the service writes, and what only the service reads.
+
+create table if not exists public.scheduled_jobs (
+    id bigint generated always as identity primary key,
+    -- what a client writes
+    job_id text not null default gen_random_uuid()::text,
+    workspace_id uuid,
+    name text,
+    description text,
+    handler text not null,
+    metadata jsonb not null default '{}',
+    trigger_type text not null default 'once',
+    run_date timestamptz not null default now(),
+    schedule jsonb not null default '{}',
+    timezone text not null default 'UTC',
+    ends_at timestamptz,
+    max_runs integer,
+    status text not null default 'scheduled',
+    max_attempts integer not null default 4,
+    retry_delay_seconds numeric not null default 5,
+    retry_backoff numeric not null default 2.0,
+    timeout_seconds numeric not null default 300,
+    priority smallint not null default 0,
+    overlap text not null default 'skip',
+    misfire text not null default 'run_once',
+    misfire_grace_seconds integer not null default 60,
+    dst_gap text not null default 'run_after',
+    dst_fold text not null default 'first',
+    concurrency_key text,
+    cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
+    store_result boolean not null default true,
+    -- what the service writes
+    created_by uuid default auth.uid(),
+    next_run_at timestamptz,
+    attempt integer not null default 0,
+    last_run_at timestamptz,
+    last_run_status text,
+    last_run_duration_ms double precision,
+    total_runs bigint not null default 0,
+    successful_runs bigint not null default 0,
+    failed_runs bigint not null default 0,
+    result jsonb,
+    error text,
+    claimed_by uuid,
+    lease_expires_at timestamptz,
+    revision bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    -- what only the service reads
+    due_at timestamptz,
+    defined_at timestamptz not null default now(),
+    queued_runs integer not null default 0,
+    scheduled_runs bigint not null default 0,
+    exposed_only boolean not null default false
+) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
+
+comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
+comment on column public.scheduled_jobs.next_run_at is
+    'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
+comment on column public.scheduled_jobs.cleanup_after_days is
+    'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.store_result is
+    'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
+comment on column public.scheduled_jobs.revision is
+    'The transaction (xid8) of the last change of what the job is; the service polls by it.';
+comment on column public.scheduled_jobs.due_at is
+    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
+comment on column public.scheduled_jobs.defined_at is
+    'When the schedule was last written or resumed; due instants before it belong to nobody.';
+comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.exposed_only is
+'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
+comment on column public.scheduled_jobs.scheduled_runs is
+    'How many of total_runs the schedule asked for; only these use up max_runs.';
+
+-- A job's key is its own within its workspace, or within its owner's private rows.
+create unique index if not exists scheduled_jobs_job_id_key
+on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not distinct;
+create index if not exists scheduled_jobs_next_run_at_idx
+on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
+
+-- No index mentions status: the end of a run changes it.
+create index if not exists scheduled_jobs_unplanned_idx
+on public.scheduled_jobs (id) where due_at is null;
+create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+
+-- What goes first when more is overdue than a listener keeps in memory.
+create index if not exists scheduled_jobs_urgent_idx
+on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+create index if not exists scheduled_jobs_concurrency_key_idx
+on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
+create index if not exists scheduled_jobs_cleanup_idx
+on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
+create index if not exists scheduled_jobs_created_by_idx
+on public.scheduled_jobs (created_by) where created_by is not null;
+create index if not exists scheduled_jobs_workspace_id_idx
+on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+
+-- What a tenant's quota counts at each insert, except for jobs whose last run is under way.
+create index if not exists scheduled_jobs_active_idx
+on public.scheduled_jobs (coalesce(workspace_id, created_by))
+where
+    coalesce(workspace_id, created_by) is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+
+alter table public.scheduled_jobs replica identity full;
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.scheduled_jobs from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.scheduled_jobs to authenticated, service_role;
+
+alter table public.scheduled_jobs enable row level security;
+
+drop policy if exists scheduled_jobs_select on public.scheduled_jobs;
+create policy scheduled_jobs_select on public.scheduled_jobs
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_insert on public.scheduled_jobs;
+create policy scheduled_jobs_insert on public.scheduled_jobs
+for insert to authenticated
+with check (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_update on public.scheduled_jobs;
+create policy scheduled_jobs_update on public.scheduled_jobs
+for update to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+)
+with check (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_delete on public.scheduled_jobs;
+create policy scheduled_jobs_delete on public.scheduled_jobs
+for delete to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+-- How the job of a meeting is found, also when the meeting and with it the owner is gone.
+create index if not exists scheduled_jobs_meeting_idx
+on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+
+-- Every client watches its jobs through Realtime; adding the table twice is no error.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'scheduled_jobs'
+    ) then
+        alter publication supabase_realtime add table public.scheduled_jobs;
+    end if;
+end
+$$;
+
+-- The ledger of what became of each due instant.
+
+create table if not exists public.job_executions (
+    id uuid primary key default gen_random_uuid(),
+    scheduled_job_id bigint not null references public.scheduled_jobs (id) on delete cascade,
+    workspace_id uuid,
+    created_by uuid,
+    scheduled_for timestamptz not null default now(),
+    cause text not null default 'manual' check (cause in ('schedule', 'manual')),
+    attempt integer not null default 1,
+    status text not null default 'queued'
+    check (status in ('queued', 'running', 'completed', 'failed', 'cancelled', 'skipped')),
+    reason text,
+    test_mode boolean not null default false,
+    started_at timestamptz,
+    completed_at timestamptz,
+    duration_ms double precision,
+    lateness_ms double precision,
+    progress double precision check (progress between 0 and 1),
+    result jsonb,
+    error text,
+    error_details jsonb,
+    listener_id uuid,
+    -- what only the service reads
+    run_at timestamptz not null default now(),
+    lease_expires_at timestamptz,
+    fence integer not null default 1,
+    stopped_at timestamptz,
+    blocked_since timestamptz,
+    unique (scheduled_job_id, scheduled_for, cause, attempt)
+);
+
+comment on table public.job_executions is
+    'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
+comment on column public.job_executions.run_at is
+    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+comment on column public.job_executions.fence is
+    'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
+comment on column public.job_executions.stopped_at is
+    'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
+comment on column public.job_executions.blocked_since is
+    'From when a run that found its key taken could have started; null again once it starts.';
+comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
+
+-- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
+-- It begins with the job, so that what else runs of a job is found without reading the job's whole ledger.
+create index if not exists job_executions_lease_idx
+on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_queued_idx
+on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
+create index if not exists job_executions_completed_at_idx
+on public.job_executions using brin (completed_at) with (autosummarize = on);
+create index if not exists job_executions_blocked_idx
+on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+create index if not exists job_executions_given_key_idx
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
+create index if not exists job_executions_created_by_idx
+on public.job_executions (created_by) where created_by is not null;
+create index if not exists job_executions_workspace_id_idx
+on public.job_executions (workspace_id) where workspace_id is not null;
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.job_executions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.job_executions to service_role;
+grant select on table public.job_executions to authenticated;
+grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- what run_job_now writes
+
+alter table public.job_executions enable row level security;
+
+drop policy if exists job_executions_select on public.job_executions;
+create policy job_executions_select on public.job_executions
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+-- A trigger has by now copied the owner of the job, so a run of somebody else's job is refused here.
+drop policy if exists job_executions_insert on public.job_executions;
+create policy job_executions_insert on public.job_executions
+for insert to authenticated
+with check (
+    cause = 'manual' and status = 'queued' and (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+    )
+);
+
+create table if not exists public.job_execution_logs (
+    id bigint generated always as identity primary key,
+    execution_id uuid not null references public.job_executions (id) on delete cascade,
+    at timestamptz not null default now(),
+    level text not null default 'info',
+    message text not null,
+    fields jsonb not null default '{}'
+);
+
+comment on table public.job_execution_logs is 'What a handler logged during one execution; append only.';
+
+create index if not exists job_execution_logs_execution_id_idx on public.job_execution_logs (execution_id, id);
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.job_execution_logs from public, anon, authenticated, service_role;
+grant select on table public.job_execution_logs to authenticated;
+grant select, insert, delete on table public.job_execution_logs to service_role;
+
+alter table public.job_execution_logs enable row level security;
+
+-- The policy of job_executions holds inside of the subquery.
+drop policy if exists job_execution_logs_select on public.job_execution_logs;
+create policy job_execution_logs_select on public.job_execution_logs
+for select to authenticated
+using (
+    exists (
+        select 1 from public.job_executions as run
+        where run.id = job_execution_logs.execution_id
+    )
+);
+
+create table if not exists public.job_listeners (
+    id uuid primary key,
+    name text not null,
+    started_at timestamptz not null default now(),
+    heartbeat_at timestamptz not null default now()
+);
+
+comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.job_listeners from public, anon, authenticated, service_role;
+grant select on table public.job_listeners to service_role;
+
+alter table public.job_listeners enable row level security;
+
+create table if not exists public.job_handlers (
+    name text primary key,
+    description text not null default '',
+    payload_schema jsonb not null default '{}',
+    exposed boolean not null default false,
+    updated_at timestamptz not null default now()
+);
+
+comment on table public.job_handlers is
+    'The handlers that listeners have; each publishes its own at its start and from time to time.';
+comment on column public.job_handlers.payload_schema is 'The JSON schema of scheduled_jobs.metadata for this handler.';
+comment on column public.job_handlers.exposed is
+    'Whether signed-in users may schedule it; a handler acts with the powers of the service, so it must say so itself.';
+comment on column public.job_handlers.updated_at is
+    'When a listener last published it; seven days later it is forgotten.';
+revoke all on table public.job_handlers from public, anon, authenticated, service_role;
+grant select on table public.job_handlers to authenticated, service_role;
+
+alter table public.job_handlers enable row level security;
+
+drop policy if exists job_handlers_select on public.job_handlers;
+create policy job_handlers_select on public.job_handlers
+for select to authenticated
+using ((select job_scheduler.caller()) is not null);
+
+create table if not exists public.job_audit (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    scheduled_job_id bigint not null, -- no reference: the entry outlives its job
+    job_id text,
+    workspace_id uuid,
+    created_by uuid,
+    actor uuid,
+    role text not null,
+    action text not null
+    check (action in ('insert', 'update', 'cancel', 'pause', 'resume', 'retry', 'run_now', 'delete')),
+    changes jsonb not null default '{}'
+);
+
+comment on table public.job_audit is
+    'Who did what to a job; append only. Readable as the job is, also when that is gone.';
+comment on column public.job_audit.actor is 'The signed-in user who did it; null for the service key and for SQL.';
+comment on column public.job_audit.role is 'The role of the API, else that of the database connection.';
+comment on column public.job_audit.changes is 'The columns that changed, each with [old, new]; a long value as its size.';
+
+create index if not exists job_audit_job_idx on public.job_audit (scheduled_job_id, id);
+create index if not exists job_audit_created_by_idx on public.job_audit (created_by) where created_by is not null;
+create index if not exists job_audit_workspace_id_idx on public.job_audit (workspace_id) where workspace_id is not null;
+create index if not exists job_audit_at_idx on public.job_audit using brin (at) with (autosummarize = on);
+
+revoke all on table public.job_audit from public, anon, authenticated, service_role;
+grant select on table public.job_audit to authenticated, service_role;
+
+alter table public.job_audit enable row level security;
+
+drop policy if exists job_audit_select on public.job_audit;
+create policy job_audit_select on public.job_audit
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+-- Meetings: an upcoming one has exactly one job, due at its end, that sets it to done.
+--
+-- Works beside a project's own public.meetings too, whose security and rows stay as they are: it only gains the
+-- column revision, indexes, triggers and a place in the publication.
+
+do $$
+begin
+    if to_regclass('public.meetings') is not null then
+        return;
+    end if;
+
+    create table public.meetings (
+        id uuid primary key default gen_random_uuid(),
+        title text,
+        start_time timestamptz,
+        end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
+        status text not null default 'upcoming' check (status in ('upcoming', 'done', 'cancelled')),
+        created_by uuid default auth.uid(),
+        workspace_id uuid,
+        created_at timestamptz not null default now(),
+        updated_at timestamptz not null default now(),
+        check (end_time > start_time)
+    );
+    comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
+    create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
+    create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
+
+    revoke all on table public.meetings from public, anon, authenticated, service_role;
+    grant select, insert, update, delete on table public.meetings to authenticated, service_role;
+    alter table public.meetings enable row level security;
+
+    create policy meetings_select on public.meetings
+    for select to authenticated
+    using (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+    );
+    create policy meetings_insert on public.meetings
+    for insert to authenticated
+    with check (
+        created_by = (select job_scheduler.caller())
+        and (workspace_id is null or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[]))
+    );
+    create policy meetings_update on public.meetings
+    for update to authenticated
+    using (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+    )
+    with check (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+    );
+    create policy meetings_delete on public.meetings
+    for delete to authenticated
+    using (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+    );
+end
+$$;
+
+alter table public.meetings add column if not exists revision bigint;
+
+comment on column public.meetings.revision is
+'The transaction (xid8) of the last change that concerns its job; the service polls by it.';
+
+create index if not exists meetings_revision_idx on public.meetings (revision);
+create index if not exists meetings_status_end_time_idx on public.meetings (status, end_time);
+
+grant select, update on table public.meetings to service_role;
+
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'meetings'
+    ) then
+        alter publication supabase_realtime add table public.meetings;
+    end if;
+end
+$$;
+
+create table if not exists job_scheduler.limits (
+    name text primary key,
+    value numeric not null check (value > 0 and value < 'Infinity'),
+    description text not null
+);
+
+comment on table job_scheduler.limits is
+    'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
+    ' tightened, because the listener has them too.';
+
+insert into job_scheduler.limits (name, value, description) values
+('max_metadata_bytes', 262144, 'metadata as text'),
+('max_expression_length', 255, 'a cron expression, in characters'),
+('min_interval_seconds', 1, 'schedule.seconds of an interval'),
+('max_interval_seconds', 315360000, 'schedule.seconds of an interval'),
+('max_timeout_seconds', 604800, 'timeout_seconds'),
+('max_attempts', 100, 'max_attempts'),
+('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
+('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds'),
+('max_workspaces', 20, 'workspaces that a signed-in user has created'),
+('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
+('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_queued_runs', 100, 'runs asked for by hand that wait, of one job, unless its workspace says otherwise')
+on conflict (name) do nothing;
+
+-- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
+-- also take "europe/berlin", "+03" and "EST5EDT4", which the listener's zone database does not know.
+create table if not exists job_scheduler.timezones (
+    name text primary key
+);
+
+comment on table job_scheduler.timezones is 'The IANA zones that PostgreSQL knew when this was installed.';
+
+insert into job_scheduler.timezones (name)
+select zone.name
+from pg_catalog.pg_timezone_names as zone
+where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
+on conflict (name) do nothing;
+
+-- One row for each statement that a listener should hear of, however many rows it changed: Realtime limits events per
+-- second, so listening to the jobs themselves would lose events whenever many change at once.
+create table if not exists job_scheduler.signals (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    message jsonb not null
+);
+
+comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+
+-- What stops runs is read by the polls too: a doorbell may be deaf.
+create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
+where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
+
+alter table job_scheduler.signals enable row level security;
+
+grant select on job_scheduler.signals to service_role;
+
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'job_scheduler' and tablename = 'signals'
+    ) then
+        alter publication supabase_realtime add table job_scheduler.signals;
+    end if;
+end
+$$;

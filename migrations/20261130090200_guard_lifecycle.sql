@@ -1,0 +1,432 @@
+-- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
+-- again meanwhile.
+create or replace function job_scheduler.mark_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions
+    set stopped_at = now()
+    where id in (
+        select e.id from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running' and e.stopped_at is null
+        for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+    )
+$$;
+revoke all on function job_scheduler.mark_stopped(bigint) from public;
+
+create or replace function job_scheduler.stop_runs()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring_stopped(new.id);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_runs() from public;
+
+-- Who cancels a job that has ended means the runs of it that somebody asked for: those are stopped, and the job stays as it
+-- is. Written as an update of its status to what it is, so that the policies decide who may.
+create or replace function job_scheduler.stop_asked_for()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.mark_stopped(new.id);
+    update public.job_executions
+    set status = 'cancelled', reason = 'cancelled', completed_at = now()
+    where scheduled_job_id = new.id and status = 'queued';
+    perform job_scheduler.refresh_wake(new.id);
+    perform job_scheduler.ring_stopped(new.id);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_asked_for() from public;
+
+-- A client's change of status: pause, resume, cancel, run again.
+create or replace function job_scheduler.change_status()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if old.status = 'running' and new.status <> 'cancelled' or new.status = 'running' then
+        raise exception 'scheduled_jobs.status: "%" is not allowed after "%"; only the service starts and ends a run',
+            new.status, old.status
+        using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
+    end if;
+    new.revision := job_scheduler.next_revision(old.revision);
+    new.updated_at := now();
+    if new.status = 'scheduled' then
+        new.defined_at := now();
+        new.attempt := case when old.status = 'paused' then new.attempt else 0 end;
+        new.error := case when old.status = 'paused' then old.error end;
+        -- A job keeps its due instant while it is paused: those that passed are entered as skipped, a retry that waits
+        -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
+        -- that runs again has a due instant of its own.
+        if old.status = 'paused' then
+            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+                old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
+                    select from public.job_executions as e
+                    where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+                )
+            ) then
+                new.due_at := null;
+            end if;
+        else
+            new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+        end if;
+        new.next_run_at := new.due_at;
+    else
+        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
+        new.next_run_at := null;
+    end if;
+    return new;
+end
+$$;
+
+-- Recomputes when the service must next act on a job from its due instant and its queued runs.
+create or replace function job_scheduler.refresh_wake(job bigint)
+returns void
+language plpgsql
+security definer -- it writes columns that the service owns, for a client's permitted act
+set search_path = ''
+as $$
+declare
+    stage text := coalesce(current_setting('job_scheduler.stage', true), '');
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    update public.scheduled_jobs as j
+    set
+        queued_runs = q.waiting,
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
+        revision = job_scheduler.next_revision(j.revision)
+    from (
+        select
+            count(*) as waiting,
+            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+        from public.scheduled_jobs as s
+        left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
+        where s.id = job and e.id is not null
+    ) as q
+    where j.id = job;
+    perform set_config('job_scheduler.stage', stage, true);
+end
+$$;
+revoke all on function job_scheduler.refresh_wake(bigint) from public;
+
+-- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+create or replace function job_scheduler.settle_queue()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+declare
+    is_cancelled constant boolean := new.status = 'cancelled' and old.status <> 'cancelled';
+begin
+    if is_cancelled then
+        perform job_scheduler.mark_stopped(new.id);
+    end if;
+    if is_cancelled or not job_scheduler.is_due_alike(new, old) then
+        update public.job_executions
+        set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
+        where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
+    end if;
+    if old.queued_runs > 0 then -- else it would write the row once more, for nothing, and watchers would see that
+        perform job_scheduler.refresh_wake(new.id);
+    end if;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.settle_queue() from public;
+
+create or replace function job_scheduler.refuse_transition()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception 'scheduled_jobs.status: "%" is not allowed after "%"', new.status, old.status
+    using errcode = '22023',
+        hint = case
+            when new.status = any(array['scheduled', 'running', 'completed', 'failed', 'cancelled', 'paused'])
+                then 'See the state machine in the documentation.'
+            else 'Expected one of scheduled, running, completed, failed, cancelled, paused.'
+        end;
+end
+$$;
+
+-- What every write to scheduled_jobs must pass, whoever makes it, and the doorbell that tells the listeners of it.
+--
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
+-- the API cannot set it. All else is a client's write.
+
+-- Refuses a client's write of a column that the service owns, by name.
+create or replace function job_scheduler.refuse_owned_columns()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    owner_is_forged boolean := current_user in ('anon', 'authenticated', 'service_role')
+        and new.created_by is distinct from (case when tg_op = 'INSERT' then auth.uid() else old.created_by end);
+    offender text;
+begin
+    if tg_op = 'INSERT' then
+        offender := case
+            when owner_is_forged then 'created_by'
+            when new.next_run_at is not null then 'next_run_at'
+            when new.attempt <> 0 then 'attempt'
+            when new.last_run_at is not null then 'last_run_at'
+            when new.last_run_status is not null then 'last_run_status'
+            when new.last_run_duration_ms is not null then 'last_run_duration_ms'
+            when new.total_runs <> 0 then 'total_runs'
+            when new.successful_runs <> 0 then 'successful_runs'
+            when new.failed_runs <> 0 then 'failed_runs'
+            when new.result is not null then 'result'
+            when new.error is not null then 'error'
+            when new.claimed_by is not null then 'claimed_by'
+            when new.lease_expires_at is not null then 'lease_expires_at'
+            when new.revision <> 0 then 'revision'
+            when new.created_at <> now() then 'created_at'
+            when new.updated_at <> now() then 'updated_at'
+            when new.due_at is not null then 'due_at'
+            when new.defined_at <> now() then 'defined_at'
+            when new.queued_runs <> 0 then 'queued_runs'
+            when new.scheduled_runs <> 0 then 'scheduled_runs'
+        end;
+    else
+        offender := case
+            when owner_is_forged then 'created_by'
+            when new.next_run_at is distinct from old.next_run_at then 'next_run_at'
+            when new.attempt <> old.attempt then 'attempt'
+            when new.last_run_at is distinct from old.last_run_at then 'last_run_at'
+            when new.last_run_status is distinct from old.last_run_status then 'last_run_status'
+            when new.last_run_duration_ms is distinct from old.last_run_duration_ms then 'last_run_duration_ms'
+            when new.total_runs <> old.total_runs then 'total_runs'
+            when new.successful_runs <> old.successful_runs then 'successful_runs'
+            when new.failed_runs <> old.failed_runs then 'failed_runs'
+            when new.result is distinct from old.result then 'result'
+            when new.error is distinct from old.error then 'error'
+            when new.claimed_by is distinct from old.claimed_by then 'claimed_by'
+            when new.lease_expires_at is distinct from old.lease_expires_at then 'lease_expires_at'
+            when new.revision <> old.revision then 'revision'
+            when new.created_at <> old.created_at then 'created_at'
+            when new.updated_at <> old.updated_at then 'updated_at'
+            when new.due_at is distinct from old.due_at then 'due_at'
+            when new.defined_at <> old.defined_at then 'defined_at'
+            when new.queued_runs <> old.queued_runs then 'queued_runs'
+            when new.scheduled_runs <> old.scheduled_runs then 'scheduled_runs'
+        end;
+    end if;
+    if offender is not null then
+        raise exception 'scheduled_jobs.% is written by the service only; leave it out', offender
+        using errcode = '42501', hint = 'A client writes the definition of a job and its status.';
+    end if;
+    return new;
+end
+$$;
+
+-- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
+-- because a transaction that began earlier may change the row later, and listeners take what is older for stale.
+create or replace function job_scheduler.next_revision(previous bigint)
+returns bigint
+language sql
+volatile
+set search_path = ''
+as $$
+    select greatest(previous + 1, pg_current_xact_id()::text::bigint)
+$$;
+revoke all on function job_scheduler.next_revision(bigint) from public;
+grant execute on function job_scheduler.next_revision(bigint) to authenticated, service_role; -- their writes fire triggers
+
+-- A new job: checked, dated, and due at once if it runs once. Recurring jobs are planned by the service.
+create or replace function job_scheduler.define_job()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if new.status not in ('scheduled', 'paused') then
+        raise exception 'scheduled_jobs.status: "%" is not allowed in a new job; expected "scheduled" or "paused"', new.status
+        using errcode = '22023';
+    end if;
+    perform job_scheduler.check_definition(new);
+    new.revision := pg_current_xact_id()::text::bigint;
+    if new.trigger_type = 'once' then
+        new.due_at := new.run_date;
+        new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
+    end if;
+    return new;
+end
+$$;
+
+-- Whether two states of a job are due at the same instants.
+create or replace function job_scheduler.is_due_alike(a public.scheduled_jobs, b public.scheduled_jobs)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select
+        (a.trigger_type, a.run_date, a.schedule, a.timezone, a.ends_at, a.max_runs, a.dst_gap, a.dst_fold)
+        is not distinct from
+        (b.trigger_type, b.run_date, b.schedule, b.timezone, b.ends_at, b.max_runs, b.dst_gap, b.dst_fold)
+$$;
+
+-- An edited job: a new time forgets the old one, so that it never runs the past.
+create or replace function job_scheduler.redefine_job()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_definition(new);
+    new.revision := job_scheduler.next_revision(old.revision);
+    new.updated_at := now();
+    if not job_scheduler.is_due_alike(new, old) then
+        new.defined_at := now();
+        new.attempt := case when new.status = 'running' then old.attempt else 0 end;
+        new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+        new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
+    end if;
+    return new;
+end
+$$;
+
+-- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
+create or replace function job_scheduler.admit_manual_run()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger's other columns
+set search_path = ''
+as $$
+begin
+    select j.workspace_id, j.created_by into new.workspace_id, new.created_by
+    from public.scheduled_jobs as j
+    where j.id = new.scheduled_job_id
+    for update; -- the job's wake time is computed next: two runs asked for at once must not miss each other
+    new.status := 'queued';
+    new.attempt := 1;
+    new.scheduled_for := clock_timestamp();
+    new.run_at := new.scheduled_for;
+    new.listener_id := null;
+    new.lease_expires_at := null;
+    return new;
+end
+$$;
+revoke all on function job_scheduler.admit_manual_run() from public;
+
+create or replace function job_scheduler.queue_manual_run()
+returns trigger
+language plpgsql
+security definer -- see refresh_wake and ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.refresh_wake(new.scheduled_job_id);
+    perform job_scheduler.ring('scheduled_jobs', null);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.queue_manual_run() from public;
+
+-- Tells the listeners to look again, by both doorbells: a row that postgres_changes delivers, and a private broadcast
+-- where the database has that function. Either may be lost, so it never fails the write that rings it.
+create or replace function job_scheduler.ring(what text, rows_changed jsonb)
+returns void
+language plpgsql
+security definer -- a client may not send to the listeners' private topic itself
+set search_path = ''
+as $$
+declare
+    message constant jsonb := jsonb_build_object(
+        'table', what, 'rows', rows_changed, 'xid', pg_current_xact_id()::text::bigint
+    );
+begin
+    insert into job_scheduler.signals (message) values (message);
+    if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+    end if;
+exception when others then
+    raise warning 'job_scheduler.ring: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.ring(text, jsonb) from public;
+
+-- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+create or replace function job_scheduler.ring_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    select job_scheduler.ring('cancelled_runs', (
+        select jsonb_agg(e.id) from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running'
+    ))
+$$;
+revoke all on function job_scheduler.ring_stopped(bigint) from public;
+
+-- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+create or replace function job_scheduler.ring_inserted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+declare
+    plain jsonb;
+begin
+    if not exists (select from new_rows) then
+        return null;
+    end if;
+    select case
+        when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
+            then jsonb_agg(
+                jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by))
+            )
+    end into plain
+    from (select * from new_rows limit 101) as n;
+    perform job_scheduler.ring('scheduled_jobs', plain);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_inserted() from public;
+
+create or replace function job_scheduler.ring_changed()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring(tg_table_name, null);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_changed() from public;
+
+-- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
+create or replace function job_scheduler.ring_deleted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring('deleted_jobs', m.gone)
+    from (
+        select jsonb_agg(jsonb_build_array(n.id)) as gone
+        from (select o.id, (row_number() over () - 1) / 5000 as part from old_rows as o) as n
+        group by n.part
+    ) as m;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_deleted() from public;

@@ -1,0 +1,89 @@
+-- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
+-- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+
+create schema if not exists job_scheduler;
+comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
+revoke all on schema job_scheduler from public;
+-- Triggers run as whoever writes the row, so clients need to find the functions that these call.
+grant usage on schema job_scheduler to authenticated, service_role;
+
+do $$
+begin
+    if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
+        create publication supabase_realtime;
+    end if;
+end
+$$;
+
+-- Who sees and writes what: a signed-in user their own private rows and those of their workspaces (viewers only see),
+-- anon nothing, service_role everything (it bypasses RLS).
+--
+-- A policy must never raise: Realtime evaluates the policies of all subscribers of a table, and one that raises
+-- silences every one of them. So nothing here casts a claim without having looked at its shape.
+
+-- The caller's id, or null where the token's subject is no uuid (auth.uid() would raise for it).
+create or replace function job_scheduler.caller()
+returns uuid
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when claims.sub ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' then claims.sub::uuid
+    end
+    from (select auth.jwt() ->> 'sub' as sub) as claims
+$$;
+
+-- What the policies ask stands before the tables that it reads.
+set check_function_bodies = off;
+
+-- The workspaces whose rows the caller may see. Security definer, here and below: the policy of workspace_members asks
+-- it, so that it cannot be subject to that policy. A policy calls it once a statement, in a select of its own.
+create or replace function job_scheduler.readable_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller()
+$$;
+
+-- The workspaces whose jobs and meetings the caller may write.
+create or replace function job_scheduler.writable_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller() and m.role in ('editor', 'admin')
+$$;
+
+-- The workspaces whose name and members the caller may write.
+create or replace function job_scheduler.administered_workspaces()
+returns uuid[]
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select coalesce(array_agg(m.workspace_id), '{}')
+    from public.workspace_members as m
+    where m.user_id = job_scheduler.caller() and m.role = 'admin'
+$$;
+
+reset check_function_bodies;
+
+revoke all on function
+job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces(),
+job_scheduler.administered_workspaces()
+from public;
+grant execute on function
+job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writable_workspaces(),
+job_scheduler.administered_workspaces()
+to authenticated, service_role;

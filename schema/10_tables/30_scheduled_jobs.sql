@@ -1,0 +1,164 @@
+-- One row is one job: what a client writes of it, what the service writes, and what only the service reads.
+
+create table if not exists public.scheduled_jobs (
+    id bigint generated always as identity primary key,
+    -- what a client writes
+    job_id text not null default gen_random_uuid()::text,
+    workspace_id uuid,
+    name text,
+    description text,
+    handler text not null,
+    metadata jsonb not null default '{}',
+    trigger_type text not null default 'once',
+    run_date timestamptz not null default now(),
+    schedule jsonb not null default '{}',
+    timezone text not null default 'UTC',
+    ends_at timestamptz,
+    max_runs integer,
+    status text not null default 'scheduled',
+    max_attempts integer not null default 4,
+    retry_delay_seconds numeric not null default 5,
+    retry_backoff numeric not null default 2.0,
+    timeout_seconds numeric not null default 300,
+    priority smallint not null default 0,
+    overlap text not null default 'skip',
+    misfire text not null default 'run_once',
+    misfire_grace_seconds integer not null default 60,
+    dst_gap text not null default 'run_after',
+    dst_fold text not null default 'first',
+    concurrency_key text,
+    cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
+    store_result boolean not null default true,
+    -- what the service writes
+    created_by uuid default auth.uid(),
+    next_run_at timestamptz,
+    attempt integer not null default 0,
+    last_run_at timestamptz,
+    last_run_status text,
+    last_run_duration_ms double precision,
+    total_runs bigint not null default 0,
+    successful_runs bigint not null default 0,
+    failed_runs bigint not null default 0,
+    result jsonb,
+    error text,
+    claimed_by uuid,
+    lease_expires_at timestamptz,
+    revision bigint not null default 0,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    -- what only the service reads
+    due_at timestamptz,
+    defined_at timestamptz not null default now(),
+    queued_runs integer not null default 0,
+    scheduled_runs bigint not null default 0,
+    exposed_only boolean not null default false
+) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
+
+comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
+comment on column public.scheduled_jobs.next_run_at is
+    'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
+comment on column public.scheduled_jobs.cleanup_after_days is
+    'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.store_result is
+    'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
+comment on column public.scheduled_jobs.revision is
+    'The transaction (xid8) of the last change of what the job is; the service polls by it.';
+comment on column public.scheduled_jobs.due_at is
+    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
+comment on column public.scheduled_jobs.defined_at is
+    'When the schedule was last written or resumed; due instants before it belong to nobody.';
+comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.exposed_only is
+'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
+comment on column public.scheduled_jobs.scheduled_runs is
+    'How many of total_runs the schedule asked for; only these use up max_runs.';
+
+-- A job's key is its own within its workspace, or within its owner's private rows.
+create unique index if not exists scheduled_jobs_job_id_key
+on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not distinct;
+create index if not exists scheduled_jobs_next_run_at_idx
+on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
+
+-- No index mentions status: the end of a run changes it.
+create index if not exists scheduled_jobs_unplanned_idx
+on public.scheduled_jobs (id) where due_at is null;
+create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+
+-- What goes first when more is overdue than a listener keeps in memory.
+create index if not exists scheduled_jobs_urgent_idx
+on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+create index if not exists scheduled_jobs_concurrency_key_idx
+on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
+create index if not exists scheduled_jobs_cleanup_idx
+on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
+create index if not exists scheduled_jobs_created_by_idx
+on public.scheduled_jobs (created_by) where created_by is not null;
+create index if not exists scheduled_jobs_workspace_id_idx
+on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+
+-- What a tenant's quota counts at each insert, except for jobs whose last run is under way.
+create index if not exists scheduled_jobs_active_idx
+on public.scheduled_jobs (coalesce(workspace_id, created_by))
+where
+    coalesce(workspace_id, created_by) is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+
+alter table public.scheduled_jobs replica identity full;
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.scheduled_jobs from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.scheduled_jobs to authenticated, service_role;
+
+alter table public.scheduled_jobs enable row level security;
+
+drop policy if exists scheduled_jobs_select on public.scheduled_jobs;
+create policy scheduled_jobs_select on public.scheduled_jobs
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_insert on public.scheduled_jobs;
+create policy scheduled_jobs_insert on public.scheduled_jobs
+for insert to authenticated
+with check (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_update on public.scheduled_jobs;
+create policy scheduled_jobs_update on public.scheduled_jobs
+for update to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+)
+with check (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+drop policy if exists scheduled_jobs_delete on public.scheduled_jobs;
+create policy scheduled_jobs_delete on public.scheduled_jobs
+for delete to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+);
+
+-- How the job of a meeting is found, also when the meeting and with it the owner is gone.
+create index if not exists scheduled_jobs_meeting_idx
+on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+
+-- Every client watches its jobs through Realtime; adding the table twice is no error.
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'scheduled_jobs'
+    ) then
+        alter publication supabase_realtime add table public.scheduled_jobs;
+    end if;
+end
+$$;

@@ -1,0 +1,87 @@
+-- The ledger of what became of each due instant.
+
+create table if not exists public.job_executions (
+    id uuid primary key default gen_random_uuid(),
+    scheduled_job_id bigint not null references public.scheduled_jobs (id) on delete cascade,
+    workspace_id uuid,
+    created_by uuid,
+    scheduled_for timestamptz not null default now(),
+    cause text not null default 'manual' check (cause in ('schedule', 'manual')),
+    attempt integer not null default 1,
+    status text not null default 'queued'
+    check (status in ('queued', 'running', 'completed', 'failed', 'cancelled', 'skipped')),
+    reason text,
+    test_mode boolean not null default false,
+    started_at timestamptz,
+    completed_at timestamptz,
+    duration_ms double precision,
+    lateness_ms double precision,
+    progress double precision check (progress between 0 and 1),
+    result jsonb,
+    error text,
+    error_details jsonb,
+    listener_id uuid,
+    -- what only the service reads
+    run_at timestamptz not null default now(),
+    lease_expires_at timestamptz,
+    fence integer not null default 1,
+    stopped_at timestamptz,
+    blocked_since timestamptz,
+    unique (scheduled_job_id, scheduled_for, cause, attempt)
+);
+
+comment on table public.job_executions is
+    'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
+comment on column public.job_executions.run_at is
+    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+comment on column public.job_executions.fence is
+    'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
+comment on column public.job_executions.stopped_at is
+    'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
+comment on column public.job_executions.blocked_since is
+    'From when a run that found its key taken could have started; null again once it starts.';
+comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
+
+-- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
+-- It begins with the job, so that what else runs of a job is found without reading the job's whole ledger.
+create index if not exists job_executions_lease_idx
+on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_queued_idx
+on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
+create index if not exists job_executions_completed_at_idx
+on public.job_executions using brin (completed_at) with (autosummarize = on);
+create index if not exists job_executions_blocked_idx
+on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+create index if not exists job_executions_given_key_idx
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
+create index if not exists job_executions_created_by_idx
+on public.job_executions (created_by) where created_by is not null;
+create index if not exists job_executions_workspace_id_idx
+on public.job_executions (workspace_id) where workspace_id is not null;
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.job_executions from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.job_executions to service_role;
+grant select on table public.job_executions to authenticated;
+grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- what run_job_now writes
+
+alter table public.job_executions enable row level security;
+
+drop policy if exists job_executions_select on public.job_executions;
+create policy job_executions_select on public.job_executions
+for select to authenticated
+using (
+    (created_by = (select job_scheduler.caller()) and workspace_id is null)
+    or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
+);
+
+-- A trigger has by now copied the owner of the job, so a run of somebody else's job is refused here.
+drop policy if exists job_executions_insert on public.job_executions;
+create policy job_executions_insert on public.job_executions
+for insert to authenticated
+with check (
+    cause = 'manual' and status = 'queued' and (
+        (created_by = (select job_scheduler.caller()) and workspace_id is null)
+        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
+    )
+);

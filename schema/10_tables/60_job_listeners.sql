@@ -1,0 +1,14 @@
+create table if not exists public.job_listeners (
+    id uuid primary key,
+    name text not null,
+    started_at timestamptz not null default now(),
+    heartbeat_at timestamptz not null default now()
+);
+
+comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+
+-- Projects made before new tables lost their default grants would otherwise leave it open to anon.
+revoke all on table public.job_listeners from public, anon, authenticated, service_role;
+grant select on table public.job_listeners to service_role;
+
+alter table public.job_listeners enable row level security;

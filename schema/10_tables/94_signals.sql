@@ -1,0 +1,28 @@
+-- One row for each statement that a listener should hear of, however many rows it changed: Realtime limits events per
+-- second, so listening to the jobs themselves would lose events whenever many change at once.
+create table if not exists job_scheduler.signals (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    message jsonb not null
+);
+
+comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+
+-- What stops runs is read by the polls too: a doorbell may be deaf.
+create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
+where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
+
+alter table job_scheduler.signals enable row level security;
+
+grant select on job_scheduler.signals to service_role;
+
+do $$
+begin
+    if not exists (
+        select from pg_catalog.pg_publication_tables
+        where pubname = 'supabase_realtime' and schemaname = 'job_scheduler' and tablename = 'signals'
+    ) then
+        alter publication supabase_realtime add table job_scheduler.signals;
+    end if;
+end
+$$;

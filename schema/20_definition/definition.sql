@@ -1,0 +1,126 @@
+-- Refuse metadata that is no object, too large, too deep, or that has numbers which no double can be.
+create or replace function job_scheduler.check_metadata(metadata jsonb)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    told constant text := metadata::text;
+    bytes constant integer := octet_length(told);
+    most constant numeric := job_scheduler.limit_of('max_metadata_bytes');
+begin
+    if jsonb_typeof(metadata) <> 'object' then
+        perform job_scheduler.refuse(
+            'metadata',
+            case jsonb_typeof(metadata)
+                when 'string' then to_jsonb(format('text of %s characters', char_length(metadata #>> '{}'))) -- may hold secrets
+                else metadata
+            end,
+            'an object', 'Nothing was written. Send the object itself, not a text of JSON.'
+        );
+    elsif bytes > most then
+        perform job_scheduler.refuse('metadata', to_jsonb(format('%s bytes', bytes)), format('at most %s bytes', most));
+    elsif bytes - octet_length(translate(told, '[{', '')) > 100
+        and metadata @? 'strict $.**{100} ? (@.type() == "array" || @.type() == "object")' then
+        -- A listener reads the answers to its claims with limits of this kind: one payload beyond them would make the
+        -- answer for all unreadable, again and again.
+        perform job_scheduler.refuse('metadata', to_jsonb('a deep value'::text), 'at most 100 levels of lists and objects');
+    elsif bytes > 308 and told ~ '[0-9]{250}'
+        and metadata @? 'strict $.** ? (@.type() == "number" && (@ >= 1e308 || @ <= -1e308))' then
+        perform job_scheduler.refuse('metadata', to_jsonb('a number of many digits'::text), 'numbers between -1e308 and 1e308');
+    end if;
+end
+$$;
+
+-- Refuse retry and time limits that are out of bounds.
+create or replace function job_scheduler.check_limits(job public.scheduled_jobs)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_number('max_attempts', job.max_attempts, 1, job_scheduler.limit_of('max_attempts'));
+    perform job_scheduler.check_number(
+        'retry_delay_seconds', job.retry_delay_seconds, 0, job_scheduler.limit_of('max_retry_delay_seconds')
+    );
+    perform job_scheduler.check_number('retry_backoff', job.retry_backoff, 1, 100);
+    perform job_scheduler.check_number(
+        'timeout_seconds', job.timeout_seconds, 0.001, job_scheduler.limit_of('max_timeout_seconds')
+    );
+    perform job_scheduler.check_number(
+        'misfire_grace_seconds', job.misfire_grace_seconds, 0, job_scheduler.limit_of('max_misfire_grace_seconds')
+    );
+end
+$$;
+
+-- Refuse a job that is not well formed. Security definer: it reads the limits and zones, which clients may not.
+-- Called for every row written, so whatever stands at its column's default is skipped.
+create or replace function job_scheduler.check_definition(job public.scheduled_jobs)
+returns void
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_text('handler', coalesce(job.handler, ''), 200);
+    if char_length(job.job_id) not between 1 and 200 or job.concurrency_key is not null
+        or job.name is not null or job.description is not null then
+        perform job_scheduler.check_text('job_id', job.job_id, 200);
+        perform job_scheduler.check_text('concurrency_key', job.concurrency_key, 200);
+        perform job_scheduler.check_text('name', nullif(job.name, ''), 500);
+        perform job_scheduler.check_text('description', nullif(job.description, ''), 10000);
+    end if;
+    if job.metadata <> '{}' then
+        perform job_scheduler.check_metadata(job.metadata);
+    end if;
+    if job.run_date < '1970-01-01 00:00:00+00' or job.run_date >= '3000-01-01 00:00:00+00' then
+        perform job_scheduler.check_instant('run_date', job.run_date);
+    end if;
+    if job.trigger_type <> 'once' or job.schedule <> '{}' then
+        perform job_scheduler.check_word(
+            'trigger_type', job.trigger_type, 'once', 'daily', 'weekly', 'monthly', 'interval', 'cron'
+        );
+        perform job_scheduler.check_schedule(job.trigger_type, job.schedule);
+    end if;
+    if job.timezone <> 'UTC' then
+        perform job_scheduler.check_timezone(job.timezone);
+    end if;
+    if job.ends_at is not null or job.max_runs is not null then
+        perform job_scheduler.check_instant('ends_at', job.ends_at);
+        perform job_scheduler.check_number('max_runs', job.max_runs, 1, 2147483647);
+        if job.trigger_type <> 'once' and job.ends_at <= job.run_date then
+            perform job_scheduler.refuse(
+                'ends_at', to_jsonb(job.ends_at), format('an instant after run_date (%s)', to_jsonb(job.run_date) #>> '{}')
+            );
+        end if;
+    end if;
+    if (job.max_attempts, job.retry_delay_seconds, job.retry_backoff, job.timeout_seconds, job.misfire_grace_seconds)
+        <> (4, 5, 2, 300, 60) then
+        perform job_scheduler.check_limits(job);
+    end if;
+    if (job.overlap, job.misfire, job.dst_gap, job.dst_fold) <> ('skip', 'run_once', 'run_after', 'first') then
+        perform job_scheduler.check_word('overlap', job.overlap, 'skip', 'queue', 'allow', 'replace');
+        perform job_scheduler.check_word('misfire', job.misfire, 'run_once', 'run_all', 'skip');
+        perform job_scheduler.check_word('dst_gap', job.dst_gap, 'run_after', 'skip');
+        perform job_scheduler.check_word('dst_fold', job.dst_fold, 'first', 'second', 'both');
+    end if;
+end
+$$;
+
+-- Refuse a time to keep that is none, NaN and infinity included: the cleaner reckons with those of all jobs at once.
+create or replace function job_scheduler.check_cleanup()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_number('cleanup_after_days', new.cleanup_after_days, 0.00001, 36500);
+    return new;
+end
+$$;
+revoke all on function job_scheduler.check_cleanup() from public;
+revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
+grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;

@@ -1,0 +1,49 @@
+-- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
+-- again meanwhile.
+create or replace function job_scheduler.mark_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions
+    set stopped_at = now()
+    where id in (
+        select e.id from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running' and e.stopped_at is null
+        for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+    )
+$$;
+revoke all on function job_scheduler.mark_stopped(bigint) from public;
+
+create or replace function job_scheduler.stop_runs()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring_stopped(new.id);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_runs() from public;
+
+-- Who cancels a job that has ended means the runs of it that somebody asked for: those are stopped, and the job stays as it
+-- is. Written as an update of its status to what it is, so that the policies decide who may.
+create or replace function job_scheduler.stop_asked_for()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.mark_stopped(new.id);
+    update public.job_executions
+    set status = 'cancelled', reason = 'cancelled', completed_at = now()
+    where scheduled_job_id = new.id and status = 'queued';
+    perform job_scheduler.refresh_wake(new.id);
+    perform job_scheduler.ring_stopped(new.id);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.stop_asked_for() from public;

@@ -1,0 +1,113 @@
+-- A client's change of status: pause, resume, cancel, run again.
+create or replace function job_scheduler.change_status()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if old.status = 'running' and new.status <> 'cancelled' or new.status = 'running' then
+        raise exception 'scheduled_jobs.status: "%" is not allowed after "%"; only the service starts and ends a run',
+            new.status, old.status
+        using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
+    end if;
+    new.revision := job_scheduler.next_revision(old.revision);
+    new.updated_at := now();
+    if new.status = 'scheduled' then
+        new.defined_at := now();
+        new.attempt := case when old.status = 'paused' then new.attempt else 0 end;
+        new.error := case when old.status = 'paused' then old.error end;
+        -- A job keeps its due instant while it is paused: those that passed are entered as skipped, a retry that waits
+        -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
+        -- that runs again has a due instant of its own.
+        if old.status = 'paused' then
+            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+                old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
+                    select from public.job_executions as e
+                    where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+                )
+            ) then
+                new.due_at := null;
+            end if;
+        else
+            new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+        end if;
+        new.next_run_at := new.due_at;
+    else
+        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
+        new.next_run_at := null;
+    end if;
+    return new;
+end
+$$;
+
+-- Recomputes when the service must next act on a job from its due instant and its queued runs.
+create or replace function job_scheduler.refresh_wake(job bigint)
+returns void
+language plpgsql
+security definer -- it writes columns that the service owns, for a client's permitted act
+set search_path = ''
+as $$
+declare
+    stage text := coalesce(current_setting('job_scheduler.stage', true), '');
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    update public.scheduled_jobs as j
+    set
+        queued_runs = q.waiting,
+        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
+        revision = job_scheduler.next_revision(j.revision)
+    from (
+        select
+            count(*) as waiting,
+            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+        from public.scheduled_jobs as s
+        left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
+        where s.id = job and e.id is not null
+    ) as q
+    where j.id = job;
+    perform set_config('job_scheduler.stage', stage, true);
+end
+$$;
+revoke all on function job_scheduler.refresh_wake(bigint) from public;
+
+-- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+create or replace function job_scheduler.settle_queue()
+returns trigger
+language plpgsql
+security definer -- a client may not write the ledger
+set search_path = ''
+as $$
+declare
+    is_cancelled constant boolean := new.status = 'cancelled' and old.status <> 'cancelled';
+begin
+    if is_cancelled then
+        perform job_scheduler.mark_stopped(new.id);
+    end if;
+    if is_cancelled or not job_scheduler.is_due_alike(new, old) then
+        update public.job_executions
+        set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
+        where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
+    end if;
+    if old.queued_runs > 0 then -- else it would write the row once more, for nothing, and watchers would see that
+        perform job_scheduler.refresh_wake(new.id);
+    end if;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.settle_queue() from public;
+
+create or replace function job_scheduler.refuse_transition()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception 'scheduled_jobs.status: "%" is not allowed after "%"', new.status, old.status
+    using errcode = '22023',
+        hint = case
+            when new.status = any(array['scheduled', 'running', 'completed', 'failed', 'cancelled', 'paused'])
+                then 'See the state machine in the documentation.'
+            else 'Expected one of scheduled, running, completed, failed, cancelled, paused.'
+        end;
+end
+$$;

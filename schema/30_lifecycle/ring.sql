@@ -1,0 +1,93 @@
+-- Tells the listeners to look again, by both doorbells: a row that postgres_changes delivers, and a private broadcast
+-- where the database has that function. Either may be lost, so it never fails the write that rings it.
+create or replace function job_scheduler.ring(what text, rows_changed jsonb)
+returns void
+language plpgsql
+security definer -- a client may not send to the listeners' private topic itself
+set search_path = ''
+as $$
+declare
+    message constant jsonb := jsonb_build_object(
+        'table', what, 'rows', rows_changed, 'xid', pg_current_xact_id()::text::bigint
+    );
+begin
+    insert into job_scheduler.signals (message) values (message);
+    if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+    end if;
+exception when others then
+    raise warning 'job_scheduler.ring: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.ring(text, jsonb) from public;
+
+-- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+create or replace function job_scheduler.ring_stopped(job bigint)
+returns void
+language sql
+set search_path = ''
+as $$
+    select job_scheduler.ring('cancelled_runs', (
+        select jsonb_agg(e.id) from public.job_executions as e
+        where e.scheduled_job_id = job and e.status = 'running'
+    ))
+$$;
+revoke all on function job_scheduler.ring_stopped(bigint) from public;
+
+-- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+create or replace function job_scheduler.ring_inserted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+declare
+    plain jsonb;
+begin
+    if not exists (select from new_rows) then
+        return null;
+    end if;
+    select case
+        when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
+            then jsonb_agg(
+                jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by))
+            )
+    end into plain
+    from (select * from new_rows limit 101) as n;
+    perform job_scheduler.ring('scheduled_jobs', plain);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_inserted() from public;
+
+create or replace function job_scheduler.ring_changed()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring(tg_table_name, null);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_changed() from public;
+
+-- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
+create or replace function job_scheduler.ring_deleted()
+returns trigger
+language plpgsql
+security definer -- see ring
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.ring('deleted_jobs', m.gone)
+    from (
+        select jsonb_agg(jsonb_build_array(n.id)) as gone
+        from (select o.id, (row_number() over () - 1) / 5000 as part from old_rows as o) as n
+        group by n.part
+    ) as m;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.ring_deleted() from public;

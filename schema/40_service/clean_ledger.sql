@@ -1,0 +1,94 @@
+-- Deletes these rows, and tells how many; one that cannot be deleted, because somebody's trigger or reference is in the way,
+-- does not keep the others.
+create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
+returns integer
+language plpgsql
+set search_path = ''
+as $$
+declare
+    run uuid;
+    job bigint;
+    deleted integer;
+    total integer := 0;
+begin
+    begin
+        delete from public.job_executions where id = any(old_runs);
+        get diagnostics deleted = row_count;
+        total := deleted;
+        delete from public.scheduled_jobs where id = any(old_jobs);
+        get diagnostics deleted = row_count;
+        return total + deleted;
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            total := 0;
+    end;
+    if cardinality(old_runs) + cardinality(old_jobs) <= 1 then
+        return 0;
+    end if;
+    foreach run in array old_runs loop
+        total := total + job_scheduler.forget(array[run], '{}');
+    end loop;
+    foreach job in array old_jobs loop
+        total := total + job_scheduler.forget('{}', array[job]);
+    end loop;
+    return total;
+end
+$$;
+revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
+
+-- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
+-- {keep_days, limit} -> {deleted, acts}; at most `limit` of each kind
+create or replace function public.clean_ledger_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    keep_days constant numeric := (request ->> 'keep_days')::numeric;
+    -- the least of all keeps: what is younger need not be looked at
+    youngest constant timestamptz := now() - least(
+        keep_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
+    )::double precision * interval '1 day';
+    old_runs uuid[];
+    old_jobs bigint[];
+    deleted integer;
+    acts integer;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    old_runs := array(
+        select e.id
+        from public.job_executions as e
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
+        where
+            e.completed_at < youngest and e.status not in ('queued', 'running')
+            and e.completed_at
+            < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+        limit (request ->> 'limit')::int
+        for update of e skip locked
+    );
+    old_jobs := array(
+        select j.id from public.scheduled_jobs as j
+        where
+            j.status in ('completed', 'failed', 'cancelled')
+            and j.updated_at < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    deleted := job_scheduler.forget(old_runs, old_jobs);
+    delete from public.job_audit
+    where id in (
+        select a.id from public.job_audit as a
+        where a.at < now() - keep_days::double precision * interval '1 day'
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    get diagnostics acts = row_count;
+    delete from job_scheduler.signals where at < now() - interval '1 hour';
+    return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
+end
+$$;
+revoke all on function public.clean_ledger_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.clean_ledger_v1(jsonb) to service_role;

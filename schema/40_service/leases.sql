@@ -1,0 +1,118 @@
+-- Extends the claims on these runs, each named with its fence. A claim that is no longer held is answered as lost; one
+-- whose row somebody else has locked just now is neither lost nor extended.
+create or replace function job_scheduler.extend_claims(
+    executions jsonb, me uuid, lease interval, out lost json, out unsure json
+)
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+as $$
+declare
+    ids constant uuid[] := array(select (x ->> 0)::uuid from jsonb_array_elements(executions) as x);
+    extended uuid[];
+    jobs bigint[];
+begin
+    with mine as (
+        select e.id
+        from jsonb_array_elements(executions) as x
+        inner join public.job_executions as e on (x ->> 0)::uuid = e.id
+        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        for no key update of e skip locked
+    ), written as (
+        update public.job_executions as e
+        set lease_expires_at = clock_timestamp() + lease
+        where e.id = any(array(select m.id from mine as m))
+        returning e.id, e.scheduled_job_id
+    )
+    select coalesce(array_agg(w.id), '{}'), array_agg(w.scheduled_job_id) into extended, jobs from written as w;
+
+    update public.job_executions as e
+    set stopped_at = now() -- its job was cancelled while this row was locked, by an end that was not written then
+    where
+        e.id = any(extended) and e.stopped_at is null and e.cause = 'schedule'
+        and e.scheduled_job_id = any(
+            array(select j.id from public.scheduled_jobs as j where j.id = any(jobs) and j.status = 'cancelled')
+        );
+
+    update public.scheduled_jobs as j
+    set lease_expires_at = clock_timestamp() + lease
+    where j.id = any(array(
+        select s.id
+        from public.scheduled_jobs as s
+        where s.id = any(jobs) and s.claimed_by = me
+        for no key update skip locked -- it is for those who look; the ledger decides
+    ));
+
+    select
+        coalesce(json_agg(x) filter (where e.id is null), '[]'), coalesce(json_agg(x) filter (where e.id is not null), '[]')
+    into lost, unsure
+    from jsonb_array_elements(executions) as x
+    left join public.job_executions as e
+        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me
+        and e.fence = (x ->> 1)::integer
+    where (x ->> 0)::uuid <> all(extended) or e.id is null;
+end
+$$;
+revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
+
+-- A listener's heartbeat, and the extension of its claims.
+-- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
+--   listeners: {id: its last heartbeat}}
+-- One that does not share the jobs, because it starts or stops, does not beat. Alive is who missed no more than one beat.
+create or replace function public.extend_leases_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    me constant uuid := (request ->> 'listener')::uuid;
+    lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    claims record;
+    is_new boolean;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    if coalesce((request ->> 'shares')::boolean, true) then
+        insert into public.job_listeners as l (id, name) values (me, request ->> 'name')
+        on conflict (id) do update set heartbeat_at = clock_timestamp()
+        returning l.started_at = l.heartbeat_at into is_new;
+    end if;
+    if is_new then
+        perform job_scheduler.ring('job_listeners', null);
+    end if;
+    delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
+
+    select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
+    return json_build_object(
+        'now', clock_timestamp(),
+        'lost', claims.lost,
+        'unsure', claims.unsure,
+        'listeners', (
+            select json_object_agg(l.id, l.heartbeat_at)
+            from public.job_listeners as l
+            where l.heartbeat_at > now() - lease / 2
+        )
+    );
+end
+$$;
+revoke all on function public.extend_leases_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.extend_leases_v1(jsonb) to service_role;
+
+-- A listener that leaves says so, so that its share passes on at once.
+create or replace function public.leave_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+    delete from public.job_listeners where id = (request ->> 'listener')::uuid;
+    if found then
+        perform job_scheduler.ring('job_listeners', null);
+    end if;
+    return json_build_object('now', clock_timestamp());
+end
+$$;
+revoke all on function public.leave_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.leave_v1(jsonb) to service_role;

@@ -1,0 +1,54 @@
+-- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
+create or replace function job_scheduler.keep_logs(logs jsonb, executions uuid[])
+returns void
+language sql
+set search_path = ''
+as $$
+    insert into public.job_execution_logs (execution_id, at, level, message, fields)
+    select l.execution_id, l.at, l.level, l.message, l.fields
+    from rows from (
+        jsonb_to_recordset(logs) as (execution_id uuid, at timestamptz, level text, message text, fields jsonb)
+    ) with ordinality as l (execution_id, at, level, message, fields, n)
+    where
+        l.execution_id = any(executions) and not exists (
+            select from public.job_execution_logs as k
+            where
+                k.execution_id = l.execution_id and k.at = l.at and k.level = l.level and k.message = l.message
+                and k.fields = l.fields
+        )
+    order by l.n
+$$;
+revoke all on function job_scheduler.keep_logs(jsonb, uuid[]) from public;
+
+-- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
+-- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+create or replace function public.note_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+set lock_timeout = '2s'
+as $$
+declare
+    ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
+    held uuid[];
+begin
+    held := array(
+        select e.id
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
+        inner join public.job_executions as e on n.id = e.id
+        where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
+        for no key update of e
+    );
+    update public.job_executions as e
+    set progress = n.progress
+    from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
+    where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
+    perform job_scheduler.keep_logs(request -> 'logs', held);
+    return json_build_object('now', clock_timestamp());
+end
+$$;
+revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.note_runs_v1(jsonb) to service_role;

@@ -1,0 +1,152 @@
+-- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
+language plpgsql
+set search_path = ''
+as $$
+begin
+    with ended as (
+        update public.job_executions as e
+        set
+            status = case
+                when e.stopped_at is not null or j.status = 'cancelled' and e.cause = 'schedule' then 'cancelled'
+                else 'failed'
+            end,
+            reason = 'lease_lost',
+            error = 'the listener that ran this attempt went away before it ended',
+            completed_at = now(),
+            lease_expires_at = null,
+            fence = e.fence + 1
+        from public.scheduled_jobs as j
+        where e.id = any(lost) and j.id = e.scheduled_job_id
+        returning
+            e.*, e.status = 'failed' and e.attempt < j.max_attempts as again,
+            e.cause = 'schedule' and e.stopped_at is null as is_own
+    ), next_attempt as (
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
+        select
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt + 1, 'queued',
+            e.test_mode, now()
+        from ended as e
+        where e.again
+        on conflict do nothing
+    ), by_job as (
+        select
+            e.scheduled_job_id as id, count(*) as runs, bool_or(e.again and e.is_own) as again,
+            count(*) filter (where not e.again and e.status = 'failed') as bad,
+            count(*) filter (where not e.again and e.status = 'failed' and e.cause = 'schedule') as scheduled,
+            bool_or(e.is_own) as by_schedule,
+            max((
+                select max(case when o.stopped_at is null then o.cause else 'manual' end)
+                from public.job_executions as o
+                where
+                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
+                    and o.id not in (select x.id from ended as x)
+            )) as others_run
+        from ended as e
+        group by e.scheduled_job_id
+    ), moved as (
+        update public.scheduled_jobs as j
+        set
+            status = case
+                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
+                when b.again or j.queued_runs > 0 and exists (
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
+                ) then 'scheduled'
+                when j.due_at = '9999-01-01Z' then 'failed'
+                else 'scheduled'
+            end,
+            last_run_status = 'failed',
+            total_runs = j.total_runs + b.bad,
+            failed_runs = j.failed_runs + b.bad,
+            scheduled_runs = j.scheduled_runs + b.scheduled,
+            error = 'lease_lost: the listener that ran this job went away',
+            claimed_by = case when b.others_run is not null then j.claimed_by end,
+            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
+            updated_at = now()
+        from by_job as b
+        where j.id = b.id
+        returning j.id, b.runs
+    )
+    select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
+
+    perform job_scheduler.settle_shared(jobs);
+    perform job_scheduler.reopen(jobs);
+    perform job_scheduler.set_wake(jobs);
+end
+$$;
+revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
+
+-- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
+-- left for the next look, and one that cannot be ended does not keep the others from it.
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
+create or replace function public.rescue_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    lost uuid[];
+    execution uuid;
+    one record;
+    jobs bigint[] := '{}';
+    rescued bigint := 0;
+    failures jsonb := '[]';
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    lost := array(
+        select e.id
+        from public.job_executions as e
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        order by e.lease_expires_at
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    if cardinality(lost) > 0 then
+        begin
+            select * into one from job_scheduler.end_lost_runs(lost);
+            jobs := one.jobs;
+            rescued := one.rescued;
+        exception
+            when serialization_failure or deadlock_detected or lock_not_available then
+                raise;
+            when others then
+                -- The slow way says which it is.
+                foreach execution in array lost loop
+                    begin
+                        select * into one from job_scheduler.end_lost_runs(array[execution]);
+                        jobs := jobs || one.jobs;
+                        rescued := rescued + one.rescued;
+                    exception when others then
+                        failures := failures || jsonb_build_object('execution_id', execution, 'error', sqlerrm);
+                    end;
+                end loop;
+        end;
+    end if;
+    jobs := jobs || job_scheduler.release_keys(
+        jobs || array(
+            select min(e.scheduled_job_id)
+            from public.job_executions as e
+            inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+            where e.status = 'queued' and e.run_at = '9999-01-01Z' and (e.cause = 'manual' or s.status = 'scheduled')
+            group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
+            order by random() -- so that none is left out for ever
+            limit 100
+        ),
+        coalesce((request ->> 'key_concurrency')::integer, 1)
+    );
+    return json_build_object(
+        'now', clock_timestamp(),
+        'rescued', rescued,
+        'rows', (
+            select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
+        ),
+        'failures', failures
+    );
+end
+$$;
+revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.rescue_runs_v1(jsonb) to service_role;

@@ -1,0 +1,21 @@
+-- Run a job once at once, whatever its status and schedule; returns the id of the run in job_executions.
+create or replace function public.run_job_now(job bigint, test_mode boolean default false)
+returns uuid
+language plpgsql
+set search_path = ''
+as $$
+declare
+    run uuid;
+begin
+    perform from public.scheduled_jobs as j where j.id = job for no key update;
+    if not found then
+        perform job_scheduler.refuse_unknown_job(job, 'run');
+    end if;
+    insert into public.job_executions (scheduled_job_id, test_mode)
+    values (run_job_now.job, coalesce(run_job_now.test_mode, false))
+    returning id into run;
+    return run;
+end
+$$;
+revoke all on function public.run_job_now(bigint, boolean) from public, anon, authenticated, service_role;
+grant execute on function public.run_job_now(bigint, boolean) to authenticated, service_role;

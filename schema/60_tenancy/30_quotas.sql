@@ -1,0 +1,185 @@
+-- Quotas: how much of the scheduler a tenant may use. A workspace's own stand in workspaces.settings; where they say
+-- nothing, and for private rows, the installation's hold (job_scheduler.limits). They hold for signed-in users; the service
+-- key is held to them only in a workspace whose settings say "limit_service": true.
+
+-- A tenant's bound, or null where there is none for this writer.
+create or replace function job_scheduler.quota_of(workspace uuid, quota text, by_client boolean)
+returns numeric
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when by_client then coalesce(max((w.settings ->> quota)::numeric), job_scheduler.limit_of('quota_' || quota))
+        else max((w.settings ->> quota)::numeric) filter (where w.settings -> 'limit_service' = 'true')
+    end
+    from public.workspaces as w
+    where w.id = workspace
+$$;
+revoke all on function job_scheduler.quota_of(uuid, text, boolean) from public;
+
+-- Refuse because of a quota, by name: PostgREST answers PT403 with HTTP 403.
+create or replace function job_scheduler.refuse_quota(quota text, message text, bound numeric, used numeric)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    raise exception using
+        errcode = 'PT403',
+        message = format('quota %s: %s; limit %s, used %s, left %s', quota, message, bound, used, greatest(bound - used, 0)),
+        detail = jsonb_build_object('quota', quota, 'limit', bound, 'used', used, 'left', greatest(bound - used, 0))::text,
+        hint = 'Nothing was written. Quotas are set by the operator, in workspaces.settings or job_scheduler.limits.';
+end
+$$;
+revoke all on function job_scheduler.refuse_quota(text, text, numeric, numeric) from public;
+
+-- Refuses a job that is due too often or that carries too much for its tenant.
+create or replace function job_scheduler.check_shape_quotas(
+    workspace uuid, trigger_type text, schedule jsonb, metadata jsonb, by_client boolean
+)
+returns void
+language plpgsql
+stable
+security definer -- a tenant's quotas are the operator's to see and write
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(workspace, 'max_payload_bytes', by_client);
+    shortest numeric;
+    step numeric;
+    bytes constant integer := octet_length(metadata::text);
+begin
+    if bytes > most then
+        perform job_scheduler.refuse_quota(
+            'max_payload_bytes', format('scheduled_jobs.metadata of %s bytes is not allowed', bytes), most, bytes
+        );
+    end if;
+    if trigger_type <> 'once' then
+        shortest := job_scheduler.quota_of(workspace, 'min_interval_seconds', by_client);
+        step := job_scheduler.least_interval(trigger_type, schedule);
+        if step < shortest then
+            raise exception using
+                errcode = 'PT403',
+                message = format(
+                    'quota min_interval_seconds: scheduled_jobs.schedule %s is due every %s s at times; limit %s',
+                    left(schedule::text, 120), step, shortest
+                ),
+                detail = jsonb_build_object('quota', 'min_interval_seconds', 'limit', shortest, 'used', step)::text,
+                hint = 'Nothing was written. Let at least that many seconds lie between any two due instants.';
+        end if;
+    end if;
+end
+$$;
+
+-- How many jobs of a tenant have not ended, looked up without reading those that have: these have neither a run to come
+-- nor one under way. Planned anew at each call, like what a listener asks for (docs/adr/0008).
+create or replace function job_scheduler.active_jobs(tenant uuid)
+returns bigint
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    to_come bigint;
+    under_way bigint; -- with no run to come
+begin
+    select count(*) into to_come
+    from public.scheduled_jobs as j
+    where
+        coalesce(j.workspace_id, j.created_by) = tenant and j.status in ('scheduled', 'running', 'paused')
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+    select count(*) into under_way
+    from public.scheduled_jobs as j
+    where
+        j.id = any(array(
+            select e.scheduled_job_id from public.job_executions as e
+            where e.lease_expires_at is not null and coalesce(e.workspace_id, e.created_by) = tenant
+        ))
+        and j.status in ('scheduled', 'running', 'paused')
+        and not (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+    return to_come + under_way;
+end
+$$;
+revoke all on function job_scheduler.active_jobs(uuid) from public;
+
+-- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Whoever adds jobs to a
+-- tenant waits for whoever else does, and for nobody else; what the other has written is then seen.
+create or replace function job_scheduler.check_active_quota(
+    workspace uuid, owner uuid, added bigint, by_client boolean
+)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(workspace, 'max_active_jobs', by_client);
+    used bigint;
+begin
+    if most is null or added = 0 then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of ' || coalesce(workspace, owner), 0));
+    used := job_scheduler.active_jobs(coalesce(workspace, owner));
+    if used > most then
+        used := used - added;
+        perform job_scheduler.refuse_quota(
+            'max_active_jobs',
+            format(case when added = 1 then '%s more job is not allowed' else '%s more jobs are not allowed' end, added),
+            most, used
+        );
+    end if;
+end
+$$;
+
+-- Whether the service key is held to the quotas of any of these workspaces.
+create or replace function job_scheduler.any_limits_service(workspaces uuid[])
+returns boolean
+language sql
+stable
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+    select exists (
+        select from public.workspaces as w where w.id = any(workspaces) and w.settings -> 'limit_service' = 'true'
+    )
+$$;
+
+-- Refuses more runs by hand than may wait for one job: each of them costs the job a look at all that wait.
+create or replace function job_scheduler.check_queued_runs(job bigint, by_client boolean)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(
+        (select j.workspace_id from public.scheduled_jobs as j where j.id = job), 'max_queued_runs', by_client
+    );
+    waiting bigint;
+    used bigint;
+begin
+    if most is null then
+        return;
+    end if;
+    select count(*), count(*) filter (where e.xmin <> pg_current_xact_id()::xid) into waiting, used
+    from public.job_executions as e
+    where e.scheduled_job_id = job and e.status = 'queued' and e.cause = 'manual';
+    if waiting > most then
+        perform job_scheduler.refuse_quota(
+            'max_queued_runs', format('%s more of job %s must not wait', waiting - used, job), most, used
+        );
+    end if;
+end
+$$;
+revoke all on function
+job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
+from public;
+grant execute on function
+job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
+to authenticated, service_role; -- their writes fire the triggers

@@ -1,0 +1,102 @@
+-- Where quotas hold: at inserts, edits, revivals and runs asked for by hand.
+
+-- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot wait in a ring.
+create or replace function job_scheduler.admit_to_quotas()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
+begin
+    if not by_client and not job_scheduler.any_limits_service(
+        array(select distinct n.workspace_id from new_rows as n where n.workspace_id is not null)
+    ) then
+        return null;
+    end if;
+    perform job_scheduler.check_shape_quotas(n.workspace_id, n.trigger_type, n.schedule, n.metadata, by_client)
+    from new_rows as n
+    where n.trigger_type <> 'once' or n.metadata <> '{}';
+    perform job_scheduler.check_active_quota(t.workspace_id, t.owner, t.added, by_client)
+    from (
+        select
+            n.workspace_id, case when n.workspace_id is null then n.created_by end as owner, count(*) as added
+        from new_rows as n
+        group by 1, 2
+        order by 1, 2
+    ) as t;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_to_quotas() from public;
+
+-- An edit of what the quotas bound.
+create or replace function job_scheduler.admit_edit_to_quotas()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
+begin
+    if by_client or job_scheduler.any_limits_service(array[new.workspace_id]) then
+        perform job_scheduler.check_shape_quotas(
+            new.workspace_id, new.trigger_type, new.schedule, new.metadata, by_client
+        );
+    end if;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_edit_to_quotas() from public;
+
+-- Finished jobs that are scheduled again are counted for the end of the statement, however many they are.
+create or replace function job_scheduler.count_revived()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    tenant constant text := coalesce(new.workspace_id::text, 'of ' || new.created_by, 'none');
+    counted constant jsonb := coalesce(nullif(current_setting('job_scheduler.revived', true), ''), '{}');
+begin
+    perform set_config(
+        'job_scheduler.revived',
+        (counted || jsonb_build_object(tenant, coalesce((counted -> tenant)::bigint, 0) + 1))::text, true
+    );
+    return new;
+end
+$$;
+revoke all on function job_scheduler.count_revived() from public;
+
+create or replace function job_scheduler.admit_revived()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
+    counted constant jsonb := current_setting('job_scheduler.revived', true);
+begin
+    perform set_config('job_scheduler.revived', '', true);
+    perform job_scheduler.check_active_quota(
+        case when t.tenant not like 'of %' then t.tenant::uuid end,
+        case when t.tenant like 'of %' then substr(t.tenant, 4)::uuid end,
+        t.added::bigint, by_client
+    )
+    from (select e.key as tenant, e.value as added from jsonb_each_text(counted) as e where e.key <> 'none' order by e.key) as t;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_revived() from public;
+
+create or replace function job_scheduler.admit_manual_run_to_quotas()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_queued_runs(new.scheduled_job_id, row_security_active('public.scheduled_jobs'::regclass));
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;

@@ -1,0 +1,272 @@
+-- Every trigger, table by table in firing order: PostgreSQL fires those of one kind (before the row, after it, after the
+-- statement) by name, so the name begins with a number. docs/sql.md has them as a table.
+
+create or replace trigger t10_keep_workspace
+before update on public.scheduled_jobs
+for each row when (old.workspace_id is distinct from new.workspace_id)
+execute function job_scheduler.keep_workspace();
+
+create or replace trigger t20_note_client
+before insert on public.scheduled_jobs
+for each row when (new.exposed_only is not false or row_security_active('public.scheduled_jobs'::regclass))
+execute function job_scheduler.note_client();
+
+create or replace trigger t20_note_client_still
+before update of exposed_only on public.scheduled_jobs
+for each row when (old.exposed_only is distinct from new.exposed_only)
+execute function job_scheduler.note_client();
+
+create or replace trigger t30_refuse_changed_owned_columns
+before update on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.refuse_owned_columns();
+
+-- Before triggers fire in the order of their names.
+create or replace trigger t30_refuse_owned_columns
+before insert on public.scheduled_jobs
+for each row when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.refuse_owned_columns();
+
+-- The state machine. The test of docs/state_machine.md reads this very list.
+create or replace trigger t40_check_status
+before update of status on public.scheduled_jobs
+for each row when (
+    old.status <> new.status and (old.status || ' > ' || new.status) not in (
+        'scheduled > running', 'scheduled > paused', 'scheduled > cancelled',
+        'running > scheduled', 'running > completed', 'running > failed', 'running > cancelled',
+        'paused > scheduled', 'paused > cancelled',
+        'completed > scheduled', 'failed > scheduled', 'cancelled > scheduled'
+    )
+)
+execute function job_scheduler.refuse_transition();
+
+create or replace trigger t50_check_cleanup
+before insert or update of cleanup_after_days on public.scheduled_jobs
+for each row when (new.cleanup_after_days is not null)
+execute function job_scheduler.check_cleanup();
+
+create or replace trigger t60_define_job
+before insert on public.scheduled_jobs
+for each row execute function job_scheduler.define_job();
+
+create or replace trigger t60_redefine_job
+before update of
+job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key
+on public.scheduled_jobs
+for each row execute function job_scheduler.redefine_job();
+
+create or replace trigger t70_admit_edit
+before update of handler, metadata on public.scheduled_jobs
+for each row when (old.handler is distinct from new.handler or old.metadata is distinct from new.metadata)
+execute function job_scheduler.admit_edit();
+
+create or replace trigger t80_change_status
+before update of status on public.scheduled_jobs
+for each row when (
+    old.status <> new.status and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.change_status();
+
+-- Before the row is written, because whether the statement's trigger fires is decided before what comes after rows.
+create or replace trigger t90_count_revived
+before update of status on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and old.status in ('completed', 'failed', 'cancelled') and new.status = 'scheduled'
+)
+execute function job_scheduler.count_revived();
+
+create or replace trigger t10_settle_queue
+after update on public.scheduled_jobs
+for each row when (
+    (old.queued_runs > 0 or new.status = 'cancelled')
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (old.status <> new.status or not job_scheduler.is_due_alike(new, old))
+)
+execute function job_scheduler.settle_queue();
+
+create or replace trigger t20_stop_asked_for
+after update of status on public.scheduled_jobs
+for each row when (
+    old.status = new.status and (old.claimed_by is not null or old.queued_runs > 0)
+    and (
+        new.status = 'cancelled'
+        or new.status in ('completed', 'failed') and coalesce(current_setting('job_scheduler.act', true), '') = 'cancel'
+    )
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.stop_asked_for();
+
+create or replace trigger t30_stop_runs
+after update of status on public.scheduled_jobs
+for each row when (
+    old.claimed_by is not null and old.status <> 'cancelled' and new.status = 'cancelled'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.stop_runs();
+
+create or replace trigger t40_admit_edit_to_quotas
+after update of metadata, trigger_type, schedule on public.scheduled_jobs
+for each row when (
+    (old.metadata, old.trigger_type, old.schedule) is distinct from (new.metadata, new.trigger_type, new.schedule)
+)
+execute function job_scheduler.admit_edit_to_quotas();
+
+-- The service says that it is the one who writes by job_scheduler.stage, or, where the rules for clients hold for it too,
+-- by job_scheduler.actor; a client of the API can set neither.
+create or replace trigger t50_audit_change
+after update of
+job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result
+on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+)
+execute function job_scheduler.audit_change();
+
+create or replace trigger t50_audit_deletion
+after delete on public.scheduled_jobs
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+)
+execute function job_scheduler.audit_deletion();
+
+create or replace trigger t60_ring_deleted
+after delete on public.scheduled_jobs
+referencing old table as old_rows
+for each statement execute function job_scheduler.ring_deleted();
+
+create or replace trigger t60_ring_inserted
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement execute function job_scheduler.ring_inserted();
+
+-- Rings for every change that makes a revision: a listener counts those that it was not told of as missed.
+create or replace trigger t60_ring_updated
+after update of
+job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
+max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+dst_gap, dst_fold, concurrency_key, status
+on public.scheduled_jobs
+for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.ring_changed();
+
+create or replace trigger t70_admit_handlers
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement execute function job_scheduler.admit_handlers();
+
+create or replace trigger t80_admit_revived
+after update of status on public.scheduled_jobs
+for each statement when (coalesce(current_setting('job_scheduler.revived', true), '') <> '')
+execute function job_scheduler.admit_revived();
+
+create or replace trigger t80_admit_to_quotas
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement execute function job_scheduler.admit_to_quotas();
+
+create or replace trigger t90_audit_insertions
+after insert on public.scheduled_jobs
+referencing new table as new_rows
+for each statement when (job_scheduler.caller() is not null)
+execute function job_scheduler.audit_insertions();
+
+create or replace trigger t10_admit_manual_run
+before insert on public.job_executions
+for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.admit_manual_run();
+
+create or replace trigger t20_admit_to_quotas -- of thousands at once the first is refused, before any other is looked at
+after insert on public.job_executions
+for each row when (
+    new.cause = 'manual'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.admit_manual_run_to_quotas();
+
+create or replace trigger t30_queue_manual_run
+after insert on public.job_executions
+for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+execute function job_scheduler.queue_manual_run();
+
+create or replace trigger t40_audit_manual_run
+after insert on public.job_executions
+for each row when (
+    new.cause = 'manual'
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.audit_manual_run();
+
+create or replace trigger t10_check_settings
+before insert or update of settings on public.workspaces
+for each row when (new.settings <> '{}')
+execute function job_scheduler.check_settings();
+
+create or replace trigger t20_enter_first_admin
+after insert on public.workspaces
+for each row when (row_security_active('public.workspaces'::regclass))
+execute function job_scheduler.enter_first_admin();
+
+create or replace trigger t30_empty_workspace
+after delete on public.workspaces
+for each row execute function job_scheduler.empty_workspace();
+
+create or replace trigger t10_keep_an_admin
+after update of role on public.workspace_members
+for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.workspaces'::regclass))
+execute function job_scheduler.keep_an_admin();
+
+create or replace trigger t10_keep_an_admin_left
+after delete on public.workspace_members
+for each row when (old.role = 'admin' and row_security_active('public.workspaces'::regclass))
+execute function job_scheduler.keep_an_admin();
+
+-- Only of a table that we made: a project's own is its own.
+do $$
+begin
+    if
+        obj_description('public.meetings'::regclass, 'pg_class')
+        = 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.'
+    then
+        create or replace trigger t10_keep_owner
+        before update on public.meetings
+        for each row when (
+            old.created_by is distinct from new.created_by and row_security_active('public.meetings'::regclass)
+        )
+        execute function job_scheduler.keep_owner();
+
+        create or replace trigger t20_keep_workspace
+        before update on public.meetings
+        for each row when (old.workspace_id is distinct from new.workspace_id)
+        execute function job_scheduler.keep_workspace();
+    end if;
+end
+$$;
+
+-- Last among the before triggers by its name, so that it sees what a project's own triggers made of the row.
+create or replace trigger zz_job_scheduler_stamp
+before insert or update on public.meetings
+for each row execute function job_scheduler.stamp_meeting();
+
+create or replace trigger zz_job_scheduler_ring_changed
+after update on public.meetings
+referencing old table as old_rows new table as new_rows
+for each statement execute function job_scheduler.ring_changed_meetings();
+
+create or replace trigger zz_job_scheduler_ring_deleted
+after delete on public.meetings
+referencing old table as old_rows
+for each statement execute function job_scheduler.ring_deleted_meetings();
+
+create or replace trigger zz_job_scheduler_ring_new
+after insert on public.meetings
+referencing new table as new_rows
+for each statement execute function job_scheduler.ring_new_meetings();

@@ -935,48 +935,67 @@ begin
                 end loop;
             end if;
         when 'object' then
-            if jsonb_typeof(property -> 'required') = 'array' then
-                for part in
-                    select k.key from jsonb_array_elements_text(property -> 'required') as k (key)
-                    where not given ? k.key limit 1
-                loop
-                    return wrong || jsonb_build_object('kind', 'missing', 'place', within || part.key);
-                end loop;
-            end if;
-            if property -> 'additionalProperties' = 'false' and not property ? 'patternProperties' then
-                for part in
-                    select m.key, m.value from jsonb_each(given) as m
-                    where (property -> 'properties' ? m.key) is not true limit 1
-                loop
-                    return wrong || jsonb_build_object(
-                        'kind', 'surplus', 'place', within || part.key, 'value', part.value
-                    );
-                end loop;
-            end if;
-            for part in
-                select p.key, given -> p.key as value, p.value as property
-                from jsonb_each(
-                    case jsonb_typeof(property -> 'properties') when 'object' then property -> 'properties' else '{}' end
-                ) as p
-                where given ? p.key
-                union all (
-                    select m.key, m.value, property -> 'additionalProperties' as property
-                    from jsonb_each(given) as m
-                    where
-                        jsonb_typeof(property -> 'additionalProperties') = 'object' and not property ? 'patternProperties'
-                        and (property -> 'properties' ? m.key) is not true
-                    limit 200
-                )
-            loop
-                found := job_scheduler.misfit(part.value, part.property, definitions, within || part.key, depth - 1);
-                exit when found is not null;
-            end loop;
+            return job_scheduler.misfit_of_object(given, property, definitions, wrong, within, depth);
         else null;
     end case;
     return found;
 end
 $$;
 revoke all on function job_scheduler.misfit(jsonb, jsonb, jsonb, text, integer) from public;
+
+-- What of an object cannot fit `property`: a key that lacks, one too many, or a value; `wrong` is the verdict on the whole.
+create or replace function job_scheduler.misfit_of_object(
+    given jsonb, property jsonb, definitions jsonb, wrong jsonb, within text, depth integer
+)
+returns jsonb
+language plpgsql
+immutable
+set search_path = ''
+as $$
+declare
+    found jsonb;
+    part record;
+begin
+    if jsonb_typeof(property -> 'required') = 'array' then
+        for part in
+            select k.key from jsonb_array_elements_text(property -> 'required') as k (key)
+            where not given ? k.key limit 1
+        loop
+            return wrong || jsonb_build_object('kind', 'missing', 'place', within || part.key);
+        end loop;
+    end if;
+    if property -> 'additionalProperties' = 'false' and not property ? 'patternProperties' then
+        for part in
+            select m.key, m.value from jsonb_each(given) as m
+            where (property -> 'properties' ? m.key) is not true limit 1
+        loop
+            return wrong || jsonb_build_object(
+                'kind', 'surplus', 'place', within || part.key, 'value', part.value
+            );
+        end loop;
+    end if;
+    for part in
+        select p.key, given -> p.key as value, p.value as property
+        from jsonb_each(
+            case jsonb_typeof(property -> 'properties') when 'object' then property -> 'properties' else '{}' end
+        ) as p
+        where given ? p.key
+        union all (
+            select m.key, m.value, property -> 'additionalProperties' as property
+            from jsonb_each(given) as m
+            where
+                jsonb_typeof(property -> 'additionalProperties') = 'object' and not property ? 'patternProperties'
+                and (property -> 'properties' ? m.key) is not true
+            limit 200
+        )
+    loop
+        found := job_scheduler.misfit(part.value, part.property, definitions, within || part.key, depth - 1);
+        exit when found is not null;
+    end loop;
+    return found;
+end
+$$;
+revoke all on function job_scheduler.misfit_of_object(jsonb, jsonb, jsonb, jsonb, text, integer) from public;
 
 -- The catalogue of handlers: what the listeners can run, and which of it a signed-in user may schedule.
 

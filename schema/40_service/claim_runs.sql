@@ -64,8 +64,6 @@ declare
     free_nexts timestamptz[];
     claimed uuid[];
     claimed_jobs bigint[];
-    unusual bigint[];
-    left_over record;
     again_jobs bigint[];
     refused json;
 begin
@@ -124,35 +122,8 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        perform job_scheduler.await_commits(ids);
-        -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
-        select coalesce(array_agg(j.id), '{}') into unusual
-        from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
-        inner join public.scheduled_jobs as j on c.id = j.id
-        where
-            j.id = any(ids) and j.id <> all(claimed_jobs)
-            and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
-        perform job_scheduler.lock_keys(unusual);
+        claimed := claimed || job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead);
     end if;
-    for left_over in
-        select
-            c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next
-        from jsonb_to_recordset(request -> 'claims') as c (
-            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
-            missed_reason text, defined_at timestamptz
-        )
-        inner join public.scheduled_jobs as s on c.id = s.id
-        where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
-    loop
-        claimed := claimed || job_scheduler.claim_unusual(
-            left_over.id, left_over.due, left_over.next,
-            case when left_over.missed is null then left_over.due else left_over.run end,
-            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
-            coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
-        );
-    end loop;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
@@ -176,6 +147,55 @@ end
 $$;
 revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
+-- rows somebody had locked. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_left_over(
+    request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval
+)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+    claimed uuid[] := '{}';
+    unusual bigint[];
+    left_over record;
+begin
+    perform job_scheduler.await_commits(ids);
+    -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+    select coalesce(array_agg(j.id), '{}') into unusual
+    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
+    inner join public.scheduled_jobs as j on c.id = j.id
+    where
+        j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
+    perform job_scheduler.lock_keys(unusual);
+    for left_over in
+        select
+            c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
+            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next
+        from jsonb_to_recordset(request -> 'claims') as c (
+            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
+            missed_reason text, defined_at timestamptz
+        )
+        inner join public.scheduled_jobs as s on c.id = s.id
+        where s.id = any(unusual)
+        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
+    loop
+        claimed := claimed || job_scheduler.claim_unusual(
+            left_over.id, left_over.due, left_over.next,
+            case when left_over.missed is null then left_over.due else left_over.run end,
+            left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
+            coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
+        );
+    end loop;
+    return claimed;
+end
+$$;
+revoke all on function
+job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval)
+from public;
 
 -- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
 -- were granted now. One that it knows of all the same it does not take twice.

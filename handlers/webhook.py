@@ -150,7 +150,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON of somebody else
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or makes no sense."""
+    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or is invalid."""
     if header is None:
         return None
     if re.fullmatch(r"\d{1,12}", header.strip()):

@@ -6,7 +6,7 @@ import math
 from datetime import datetime, timedelta
 
 MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What reading or computing with a row that makes no sense may raise."""
+"""What reading or computing with a row that is invalid may raise."""
 
 
 class ListenerError(Exception):

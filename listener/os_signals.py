@@ -1,4 +1,4 @@
-"""What the operating system orders by signals: to go in order, and, said again, to go at once."""
+"""What the operating system asks for by signals: a graceful shutdown, and at the second signal an immediate one."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ async def drain_on_signal(drain: Callable[[anyio.Event], Awaitable[None]], runs:
         runs: what is held, for the log.
     """
     log = structlog.get_logger("service")
-    with anyio.open_signal_receiver(*SHUTDOWN_SIGNALS) as orders:
-        await anext(orders)
+    with anyio.open_signal_receiver(*SHUTDOWN_SIGNALS) as received:
+        await anext(received)
         log.info(Event.SERVICE_DRAINING, runs=len(runs))
         async with anyio.create_task_group() as tasks:
             immediate_shutdown = anyio.Event()
 
             async def watch_for_second_signal() -> None:
                 echo_until = anyio.current_time() + ECHO_SECONDS
-                await anext(orders)
+                await anext(received)
                 while anyio.current_time() < echo_until:
-                    await anext(orders)
+                    await anext(received)
                 log.warning(Event.SERVICE_IMMEDIATE_SHUTDOWN, runs=len(runs))
                 immediate_shutdown.set()
 

@@ -125,7 +125,7 @@ class JobSession:
     def _end(self, why: BaseException | None) -> None:
         """The watcher reads the row instead, and tries again later."""
         if not self.is_over:
-            log.debug("Realtime is not heard: %s", why)
+            log.debug("Realtime does not deliver: %s", why)
             self.is_over = True
             if self.settled.is_set():
                 self._tell(None)

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Reader: TypeAlias = Callable[[int | str], Awaitable[Job | None]]
 
 STALE_SECONDS = 1.0
-"""How often the row is read while Realtime is not heard."""
+"""How often the row is read while Realtime does not deliver."""
 RECEIVING_SECONDS = 15.0
-"""How often it is read although Realtime is heard: a change event is delivered at most once."""
+"""How often it is read although Realtime delivers: a change event is delivered at most once."""
 
 
 class Watch:

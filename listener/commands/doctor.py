@@ -1,4 +1,4 @@
-"""`listener doctor`: what is wrong, and how to mend it."""
+"""`listener doctor`: what is wrong, and how to fix it."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ async def _report(settings: Settings) -> bool:
 def _tell(finding: Finding) -> None:
     word, colour = ("ok", typer.colors.GREEN) if finding.is_well else ("wrong", typer.colors.RED)
     typer.echo(f"{typer.style(f'{word:<6}', fg=colour)}{finding.subject:<26}{finding.what}")
-    if finding.mend:
-        typer.echo(f"{'':<6}{'to mend it:':<26}{finding.mend}")
+    if finding.fix:
+        typer.echo(f"{'':<6}{'to fix it:':<26}{finding.fix}")

@@ -17,7 +17,7 @@ COLUMNS = "scheduled_job_id,scheduled_for,attempt,status,reason,test_mode,starte
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class OutcomeCheck:
     """Everything that is wrong, one sentence each, and the runs of the ledger."""
 
     faults: tuple[str, ...]
@@ -29,13 +29,13 @@ class Verdict:
         return float(late[min(len(late) - 1, int(share * len(late)))]) if late else 0.0
 
 
-async def judge(client: AsyncClient, board: Board, meeting: Mapping[str, Any]) -> Verdict:
+async def judge(client: AsyncClient, board: Board, meeting: Mapping[str, Any]) -> OutcomeCheck:
     """Compare the ledger, and what Realtime has delivered, with what should have come."""
     ledger: Any = (await client.table("job_executions").select(COLUMNS).order("scheduled_for").execute()).data
     held: Any = (await client.table("meetings").select("status,end_time").eq("id", meeting["id"]).execute()).data
     faults = [fault for line in board.lines.values() for fault in _faults_of(line, _of(line, ledger))]
     faults += _faults_of_meeting(held[0], [run for run in ledger if run["scheduled_for"] == meeting["end_time"]])
-    return Verdict(tuple(faults), tuple(ledger))
+    return OutcomeCheck(tuple(faults), tuple(ledger))
 
 
 def _of(line: Line, ledger: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -18,7 +18,7 @@ from listener.clock import DatabaseClock
 from listener.demo.audience import signed_in, watch
 from listener.demo.board import Board, Line
 from listener.demo.director import Director
-from listener.demo.outcome_check import Verdict, judge
+from listener.demo.outcome_check import OutcomeCheck, judge
 from listener.demo.scenes import scenes
 from listener.local.errors import lone_fault
 from listener.local.program import running
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 USER = "demo"
 HANDLERS = "handlers,listener.demo.handlers"
-STOP_ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
 PLAY_SECONDS = 40.0
 SETTLE_SECONDS = 3.0
@@ -45,13 +45,13 @@ async def play() -> int:
     """Run the demo; give the exit code.
 
     Raises:
-        ListenerError: the stack or the listener did not start, or Realtime is not heard.
+        ListenerError: the stack or the listener did not start, or Realtime does not deliver.
     """
     console, folder = Console(highlight=False), _new_folder()
     codes: list[int] = []
-    with lone_fault(), anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+    with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, orders, tasks.cancel_scope)
+            tasks.start_soon(_stop_at, signals, tasks.cancel_scope)
             codes.append(await _on_stage(console, folder))
             tasks.cancel_scope.cancel()
     code = codes[0] if codes else INTERRUPTED
@@ -68,8 +68,8 @@ def _new_folder() -> Path:
     return folder
 
 
-async def _stop_at(orders: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
-    async for _ in orders:
+async def _stop_at(signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
+    async for _ in signals:
         scope.cancel()
         return
 
@@ -79,9 +79,9 @@ async def _on_stage(console: Console, folder: Path) -> int:
     began = anyio.current_time()
     async with running_stack(folder) as stack, _listener(folder, stack), signed_in(stack, USER) as client:
         console.print(f"up after {anyio.current_time() - began:.1f} s; [bold]{USER}[/bold] signs in and inserts jobs\n")
-        verdict = await _perform(console, client)
-    _sum_up(console, verdict)
-    return 1 if verdict.faults else 0
+        outcome = await _perform(console, client)
+    _sum_up(console, outcome)
+    return 1 if outcome.faults else 0
 
 
 def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextManager[None]:
@@ -90,7 +90,7 @@ def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextMana
     return running(listener_program(StateFolder.at(folder), environment))
 
 
-async def _perform(console: Console, client: AsyncClient) -> Verdict:
+async def _perform(console: Console, client: AsyncClient) -> OutcomeCheck:
     clock = DatabaseClock()
     began = anyio.current_time()
     board = Board(partial(_tell, console, began))
@@ -105,13 +105,13 @@ async def _perform(console: Console, client: AsyncClient) -> Verdict:
     return await _judge_settled(client, board, director)
 
 
-async def _judge_settled(client: AsyncClient, board: Board, director: Director) -> Verdict:
+async def _judge_settled(client: AsyncClient, board: Board, director: Director) -> OutcomeCheck:
     """Judge; the last runs may need a moment to be written, but not more."""
     until = anyio.current_time() + SETTLE_SECONDS
     while True:
-        verdict = await judge(client, board, director.meeting)
-        if not verdict.faults or anyio.current_time() > until:
-            return verdict
+        outcome = await judge(client, board, director.meeting)
+        if not outcome.faults or anyio.current_time() > until:
+            return outcome
         await anyio.sleep(LOOK_SECONDS)
 
 
@@ -138,16 +138,16 @@ def _words(line: Line) -> str:
     return f"{status:<10} " + ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact)
 
 
-def _sum_up(console: Console, verdict: Verdict) -> None:
-    for fault in verdict.faults:
+def _sum_up(console: Console, outcome: OutcomeCheck) -> None:
+    for fault in outcome.faults:
         console.print(f"[bold red]✗[/bold red] {fault}", soft_wrap=True)
-    jobs = len({run["scheduled_job_id"] for run in verdict.runs})
+    jobs = len({run["scheduled_job_id"] for run in outcome.runs})
     result = (
-        "[bold red]not[/bold red] as it should be" if verdict.faults else "[bold green]all[/bold green] as it should be"
+        "[bold red]not[/bold red] as it should be" if outcome.faults else "[bold green]all[/bold green] as it should be"
     )
     console.print(
-        f"\n{jobs} jobs, {len(verdict.runs)} runs in the ledger: {result}. "
-        f"Started late by {verdict.lateness(0.5):.0f} ms (p50), {verdict.lateness(0.99):.0f} ms (p99).",
+        f"\n{jobs} jobs, {len(outcome.runs)} runs in the ledger: {result}. "
+        f"Started late by {outcome.lateness(0.5):.0f} ms (p50), {outcome.lateness(0.99):.0f} ms (p99).",
         soft_wrap=True,
     )
     console.print("Next: [bold]make up[/bold] keeps the stack running and shows how to insert jobs of your own.")

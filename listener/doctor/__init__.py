@@ -1,4 +1,4 @@
-"""`listener doctor`: looks at everything that a listener needs, and says how to mend what is wrong."""
+"""`listener doctor`: looks at everything that a listener needs, and says how to fix what is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found, and how to mend it."""
+"""What was found, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; with `mend` it is something wrong."""
+    """One line of the report; with `fix` it is something wrong."""
 
     subject: str
     what: str
-    mend: str | None = None
+    fix: str | None = None
 
     @property
     def is_well(self) -> bool:
-        """Whether there is nothing to mend."""
-        return self.mend is None
+        """Whether there is nothing to fix."""
+        return self.fix is None

@@ -139,7 +139,7 @@ class Hint:
     """What a channel says of a table; it may be late, doubled or lost.
 
     `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
-    rows where the channel told them. A hint without any of the three means: look again, unless you have seen
+    rows where the channel told them. A hint without any of the three means: poll now, unless you have seen
     everything up to transaction `xid`.
     """
 

@@ -3,7 +3,7 @@
 An instant that is late by no more than the grace still runs as if it were on time. One that is later is a misfire, and
 the job's policy says whether it runs. Bounds keep one neglected job from holding up the others: the latest instants
 run, because they are the ones that still matter; what has no room is skipped. A long past is settled in steps, the
-earliest instants first, so that every one of them gets its verdict and no step takes long.
+earliest instants first, so that every one of them gets its outcome and no step takes long.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STEP = 500
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The verdict on the due instants from the first one on: each before `next_due` is in `run` or in `skipped`.
+    """The outcome of the due instants from the first one on: each before `next_due` is in `run` or in `skipped`.
 
     Both ascend. `next_due` is later than now, or the first instant that is left to the next step: then nothing runs
     yet. None means that the job is exhausted.

@@ -54,10 +54,10 @@ def _recurring(job: Job, due: datetime, now: datetime, step: int) -> ClaimReques
     assert job.trigger is not None, "a recurring job has a trigger"  # noqa: S101 - the caller has looked
     if job.defined_at is not None and due < job.defined_at:
         return _resumed(job, job.trigger, due, job.defined_at, step)
-    verdict = settle(job.trigger, due, max(now, due), job.misfire, job.misfire_grace_seconds, step=step)
-    run = verdict.run[0] if verdict.run else None
-    follows = verdict.run[1] if len(verdict.run) > 1 else verdict.next_due
-    missed = tuple(instant for instant in verdict.skipped if follows is None or instant < follows)
+    settled = settle(job.trigger, due, max(now, due), job.misfire, job.misfire_grace_seconds, step=step)
+    run = settled.run[0] if settled.run else None
+    follows = settled.run[1] if len(settled.run) > 1 else settled.next_due
+    missed = tuple(instant for instant in settled.skipped if follows is None or instant < follows)
     if run == due and not missed:
         return ClaimRequest(job.id, due, follows, exhausted=follows is None)
     exhausted = follows is None

@@ -131,7 +131,7 @@ class Completer:
                     held_up.append(part)  # its row is locked: the others go first
                 elif fault.split_batch:
                     parts += self._reduced(part[0], fault)
-                else:  # no run_result is to blame: a key, a right, the network
+                else:  # not caused by a row: credentials, permissions or network
                     parts.append(part)
                     pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
                     await self._rest(parts, pause, aside=False)

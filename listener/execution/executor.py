@@ -219,7 +219,7 @@ class Executor:
 
 def _complain(claimed_run: ClaimedRun) -> None:
     """Tell whoever looks at the run, which is claimed, so that its row says that it is running."""
-    claimed_run.context.log.info("waits for room: as many runs as may go on at a time have not ended")
+    claimed_run.context.log.info("waiting for a free slot: the concurrency limit is reached")
 
 
 def _mask_secrets(claimed_run: ClaimedRun, handler: Handler) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SHOWN = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL", "LISTENER_HTTP_URL")
-STOP_ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool) -> None:
@@ -34,18 +34,18 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
     """
     console = Console()
     _remove(env_file)  # a killed stack's: whoever waits for the file must not believe that one
-    with lone_fault(), anyio.open_signal_receiver(*STOP_ORDERS) as orders:
+    with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, orders, console, tasks.cancel_scope)
+            tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
                 with _written(env_file, stack):
                     _greet(console, stack)
                     await anyio.sleep_forever()
 
 
-async def _stop_at(orders: AsyncIterator[signal.Signals], console: Console, scope: anyio.CancelScope) -> None:
-    async for order in orders:
-        console.print(f"\n{order.name}: stopping")
+async def _stop_at(signals: AsyncIterator[signal.Signals], console: Console, scope: anyio.CancelScope) -> None:
+    async for received in signals:
+        console.print(f"\n{received.name}: stopping")
         scope.cancel()
         return
 

@@ -23,13 +23,13 @@ INTERVAL_SECONDS = 600.0
 FIRST_SECONDS = 10.0
 """Soon after the start: a listener that is often restarted cleans as well. What waits for the start goes before."""
 LATE_SHARE = 0.1
-"""A short keep is looked at more often: what is past it stays for about a tenth longer."""
+"""A short retention is looked at more often: what is past it stays for about a tenth longer."""
 PAUSE_SECONDS = 0.5
 SECONDS_PER_DAY = 86_400
 
 
 class Cleaner:
-    """Deletes ledger rows and ended jobs past their keep.
+    """Deletes ledger rows and ended jobs past their retention.
 
     Args:
         store: where they are deleted.

@@ -68,7 +68,7 @@ class Health:
         self._poll_fault = fault
 
     def answered(self, function: str, fault: StoreError | None) -> None:
-        """Note how a call of the database ended; what a row is to blame for is no fault of the database's."""
+        """Note how a call of the database ended; what a row caused is no fault of the database's."""
         now = self._clock.monotonic()
         if fault is None:
             self._calls.pop(function, None)

@@ -157,8 +157,8 @@ class Metrics:
         """Count changes that only a poll found."""
         self._missed.inc(count)
 
-    def probe_rung(self, outcome: str) -> None:
-        """Count a probe: `rung`, or `unsent` where the database did not answer."""
+    def probe_sent(self, outcome: str) -> None:
+        """Count a probe: `sent`, or `unsent` where the database did not answer."""
         self._probes.labels(outcome).inc()
 
     def channel_stale(self, channel: str) -> None:

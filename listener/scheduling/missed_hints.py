@@ -24,7 +24,7 @@ RUNNING = "running"
 class MissedHints:
     """Compares hints with what polls find. A revision is the id of the transaction that made it.
 
-    A transaction that changes one job several times rings several times: its nth hint by a channel announces the nth
+    A transaction that changes one job several times notifies several times: its nth hint by a channel announces the nth
     revision that it may have made.
     """
 
@@ -76,7 +76,7 @@ class MissedHints:
             del self._rung[key]
 
     def _should_have_rung(self, job: Job) -> bool:
-        """Whether a client made this revision: the service rings for nobody when it queues a run of a job."""
+        """Whether a client made this revision: the service notifies nobody when it queues a run of a job."""
         waits = job.next_run_at is not None and job.next_run_at != job.due_at
         return self._since is not None and job.revision >= self._since and not waits and job.status != RUNNING
 

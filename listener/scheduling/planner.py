@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 RETRY_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0
-"""After a fault that somebody has to mend."""
+"""After a fault that an operator has to fix."""
 LONGEST_ERROR_CHARACTERS = 1000
 BATCH = 200
 """Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
@@ -117,7 +117,7 @@ class Planner:
         self._size = min(BATCH, self._size * 2)
 
     def _rest(self, job: Job, why: Exception) -> None:
-        """Leave a row that makes no sense alone until it is edited."""
+        """Leave a row that is invalid alone until it is edited."""
         self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(why))
         self.forget(job.id)
 
@@ -134,5 +134,5 @@ class Planner:
 
 
 def _told(why: Exception) -> str:
-    """What the row and the ledger say of a schedule that makes no sense here."""
+    """What the row and the ledger say of a schedule that is invalid here."""
     return f"{type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

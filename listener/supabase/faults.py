@@ -1,4 +1,4 @@
-"""What a fault of a call means: may it be repeated, was it carried out, is a row to blame, must somebody mend it.
+"""What a fault of a call means: may it be repeated, was it carried out, is a row the cause, must an operator act.
 
 PostgreSQL's and PostgREST's codes tell most; without one, the HTTP status or the kind of the transport's fault does.
 Every function may be called twice, so what may have been carried out may be repeated too.
@@ -25,7 +25,7 @@ OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """The flags of `StoreError`; `bounded` faults pass by themselves, or after a while somebody has to mend them."""
+    """The flags of `StoreError`; `bounded` faults pass by themselves, or after a while an operator has to fix them."""
 
     retryable: bool
     split_batch: bool = False

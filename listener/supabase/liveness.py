@@ -1,4 +1,4 @@
-"""What proves that the channels of a session are received, and when a probe has to be rung. Pure: times are given.
+"""What proves that the channels of a session are received, and when a probe has to be sent. Pure: times are given.
 
 All times are monotonic seconds.
 """
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 EARLIEST_SHARE = 0.9
-"""Listeners fall silent together: each rings after its own part of the silence, and the first one serves all."""
+"""Listeners fall silent together: each sends a probe after its own part of the silence, and the first serves all."""
 NEAR_SHARE = 0.5
 """What one channel brings is a probe for another one that has been silent for this part of its silence."""
 
@@ -60,7 +60,7 @@ class Liveness:
             state.quiet_since, state.patience_seconds = now, 0.0
 
     def received(self, channel: str, now: float) -> bool:
-        """Note that a channel brought something; every signal rings all, so it asks those that have been silent.
+        """Note that a channel brought something; every signal goes through all, so it asks those that have been silent.
 
         Returns whether it was an answer: then a probe is due sooner than `deadline` and `probe_due` have told.
         """
@@ -75,17 +75,17 @@ class Liveness:
                 state.requested_at = now
         return was_asked
 
-    def rung(self, channels: Collection[str], began: float, now: float) -> None:
-        """Note a probe on `channels` that was asked for at `began` and is known at `now` to have been rung."""
+    def sent(self, channels: Collection[str], began: float, now: float) -> None:
+        """Note a probe on `channels` that was asked for at `began` and is known at `now` to have been sent."""
         for name in [name for name in self._states if name not in channels]:
-            del self._states[name]  # the database cannot ring it: there is nothing to prove
+            del self._states[name]  # the database cannot send on it: there is nothing to prove
         for state in self._states.values():
             was_there = state.subscribed_at is not None and state.subscribed_at <= began
             if was_there and self._may_ask(state) and not state.quiet_since > began:
                 state.requested_at = now
 
     def probe_due(self) -> float | None:
-        """When the next probe has to be rung; None while none is wanted."""
+        """When the next probe has to be sent; None while none is wanted."""
         dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_ask(state)]
         return min(dues, default=None)
 

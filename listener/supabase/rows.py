@@ -19,7 +19,7 @@ _log = structlog.get_logger("rows")
 
 
 def readable(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Read]) -> list[Read]:
-    """Read rows; one that makes no sense here is left out and told of, so that the others do not wait for it."""
+    """Read rows; one that is invalid here is left out and told of, so that the others do not wait for it."""
     values = []
     for row in rows:
         try:

@@ -125,7 +125,7 @@ class Rpc:
             return response.status, await response.read()
 
     def _report_operator_needed(self, fault: StoreError) -> None:
-        """Say, now and then, what nobody but an operator can mend."""
+        """Say, now and then, what only an operator can fix."""
         now = self._clock.monotonic()
         if (
             not fault.needs_operator

@@ -1,6 +1,6 @@
-"""One disposable Realtime client. It is never mended: a channel that went stale stays so, and without any it ends.
+"""One disposable Realtime client. It is never fixed: a channel that went stale stays so, and without any it ends.
 
-realtime-py's own ways to mend itself are ways to go stale while it looks connected: it gives up after a few attempts,
+realtime-py's own ways to fix itself are ways to go stale while it looks connected: it gives up after a few attempts,
 joins a topic again and takes the end of the old join for that of the new one, and forgets tasks that were cancelled.
 """
 

@@ -137,10 +137,10 @@ class SupabaseStore:
         return int(answer["deleted"])
 
     async def send_probe(self) -> list[str]:
-        """Ring for nobody in particular; answers with the channels that the database can ring.
+        """Send a probe, a signal for nobody in particular; answers with the channels that the database can send on.
 
         Raises:
-            StoreError: it is not known to have been rung.
+            StoreError: it is not known to have been sent.
         """
         answer = await self._rpc.call("ring_canary_v1", {"listener": self._id}, "doorbells")
         return list(answer["doorbells"])

@@ -38,7 +38,7 @@ class Times:
     """How patient a feed is, in seconds.
 
     Args:
-        probe_seconds: how long a channel may be silent before a probe is rung; 0 for no probes.
+        probe_seconds: how long a channel may be silent before a probe is sent; 0 for no probes.
         answer_seconds: how long a probe may take. Measured: 260 ms, 510 ms at the 99th percentile.
         join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s.
         rotate_seconds: after which a session is replaced: hosted projects end a socket after 24 hours.
@@ -196,25 +196,25 @@ class WatchedSession:
         began = self._clock.monotonic()
         try:
             with anyio.fail_after(RING_SECONDS):
-                rung = await self._request_probe()
+                sent = await self._request_probe()
         except (StoreError, TimeoutError) as fault:
-            self._metrics.probe_rung("unsent")
-            self.why = f"a probe could not be rung: {fault or 'no answer in time'}"
+            self._metrics.probe_sent("unsent")
+            self.why = f"a probe could not be sent: {fault or 'no answer in time'}"
             self._log.debug(Event.FEED_PROBE_UNSENT, error=self.why)
             self._not_before = self._clock.monotonic() + RETRY_SECONDS
             self._changed()
             await self._session.ping(PONG_SECONDS)
             return
-        self._metrics.probe_rung("rung")
-        self._liveness.rung(rung, began, self._clock.monotonic())
-        self._cannot_hear(set(self._channels) - set(rung))
+        self._metrics.probe_sent("sent")
+        self._liveness.sent(sent, began, self._clock.monotonic())
+        self._cannot_send(set(self._channels) - set(sent))
 
-    def _cannot_hear(self, channels: set[str]) -> None:
-        """Wait no longer for what the database never rings."""
+    def _cannot_send(self, channels: set[str]) -> None:
+        """Wait no longer for what the database never sends."""
         self._channels = tuple(name for name in self._channels if name not in channels)
         if channels & self._undecided:
             self._undecided -= channels
             self._changed()
         if not self._channels:
             for channel in channels:
-                self._session.mark_stale(channel, "this database cannot ring it")
+                self._session.mark_stale(channel, "this database cannot send on it")

@@ -39,7 +39,7 @@ async def stack_with_roads() -> AsyncIterator[Rig]:
 
 @pytest.fixture
 async def rig(stack_with_roads: Rig) -> AsyncIterator[Rig]:
-    """Give the stack, empty and whole, without listeners; a broken function is mended afterwards."""
+    """Give the stack, empty and whole, without listeners; a broken function is fixed afterwards."""
     rig = stack_with_roads
     functions = {name: await definition(rig, name) for name in ("finish_runs_v1", "poll_jobs_v1")}
     horizon = await definition(rig, "horizon", "job_scheduler")

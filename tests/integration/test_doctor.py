@@ -1,4 +1,4 @@
-"""`listener doctor` finds what is wrong, says how to mend it, and leaves nothing behind."""
+"""`listener doctor` finds what is wrong, says how to fix it, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMMAND = [sys.executable, "-m", "listener.cli", "doctor"]
 
 
 def _doctor(stack: Stack, **settings: str) -> tuple[int, dict[str, str]]:
-    """Give the exit code, and of each subject its line and how to mend it."""
+    """Give the exit code, and of each subject its line and how to fix it."""
     environment = {**os.environ, **stack.environment(), **settings}
     done = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.stderr == ""
@@ -90,7 +90,7 @@ def test_what_the_environment_gets_wrong_is_named(stack: Stack, settings: dict[s
     code, report = _doctor(stack, **settings)
     assert code == 1
     assert report[subject].startswith("wrong")
-    assert "to mend it:" in report[subject]
+    assert "to fix it:" in report[subject]
     assert words in report[subject]
 
 

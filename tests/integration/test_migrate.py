@@ -59,7 +59,7 @@ def test_every_file_is_applied_once_and_recorded_as_the_cli_does(database: str, 
 
 
 def test_a_file_that_fails_leaves_no_trace_and_names_itself(database: str, folder: Path) -> None:
-    """What came before it stays, so that the mended file is all that the next call applies."""
+    """What came before it stays, so that the fixed file is all that the next call applies."""
     broken = folder / "20260103000000_break.sql"
     broken.write_text("create table c (z int); select nonsense;")
     with pytest.raises(MigrationError, match=r'20260103000000_break\.sql: column "nonsense" does not exist'):

@@ -226,7 +226,7 @@ async def test_more_jobs_than_memory_shorten_the_horizon_and_are_listed_again_in
 
 
 async def test_a_long_backlog_does_not_hide_what_is_urgent(reflector_of, parts):
-    """Whatever is listed, polled or rung for with a priority is armed, although the list ends before it."""
+    """Whatever is listed, polled or sent for with a priority is armed, although the list ends before it."""
     backlog = Page([parts.a_job(each, due_in=-600) for each in (1, 2, 3)], 100, "more")
     urgent = Page([parts.a_job(7, due_in=-1, priority=5)], 100, None)
     reflector, world, _ = reflector_of(due=lambda *_: backlog, urgent=[urgent])

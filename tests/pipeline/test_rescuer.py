@@ -69,7 +69,7 @@ async def test_pauses_differ_between_listeners(parts, clock, naps):
 
 
 async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
-    """Somebody has to mend it; the others were rescued."""
+    """Somebody has to fix it; the others were rescued."""
     rescuer, _ = rescuer_of([Rescued(1, [], {"run-7": "boom"})])
     with capture_logs() as lines:
         assert await rescuer.run_once() == 1

@@ -7,7 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from listener.domain.messages import Claim, Ending
+from listener.domain.messages import ClaimRequest, RunResult
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())
@@ -28,8 +28,8 @@ def ended(life, request):
     if request.param == "cancelled":
         life.call("service", "cancel_job", job)
     else:
-        (run,) = life.claim(ME, [Claim(job, due)], 1, 1)
-        life.finish(ME, [Ending(run.execution_id, request.param, life.now(), run.fence, started_at=due)], 1)
+        (run,) = life.claim(ME, [ClaimRequest(job, due)], 1, 1)
+        life.finish(ME, [RunResult(run.execution_id, request.param, life.now(), run.fence, started_at=due)], 1)
     yield job
     assert life.read()[0][job]["status"] == request.param
 
@@ -40,7 +40,7 @@ def asked_for(life, job):
     return run
 
 
-def rung(life):
+def sent(life):
     """Read the runs that listeners were told to stop."""
     query = "select message -> 'rows' as rows from job_scheduler.signals where message ->> 'table' = 'cancelled_runs'"
     return [row["rows"] for row in life._fate.execute(query).fetchall()]
@@ -50,10 +50,10 @@ def test_a_run_that_goes_on_is_stopped_by_name(life, ended) -> None:
     """The listener is told; how it ends is entered, and nothing is tried again."""
     life._fate.execute("delete from job_scheduler.signals")
     life.run_now("service", ended)
-    (run,) = life.claim(ME, [Claim(ended, None)], 1, 1)
+    (run,) = life.claim(ME, [ClaimRequest(ended, None)], 1, 1)
     life.call("service", "cancel_job", ended)
-    assert rung(life) == [[run.execution_id]]
-    broken = Ending(run.execution_id, "failed", life.now(), run.fence, started_at=life.now(), retry_at=life.now())
+    assert sent(life) == [[run.execution_id]]
+    broken = RunResult(run.execution_id, "failed", life.now(), run.fence, started_at=life.now(), retry_at=life.now())
     assert life.finish(ME, [broken], 1)["taken"] == [run.execution_id]
     assert asked_for(life, ended)["status"] == "failed"
 

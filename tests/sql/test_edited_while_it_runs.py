@@ -11,7 +11,7 @@ from job_model import NEVER
 from life_database import LifeDatabase
 from psycopg.types.json import Jsonb
 
-from listener.domain.messages import Claim, Ending
+from listener.domain.messages import ClaimRequest, RunResult
 from listener.domain.schedule import first_run
 
 ME = str(uuid.uuid4())
@@ -48,14 +48,14 @@ def plan(life):
 
 def claim(life, job, due, **fields):
     """Claim; the runs that are granted."""
-    return life.claim(ME, [Claim(job, due, **fields)], AHEAD_SECONDS, 1)
+    return life.claim(ME, [ClaimRequest(job, due, **fields)], AHEAD_SECONDS, 1)
 
 
 def finish(life, run, status, **fields):
     """End a run; whether that was taken."""
     now = life.now()
-    ending = Ending(run.execution_id, status, now, run.fence, started_at=now, **fields)
-    return life.finish(ME, [ending], 1)["taken"] == [run.execution_id]
+    run_result = RunResult(run.execution_id, status, now, run.fence, started_at=now, **fields)
+    return life.finish(ME, [run_result], 1)["taken"] == [run.execution_id]
 
 
 def row_of(life, job):
@@ -137,8 +137,8 @@ def test_a_new_instant_that_is_missed_leaves_the_job_to_the_retry_of_the_old_one
     assert (row["status"], row["queued_runs"], row["next_run_at"]) == ("completed", 0, None)
 
 
-@pytest.mark.parametrize("ending", [{"status": "queued"}, {"status": "failed", "error": "broken"}])
-def test_what_still_runs_of_a_cancelled_job_is_not_tried_again(life, ending) -> None:
+@pytest.mark.parametrize("run_result", [{"status": "queued"}, {"status": "failed", "error": "broken"}])
+def test_what_still_runs_of_a_cancelled_job_is_not_tried_again(life, run_result) -> None:
     """Its end is entered; it moves the job no more, although that was scheduled again and has run meanwhile."""
     job = insert(life)
     (old,) = claim(life, job, row_of(life, job)["due_at"])
@@ -148,7 +148,7 @@ def test_what_still_runs_of_a_cancelled_job_is_not_tried_again(life, ending) -> 
     assert finish(life, new, "completed")
     assert row_of(life, job)["status"] == "completed"
     assert row_of(life, job)["claimed_by"] is not None
-    assert finish(life, old, retry_at=life.now(), **ending)
+    assert finish(life, old, retry_at=life.now(), **run_result)
     row = row_of(life, job)
     assert (row["status"], row["queued_runs"], row["next_run_at"], row["claimed_by"]) == ("completed", 0, None, None)
     assert "queued" not in statuses(life, job)
@@ -161,12 +161,12 @@ def test_the_end_of_a_scheduled_run_beside_a_manual_one_keeps_the_key_taken(life
     granted = [
         run
         for due in (None, row_of(life, job)["due_at"])
-        for run in life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1 + (due is not None))
+        for run in life.claim(ME, [ClaimRequest(job, due)], AHEAD_SECONDS, 1 + (due is not None))
     ]
     assert len(granted) == 2
     assert finish(life, granted[1], "failed", error="broken")
     assert row_of(life, job)["status"] == "failed"
-    assert life.claim(ME, [Claim(third, row_of(life, third)["due_at"])], AHEAD_SECONDS, 1) == []
+    assert life.claim(ME, [ClaimRequest(third, row_of(life, third)["due_at"])], AHEAD_SECONDS, 1) == []
     assert finish(life, granted[0], "completed")
     assert row_of(life, job)["status"] == "failed"
     assert len(claim(life, third, None)) == 1

@@ -45,8 +45,8 @@ def claim(
     connection: psycopg.Connection[Any], job: int, due: str, *, listener: str, is_last: bool = False
 ) -> list[dict[str, Any]]:
     """Claim a due instant."""
-    wish = {"id": job, "due": due, "next": None if is_last else later(connection, due), "exhausted": is_last}
-    terms = {"listener": listener, "lease_seconds": 30, "ahead_seconds": 5, "claims": [wish]}
+    claim_request = {"id": job, "due": due, "next": None if is_last else later(connection, due), "exhausted": is_last}
+    terms = {"listener": listener, "lease_seconds": 30, "ahead_seconds": 5, "claims": [claim_request]}
     return call(connection, "claim_runs_v1", terms)["runs"]
 
 

@@ -15,7 +15,7 @@ from life_database import LifeDatabase
 from patience import until
 from psycopg import sql
 
-from listener.domain.messages import Claim, Ending
+from listener.domain.messages import ClaimRequest, RunResult
 from listener.supabase import rows
 
 ME, ANOTHER = str(uuid.uuid4()), str(uuid.uuid4())
@@ -38,20 +38,20 @@ def insert(life, **row):
 def claim(life, job, due=None, listener=ME):
     """Claim a job that is due, or what waits of it; the one run that is granted."""
     due = due if due is not None else life.read()[0][job]["due_at"]
-    (run,) = life.claim(listener, [Claim(job, due)], AHEAD_SECONDS, 1)
+    (run,) = life.claim(listener, [ClaimRequest(job, due)], AHEAD_SECONDS, 1)
     return run
 
 
 def claim_waiting(life, job, listener=ME):
     """Claim the run of a job that waits in the ledger."""
-    (run,) = life.claim(listener, [Claim(job, None)], AHEAD_SECONDS, 1)
+    (run,) = life.claim(listener, [ClaimRequest(job, None)], AHEAD_SECONDS, 1)
     return run
 
 
-def ending(life, run, status="completed", **fields):
+def run_result(life, run, status="completed", **fields):
     """Make the end of a run."""
     now = life.now()
-    return Ending(run.execution_id, status, now, run.fence, started_at=now, **fields)
+    return RunResult(run.execution_id, status, now, run.fence, started_at=now, **fields)
 
 
 def ask_again(life, job, due, listener=ME):
@@ -79,13 +79,13 @@ def line(life, run, message="hello"):
 
 def handed_back_and_claimed_anew(life, run, job):
     """The same listener has it again: only the fence differs."""
-    assert life.finish(ME, [ending(life, run, "queued", retry_at=life.now())], 1)["taken"] == [run.execution_id]
+    assert life.finish(ME, [run_result(life, run, "queued", retry_at=life.now())], 1)["taken"] == [run.execution_id]
     assert claim_waiting(life, job).execution_id == run.execution_id
 
 
 def handed_back_and_claimed_by_another(life, run, job):
     """Another listener has it."""
-    life.finish(ME, [ending(life, run, "queued", retry_at=life.now())], 1)
+    life.finish(ME, [run_result(life, run, "queued", retry_at=life.now())], 1)
     assert claim_waiting(life, job, ANOTHER).execution_id == run.execution_id
 
 
@@ -117,7 +117,7 @@ def test_a_stale_claim_cannot_end_a_run(life, lose, told) -> None:
     before = everything(life, stale)
     again = {"retry_at": life.now()} if told.get("retry") else {}
     fields = {name: value for name, value in told.items() if name not in {"retry", "status"}}
-    result = ending(life, stale, told["status"], **fields, **again)
+    result = run_result(life, stale, told["status"], **fields, **again)
     request = {"id": stale.execution_id, "fence": stale.fence, "status": result.status}
     request |= {"completed_at": result.completed_at.isoformat(), "error": result.error, "result": result.result}
     request |= {"retry_at": again["retry_at"].isoformat()} if again else {}
@@ -155,7 +155,7 @@ def test_a_claim_that_holds_may_do_all_of_it(life) -> None:
     """Or the tests above would pass on functions that do nothing."""
     job = insert(life)
     first = claim(life, job)
-    life.finish(ME, [ending(life, first, "queued", retry_at=life.now())], 1)
+    life.finish(ME, [run_result(life, first, "queued", retry_at=life.now())], 1)
     run = claim_waiting(life, job)
     assert run.fence > first.fence
     notes = [{"id": run.execution_id, "fence": run.fence, "progress": 0.7}]
@@ -177,7 +177,7 @@ def test_an_end_whose_answer_was_lost_is_answered_again(life, status, waits) -> 
     """With the job to arm, if a run waits; and it is counted, and its lines are kept, once."""
     job = insert(life)
     run = claim(life, job)
-    told = ending(life, run, status, **({"retry_at": life.now() + timedelta(seconds=9)} if waits else {}))
+    told = run_result(life, run, status, **({"retry_at": life.now() + timedelta(seconds=9)} if waits else {}))
     request = {"listener": ME, "results": [_result(told)], "logs": [line(life, run), line(life, run, "bye")]}
     first = life.service("finish_runs_v1", request)
     before = everything(life, run)
@@ -194,9 +194,9 @@ def test_an_end_whose_answer_was_lost_is_answered_again(life, status, waits) -> 
 def test_what_was_written_before_does_not_keep_the_rest_of_a_batch_from_being_written(life) -> None:
     """A batch may be repeated in other parts."""
     done, new = (claim(life, insert(life)) for _ in range(2))
-    endings = [ending(life, done), ending(life, new)]
-    life.finish(ME, endings[:1], 1)
-    assert set(life.finish(ME, endings, 1)["taken"]) == {done.execution_id, new.execution_id}
+    run_results = [run_result(life, done), run_result(life, new)]
+    life.finish(ME, run_results[:1], 1)
+    assert set(life.finish(ME, run_results, 1)["taken"]) == {done.execution_id, new.execution_id}
 
 
 def test_lines_of_a_note_whose_answer_was_lost_are_kept_once(life) -> None:
@@ -214,7 +214,7 @@ def test_lines_of_a_note_whose_answer_was_lost_are_kept_once(life) -> None:
     assert everything(life, run)["lines"] == 3
 
 
-def _result(told: Ending) -> dict[str, object]:
+def _result(told: RunResult) -> dict[str, object]:
     fields = {"retry_at": told.retry_at.isoformat()} if told.retry_at else {}
     at = told.completed_at.isoformat()
     return {"id": told.execution_id, "fence": told.fence, "status": told.status, "completed_at": at, **fields}
@@ -227,7 +227,7 @@ def test_a_claim_whose_answer_was_lost_is_granted_again_to_whom_it_was_granted(l
     due = life.read()[0][job]["due_at"]
     run = claim(life, job)
     life._fate.execute("update job_executions set lease_expires_at = now() + interval '1 second'")
-    assert life.claim(listener, [Claim(job, due)], AHEAD_SECONDS, 1) == []
+    assert life.claim(listener, [ClaimRequest(job, due)], AHEAD_SECONDS, 1) == []
     again = ask_again(life, job, due, listener)
     assert [(each.execution_id, each.fence) for each in again] == ([(run.execution_id, 1)] if listener == ME else [])
     query = "select lease_expires_at > now() + interval '1 minute' as is_long from job_executions"
@@ -248,7 +248,7 @@ def test_every_kind_of_claim_may_be_repeated(life, row) -> None:
     run = claim(life, job, due)
     for _ in range(2):
         assert [each.execution_id for each in ask_again(life, job, due)] == [run.execution_id]
-    life.finish(ME, [ending(life, run, "failed", retry_at=life.now())], 1)
+    life.finish(ME, [run_result(life, run, "failed", retry_at=life.now())], 1)
     retry = claim_waiting(life, job)
     assert (retry.attempt, [each.execution_id for each in ask_again(life, job, None)]) == (2, [retry.execution_id])
 
@@ -321,12 +321,12 @@ def test_replace_keeps_a_fence_of_its_own(life) -> None:
     (planned,) = life.rows()
     due = planned.trigger.run_date
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
-    (old,) = life.claim(ME, [Claim(job, due, next_due=due + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
+    (old,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
     later = due + timedelta(milliseconds=1)
-    (new,) = life.claim(ME, [Claim(job, later, next_due=due + timedelta(hours=1))], AHEAD_SECONDS, 1)
-    assert life.finish(ME, [ending(life, old)], 1)["taken"] == []
-    assert life.finish(ME, [replace(ending(life, new), fence=7)], 1)["taken"] == []
-    assert life.finish(ME, [ending(life, new)], 1)["taken"] == [new.execution_id]
+    (new,) = life.claim(ME, [ClaimRequest(job, later, next_due=due + timedelta(hours=1))], AHEAD_SECONDS, 1)
+    assert life.finish(ME, [run_result(life, old)], 1)["taken"] == []
+    assert life.finish(ME, [replace(run_result(life, new), fence=7)], 1)["taken"] == []
+    assert life.finish(ME, [run_result(life, new)], 1)["taken"] == [new.execution_id]
 
 
 def test_a_run_that_could_not_be_marked_when_its_job_was_cancelled_is_marked_by_its_extension(life, stack):

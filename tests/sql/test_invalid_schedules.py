@@ -60,7 +60,7 @@ def test_a_job_that_was_planned_says_it_of_its_due_instant(life, job) -> None:
 
 
 def test_what_was_told_of_an_older_definition_is_not_entered(life, job) -> None:
-    """The edit may have mended it."""
+    """The edit may have fixed it."""
     (row,) = life.rows()
     life.update("service", job, {"timezone": "Asia/Tokyo"})
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": row.revision, "due": None, "error": WHY}]})

@@ -26,44 +26,44 @@ def ask(database):
 
 
 def signals_of(database: psycopg.Connection[Any]) -> int:
-    """Tell how often the listeners were rung because of one another."""
+    """Tell how often the listeners were sent because of one another."""
     query = "select count(*) as n from job_scheduler.signals where message ->> 'table' = 'job_listeners'"
     return database.execute(query).fetchone()["n"]
 
 
-def beat(ask, listener: str, **request: Any) -> dict[str, str]:
+def heartbeat(ask, listener: str, **request: Any) -> dict[str, str]:
     """Beat once; give the heartbeats of all listeners alive."""
     answer = ask("extend_leases_v1", listener=listener, name="a test", lease_seconds=30, executions=[], **request)
     return answer["listeners"] or {}
 
 
 def test_who_joins_and_who_leaves_rings_and_who_stays_does_not(database, ask):
-    """The others are to learn of it at once, and of nothing else; each beat is another one than before."""
+    """The others are to learn of it at once, and of nothing else; each heartbeat is another one than before."""
     one, other = str(uuid.uuid4()), str(uuid.uuid4())
-    rung = signals_of(database)
-    assert beat(ask, one, shares=False).get(one) is None
-    assert signals_of(database) == rung
-    first = beat(ask, one, shares=True)[one]
-    assert signals_of(database) == rung + 1
-    assert beat(ask, one, shares=True)[one] != first
-    assert {one, other} <= set(beat(ask, other, shares=True))
-    assert signals_of(database) == rung + 2
+    sent = signals_of(database)
+    assert heartbeat(ask, one, shares=False).get(one) is None
+    assert signals_of(database) == sent
+    first = heartbeat(ask, one, shares=True)[one]
+    assert signals_of(database) == sent + 1
+    assert heartbeat(ask, one, shares=True)[one] != first
+    assert {one, other} <= set(heartbeat(ask, other, shares=True))
+    assert signals_of(database) == sent + 2
     ask("leave_v1", listener=one)
-    assert one not in beat(ask, other, shares=True)
-    assert signals_of(database) == rung + 3
+    assert one not in heartbeat(ask, other, shares=True)
+    assert signals_of(database) == sent + 3
     ask("leave_v1", listener=one)
-    assert signals_of(database) == rung + 3
+    assert signals_of(database) == sent + 3
 
 
 def test_a_listener_that_missed_more_than_one_beat_is_dead(database, ask):
-    """It beats three times to a lease: half a lease is one beat and a half."""
+    """It heartbeats three times to a lease: half a lease is one heartbeat and a half."""
     silent, me = str(uuid.uuid4()), str(uuid.uuid4())
-    beat(ask, silent, shares=True)
+    heartbeat(ask, silent, shares=True)
     back = "update public.job_listeners set heartbeat_at = now() - %s * interval '1 second' where id = %s"
     database.execute(back, [14, silent])
-    assert silent in beat(ask, me)
+    assert silent in heartbeat(ask, me)
     database.execute(back, [16, silent])
-    assert silent not in beat(ask, me)
+    assert silent not in heartbeat(ask, me)
 
 
 def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
@@ -92,7 +92,7 @@ def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
     assert len(late["rows"]) == 40
 
 
-def test_rows_and_doorbells_tell_whose_a_job_is(database, ask):
+def test_rows_and_channels_tell_whose_a_job_is(database, ask):
     """A workspace's, else its maker's, else the service's own."""
     workspace, user = str(uuid.uuid4()), str(uuid.uuid4())
     insert = (
@@ -106,6 +106,6 @@ def test_rows_and_doorbells_tell_whose_a_job_is(database, ask):
     ]
     listed = {row["id"]: row["tenant"] for row in ask("due_jobs_v1", until="2999-01-01", limit=1000)["rows"]}
     assert [listed[job] for job, _ in made] == [tenant for _, tenant in made]
-    rung = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
-    told = {row[0]: row[4] for each in rung for row in each["message"]["rows"]}
+    sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
+    told = {row[0]: row[4] for each in sent for row in each["message"]["rows"]}
     assert told == dict(made)

@@ -65,7 +65,7 @@ def claim(call, claims):
     return answer["runs"], read
 
 
-def endings(runs, **how):
+def run_results(runs, **how):
     """Make the ends of runs."""
     end = {"status": "completed", "started_at": INSTANT, "completed_at": INSTANT, **how}
     return [{"id": run["execution_id"], "fence": run["fence"], **end} for run in runs]
@@ -80,9 +80,9 @@ def one_run(database, call):
     assert (answer["lost"], answer["unsure"]) == ([], [])
     note = {"id": mine[0], "fence": mine[1], "progress": 0.5}
     _, reads["note"] = call("note_runs_v1", notes=[note], logs=[])
-    answer, reads["finish"] = call("finish_runs_v1", results=endings([run]), logs=[])
+    answer, reads["finish"] = call("finish_runs_v1", results=run_results([run]), logs=[])
     assert answer["taken"] == [mine[0]]
-    again, reads["finish again"] = call("finish_runs_v1", results=endings([run]), logs=[])
+    again, reads["finish again"] = call("finish_runs_v1", results=run_results([run]), logs=[])
     assert again["taken"] == [mine[0]]
     return reads
 
@@ -91,11 +91,11 @@ def one_retry(database, call):
     """Let a run fail, be tried again and end; how many rows each call read."""
     (job,) = insert(database, 1)
     (run,), _ = claim(call, [job])
-    failure = endings([run], status="failed", error="it failed", retry_at=INSTANT)
+    failure = run_results([run], status="failed", error="it failed", retry_at=INSTANT)
     _, failed = call("finish_runs_v1", results=failure, logs=[])
     (run,), read = claim(call, [{"id": job["id"], "due": None}])
     assert run["attempt"] == 2
-    answer, retried = call("finish_runs_v1", results=endings([run]), logs=[])
+    answer, retried = call("finish_runs_v1", results=run_results([run]), logs=[])
     assert answer["taken"] == [run["execution_id"]]
     return {"fail": failed, "claim again": read, "finish the retry": retried}
 
@@ -106,7 +106,7 @@ def test_one_run_costs_the_same_however_many_there_are(short, database, call):
         one_run(database, call)
         one_retry(database, call)
     runs, _ = claim(call, insert(database, ROWS))
-    call("finish_runs_v1", results=endings(runs), logs=[])
+    call("finish_runs_v1", results=run_results(runs), logs=[])
     reads = one_run(database, call) | one_retry(database, call)
     assert {what: read for what, read in reads.items() if read > FEW} == {}
 
@@ -130,7 +130,7 @@ def test_a_quota_costs_the_same_however_many_jobs_have_ended(short, database, as
     for count in (*[1] * ROUNDS, ROWS):
         runs, _ = claim(call, insert(database, count, workspace))
         assert ask("job_scheduler.active_jobs(%s)", workspace)[0] == count
-        call("finish_runs_v1", results=endings(runs), logs=[])
+        call("finish_runs_v1", results=run_results(runs), logs=[])
         insert(database, 1, workspace)
         active, read = ask("job_scheduler.active_jobs(%s)", workspace)
         database.execute("update public.scheduled_jobs set status = 'cancelled' where status = 'scheduled'")

@@ -358,29 +358,29 @@ def test_a_meeting_that_makes_no_sense_is_refused(database: Database, columns: d
 
 @pytest.fixture
 def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
-    """Return what runs a statement and answers the ids that the doorbell named, in a database that has one."""
+    """Return what runs a statement and answers the ids that the channel named, in a database that has one."""
     with psycopg.connect(blank_database, autocommit=True, row_factory=dict_row) as connection:
         apply_migrations(blank_database, migrations_folder())
         connection.execute(
             """
-            create table public.heard (payload jsonb);
+            create table public.received (payload jsonb);
             create or replace function job_scheduler.ring(what text, rows_changed jsonb) returns void
             language sql security definer set search_path = '' as
-            $$ insert into public.heard values (jsonb_build_object('table', what, 'rows', rows_changed)) $$;
+            $$ insert into public.received values (jsonb_build_object('table', what, 'rows', rows_changed)) $$;
             """
         )
 
         def run(statement: str) -> list[Any]:
-            connection.execute("truncate public.heard")
+            connection.execute("truncate public.received")
             connection.execute(statement)
-            rows = connection.execute("select payload from public.heard").fetchall()
+            rows = connection.execute("select payload from public.received").fetchall()
             assert all(row["payload"]["table"] == "meetings" for row in rows)
             return [row["payload"]["rows"] for row in rows]
 
         yield run
 
 
-def test_the_doorbell_rings_once_a_statement_for_what_matters(bell: Callable[[str], list[Any]]):
+def test_the_channel_rings_once_a_statement_for_what_matters(bell: Callable[[str], list[Any]]):
     """With up to a hundred ids, else with none; not for a change that does not concern the job; also for a delete."""
     one = "11111111-1111-1111-1111-111111111111"
     assert bell(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [[one]]  # noqa: S608

@@ -10,7 +10,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from listener.domain.messages import Claim, Ending
+from listener.domain.messages import ClaimRequest, RunResult
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())
@@ -30,7 +30,7 @@ def running(life, late_seconds):
     (planned,) = life.rows()
     due = life.now() - timedelta(seconds=late_seconds)
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
-    (run,) = life.claim(ME, [Claim(job, due, next_due=due + timedelta(hours=1))], 1, 1)
+    (run,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(hours=1))], 1, 1)
     return job, run
 
 
@@ -46,7 +46,7 @@ def test_a_run_that_is_about_to_begin_is_waited_for(life, stack) -> None:
     pausing = threading.Thread(target=pause)
     pausing.start()
     time.sleep(0.1)
-    ended = Ending(run.execution_id, "completed", life.now(), run.fence, started_at=life.now())
+    ended = RunResult(run.execution_id, "completed", life.now(), run.fence, started_at=life.now())
     assert life.finish(ME, [ended], 1)["taken"] == [run.execution_id]
     pausing.join(10)
     assert answers == ["paused"]

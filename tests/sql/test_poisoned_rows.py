@@ -11,7 +11,7 @@ import pytest
 from life_database import LifeDatabase
 from psycopg import sql
 
-from listener.domain.messages import Claim, Ending
+from listener.domain.messages import ClaimRequest, RunResult
 from listener.supabase import rows
 from listener.supabase.store import _page
 
@@ -65,7 +65,7 @@ def running(life, count=3, **row):
     """Insert jobs and claim them; their runs."""
     jobs = [life.insert("service", {"schedule": {}, "run_date": life.now(), **row}) for _ in range(count)]
     due = {job: row["due_at"] for job, row in life.read()[0].items()}
-    runs = life.claim(ME, [Claim(job, due[job]) for job in jobs], 1.25, 1)
+    runs = life.claim(ME, [ClaimRequest(job, due[job]) for job in jobs], 1.25, 1)
     return sorted(runs, key=lambda run: run.job_id)
 
 
@@ -105,14 +105,16 @@ def test_a_row_that_somebody_holds_keeps_no_other_from_being_rescued(life, stack
 def test_a_row_that_somebody_holds_lets_the_end_of_a_run_fail_soon_and_by_name(life, stack) -> None:
     """With a code that asks for smaller batches, not after the time limit of all statements; others go through."""
     runs = running(life)
-    endings = [Ending(run.execution_id, "completed", life.now(), run.fence, started_at=life.now()) for run in runs]
+    run_results = [
+        RunResult(run.execution_id, "completed", life.now(), run.fence, started_at=life.now()) for run in runs
+    ]
     with held(stack, "scheduled_jobs", runs[1].job_id):
         began = life.now()
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            life.finish(ME, endings, 1)
+            life.finish(ME, run_results, 1)
         assert life.now() - began < timedelta(seconds=7)
-        assert len(life.finish(ME, [endings[0], endings[2]], 1)["taken"]) == 2
-    assert len(life.finish(ME, endings, 1)["taken"]) == 3
+        assert len(life.finish(ME, [run_results[0], run_results[2]], 1)["taken"]) == 2
+    assert len(life.finish(ME, run_results, 1)["taken"]) == 3
 
 
 def test_jobs_that_somebody_holds_keep_no_other_from_being_claimed_or_planned(life, stack) -> None:
@@ -122,7 +124,7 @@ def test_jobs_that_somebody_holds_keep_no_other_from_being_claimed_or_planned(li
     often = [life.insert("service", every) for _ in range(3)]
     due = {job: row["due_at"] for job, row in life.read()[0].items()}
     with held(stack, "scheduled_jobs", once[1]), held(stack, "scheduled_jobs", often[1]):
-        runs = life.claim(ME, [Claim(job, due[job]) for job in once], 1.25, 1)
+        runs = life.claim(ME, [ClaimRequest(job, due[job]) for job in once], 1.25, 1)
         plans = [{"id": job.id, "revision": job.revision, "due": life.now()} for job in life.rows() if job.unplanned]
         planned = life.service("plan_jobs_v1", {"plans": plans})["planned"]
     assert (len(runs), planned) == (2, 2)
@@ -132,7 +134,7 @@ def test_jobs_that_somebody_holds_keep_no_other_from_being_claimed_or_planned(li
 def test_a_row_that_cannot_be_forgotten_keeps_no_other_from_it(life, stack, table) -> None:
     """Or the ledger would grow without end; a batch that deletes nothing ends the look."""
     runs = running(life)
-    life.finish(ME, [Ending(run.execution_id, "completed", life.now(), run.fence) for run in runs], 1)
+    life.finish(ME, [RunResult(run.execution_id, "completed", life.now(), run.fence) for run in runs], 1)
     life._fate.execute("update job_executions set completed_at = now() - interval '9 days'")
     life._fate.execute("update scheduled_jobs set updated_at = now() - interval '9 days'")
     key = runs[1].execution_id if table == "job_executions" else runs[1].job_id
@@ -173,9 +175,9 @@ def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
     due = planned.trigger.run_date
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
     later = due + timedelta(milliseconds=1)
-    (old,) = life.claim(ME, [Claim(job, due, next_due=later)], 1.25, 1)
+    (old,) = life.claim(ME, [ClaimRequest(job, due, next_due=later)], 1.25, 1)
     cursor = polled(life, 0).cursor
-    life.claim(ME, [Claim(job, later, next_due=due + timedelta(hours=1))], 1.25, 1)
+    life.claim(ME, [ClaimRequest(job, later, next_due=due + timedelta(hours=1))], 1.25, 1)
     assert [(hint.table, hint.ids) for hint in polled(life, cursor).hints] == [("stopped_runs", (old.execution_id,))]
 
 

@@ -1,4 +1,4 @@
-"""A canary takes the way of every signal, only the service may ring it, and no change of a job is silent."""
+"""A probe takes the way of every signal, only the service may ring it, and no change of a job is silent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BROADCAST = (
     "select payload - 'id' from realtime.messages where topic = 'job_scheduler' and event = 'changed' and private "
     "and payload ->> 'xid' = %s"
 )
-STATE = "select j.revision, (select count(*) from job_scheduler.signals) as rung from public.scheduled_jobs as j"
+STATE = "select j.revision, (select count(*) from job_scheduler.signals) as sent from public.scheduled_jobs as j"
 EDITS = {
     "job_id": "'another'",
     "name": "'another'",
@@ -44,7 +44,7 @@ EDITS = {
 }
 
 
-def test_a_canary_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
+def test_a_probe_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
     """The row that postgres_changes delivers, and the private broadcast, are one message."""
     answer = service.post("/rpc/ring_canary_v1", json=RING).json()
     assert answer["doorbells"] == ["broadcast", "postgres_changes"]
@@ -79,4 +79,4 @@ def test_every_change_that_makes_a_revision_rings(database: psycopg.Connection[d
     assert before
     assert after
     assert after["revision"] > before["revision"]
-    assert after["rung"] == before["rung"] + 1
+    assert after["sent"] == before["sent"] + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from listener.domain.messages import Claim
+from listener.domain.messages import ClaimRequest
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())
@@ -28,7 +28,7 @@ def test_a_free_key_goes_to_the_highest_priority_of_a_batch(life) -> None:
     due = life.now()
     shared = {"schedule": {}, "run_date": due, "concurrency_key": "printer"}
     jobs = [life.insert("service", {**shared, "priority": priority}) for priority in (0, 3, 9)]
-    (run,) = life.claim(ME, [Claim(job, due) for job in jobs], AHEAD_SECONDS, 1)
+    (run,) = life.claim(ME, [ClaimRequest(job, due) for job in jobs], AHEAD_SECONDS, 1)
     assert run.job_id == jobs[-1]
 
 
@@ -41,7 +41,7 @@ def replaced(life):
     due = planned.trigger.run_date
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
     for instant in (due, due + timedelta(milliseconds=1)):
-        life.claim(ME, [Claim(job, instant, next_due=instant + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
+        life.claim(ME, [ClaimRequest(job, instant, next_due=instant + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
     jobs, ledger = life.read()
     return jobs[job], ledger[job]
 
@@ -65,7 +65,7 @@ def test_a_handler_sees_the_columns_that_its_documentation_names(life) -> None:
     """`job.row` has these, and no other."""
     due = life.now()
     job = life.insert("service", {"schedule": {}, "run_date": due, "description": "every night"})
-    (run,) = life.claim(ME, [Claim(job, due)], AHEAD_SECONDS, 1)
+    (run,) = life.claim(ME, [ClaimRequest(job, due)], AHEAD_SECONDS, 1)
     page = Path(__file__).parents[2].joinpath("docs", "handlers.md").read_text()
     (told,) = re.findall(r"^\| `row` \|(.*)\|$", page, re.MULTILINE)
     assert sorted(run.row) == sorted(re.findall("`([a-z_]+)`", told))

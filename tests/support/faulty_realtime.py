@@ -92,7 +92,7 @@ class FaultyRealtime:
                     await each.near.send(_frame(topic, event, payload, ref if is_about_join else None))
 
     async def send_garbage(self) -> None:
-        """Send frames that make no sense to every socket."""
+        """Send frames that are invalid to every socket."""
         for each in list(self._sockets):
             with contextlib.suppress(ConnectionClosed):
                 for frame in GARBAGE:

@@ -240,7 +240,7 @@ def test_the_metrics_say_what_happened():
     metrics.claims_answered(3, 1)
     metrics.hints_received("broadcast", 2)
     metrics.changes_missed(4)
-    metrics.probe_rung("unsent")
+    metrics.probe_sent("unsent")
     metrics.channel_stale("broadcast")
     metrics.frame_unreadable()
     metrics.feed_session_begun()

@@ -33,7 +33,7 @@ class Exchange:
     url: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     request: Request | None = None
-    verdict: Forward | Answer | None = None
+    routing: Forward | Answer | None = None
     version: str = "1.1"
     keep_alive: bool = True
     chunked: bool = False
@@ -124,7 +124,7 @@ class Client(asyncio.Protocol):
         """Decide what becomes of the request."""
         exchange = self._incoming
         exchange.request = Request(self._parser.get_method(), exchange.url, tuple(exchange.headers))
-        exchange.verdict = route(exchange.request, self._jwt_by_apikey)
+        exchange.routing = route(exchange.request, self._jwt_by_apikey)
         exchange.version = self._parser.get_http_version()
         exchange.keep_alive = self._parser.should_keep_alive()
         exchange.chunked = exchange.request.header(b"transfer-encoding") is not None
@@ -152,10 +152,10 @@ class Client(asyncio.Protocol):
         """Give the connection back and turn to the next request."""
         exchange = self._exchanges[0]
         upstream, exchange.upstream, exchange.answered = exchange.upstream, None, True
-        if upstream is not None and isinstance(exchange.verdict, Forward):
+        if upstream is not None and isinstance(exchange.routing, Forward):
             if exchange.received:
                 upstream.transport.resume_reading()  # the end itself may have been more than the client would take
-                self._pool.release(exchange.verdict.service, upstream)
+                self._pool.release(exchange.routing.service, upstream)
             else:  # it answered before it had read the body: the rest of that must not reach it as a request
                 upstream.abandon()
         self._advance()
@@ -180,7 +180,7 @@ class Client(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Do what can be done now for the request at the front, and for those behind it once it is through."""
-        while self._exchanges and self._exchanges[0].verdict is not None:
+        while self._exchanges and self._exchanges[0].routing is not None:
             exchange = self._exchanges[0]
             if not exchange.started:
                 exchange.started = True
@@ -194,15 +194,15 @@ class Client(asyncio.Protocol):
                 return
 
     def _start(self, exchange: Exchange) -> None:
-        if isinstance(exchange.verdict, Answer):
-            self._transport.write(exchange.verdict.response)
+        if isinstance(exchange.routing, Answer):
+            self._transport.write(exchange.routing.response)
             exchange.answered = True
-        elif exchange.verdict is not None:
-            upstream = self._pool.idle(exchange.verdict.service)
+        elif exchange.routing is not None:
+            upstream = self._pool.idle(exchange.routing.service)
             if upstream is not None:
                 self._attach(exchange, upstream)
             else:
-                self._connecting = asyncio.get_running_loop().create_task(self._connect(exchange, exchange.verdict))
+                self._connecting = asyncio.get_running_loop().create_task(self._connect(exchange, exchange.routing))
 
     async def _connect(self, exchange: Exchange, forward: Forward) -> None:
         try:
@@ -215,7 +215,7 @@ class Client(asyncio.Protocol):
 
     def _attach(self, exchange: Exchange, upstream: Upstream) -> None:
         """Send the head, joined to the body that is here already: one write, one wake-up of the service."""
-        request, forward = cast("Request", exchange.request), cast("Forward", exchange.verdict)
+        request, forward = cast("Request", exchange.request), cast("Forward", exchange.routing)
         exchange.upstream = upstream
         if self._is_full:
             upstream.transport.pause_reading()
@@ -239,17 +239,17 @@ class Client(asyncio.Protocol):
     def _start_pipe(self, early: bytes) -> None:
         exchange = self._exchanges[0]
         upgrade = cast("Request", exchange.request).header(b"upgrade") or b""
-        if len(self._exchanges) > 1 or not isinstance(exchange.verdict, Forward) or upgrade.lower() != b"websocket":
+        if len(self._exchanges) > 1 or not isinstance(exchange.routing, Forward) or upgrade.lower() != b"websocket":
             self._refuse_upgrade(exchange)
             return
         self._pipe = Pipe(self._transport)
-        self._pipe.send(head_for_upgrade(cast("Request", exchange.request), exchange.verdict) + early)
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_pipe(self._pipe, exchange.verdict))
+        self._pipe.send(head_for_upgrade(cast("Request", exchange.request), exchange.routing) + early)
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_pipe(self._pipe, exchange.routing))
 
     def _refuse_upgrade(self, exchange: Exchange) -> None:
-        verdict = exchange.verdict
+        routing = exchange.routing
         refused = refusal(HTTPStatus.NOT_IMPLEMENTED, "Only websockets can be upgraded to")
-        self._transport.write(verdict.response if isinstance(verdict, Answer) else refused)
+        self._transport.write(routing.response if isinstance(routing, Answer) else refused)
         self._transport.close()
 
     async def _connect_pipe(self, pipe: Pipe, forward: Forward) -> None:

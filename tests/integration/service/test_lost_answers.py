@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 SELDOM = {"channels": "none", "stale_poll_seconds": 60, "relist_seconds": 60, "lease_seconds": 60, "drain_seconds": 0}
-"""So that nothing but the repeated call can mend it in the time that the tests wait."""
+"""So that nothing but the repeated call can fix it in the time that the tests wait."""
 
 
 class Forgetful(BaseHTTPRequestHandler):

@@ -33,7 +33,7 @@ def test_an_interval_runs_at_each_of_its_instants_until_its_runs_are_used_up(pro
 
 
 def test_runs_asked_for_by_hand_do_not_use_up_a_schedules_runs(project) -> None:
-    """Three runs by hand, before and between: the schedule still has its two, and then the job is done."""
+    """Three manual runs, before and between: the schedule still has its two, and then the job is done."""
     job = project.insert(**EVERY_SECOND, run_date=project.soon(1.5), max_runs=2)
     for _ in range(3):
         project.call("run_job_now", job=job)

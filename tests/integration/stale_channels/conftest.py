@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 BELLS = ("broadcast", "postgres_changes")
 CHANCE = Random(1)  # noqa: S311 - spreads what a test does, hides nothing
 RECOVERY_SECONDS = 10.0
-"""In less than this every kind of staleness is noticed and mended while the server is fine."""
+"""In less than this every kind of staleness is noticed and fixed while the server is fine."""
 PATIENCE_SECONDS = 20.0
 """For whatever else must come, on a machine that has much to do."""
 STALE_SECONDS = 0.6

@@ -85,7 +85,7 @@ async def test_a_channel_that_does_not_exist_yet_is_tried_again_and_does_not_cos
 
 
 async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feeding, sql, insert, staleness):
-    """Older projects lack the function; what they can ring is proof enough."""
+    """Older projects lack the function; what they can send is proof enough."""
 
     async def ring():
         sql(ONLY_CHANGES, '{"table": "canary", "rows": null, "xid": 1}')
@@ -126,7 +126,7 @@ async def test_after_an_answer_the_next_probe_is_due_no_later_than_the_silence(s
     async with anyio.create_task_group() as later:
 
         async def ring():
-            rings.append(later.start_soon(probe))  # rung once it is known to have been rung
+            rings.append(later.start_soon(probe))  # sent once it is known to have been sent
             return BELLS
 
         async with feeding(stack.url, send_probe=ring, **PATIENT):
@@ -149,9 +149,9 @@ async def test_replicas_share_their_probes(stack, feeding, sql):
     async with feeding(stack.url, **times), feeding(stack.url, **times), feeding(stack.url, **times):
         before, began = sql(PROBES), anyio.current_time()
         await anyio.sleep(2)
-        rung = sql(PROBES) - before
+        sent = sql(PROBES) - before
         alone = (anyio.current_time() - began) / (0.6 * 0.9)
-        assert rung <= 2 * alone, "each rings its own"
+        assert sent <= 2 * alone, "each rings its own"
 
 
 async def test_a_rotation_is_make_before_break(stack, feeding, insert, staleness, monkeypatch):

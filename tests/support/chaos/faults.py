@@ -1,4 +1,4 @@
-"""The faults: each breaks one thing, holds it, and mends it."""
+"""The faults: each breaks one thing, holds it, and fixes it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Fault:
     hold: float = HOLD_SECONDS
 
     async def happen(self, rig: Rig, chance: Random) -> None:
-        """Break, wait, mend."""
+        """Break, wait, fix."""
         async with self.breaking(rig, chance):
             await anyio.sleep(self.hold)
 
@@ -41,7 +41,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def fault(name: str, hold: float = HOLD_SECONDS) -> Callable[[Callable[[Rig, Random], AsyncIterator[None]]], None]:
-    """Enter a fault under a name: a generator that breaks, yields, and mends."""
+    """Enter a fault under a name: a generator that breaks, yields, and fixes."""
 
     def enter(breaking: Callable[[Rig, Random], AsyncIterator[None]]) -> None:
         FAULTS[name] = Fault(name, asynccontextmanager(breaking), hold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listener.demo.board import Line
-from listener.demo.outcome_check import Verdict, _faults_of, _faults_of_meeting
+from listener.demo.outcome_check import OutcomeCheck, _faults_of, _faults_of_meeting
 from listener.demo.scenes import Scene
 
 RETRIED = Scene("retried", "once", runs=("failed", "completed"))
@@ -58,6 +58,6 @@ def test_the_meeting_must_be_done_and_its_job_have_run_at_the_moved_end():
 def test_lateness_is_that_of_runs_that_began():
     """A skipped run has none."""
     ran = [_run("completed", lateness_ms=late) for late in (1.0, 2.0, 30.0)]
-    verdict = Verdict((), (*ran, _run("skipped", "overlap", None)))
-    assert (verdict.lateness(0.5), verdict.lateness(0.99)) == (2.0, 30.0)
-    assert Verdict((), ()).lateness(0.5) == 0.0
+    outcome = OutcomeCheck((), (*ran, _run("skipped", "overlap", None)))
+    assert (outcome.lateness(0.5), outcome.lateness(0.99)) == (2.0, 30.0)
+    assert OutcomeCheck((), ()).lateness(0.5) == 0.0

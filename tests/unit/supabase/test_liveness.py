@@ -43,7 +43,7 @@ def test_a_channel_that_is_not_subscribed_in_time_is_lost(proof):
 def test_silence_wants_a_probe_and_an_unanswered_one_is_the_end(proof):
     """Each channel for itself."""
     subscribed(proof)
-    proof.rung(BELLS, 0, 0.1)
+    proof.sent(BELLS, 0, 0.1)
     proof.received("broadcast", 0.2)
     assert proof.deadline() == 2.1
     assert proof.take_lost(2.1) == {"postgres_changes": "a probe did not come back within 2 s"}
@@ -75,15 +75,15 @@ def test_a_probe_that_was_heard_before_its_request_was_answered_is_not_waited_fo
     subscribed(proof)
     for bell in BELLS:
         proof.received(bell, 1.001)
-    proof.rung(BELLS, 1, 1.002)
+    proof.sent(BELLS, 1, 1.002)
     assert proof.deadline() is None
 
 
 def test_a_subscription_that_came_after_the_request_wants_a_probe_of_its_own(proof):
-    """It may have been rung before."""
+    """It may have been sent before."""
     proof.subscribed("broadcast", 0)
     proof.subscribed("postgres_changes", 0.5)
-    proof.rung(BELLS, 0.4, 0.6)
+    proof.sent(BELLS, 0.4, 0.6)
     assert (proof.deadline(), proof.probe_due()) == (2.6, 0.5)
 
 
@@ -99,7 +99,7 @@ def test_a_server_that_subscribes_anew_is_asked_at_once(proof):
 def test_what_the_database_cannot_ring_is_not_expected(proof):
     """There is nothing to prove."""
     subscribed(proof)
-    proof.rung(["postgres_changes"], 0, 0)
+    proof.sent(["postgres_changes"], 0, 0)
     assert proof.take_lost(3) == {"postgres_changes": "a probe did not come back within 2 s"}
     assert proof.deadline() is None
 
@@ -107,7 +107,7 @@ def test_what_the_database_cannot_ring_is_not_expected(proof):
 def test_a_time_in_which_nothing_ran_here_counts_for_nobody(proof):
     """A handler held the loop, or the machine slept: the frames that wait come first."""
     subscribed(proof)
-    proof.rung(BELLS, 0, 0)
+    proof.sent(BELLS, 0, 0)
     proof.excuse(3)
     assert proof.take_lost(4.9) == {}
     assert set(proof.take_lost(5)) == set(BELLS)
@@ -143,7 +143,7 @@ def test_the_longest_way_from_stale_to_hearing_is_under_ten_seconds():
 
 
 def test_pauses_grow_slowly_at_first_and_end_at_a_minute():
-    """An outage of seconds is mended in seconds, one of hours is not hammered."""
+    """An outage of seconds is fixed in seconds, one of hours is not hammered."""
     pauses = [pause_seconds(failures) for failures in range(40)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[1]) == (0, FIRST_PAUSE_SECONDS)

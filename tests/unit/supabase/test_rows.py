@@ -1,4 +1,4 @@
-"""Rows become values; one that makes no sense is left out, and no other waits for it."""
+"""Rows become values; one that is invalid is left out, and no other waits for it."""
 
 from __future__ import annotations
 

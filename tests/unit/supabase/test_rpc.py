@@ -92,7 +92,7 @@ def flags(fault):
 
 @pytest.mark.parametrize(("codes", "expected"), TABLE)
 async def test_the_code_decides_whatever_the_status(fault_of, codes, expected):
-    """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be mended by somebody."""
+    """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be fixed by somebody."""
     for code in codes:
         for status in (400, 404, 500, 503):
             fault = await fault_of(lambda _, c=code, s=status: told(c, status=s))

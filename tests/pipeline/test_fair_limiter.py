@@ -145,5 +145,5 @@ async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypa
             while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else tells of a line
                 await anyio.sleep(0.001)
             may_end.set()
-    assert [line.message[:14] for line in lines] == ["waiting for a free slot"]
+    assert [line.message[:23] for line in lines] == ["waiting for a free slot"]
     assert (first.take_logs(), [report.outcome for report in reports]) == ((), [Completed(), Completed()])

@@ -1,6 +1,6 @@
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
-create or replace function job_scheduler.claim_unusual(
+create or replace function job_scheduler.claim_one(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
 )
@@ -180,7 +180,7 @@ begin
     return array_remove(array[e.id], null);
 end
 $$;
-revoke all on function job_scheduler.claim_unusual(
+revoke all on function job_scheduler.claim_one(
     bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
     timestamptz
 ) from public;
@@ -370,7 +370,7 @@ begin
         where s.id = any(unusual)
         order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
-        claimed := claimed || job_scheduler.claim_unusual(
+        claimed := claimed || job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,

@@ -1,6 +1,6 @@
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
-create or replace function job_scheduler.claim_unusual(
+create or replace function job_scheduler.claim_one(
     job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
 )
@@ -180,7 +180,7 @@ begin
     return array_remove(array[e.id], null);
 end
 $$;
-revoke all on function job_scheduler.claim_unusual(
+revoke all on function job_scheduler.claim_one(
     bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
     timestamptz
 ) from public;

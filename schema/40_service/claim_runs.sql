@@ -183,7 +183,7 @@ begin
         where s.id = any(unusual)
         order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
     loop
-        claimed := claimed || job_scheduler.claim_unusual(
+        claimed := claimed || job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,

@@ -82,11 +82,11 @@ def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
     claims = [{"id": plan["id"], "due": plan["due"], "next": "2999-01-01T00:00:00Z"} for plan in plans]
     assert len(ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)["runs"]) == 40
     # Whatever went on row by row would fail now.
-    database.execute("alter function job_scheduler.claim_unusual rename to claim_never")
+    database.execute("alter function job_scheduler.claim_one rename to claim_never")
     try:
         late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)
     finally:
-        database.execute("alter function job_scheduler.claim_never rename to claim_unusual")
+        database.execute("alter function job_scheduler.claim_never rename to claim_one")
     assert late["runs"] == []
     assert {row["next_run_at"][:4] for row in late["rows"]} == {"2999"}
     assert len(late["rows"]) == 40

@@ -649,7 +649,7 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for by hand that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
@@ -666,7 +666,7 @@ from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
 
--- One row for each statement that a listener should hear of, however many rows it changed: Realtime limits events per
+-- One row for each statement that a listener should receive, however many rows it changed: Realtime limits events per
 -- second, so listening to the jobs themselves would lose events whenever many change at once.
 create table if not exists job_scheduler.signals (
     id bigint generated always as identity primary key,
@@ -674,9 +674,9 @@ create table if not exists job_scheduler.signals (
     message jsonb not null
 );
 
-comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+comment on table job_scheduler.signals is 'What the listeners receive through postgres_changes; forgotten after an hour.';
 
--- What stops runs is read by the polls too: a doorbell may be deaf.
+-- What stops runs is read by the polls too: a channel may be stale.
 create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
 where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
 

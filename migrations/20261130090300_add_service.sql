@@ -1,7 +1,7 @@
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
-    job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
+    job bigint, due timestamptz, next_due timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
 )
 returns uuid[]
@@ -13,7 +13,7 @@ declare
     e public.job_executions;
     is_due boolean;
     key_is_taken boolean := false;
-    next_if_run timestamptz := due_next; -- none, when this run is the last that max_runs grants
+    next_if_run timestamptz := next_due; -- none, when this run is the last that max_runs grants
     must_skip boolean;
     stopped jsonb;
 begin
@@ -51,7 +51,7 @@ begin
             is_due := false;
             update public.scheduled_jobs
             set
-                due_at = due_next,
+                due_at = next_due,
                 status = case
                     when trigger_type = 'once' and status = 'scheduled' and not (
                         queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
@@ -118,7 +118,7 @@ begin
         )
         on conflict do nothing;
         update public.scheduled_jobs
-        set due_at = case when must_skip then due_next else next_if_run end, updated_at = now()
+        set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
         where id = j.id;
     elsif is_due then
         if j.status = 'running' and j.overlap = 'replace' then
@@ -136,7 +136,7 @@ begin
             )
             select jsonb_agg(r.id) into stopped from replaced as r;
             if stopped is not null then
-                perform job_scheduler.ring('stopped_runs', stopped);
+                perform job_scheduler.notify('stopped_runs', stopped);
                 key_is_taken := false;
                 update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
                 set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
@@ -206,7 +206,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a doorbell tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -228,7 +228,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which doorbells and polls tell, or is not visible yet.
+-- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -450,7 +450,7 @@ $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
 -- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
--- {keep_days, limit} -> {deleted, acts}; at most `limit` of each kind
+-- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
@@ -458,10 +458,10 @@ security definer
 set search_path = ''
 as $$
 declare
-    keep_days constant numeric := (request ->> 'keep_days')::numeric;
+    retention_days constant numeric := (request ->> 'retention_days')::numeric;
     -- the least of all keeps: what is younger need not be looked at
     youngest constant timestamptz := now() - least(
-        keep_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
+        retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
     old_runs uuid[];
     old_jobs bigint[];
@@ -476,7 +476,7 @@ begin
         where
             e.completed_at < youngest and e.status not in ('queued', 'running')
             and e.completed_at
-            < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+            < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update of e skip locked
     );
@@ -484,7 +484,7 @@ begin
         select j.id from public.scheduled_jobs as j
         where
             j.status in ('completed', 'failed', 'cancelled')
-            and j.updated_at < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+            and j.updated_at < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update skip locked
     );
@@ -492,7 +492,7 @@ begin
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
-        where a.at < now() - keep_days::double precision * interval '1 day'
+        where a.at < now() - retention_days::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update skip locked
     );
@@ -617,7 +617,7 @@ begin
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
         -- Another listener may be the one with room.
-        perform job_scheduler.ring('scheduled_jobs', null);
+        perform job_scheduler.notify('scheduled_jobs', null);
     end if;
     return all_freed;
 end
@@ -894,10 +894,10 @@ begin
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
         -- A listener that goes hands its runs to the others, which are to know at once.
-        perform job_scheduler.ring('scheduled_jobs', null);
+        perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.keep_logs(request -> 'logs', taken);
+    perform job_scheduler.store_logs(request -> 'logs', taken);
     return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;
@@ -985,7 +985,7 @@ begin
         returning l.started_at = l.heartbeat_at into is_new;
     end if;
     if is_new then
-        perform job_scheduler.ring('job_listeners', null);
+        perform job_scheduler.notify('job_listeners', null);
     end if;
     delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
 
@@ -1015,7 +1015,7 @@ as $$
 begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
     if found then
-        perform job_scheduler.ring('job_listeners', null);
+        perform job_scheduler.notify('job_listeners', null);
     end if;
     return json_build_object('now', clock_timestamp());
 end
@@ -1070,7 +1070,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the doorbells tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
@@ -1214,7 +1214,7 @@ revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authen
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
 
 -- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
-create or replace function job_scheduler.keep_logs(logs jsonb, executions uuid[])
+create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
 language sql
 set search_path = ''
@@ -1233,7 +1233,7 @@ as $$
         )
     order by l.n
 $$;
-revoke all on function job_scheduler.keep_logs(jsonb, uuid[]) from public;
+revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
@@ -1261,7 +1261,7 @@ begin
     set progress = n.progress
     from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
     where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
-    perform job_scheduler.keep_logs(request -> 'logs', held);
+    perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
 $$;
@@ -1308,7 +1308,7 @@ begin
     where j.id = any(ids) and j.id = f.id;
     get diagnostics planned = row_count;
     if exists (select from jsonb_array_elements(request -> 'plans') as p where p ->> 'error' is not null) then
-        perform job_scheduler.tell_senseless(request -> 'plans');
+        perform job_scheduler.report_invalid(request -> 'plans');
     end if;
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
@@ -1322,12 +1322,12 @@ grant execute on function public.plan_jobs_v1(jsonb) to service_role;
 -- A job whose due instants a listener cannot compute, for instance because its zone database lacks the job's zone, stays
 -- scheduled: another listener may be able to, or this one when it was brought up to date. Its row and the ledger say why
 -- nothing runs, once for each definition or due instant.
-create or replace function job_scheduler.tell_senseless(plans jsonb)
+create or replace function job_scheduler.report_invalid(plans jsonb)
 returns void
 language sql
 set search_path = ''
 as $$
-    with senseless as (
+    with invalid as (
         select j.id, p.told as error
         from public.scheduled_jobs as j
         inner join (
@@ -1339,7 +1339,7 @@ as $$
     ), told as (
         update public.scheduled_jobs as j
         set error = s.error, updated_at = now()
-        from senseless as s
+        from invalid as s
         where j.id = s.id
         returning j.id, j.workspace_id, j.created_by, j.error, coalesce(j.due_at, j.defined_at) as instant
     )
@@ -1349,7 +1349,7 @@ as $$
     from told as t
     on conflict do nothing
 $$;
-revoke all on function job_scheduler.tell_senseless(jsonb) from public;
+revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
 -- lead there. A run that somebody asked for is not the schedule's.
@@ -1377,30 +1377,30 @@ end
 $$;
 revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
 
--- A canary is a signal for nobody in particular: a listener rings it when it has heard nothing for a while, and whichever
--- doorbell does not bring it along is deaf.
+-- A probe is a signal for nobody in particular: a listener sends it when it has received nothing for a while, and whichever
+-- channel does not bring it along is stale.
 
--- Rings by the same function, and so by the same two doorbells, as every trigger on jobs and meetings does.
--- {listener} -> {now, doorbells: [those that this database can ring]}
-create or replace function public.ring_canary_v1(request jsonb)
+-- Rings by the same function, and so by the same two channels, as every trigger on jobs and meetings does.
+-- {listener} -> {now, channels: [those that this database can send on]}
+create or replace function public.send_probe_v1(request jsonb)
 returns json
 language plpgsql
-security definer -- service_role may not ring by itself
+security definer -- service_role may not notify by itself
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('canary', jsonb_build_array(request -> 'listener'));
+    perform job_scheduler.notify('probe', jsonb_build_array(request -> 'listener'));
     return json_build_object(
         'now', clock_timestamp(),
-        'doorbells', case
+        'channels', case
             when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '["postgres_changes"]'::json
             else '["broadcast", "postgres_changes"]'::json
         end
     );
 end
 $$;
-revoke all on function public.ring_canary_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.ring_canary_v1(jsonb) to service_role;
+revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.send_probe_v1(jsonb) to service_role;
 
 -- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)

@@ -526,7 +526,7 @@ as $$
     )
 $$;
 
--- Refuses more runs by hand than may wait for one job: each of them costs the job a look at all that wait.
+-- Refuses more runs manually than may wait for one job: each of them costs the job a look at all that wait.
 create or replace function job_scheduler.check_queued_runs(job bigint, by_client boolean)
 returns void
 language plpgsql
@@ -562,7 +562,7 @@ job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quot
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 to authenticated, service_role; -- their writes fire the triggers
 
--- Where quotas hold: at inserts, edits, revivals and runs asked for by hand.
+-- Where quotas hold: at inserts, edits, revivals and runs asked for manually.
 
 -- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot wait in a ring.
 create or replace function job_scheduler.admit_to_quotas()
@@ -744,7 +744,7 @@ revoke all on function job_scheduler.without_secrets(jsonb, jsonb, jsonb, intege
 
 -- Whether a payload can fit the schema of its handler.
 
--- Whether a value may be of the kind that a property's JSON schema says. Only what no reading of it could mend is refused
+-- Whether a value may be of the kind that a property's JSON schema says. Only what no reading of it could fix is refused
 -- ("5" may be a number, 0 a boolean, a number an instant); the handler's own model has the last word when the job runs.
 create or replace function job_scheduler.may_be(given jsonb, property jsonb)
 returns boolean

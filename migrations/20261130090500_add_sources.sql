@@ -23,15 +23,15 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- The three doorbells: up to a hundred ids, else null for "look yourself".
-create or replace function job_scheduler.ring_new_meetings()
+-- The three channels: up to a hundred ids, else null for "look yourself".
+create or replace function job_scheduler.notify_new_meetings()
 returns trigger
 language plpgsql
-security definer -- a client may not ring by itself
+security definer -- a client may not notify by itself
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('meetings', (
+    perform job_scheduler.notify('meetings', (
         select case when count(*) <= 100 then jsonb_agg(fresh.id) end
         from (select new_rows.id from new_rows limit 101) as fresh
     ))
@@ -39,12 +39,12 @@ begin
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_new_meetings() from public;
+revoke all on function job_scheduler.notify_new_meetings() from public;
 
-create or replace function job_scheduler.ring_changed_meetings()
+create or replace function job_scheduler.notify_changed_meetings()
 returns trigger
 language plpgsql
-security definer -- a client may not ring by itself
+security definer -- a client may not notify by itself
 set search_path = ''
 as $$
 declare
@@ -57,21 +57,21 @@ declare
     );
 begin
     if cardinality(changed) > 0 then
-        perform job_scheduler.ring('meetings', case when cardinality(changed) <= 100 then to_jsonb(changed) end);
+        perform job_scheduler.notify('meetings', case when cardinality(changed) <= 100 then to_jsonb(changed) end);
     end if;
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_changed_meetings() from public;
+revoke all on function job_scheduler.notify_changed_meetings() from public;
 
-create or replace function job_scheduler.ring_deleted_meetings()
+create or replace function job_scheduler.notify_deleted_meetings()
 returns trigger
 language plpgsql
-security definer -- a client may not ring by itself
+security definer -- a client may not notify by itself
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('meetings', (
+    perform job_scheduler.notify('meetings', (
         select case when count(*) <= 100 then jsonb_agg(gone.id) end
         from (select old_rows.id from old_rows limit 101) as gone
     ))
@@ -79,7 +79,7 @@ begin
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_deleted_meetings() from public;
+revoke all on function job_scheduler.notify_deleted_meetings() from public;
 
 -- Meetings: what their jobs are made of, and how a poll finds those that changed.
 
@@ -244,7 +244,7 @@ begin
     select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
     into done;
     begin
-        if cardinality(chosen) > 0 then -- else every poll would ring the doorbells for nothing
+        if cardinality(chosen) > 0 then -- else every poll would notify the channels for nothing
             select * into done from job_scheduler.settle_meetings(chosen, restart);
         end if;
     exception

@@ -138,25 +138,25 @@ for each row when (
 )
 execute function job_scheduler.audit_deletion();
 
-create or replace trigger t60_ring_deleted
+create or replace trigger t60_notify_deleted
 after delete on public.scheduled_jobs
 referencing old table as old_rows
-for each statement execute function job_scheduler.ring_deleted();
+for each statement execute function job_scheduler.notify_deleted();
 
-create or replace trigger t60_ring_inserted
+create or replace trigger t60_notify_inserted
 after insert on public.scheduled_jobs
 referencing new table as new_rows
-for each statement execute function job_scheduler.ring_inserted();
+for each statement execute function job_scheduler.notify_inserted();
 
 -- Rings for every change that makes a revision: a listener counts those that it was not told of as missed.
-create or replace trigger t60_ring_updated
+create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
 for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
-execute function job_scheduler.ring_changed();
+execute function job_scheduler.notify_changed();
 
 create or replace trigger t70_admit_handlers
 after insert on public.scheduled_jobs
@@ -256,17 +256,17 @@ create or replace trigger zz_job_scheduler_stamp
 before insert or update on public.meetings
 for each row execute function job_scheduler.stamp_meeting();
 
-create or replace trigger zz_job_scheduler_ring_changed
+create or replace trigger zz_job_scheduler_notify_changed
 after update on public.meetings
 referencing old table as old_rows new table as new_rows
-for each statement execute function job_scheduler.ring_changed_meetings();
+for each statement execute function job_scheduler.notify_changed_meetings();
 
-create or replace trigger zz_job_scheduler_ring_deleted
+create or replace trigger zz_job_scheduler_notify_deleted
 after delete on public.meetings
 referencing old table as old_rows
-for each statement execute function job_scheduler.ring_deleted_meetings();
+for each statement execute function job_scheduler.notify_deleted_meetings();
 
-create or replace trigger zz_job_scheduler_ring_new
+create or replace trigger zz_job_scheduler_notify_new
 after insert on public.meetings
 referencing new table as new_rows
-for each statement execute function job_scheduler.ring_new_meetings();
+for each statement execute function job_scheduler.notify_new_meetings();

@@ -34,7 +34,7 @@ FUNCTIONS: Final = (
     "rescue_runs_v1",
     "clean_ledger_v1",
     "publish_handlers_v1",
-    "ring_canary_v1",
+    "send_probe_v1",
 )
 MEETINGS_FUNCTION = "sync_meetings_v1"
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")

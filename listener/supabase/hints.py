@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
-PROBE = "canary"
+PROBE = "probe"
 """A signal for nobody in particular, which proves the channel that brings it."""
 
 
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
-    """Read what `job_scheduler.ring` sends by both channels: {table, rows, xid}.
+    """Read what `job_scheduler.notify` sends by both channels: {table, rows, xid}.
 
     Rows of jobs are [id, revision, next_run_at, priority, tenant] of plain one-time jobs; of deleted jobs, [id]; of
     meetings, their ids; null where they are too many or not so plain. A later version may append to a row.

@@ -132,7 +132,7 @@ class SupabaseStore:
     async def clean(self, retention_days: float) -> int:
         """Forget a batch of what is older than `retention_days`."""
         answer = await self._call_bounded(
-            "clean_ledger_v1", {"keep_days": retention_days}, "deleted", most=CLEANUP_BATCH
+            "clean_ledger_v1", {"retention_days": retention_days}, "deleted", most=CLEANUP_BATCH
         )
         return int(answer["deleted"])
 
@@ -142,8 +142,8 @@ class SupabaseStore:
         Raises:
             StoreError: it is not known to have been sent.
         """
-        answer = await self._rpc.call("ring_canary_v1", {"listener": self._id}, "doorbells")
-        return list(answer["doorbells"])
+        answer = await self._rpc.call("send_probe_v1", {"listener": self._id}, "channels")
+        return list(answer["channels"])
 
     async def leave(self) -> None:
         """Say that this listener is going."""

@@ -21,5 +21,5 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for by hand that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
 on conflict (name) do nothing;

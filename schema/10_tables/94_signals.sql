@@ -1,4 +1,4 @@
--- One row for each statement that a listener should hear of, however many rows it changed: Realtime limits events per
+-- One row for each statement that a listener should receive, however many rows it changed: Realtime limits events per
 -- second, so listening to the jobs themselves would lose events whenever many change at once.
 create table if not exists job_scheduler.signals (
     id bigint generated always as identity primary key,
@@ -6,9 +6,9 @@ create table if not exists job_scheduler.signals (
     message jsonb not null
 );
 
-comment on table job_scheduler.signals is 'What the listeners hear through postgres_changes; forgotten after an hour.';
+comment on table job_scheduler.signals is 'What the listeners receive through postgres_changes; forgotten after an hour.';
 
--- What stops runs is read by the polls too: a doorbell may be deaf.
+-- What stops runs is read by the polls too: a channel may be stale.
 create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
 where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
 

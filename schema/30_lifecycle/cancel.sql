@@ -18,11 +18,11 @@ revoke all on function job_scheduler.mark_stopped(bigint) from public;
 create or replace function job_scheduler.stop_runs()
 returns trigger
 language plpgsql
-security definer -- see ring
+security definer -- see notify
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring_stopped(new.id);
+    perform job_scheduler.notify_stopped(new.id);
     return null;
 end
 $$;
@@ -42,7 +42,7 @@ begin
     set status = 'cancelled', reason = 'cancelled', completed_at = now()
     where scheduled_job_id = new.id and status = 'queued';
     perform job_scheduler.refresh_wake(new.id);
-    perform job_scheduler.ring_stopped(new.id);
+    perform job_scheduler.notify_stopped(new.id);
     return null;
 end
 $$;

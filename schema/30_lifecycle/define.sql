@@ -1,4 +1,4 @@
--- What every write to scheduled_jobs must pass, whoever makes it, and the doorbell that tells the listeners of it.
+-- What every write to scheduled_jobs must pass, whoever makes it, and the channel that tells the listeners of it.
 --
 -- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
 -- the API cannot set it. All else is a client's write.

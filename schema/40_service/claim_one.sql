@@ -1,7 +1,7 @@
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
-    job bigint, due timestamptz, due_next timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
+    job bigint, due timestamptz, next_due timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
 )
 returns uuid[]
@@ -13,7 +13,7 @@ declare
     e public.job_executions;
     is_due boolean;
     key_is_taken boolean := false;
-    next_if_run timestamptz := due_next; -- none, when this run is the last that max_runs grants
+    next_if_run timestamptz := next_due; -- none, when this run is the last that max_runs grants
     must_skip boolean;
     stopped jsonb;
 begin
@@ -51,7 +51,7 @@ begin
             is_due := false;
             update public.scheduled_jobs
             set
-                due_at = due_next,
+                due_at = next_due,
                 status = case
                     when trigger_type = 'once' and status = 'scheduled' and not (
                         queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
@@ -118,7 +118,7 @@ begin
         )
         on conflict do nothing;
         update public.scheduled_jobs
-        set due_at = case when must_skip then due_next else next_if_run end, updated_at = now()
+        set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
         where id = j.id;
     elsif is_due then
         if j.status = 'running' and j.overlap = 'replace' then
@@ -136,7 +136,7 @@ begin
             )
             select jsonb_agg(r.id) into stopped from replaced as r;
             if stopped is not null then
-                perform job_scheduler.ring('stopped_runs', stopped);
+                perform job_scheduler.notify('stopped_runs', stopped);
                 key_is_taken := false;
                 update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
                 set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)

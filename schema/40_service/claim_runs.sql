@@ -19,7 +19,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a doorbell tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -41,7 +41,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which doorbells and polls tell, or is not visible yet.
+-- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql

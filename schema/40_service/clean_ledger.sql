@@ -39,7 +39,7 @@ $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
 -- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
--- {keep_days, limit} -> {deleted, acts}; at most `limit` of each kind
+-- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
@@ -47,10 +47,10 @@ security definer
 set search_path = ''
 as $$
 declare
-    keep_days constant numeric := (request ->> 'keep_days')::numeric;
+    retention_days constant numeric := (request ->> 'retention_days')::numeric;
     -- the least of all keeps: what is younger need not be looked at
     youngest constant timestamptz := now() - least(
-        keep_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
+        retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
     old_runs uuid[];
     old_jobs bigint[];
@@ -65,7 +65,7 @@ begin
         where
             e.completed_at < youngest and e.status not in ('queued', 'running')
             and e.completed_at
-            < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+            < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update of e skip locked
     );
@@ -73,7 +73,7 @@ begin
         select j.id from public.scheduled_jobs as j
         where
             j.status in ('completed', 'failed', 'cancelled')
-            and j.updated_at < now() - coalesce(j.cleanup_after_days, keep_days)::double precision * interval '1 day'
+            and j.updated_at < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update skip locked
     );
@@ -81,7 +81,7 @@ begin
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
-        where a.at < now() - keep_days::double precision * interval '1 day'
+        where a.at < now() - retention_days::double precision * interval '1 day'
         limit (request ->> 'limit')::int
         for update skip locked
     );

@@ -111,7 +111,7 @@ begin
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
         -- Another listener may be the one with room.
-        perform job_scheduler.ring('scheduled_jobs', null);
+        perform job_scheduler.notify('scheduled_jobs', null);
     end if;
     return all_freed;
 end

@@ -268,10 +268,10 @@ begin
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
         -- A listener that goes hands its runs to the others, which are to know at once.
-        perform job_scheduler.ring('scheduled_jobs', null);
+        perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.keep_logs(request -> 'logs', taken);
+    perform job_scheduler.store_logs(request -> 'logs', taken);
     return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;

@@ -79,7 +79,7 @@ begin
         returning l.started_at = l.heartbeat_at into is_new;
     end if;
     if is_new then
-        perform job_scheduler.ring('job_listeners', null);
+        perform job_scheduler.notify('job_listeners', null);
     end if;
     delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
 
@@ -109,7 +109,7 @@ as $$
 begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
     if found then
-        perform job_scheduler.ring('job_listeners', null);
+        perform job_scheduler.notify('job_listeners', null);
     end if;
     return json_build_object('now', clock_timestamp());
 end

@@ -45,7 +45,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the doorbells tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json

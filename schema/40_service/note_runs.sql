@@ -1,5 +1,5 @@
 -- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
-create or replace function job_scheduler.keep_logs(logs jsonb, executions uuid[])
+create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
 language sql
 set search_path = ''
@@ -18,7 +18,7 @@ as $$
         )
     order by l.n
 $$;
-revoke all on function job_scheduler.keep_logs(jsonb, uuid[]) from public;
+revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
@@ -46,7 +46,7 @@ begin
     set progress = n.progress
     from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
     where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
-    perform job_scheduler.keep_logs(request -> 'logs', held);
+    perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
 $$;

@@ -38,7 +38,7 @@ begin
     where j.id = any(ids) and j.id = f.id;
     get diagnostics planned = row_count;
     if exists (select from jsonb_array_elements(request -> 'plans') as p where p ->> 'error' is not null) then
-        perform job_scheduler.tell_senseless(request -> 'plans');
+        perform job_scheduler.report_invalid(request -> 'plans');
     end if;
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
@@ -52,12 +52,12 @@ grant execute on function public.plan_jobs_v1(jsonb) to service_role;
 -- A job whose due instants a listener cannot compute, for instance because its zone database lacks the job's zone, stays
 -- scheduled: another listener may be able to, or this one when it was brought up to date. Its row and the ledger say why
 -- nothing runs, once for each definition or due instant.
-create or replace function job_scheduler.tell_senseless(plans jsonb)
+create or replace function job_scheduler.report_invalid(plans jsonb)
 returns void
 language sql
 set search_path = ''
 as $$
-    with senseless as (
+    with invalid as (
         select j.id, p.told as error
         from public.scheduled_jobs as j
         inner join (
@@ -69,7 +69,7 @@ as $$
     ), told as (
         update public.scheduled_jobs as j
         set error = s.error, updated_at = now()
-        from senseless as s
+        from invalid as s
         where j.id = s.id
         returning j.id, j.workspace_id, j.created_by, j.error, coalesce(j.due_at, j.defined_at) as instant
     )
@@ -79,7 +79,7 @@ as $$
     from told as t
     on conflict do nothing
 $$;
-revoke all on function job_scheduler.tell_senseless(jsonb) from public;
+revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
 -- lead there. A run that somebody asked for is not the schedule's.

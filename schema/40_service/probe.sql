@@ -1,24 +1,24 @@
--- A canary is a signal for nobody in particular: a listener rings it when it has heard nothing for a while, and whichever
--- doorbell does not bring it along is deaf.
+-- A probe is a signal for nobody in particular: a listener sends it when it has received nothing for a while, and whichever
+-- channel does not bring it along is stale.
 
--- Rings by the same function, and so by the same two doorbells, as every trigger on jobs and meetings does.
--- {listener} -> {now, doorbells: [those that this database can ring]}
-create or replace function public.ring_canary_v1(request jsonb)
+-- Rings by the same function, and so by the same two channels, as every trigger on jobs and meetings does.
+-- {listener} -> {now, channels: [those that this database can send on]}
+create or replace function public.send_probe_v1(request jsonb)
 returns json
 language plpgsql
-security definer -- service_role may not ring by itself
+security definer -- service_role may not notify by itself
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('canary', jsonb_build_array(request -> 'listener'));
+    perform job_scheduler.notify('probe', jsonb_build_array(request -> 'listener'));
     return json_build_object(
         'now', clock_timestamp(),
-        'doorbells', case
+        'channels', case
             when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '["postgres_changes"]'::json
             else '["broadcast", "postgres_changes"]'::json
         end
     );
 end
 $$;
-revoke all on function public.ring_canary_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.ring_canary_v1(jsonb) to service_role;
+revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.send_probe_v1(jsonb) to service_role;

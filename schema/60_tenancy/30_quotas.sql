@@ -148,7 +148,7 @@ as $$
     )
 $$;
 
--- Refuses more runs by hand than may wait for one job: each of them costs the job a look at all that wait.
+-- Refuses more runs manually than may wait for one job: each of them costs the job a look at all that wait.
 create or replace function job_scheduler.check_queued_runs(job bigint, by_client boolean)
 returns void
 language plpgsql

@@ -1,4 +1,4 @@
--- Where quotas hold: at inserts, edits, revivals and runs asked for by hand.
+-- Where quotas hold: at inserts, edits, revivals and runs asked for manually.
 
 -- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot wait in a ring.
 create or replace function job_scheduler.admit_to_quotas()

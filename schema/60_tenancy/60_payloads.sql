@@ -1,6 +1,6 @@
 -- Whether a payload can fit the schema of its handler.
 
--- Whether a value may be of the kind that a property's JSON schema says. Only what no reading of it could mend is refused
+-- Whether a value may be of the kind that a property's JSON schema says. Only what no reading of it could fix is refused
 -- ("5" may be a number, 0 a boolean, a number an instant); the handler's own model has the last word when the job runs.
 create or replace function job_scheduler.may_be(given jsonb, property jsonb)
 returns boolean

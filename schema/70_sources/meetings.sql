@@ -161,7 +161,7 @@ begin
     select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
     into done;
     begin
-        if cardinality(chosen) > 0 then -- else every poll would ring the doorbells for nothing
+        if cardinality(chosen) > 0 then -- else every poll would notify the channels for nothing
             select * into done from job_scheduler.settle_meetings(chosen, restart);
         end if;
     exception

@@ -155,7 +155,7 @@ def test_old_acts_are_forgotten_with_the_ledger(database: psycopg.Connection[dic
             "values (%s, 'r', 'delete', now() - make_interval(days => %s))",
             [days, days],
         )
-    request = json.dumps({"keep_days": 7, "limit": 2})
+    request = json.dumps({"retention_days": 7, "limit": 2})
     query = "select public.clean_ledger_v1(%s) as answer"
     assert [database.execute(query, [request]).fetchone()["answer"]["acts"] for _ in range(3)] == [2, 1, 0]
     left = database.execute("delete from public.job_audit returning scheduled_job_id").fetchall()

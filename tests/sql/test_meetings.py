@@ -364,7 +364,7 @@ def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
         connection.execute(
             """
             create table public.received (payload jsonb);
-            create or replace function job_scheduler.ring(what text, rows_changed jsonb) returns void
+            create or replace function job_scheduler.notify(what text, rows_changed jsonb) returns void
             language sql security definer set search_path = '' as
             $$ insert into public.received values (jsonb_build_object('table', what, 'rows', rows_changed)) $$;
             """

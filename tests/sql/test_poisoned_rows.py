@@ -138,7 +138,7 @@ def test_a_row_that_cannot_be_forgotten_keeps_no_other_from_it(life, stack, tabl
     life._fate.execute("update job_executions set completed_at = now() - interval '9 days'")
     life._fate.execute("update scheduled_jobs set updated_at = now() - interval '9 days'")
     key = runs[1].execution_id if table == "job_executions" else runs[1].job_id
-    asked = {"keep_days": 7, "limit": 100}
+    asked = {"retention_days": 7, "limit": 100}
     with poisoned(stack, "delete", table, "id", key):
         life.service("clean_ledger_v1", asked)
         assert life.service("clean_ledger_v1", asked)["deleted"] == 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from listener.local.stack import Stack
 
 RING = {"request": {"listener": "00000000-0000-4000-8000-000000000001"}}
-SIGNAL = "select message from job_scheduler.signals where message ->> 'table' = 'canary' order by id desc limit 1"
+SIGNAL = "select message from job_scheduler.signals where message ->> 'table' = 'probe' order by id desc limit 1"
 BROADCAST = (
     "select payload - 'id' from realtime.messages where topic = 'job_scheduler' and event = 'changed' and private "
     "and payload ->> 'xid' = %s"
@@ -46,26 +46,26 @@ EDITS = {
 
 def test_a_probe_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
     """The row that postgres_changes delivers, and the private broadcast, are one message."""
-    answer = service.post("/rpc/ring_canary_v1", json=RING).json()
-    assert answer["doorbells"] == ["broadcast", "postgres_changes"]
+    answer = service.post("/rpc/send_probe_v1", json=RING).json()
+    assert answer["channels"] == ["broadcast", "postgres_changes"]
     with psycopg.connect(embedded_stack.admin_dsn) as connection:
         (message,) = connection.execute(SIGNAL).fetchone() or ()
-        assert (message["table"], message["rows"]) == ("canary", [RING["request"]["listener"]])
+        assert (message["table"], message["rows"]) == ("probe", [RING["request"]["listener"]])
         assert connection.execute(BROADCAST, [str(message["xid"])]).fetchall() == [(message,)]
 
 
 @pytest.mark.parametrize("who", ["anon", "alice"])
 def test_only_the_service_rings(client_for: Callable[[str], httpx.Client], who: str):
     """A browser that could would wake every listener."""
-    assert client_for(who).post("/rpc/ring_canary_v1", json=RING).status_code in {401, 403, 404}
+    assert client_for(who).post("/rpc/send_probe_v1", json=RING).status_code in {401, 403, 404}
 
 
 def test_a_database_without_broadcasts_says_so(database: psycopg.Connection[dict[str, Any]]):
     """Listeners do not wait for what cannot come."""
     assert database.execute("select to_regnamespace('realtime') as it").fetchone() == {"it": None}
-    row = database.execute("select public.ring_canary_v1('{}') as answer").fetchone()
+    row = database.execute("select public.send_probe_v1('{}') as answer").fetchone()
     assert row
-    assert row["answer"]["doorbells"] == ["postgres_changes"]
+    assert row["answer"]["channels"] == ["postgres_changes"]
 
 
 @pytest.mark.parametrize("column", EDITS)

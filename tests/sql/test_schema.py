@@ -50,7 +50,7 @@ NEW = {
     ),
     "a trigger": (
         """create trigger t99_note after delete on public.job_listeners
-        for each row execute function job_scheduler.ring_deleted();""",
+        for each row execute function job_scheduler.notify_deleted();""",
         "create trigger t99_note",
     ),
 }

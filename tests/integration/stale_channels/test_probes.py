@@ -10,8 +10,8 @@ from listener.domain.messages import Hint
 from listener.errors import StoreError
 
 BELLS = {"broadcast", "postgres_changes"}
-PROBES = "select count(*) from job_scheduler.signals where message ->> 'table' = 'canary'"
-REFUSED = StoreError("ring_canary_v1", "ConnectError", "refused", retryable=True)
+PROBES = "select count(*) from job_scheduler.signals where message ->> 'table' = 'probe'"
+REFUSED = StoreError("send_probe_v1", "ConnectError", "refused", retryable=True)
 ONLY_CHANGES = "insert into job_scheduler.signals (message) values (%s)"
 QUICK = {"probe_seconds": 0.5, "answer_seconds": 2}
 PATIENT = {"probe_seconds": 0.5, "answer_seconds": 20}
@@ -88,7 +88,7 @@ async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feedi
     """Older projects lack the function; what they can send is proof enough."""
 
     async def ring():
-        sql(ONLY_CHANGES, '{"table": "canary", "rows": null, "xid": 1}')
+        sql(ONLY_CHANGES, '{"table": "probe", "rows": null, "xid": 1}')
         return ["postgres_changes"]
 
     async with feeding(stack.url, send_probe=ring, wait=False, probe_seconds=0.5, answer_seconds=2) as received:

@@ -1,6 +1,6 @@
--- Tells the listeners to look again, by both doorbells: a row that postgres_changes delivers, and a private broadcast
--- where the database has that function. Either may be lost, so it never fails the write that rings it.
-create or replace function job_scheduler.ring(what text, rows_changed jsonb)
+-- Tells the listeners to look again, by both channels: a row that postgres_changes delivers, and a private broadcast
+-- where the database has that function. Either may be lost, so it never fails the write that sends it.
+create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
 language plpgsql
 security definer -- a client may not send to the listeners' private topic itself
@@ -16,29 +16,29 @@ begin
         execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
     end if;
 exception when others then
-    raise warning 'job_scheduler.ring: %', sqlerrm;
+    raise warning 'job_scheduler.notify: %', sqlerrm;
 end
 $$;
-revoke all on function job_scheduler.ring(text, jsonb) from public;
+revoke all on function job_scheduler.notify(text, jsonb) from public;
 
 -- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
-create or replace function job_scheduler.ring_stopped(job bigint)
+create or replace function job_scheduler.notify_stopped(job bigint)
 returns void
 language sql
 set search_path = ''
 as $$
-    select job_scheduler.ring('cancelled_runs', (
+    select job_scheduler.notify('cancelled_runs', (
         select jsonb_agg(e.id) from public.job_executions as e
         where e.scheduled_job_id = job and e.status = 'running'
     ))
 $$;
-revoke all on function job_scheduler.ring_stopped(bigint) from public;
+revoke all on function job_scheduler.notify_stopped(bigint) from public;
 
 -- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
-create or replace function job_scheduler.ring_inserted()
+create or replace function job_scheduler.notify_inserted()
 returns trigger
 language plpgsql
-security definer -- see ring
+security definer -- see notify
 set search_path = ''
 as $$
 declare
@@ -54,34 +54,34 @@ begin
             )
     end into plain
     from (select * from new_rows limit 101) as n;
-    perform job_scheduler.ring('scheduled_jobs', plain);
+    perform job_scheduler.notify('scheduled_jobs', plain);
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_inserted() from public;
+revoke all on function job_scheduler.notify_inserted() from public;
 
-create or replace function job_scheduler.ring_changed()
+create or replace function job_scheduler.notify_changed()
 returns trigger
 language plpgsql
-security definer -- see ring
+security definer -- see notify
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring(tg_table_name, null);
+    perform job_scheduler.notify(tg_table_name, null);
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_changed() from public;
+revoke all on function job_scheduler.notify_changed() from public;
 
 -- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
-create or replace function job_scheduler.ring_deleted()
+create or replace function job_scheduler.notify_deleted()
 returns trigger
 language plpgsql
-security definer -- see ring
+security definer -- see notify
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.ring('deleted_jobs', m.gone)
+    perform job_scheduler.notify('deleted_jobs', m.gone)
     from (
         select jsonb_agg(jsonb_build_array(n.id)) as gone
         from (select o.id, (row_number() over () - 1) / 5000 as part from old_rows as o) as n
@@ -90,4 +90,4 @@ begin
     return null;
 end
 $$;
-revoke all on function job_scheduler.ring_deleted() from public;
+revoke all on function job_scheduler.notify_deleted() from public;

@@ -37,18 +37,39 @@ $$;
 -- What the policies ask stands before the tables that it reads.
 set check_function_bodies = off;
 
--- The workspaces whose rows the caller may see. Security definer, here and below: the policy of workspace_members asks
--- it, so that it cannot be subject to that policy. A policy calls it once a statement, in a select of its own.
+-- The workspaces that the caller belongs to, and the role there. All policies rest on it: a project with teams of its own
+-- replaces it by one select over its own tables, and it must not raise. A migration never overwrites it.
+do $do$
+begin
+    if to_regprocedure('job_scheduler.memberships()') is null then
+        -- Security definer: the policy of job_workspace_members asks it, so that it cannot be subject to that policy.
+        execute $create$
+            create function job_scheduler.memberships()
+            returns table (workspace_id uuid, role text)
+            language sql
+            stable
+            security definer
+            set search_path = ''
+            as $body$
+                select m.workspace_id, m.role::text
+                from public.job_workspace_members as m
+                where m.user_id = job_scheduler.caller()
+            $body$
+        $create$;
+        revoke all on function job_scheduler.memberships() from public;
+        grant execute on function job_scheduler.memberships() to authenticated, service_role;
+    end if;
+end
+$do$;
+
+-- The workspaces whose rows the caller may see. A policy calls it once a statement, in a select of its own.
 create or replace function job_scheduler.readable_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
-    select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller()
+    select coalesce(array_agg(m.workspace_id), '{}') from job_scheduler.memberships() as m
 $$;
 
 -- The workspaces whose jobs and meetings the caller may write.
@@ -56,12 +77,11 @@ create or replace function job_scheduler.writable_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
     select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller() and m.role in ('editor', 'admin')
+    from job_scheduler.memberships() as m
+    where m.role in ('editor', 'admin')
 $$;
 
 -- The workspaces whose name and members the caller may write.
@@ -69,12 +89,9 @@ create or replace function job_scheduler.administered_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
-    select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller() and m.role = 'admin'
+    select coalesce(array_agg(m.workspace_id), '{}') from job_scheduler.memberships() as m where m.role = 'admin'
 $$;
 
 reset check_function_bodies;
@@ -88,7 +105,7 @@ job_scheduler.caller(), job_scheduler.readable_workspaces(), job_scheduler.writa
 job_scheduler.administered_workspaces()
 to authenticated, service_role;
 
-create table if not exists public.workspaces (
+create table if not exists public.job_workspaces (
     id uuid primary key default gen_random_uuid(),
     name text not null check (char_length(btrim(name)) between 1 and 200),
     settings jsonb not null default '{}',
@@ -96,85 +113,85 @@ create table if not exists public.workspaces (
     created_at timestamptz not null default now()
 );
 
-comment on table public.workspaces is 'A tenant: its members see and write the same jobs and meetings.';
-comment on column public.workspaces.settings is
+comment on table public.job_workspaces is 'A tenant: its members see and write the same jobs and meetings.';
+comment on column public.job_workspaces.settings is
     'Quotas and what else the operator says of the workspace; written with the service key only.';
 
-create index if not exists workspaces_created_by_idx on public.workspaces (created_by) where created_by is not null;
+create index if not exists workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
 
-revoke all on table public.workspaces from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.workspaces to service_role;
-grant select, delete on table public.workspaces to authenticated;
+revoke all on table public.job_workspaces from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.job_workspaces to service_role;
+grant select, delete on table public.job_workspaces to authenticated;
 
 -- Not the id: a workspace with the id of a user would share the keys of that user's private jobs. Not the settings:
 -- they hold the quotas.
-grant insert (name), update (name) on table public.workspaces to authenticated;
+grant insert (name), update (name) on table public.job_workspaces to authenticated;
 
-alter table public.workspaces enable row level security;
+alter table public.job_workspaces enable row level security;
 
 -- Who creates a workspace is entered as its admin after the statement, which may have to answer the row before that.
-drop policy if exists workspaces_select on public.workspaces;
-create policy workspaces_select on public.workspaces
+drop policy if exists workspaces_select on public.job_workspaces;
+create policy workspaces_select on public.job_workspaces
 for select to authenticated
 using (
     id = any((select job_scheduler.readable_workspaces())::uuid[])
     or (created_by = (select job_scheduler.caller()) and created_at = now())
 );
 
-drop policy if exists workspaces_insert on public.workspaces;
-create policy workspaces_insert on public.workspaces
+drop policy if exists workspaces_insert on public.job_workspaces;
+create policy workspaces_insert on public.job_workspaces
 for insert to authenticated
 with check (created_by = (select job_scheduler.caller()));
 
-drop policy if exists workspaces_update on public.workspaces;
-create policy workspaces_update on public.workspaces
+drop policy if exists workspaces_update on public.job_workspaces;
+create policy workspaces_update on public.job_workspaces
 for update to authenticated
 using (id = any((select job_scheduler.administered_workspaces())::uuid[]))
 with check (id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
-drop policy if exists workspaces_delete on public.workspaces;
-create policy workspaces_delete on public.workspaces
+drop policy if exists workspaces_delete on public.job_workspaces;
+create policy workspaces_delete on public.job_workspaces
 for delete to authenticated
 using (id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
-create table if not exists public.workspace_members (
-    workspace_id uuid not null references public.workspaces (id) on delete cascade,
+create table if not exists public.job_workspace_members (
+    workspace_id uuid not null references public.job_workspaces (id) on delete cascade,
     user_id uuid not null,
     role text not null default 'viewer' check (role in ('viewer', 'editor', 'admin')),
     created_at timestamptz not null default now(),
     primary key (workspace_id, user_id)
 );
 
-comment on table public.workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
+comment on table public.job_workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
 
-create index if not exists workspace_members_user_id_idx on public.workspace_members (user_id);
+create index if not exists workspace_members_user_id_idx on public.job_workspace_members (user_id);
 
-revoke all on table public.workspace_members from public, anon, authenticated, service_role;
-grant select, insert, update, delete on table public.workspace_members to service_role;
-grant select, delete on table public.workspace_members to authenticated;
-grant insert (workspace_id, user_id, role), update (role) on table public.workspace_members to authenticated;
+revoke all on table public.job_workspace_members from public, anon, authenticated, service_role;
+grant select, insert, update, delete on table public.job_workspace_members to service_role;
+grant select, delete on table public.job_workspace_members to authenticated;
+grant insert (workspace_id, user_id, role), update (role) on table public.job_workspace_members to authenticated;
 
-alter table public.workspace_members enable row level security;
+alter table public.job_workspace_members enable row level security;
 
-drop policy if exists workspace_members_select on public.workspace_members;
-create policy workspace_members_select on public.workspace_members
+drop policy if exists workspace_members_select on public.job_workspace_members;
+create policy workspace_members_select on public.job_workspace_members
 for select to authenticated
 using (workspace_id = any((select job_scheduler.readable_workspaces())::uuid[]));
 
-drop policy if exists workspace_members_insert on public.workspace_members;
-create policy workspace_members_insert on public.workspace_members
+drop policy if exists workspace_members_insert on public.job_workspace_members;
+create policy workspace_members_insert on public.job_workspace_members
 for insert to authenticated
 with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
-drop policy if exists workspace_members_update on public.workspace_members;
-create policy workspace_members_update on public.workspace_members
+drop policy if exists workspace_members_update on public.job_workspace_members;
+create policy workspace_members_update on public.job_workspace_members
 for update to authenticated
 using (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]))
 with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
 -- Whoever is a member may also leave.
-drop policy if exists workspace_members_delete on public.workspace_members;
-create policy workspace_members_delete on public.workspace_members
+drop policy if exists workspace_members_delete on public.job_workspace_members;
+create policy workspace_members_delete on public.job_workspace_members
 for delete to authenticated
 using (
     user_id = (select job_scheduler.caller())

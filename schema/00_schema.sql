@@ -37,18 +37,39 @@ $$;
 -- What the policies ask stands before the tables that it reads.
 set check_function_bodies = off;
 
--- The workspaces whose rows the caller may see. Security definer, here and below: the policy of workspace_members asks
--- it, so that it cannot be subject to that policy. A policy calls it once a statement, in a select of its own.
+-- The workspaces that the caller belongs to, and the role there. All policies rest on it: a project with teams of its own
+-- replaces it by one select over its own tables, and it must not raise. A migration never overwrites it.
+do $do$
+begin
+    if to_regprocedure('job_scheduler.memberships()') is null then
+        -- Security definer: the policy of job_workspace_members asks it, so that it cannot be subject to that policy.
+        execute $create$
+            create function job_scheduler.memberships()
+            returns table (workspace_id uuid, role text)
+            language sql
+            stable
+            security definer
+            set search_path = ''
+            as $body$
+                select m.workspace_id, m.role::text
+                from public.job_workspace_members as m
+                where m.user_id = job_scheduler.caller()
+            $body$
+        $create$;
+        revoke all on function job_scheduler.memberships() from public;
+        grant execute on function job_scheduler.memberships() to authenticated, service_role;
+    end if;
+end
+$do$;
+
+-- The workspaces whose rows the caller may see. A policy calls it once a statement, in a select of its own.
 create or replace function job_scheduler.readable_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
-    select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller()
+    select coalesce(array_agg(m.workspace_id), '{}') from job_scheduler.memberships() as m
 $$;
 
 -- The workspaces whose jobs and meetings the caller may write.
@@ -56,12 +77,11 @@ create or replace function job_scheduler.writable_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
     select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller() and m.role in ('editor', 'admin')
+    from job_scheduler.memberships() as m
+    where m.role in ('editor', 'admin')
 $$;
 
 -- The workspaces whose name and members the caller may write.
@@ -69,12 +89,9 @@ create or replace function job_scheduler.administered_workspaces()
 returns uuid[]
 language sql
 stable
-security definer
 set search_path = ''
 as $$
-    select coalesce(array_agg(m.workspace_id), '{}')
-    from public.workspace_members as m
-    where m.user_id = job_scheduler.caller() and m.role = 'admin'
+    select coalesce(array_agg(m.workspace_id), '{}') from job_scheduler.memberships() as m where m.role = 'admin'
 $$;
 
 reset check_function_bodies;

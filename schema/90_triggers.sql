@@ -206,27 +206,27 @@ for each row when (
 execute function job_scheduler.audit_manual_run();
 
 create or replace trigger t10_check_settings
-before insert or update of settings on public.workspaces
+before insert or update of settings on public.job_workspaces
 for each row when (new.settings <> '{}')
 execute function job_scheduler.check_settings();
 
 create or replace trigger t20_enter_first_admin
-after insert on public.workspaces
-for each row when (row_security_active('public.workspaces'::regclass))
+after insert on public.job_workspaces
+for each row when (row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.enter_first_admin();
 
 create or replace trigger t30_empty_workspace
-after delete on public.workspaces
+after delete on public.job_workspaces
 for each row execute function job_scheduler.empty_workspace();
 
 create or replace trigger t10_keep_an_admin
-after update of role on public.workspace_members
-for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.workspaces'::regclass))
+after update of role on public.job_workspace_members
+for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.keep_an_admin();
 
 create or replace trigger t10_keep_an_admin_left
-after delete on public.workspace_members
-for each row when (old.role = 'admin' and row_security_active('public.workspaces'::regclass))
+after delete on public.job_workspace_members
+for each row when (old.role = 'admin' and row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.keep_an_admin();
 
 -- Only of a table that we made: a project's own is its own.

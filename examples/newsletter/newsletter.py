@@ -31,7 +31,7 @@ def ended(scheduler: SupabaseJobScheduler, run: Execution) -> Execution:
 def main() -> None:
     """Plan, try, send, pause, resume, count."""
     with SupabaseJobScheduler(key=os.environ["SUPABASE_ANON_KEY"], access_token=os.environ["USER_TOKEN"]) as scheduler:
-        workspaces = scheduler.client.table("workspaces")
+        workspaces = scheduler.client.table("job_workspaces")
         issues = []
         for name, topic, zone, schedule in WEEKLY:
             [workspace] = workspaces.insert({"name": name}).execute().data

@@ -13,31 +13,45 @@ declare
     used bigint;
 begin
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler workspaces of ' || new.created_by, 0));
-    select count(*) into used from public.workspaces as w where w.created_by = new.created_by and w.id <> new.id;
+    select count(*) into used from public.job_workspaces as w where w.created_by = new.created_by and w.id <> new.id;
     if used >= most then
         raise exception 'quota max_workspaces: one more is not allowed; limit %, used %, left 0', most, used
         using errcode = 'PT403', hint = 'Delete a workspace that you created, or ask the operator.';
     end if;
-    insert into public.workspace_members (workspace_id, user_id, role) values (new.id, new.created_by, 'admin');
+    insert into public.job_workspace_members (workspace_id, user_id, role) values (new.id, new.created_by, 'admin');
     return null;
 end
 $$;
 revoke all on function job_scheduler.enter_first_admin() from public;
 
--- Deleting a workspace deletes what is in it; else its jobs would run on, seen by nobody.
-create or replace function job_scheduler.empty_workspace()
-returns trigger
+-- What a deleted workspace leaves, which would run on, seen by nobody. A project with teams of its own calls it when one goes.
+create or replace function job_scheduler.forget_workspace(id uuid)
+returns void
 language plpgsql
-security definer -- the membership that let the caller delete the workspace is gone by now
+security invoker
 set search_path = ''
 as $$
 declare
     actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- with the workspace goes whoever might read the audit
-    delete from public.meetings where workspace_id = old.id;
-    delete from public.scheduled_jobs where workspace_id = old.id;
+    delete from public.meetings as m where m.workspace_id = forget_workspace.id;
+    delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
     perform set_config('job_scheduler.actor', actor, true);
+end
+$$;
+revoke all on function job_scheduler.forget_workspace(uuid) from public;
+grant execute on function job_scheduler.forget_workspace(uuid) to service_role;
+
+-- Deleting a workspace deletes what is in it.
+create or replace function job_scheduler.empty_workspace()
+returns trigger
+language plpgsql
+security definer -- the membership that let the caller delete the workspace is gone by now
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.forget_workspace(old.id);
     return null;
 end
 $$;
@@ -51,11 +65,11 @@ security definer -- a member who leaves cannot see who remains
 set search_path = ''
 as $$
 begin
-    perform from public.workspaces as w where w.id = old.workspace_id for update;
+    perform from public.job_workspaces as w where w.id = old.workspace_id for update;
     if found and not exists (
-        select from public.workspace_members as m where m.workspace_id = old.workspace_id and m.role = 'admin'
+        select from public.job_workspace_members as m where m.workspace_id = old.workspace_id and m.role = 'admin'
     ) then
-        raise exception 'workspace_members.role: a workspace keeps at least one admin'
+        raise exception 'job_workspace_members.role: a workspace keeps at least one admin'
         using errcode = '22023', hint = 'Make somebody else an admin first, or delete the workspace.';
     end if;
     return null;
@@ -73,20 +87,20 @@ declare
     quota text;
 begin
     if jsonb_typeof(new.settings) <> 'object' then
-        raise exception 'workspaces.settings: % is not allowed; expected an object', left(new.settings::text, 120)
+        raise exception 'job_workspaces.settings: % is not allowed; expected an object', left(new.settings::text, 120)
         using errcode = '22023';
     end if;
     foreach quota in array array[
         'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
-            raise exception 'workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,
+            raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,
                 left((new.settings -> quota)::text, 120)
             using errcode = '22023';
         end if;
     end loop;
     if jsonb_typeof(new.settings -> 'limit_service') not in ('boolean', 'null') then
-        raise exception 'workspaces.settings: "limit_service": % is not allowed; expected true or false',
+        raise exception 'job_workspaces.settings: "limit_service": % is not allowed; expected true or false',
             left((new.settings -> 'limit_service')::text, 120)
         using errcode = '22023';
     end if;

@@ -1,4 +1,4 @@
--- Quotas: how much of the scheduler a tenant may use. A workspace's own stand in workspaces.settings; where they say
+-- Quotas: how much of the scheduler a tenant may use. A workspace's own stand in job_workspaces.settings; where they say
 -- nothing, and for private rows, the installation's hold (job_scheduler.limits). They hold for signed-in users; the service
 -- key is held to them only in a workspace whose settings say "limit_service": true.
 
@@ -13,7 +13,7 @@ as $$
         when by_client then coalesce(max((w.settings ->> quota)::numeric), job_scheduler.limit_of('quota_' || quota))
         else max((w.settings ->> quota)::numeric) filter (where w.settings -> 'limit_service' = 'true')
     end
-    from public.workspaces as w
+    from public.job_workspaces as w
     where w.id = workspace
 $$;
 revoke all on function job_scheduler.quota_of(uuid, text, boolean) from public;
@@ -30,7 +30,7 @@ begin
         errcode = 'PT403',
         message = format('quota %s: %s; limit %s, used %s, left %s', quota, message, bound, used, greatest(bound - used, 0)),
         detail = jsonb_build_object('quota', quota, 'limit', bound, 'used', used, 'left', greatest(bound - used, 0))::text,
-        hint = 'Nothing was written. Quotas are set by the operator, in workspaces.settings or job_scheduler.limits.';
+        hint = 'Nothing was written. Quotas are set by the operator, in job_workspaces.settings or job_scheduler.limits.';
 end
 $$;
 revoke all on function job_scheduler.refuse_quota(text, text, numeric, numeric) from public;
@@ -144,7 +144,7 @@ security definer -- see check_shape_quotas
 set search_path = ''
 as $$
     select exists (
-        select from public.workspaces as w where w.id = any(workspaces) and w.settings -> 'limit_service' = 'true'
+        select from public.job_workspaces as w where w.id = any(workspaces) and w.settings -> 'limit_service' = 'true'
     )
 $$;
 

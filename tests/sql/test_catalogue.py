@@ -136,9 +136,9 @@ def test_a_handler_is_looked_up_at_once(sql, role: str, handler: str, words: str
 
 def test_a_user_changes_no_job_to_a_handler_that_is_not_exposed(sql):
     """Nor gives another payload to one that the service made in the user's workspace."""
-    sql.execute("insert into public.workspaces (id, name) values ('22222222-2222-4222-8222-222222222222', 'Team')")
+    sql.execute("insert into public.job_workspaces (id, name) values ('22222222-2222-4222-8222-222222222222', 'Team')")
     sql.execute(
-        "insert into public.workspace_members values "
+        "insert into public.job_workspace_members values "
         "('22222222-2222-4222-8222-222222222222', '11111111-1111-4111-8111-111111111111', 'editor')"
     )
     sql.execute(

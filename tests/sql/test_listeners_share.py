@@ -98,7 +98,7 @@ def test_rows_and_channels_tell_whose_a_job_is(database, ask):
     insert = (
         "insert into public.scheduled_jobs (handler, workspace_id, created_by) values ('noop', %s, %s) returning id"
     )
-    database.execute("insert into public.workspaces (id, name) values (%s, 'ours')", [workspace])
+    database.execute("insert into public.job_workspaces (id, name) values (%s, 'ours')", [workspace])
     database.execute("select set_config('job_scheduler.stage', 'service', false)")
     made = [
         (database.execute(insert, [at, by]).fetchone()["id"], tenant)

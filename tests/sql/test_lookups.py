@@ -126,7 +126,9 @@ def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, databa
 
 def test_a_quota_costs_the_same_however_many_jobs_have_ended(short, database, ask, call):
     """It counts at each insert, and a workspace keeps what has ended for months."""
-    workspace = database.execute("insert into public.workspaces (name) values ('Team') returning id").fetchone()["id"]
+    workspace = database.execute("insert into public.job_workspaces (name) values ('Team') returning id").fetchone()[
+        "id"
+    ]
     for count in (*[1] * ROUNDS, ROWS):
         runs, _ = claim(call, insert(database, count, workspace))
         assert ask("job_scheduler.active_jobs(%s)", workspace)[0] == count

@@ -36,8 +36,10 @@ def team(sql: psycopg.Connection[Any]) -> Callable[..., str]:
 
     def make(**settings: object) -> str:
         workspace = uuid.uuid4()
-        sql.execute("insert into workspaces (id, name, settings) values (%s, 'Team', %s)", [workspace, Jsonb(settings)])
-        sql.execute("insert into workspace_members values (%s, %s, 'editor')", [workspace, user_id("alice")])
+        sql.execute(
+            "insert into job_workspaces (id, name, settings) values (%s, 'Team', %s)", [workspace, Jsonb(settings)]
+        )
+        sql.execute("insert into job_workspace_members values (%s, %s, 'editor')", [workspace, user_id("alice")])
         return str(workspace)
 
     return make

@@ -59,14 +59,14 @@ def tenancy(
     """Give a fresh workspace and fresh rows; the tables keep what others left in them."""
     assert tables_to_empty, "noted before the first row is written here"
     workspace = uuid.uuid4()
-    database.execute("insert into public.workspaces (id, name) values (%s, 'Team')", [workspace])
+    database.execute("insert into public.job_workspaces (id, name) values (%s, 'Team')", [workspace])
     for role in ("viewer", "editor", "admin"):
         database.execute(
-            "insert into public.workspace_members (workspace_id, user_id, role) values (%s, %s, %s)",
+            "insert into public.job_workspace_members (workspace_id, user_id, role) values (%s, %s, %s)",
             [workspace, user_id(role), role],
         )
     yield Tenancy(workspace, database, clients)
     # What is here would be a listener to other tests, and handlers in what they are told.
     database.execute("delete from public.job_listeners where heartbeat_at > '2090-01-01'")
     database.execute("delete from public.job_handlers where name ~ '^h[0-9a-f]{32}$'")
-    database.execute("delete from public.workspaces")
+    database.execute("delete from public.job_workspaces")

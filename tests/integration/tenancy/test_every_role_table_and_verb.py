@@ -32,12 +32,12 @@ MATRIX = """
     meetings            workspace  ---- ----     s---   siud   siud  ----  siud
     job_handlers        any        ---- s---     s---   s---   s---  s---  s---
     job_listeners       any        ---- ----     ----   ----   ----  ----  s---
-    workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
-    workspace_members   another    ---- ----     s---   s---   siud  ----  siud
-    workspace_members   own        ---- ----     s--d   s--d   siud  ----  -i--
+    job_workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
+    job_workspace_members   another    ---- ----     s---   s---   siud  ----  siud
+    job_workspace_members   own        ---- ----     s--d   s--d   siud  ----  -i--
 """
 """A letter is a verb that takes effect. The owner of private rows is no member of the workspace. An insert of a private
-row is one in the owner's name, of `workspaces` a new one, and into `workspace_members` the one of another admin."""
+row is one in the owner's name, of `job_workspaces` a new one, into `job_workspace_members` that of another."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ TARGETS: dict[str, Callable[[Tenancy, str], Target]] = {
     "meetings": _meeting,
     "job_handlers": _handler,
     "job_listeners": _listener,
-    "workspaces": _workspace,
+    "job_workspaces": _workspace,
 }
 
 
@@ -135,11 +135,11 @@ def cells() -> list[Any]:
 
 def target_of(tenancy: Tenancy, cell: Cell) -> Target:
     """Make the row, and a second admin, so that the first one is not kept by being the last."""
-    if cell.table != "workspace_members":
+    if cell.table != "job_workspace_members":
         return TARGETS[cell.table](tenancy, cell.kind)
     boss = {"workspace_id": tenancy.workspace, "user_id": uuid.uuid4(), "role": "admin"}
     tenancy.database.execute(
-        "insert into public.workspace_members (workspace_id, user_id, role) "
+        "insert into public.job_workspace_members (workspace_id, user_id, role) "
         "values (%(workspace_id)s, %(user_id)s, %(role)s)",
         boss,
     )

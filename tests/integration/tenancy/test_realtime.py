@@ -136,7 +136,7 @@ async def test_a_removed_member_hears_no_more(tenancy: Tenancy, receivers: dict[
     row = insert(tenancy, "scheduled_jobs", "workspace")
     await receivers["viewer"].until(("INSERT", "scheduled_jobs", row))
     tenancy.database.execute(
-        "update public.workspace_members set user_id = %s where workspace_id = %s and user_id = %s",
+        "update public.job_workspace_members set user_id = %s where workspace_id = %s and user_id = %s",
         [user_id("stranger"), tenancy.workspace, user_id("viewer")],
     )
     tenancy.database.execute("update public.scheduled_jobs set name = 'changed' where id = %s", [row])

@@ -184,7 +184,7 @@ async def test_more_hints_than_are_kept_become_one_look(stack, feeding, monkeypa
     async with feeding(stack.url) as received:
         received.hints.clear()
         for number in range(5):
-            received.feed._take(Hint("broadcast", "scheduled_jobs", xid=number))
+            received.feed._publish(Hint("broadcast", "scheduled_jobs", xid=number))
         assert {hint.source for hint in received.hints} == {"feed"}
         await anyio.sleep(0.05)
         assert [hint.xid for hint in received.hints if hint.source == "broadcast"] == [0, 1, 2]  # one is on its way

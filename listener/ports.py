@@ -78,7 +78,7 @@ class LeaseStore(Protocol):
     """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
-        """Extend the claims on these executions, and heartbeat if this listener takes its share of the jobs."""
+        """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:

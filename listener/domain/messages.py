@@ -46,7 +46,7 @@ class Plan:
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class ClaimRequest:
-    """A claim_request to run a job's due instant.
+    """A request to run a job's due instant.
 
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
@@ -107,7 +107,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What became of a batch of run_results: the executions written, and jobs that have to be armed again."""
+    """What became of a batch of run results: the executions written, and jobs that have to be armed again."""
 
     taken: frozenset[str]
     jobs: list[Job]

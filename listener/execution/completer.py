@@ -33,15 +33,15 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 
 class Completer:
-    """Collects run_results while a batch is being written, and writes them together.
+    """Collects run results while a batch is being written, and writes them together.
 
     Args:
-        store: where run_results are written.
+        store: where run results are written.
         runs: lets go of what is written.
         reconciler: takes jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
-        batch_size: how many run_results go in one request.
-        written: told when fewer run_results wait.
+        batch_size: how many run results go in one request.
+        written: told when fewer run results wait.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -73,7 +73,7 @@ class Completer:
         self.put(run_result_of(run, report, self._jitter()))
 
     def put(self, run_result: RunResult) -> None:
-        """Take an run_result that is decided already."""
+        """Take a run result that is decided already."""
         self._waiting.append(run_result)
         self._unwritten += 1
         self._wake.set()
@@ -89,7 +89,7 @@ class Completer:
                 tasks.start_soon(self._write_and_release, self._take_batch())
 
     async def run_once(self) -> int:
-        """Write one batch; tells how many run_results it was."""
+        """Write one batch; tells how many run results it was."""
         batch = self._take_batch()
         await self._write(batch)
         return len(batch)
@@ -112,7 +112,7 @@ class Completer:
             self._wake.set()
 
     async def _write(self, batch: list[RunResult]) -> None:
-        """Write a batch; one that the database cannot take is split until the guilty run_result stands alone."""
+        """Write a batch; one that the database cannot take is split until the guilty run result stands alone."""
         parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
         held_up: deque[list[RunResult]] = deque()
         while parts or held_up:
@@ -154,7 +154,7 @@ class Completer:
             self._resting -= step
 
     def _reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
-        """Give what can still be said of an run_result that the database refuses, as the parts to write."""
+        """Give what can still be said of a run result that the database refuses, as the parts to write."""
         if run_result.reason != UNWRITABLE:
             return [[unwritable(run_result, fault)]]
         # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.

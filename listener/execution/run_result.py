@@ -81,7 +81,7 @@ def _given_up(run: Run, told: RunResult) -> RunResult:
 
 
 def unwritable(run_result: RunResult, fault: StoreError) -> RunResult:
-    """Keep of an run_result that the database refuses only that it failed, and why."""
+    """Keep of a run result that the database refuses only that it failed, and why."""
     return RunResult(
         execution_id=run_result.execution_id,
         fence=run_result.fence,

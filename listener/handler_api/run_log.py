@@ -40,18 +40,18 @@ class RunLog:
         masker: over what no line may show, whoever writes it.
     """
 
-    __slots__ = ("_clock", "_cover", "_kept", "_lines")
+    __slots__ = ("_clock", "_kept", "_lines", "_masker")
 
     def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
-        self._clock, self._cover = clock, masker
+        self._clock, self._masker = clock, masker
         self._lines: deque[LogLine] = deque()
         self._kept = 0
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this book before its processors."""
         processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
-        if self._cover is not None:  # a thread of the handler's own does not inherit what its run hides
-            processors = [_hidden(each, self._cover) for each in processors]
+        if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
+            processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
         logger: FilteringBoundLogger = structlog.wrap_logger(None, processors, wrapper).bind(**identity)
         return logger

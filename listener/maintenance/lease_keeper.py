@@ -83,7 +83,7 @@ class LeaseKeeper:
         await self._store.leave()
 
     def heartbeat_now(self) -> None:
-        """Beat, and learn who else is there, as soon as possible."""
+        """Send a heartbeat, and learn who else is there, as soon as possible."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -110,7 +110,7 @@ class LeaseKeeper:
             self.stop_untrusted()
 
     async def run_once(self) -> None:
-        """Beat, extend every lease held, and stop the runs whose lease is lost.
+        """Send a heartbeat, extend every lease held, and stop the runs whose lease is lost.
 
         Raises:
             StoreError: not all were extended; of a batch that one run made fail, the others were.

@@ -1,4 +1,4 @@
-"""Known values, and how to masker them wherever a text shows one: whole, quoted, encoded, or cut off."""
+"""Known values, and how to mask them wherever a text shows one: whole, quoted, encoded, or cut off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 MASK = "[redacted]"
 LEAST_CHARACTERS = 4
-"""A shorter value is in too many words: to masker it would tell it, and make every text unreadable."""
+"""A shorter value is in too many words: masking it would reveal it, and make every text unreadable."""
 RECOGNISED_CHARACTERS = 12
 """Of a long value, this much of its beginning or end is covered as well: messages cut values in the middle."""
 LONG_CHARACTERS = 20

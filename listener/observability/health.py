@@ -95,7 +95,7 @@ class Health:
         self._awaited.discard(what)
 
     def expect_heartbeat(self, within_seconds: float) -> float:
-        """Note that the loop heartbeats next after so long; tells how late this heartbeat was."""
+        """Note that the next heartbeat of the loop is due after so long; returns how late this one was."""
         lag = self._lag()
         now = self._clock.monotonic()
         if lag > LAG_SECONDS:

@@ -102,7 +102,7 @@ class SupabaseStore:
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
-        """Extend claims, and heartbeat."""
+        """Extend claims, and send a heartbeat."""
         request = {
             "listener": self._id,
             "name": self._name,

@@ -26,7 +26,7 @@ def ask(database):
 
 
 def signals_of(database: psycopg.Connection[Any]) -> int:
-    """Tell how often the listeners were sent because of one another."""
+    """Tell how often the listeners were notified because of one another."""
     query = "select count(*) as n from job_scheduler.signals where message ->> 'table' = 'job_listeners'"
     return database.execute(query).fetchone()["n"]
 
@@ -56,7 +56,7 @@ def test_who_joins_and_who_leaves_rings_and_who_stays_does_not(database, ask):
 
 
 def test_a_listener_that_missed_more_than_one_beat_is_dead(database, ask):
-    """It heartbeats three times to a lease: half a lease is one heartbeat and a half."""
+    """It sends three heartbeats in a lease: half a lease is one heartbeat and a half."""
     silent, me = str(uuid.uuid4()), str(uuid.uuid4())
     heartbeat(ask, silent, shares=True)
     back = "update public.job_listeners set heartbeat_at = now() - %s * interval '1 second' where id = %s"

@@ -1,7 +1,7 @@
 """Schedule and watch jobs from an application, on a stock Supabase client; nothing here runs them."""
 
-from listener.client.definition import JobSchedulerConfig
-from listener.client.faults import (
+from listener.client.columns import JobSchedulerConfig
+from listener.client.errors import (
     JobAmbiguous,
     JobExists,
     JobFault,
@@ -10,7 +10,7 @@ from listener.client.faults import (
     JobRefused,
     Unreachable,
 )
-from listener.client.meetings import AsyncSchedulerService, SchedulerService, scheduler_service
+from listener.client.meeting_schedulers import AsyncSchedulerService, SchedulerService, scheduler_service
 from listener.client.models import Execution, Job, JobType, LogLine, Statistics
 from listener.client.scheduler import AsyncSupabaseJobScheduler, SupabaseJobScheduler
 from listener.client.watch import Watch

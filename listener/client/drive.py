@@ -15,14 +15,14 @@ import httpx
 from postgrest import APIError
 from supabase import AsyncClient, Client
 
-from listener.client.faults import Unreachable, fault_of
+from listener.client.errors import Unreachable, fault_of
 from listener.client.requests import Call, Delete, Insert, Pause, Select, Update
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from listener.client.definition import Defaults
-    from listener.client.faults import JobFault
+    from listener.client.columns import Defaults
+    from listener.client.errors import JobFault
     from listener.client.requests import Plan, Request
 
 T = TypeVar("T")

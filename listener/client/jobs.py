@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
-from listener.client.definition import handler_name, row_of, said, word_of
-from listener.client.faults import JobAmbiguous, JobNotFound
+from listener.client.columns import handler_name, row_of, said, word_of
+from listener.client.errors import JobAmbiguous, JobNotFound
 from listener.client.models import Answers, Execution, Job
 from listener.client.requests import Call, Delete, Select, Update
 from listener.domain.status import JobStatus
@@ -14,7 +14,7 @@ from listener.domain.status import JobStatus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from listener.client.definition import Defaults
+    from listener.client.columns import Defaults
     from listener.client.requests import Plan, Row
 
 JobRef: TypeAlias = Job | int | str | UUID

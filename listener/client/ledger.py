@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from listener.client.faults import JobNotFound
+from listener.client.errors import JobNotFound
 from listener.client.jobs import EXECUTIONS, PAGE, id_of
 from listener.client.models import Answers, Execution, LogLine, Statistics
 from listener.client.requests import Call, Select
@@ -12,7 +12,7 @@ from listener.client.requests import Call, Select
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from listener.client.definition import Defaults
+    from listener.client.columns import Defaults
     from listener.client.jobs import JobRef
     from listener.client.requests import Plan
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from anyio import to_thread
 from supabase import AsyncClient, Client
 
-from listener.client import jobs, ledger, scheduling
+from listener.client import job_creation, jobs, ledger
 from listener.client.access import address_of, expect, make_client
-from listener.client.definition import Defaults, JobSchedulerConfig
+from listener.client.columns import Defaults, JobSchedulerConfig
 from listener.client.drive import Caller, operation
 from listener.client.watch import BlockingWatch, Watch
 
@@ -26,11 +26,11 @@ C = TypeVar("C", bound=Client | AsyncClient)
 class Scheduler(Caller[C]):
     """The operations of both schedulers."""
 
-    schedule_job = operation(scheduling.schedule_job)
-    schedule_one_time_job = operation(scheduling.schedule_one_time_job)
-    schedule_recurring = operation(scheduling.schedule_recurring)
-    schedule_reminder = operation(scheduling.schedule_reminder)
-    schedule_notification = operation(scheduling.schedule_notification)
+    schedule_job = operation(job_creation.schedule_job)
+    schedule_one_time_job = operation(job_creation.schedule_one_time_job)
+    schedule_recurring = operation(job_creation.schedule_recurring)
+    schedule_reminder = operation(job_creation.schedule_reminder)
+    schedule_notification = operation(job_creation.schedule_notification)
     get_job = operation(jobs.find_job)
     list_jobs = operation(jobs.list_jobs)
     get_jobs_by_status = operation(jobs.get_jobs_by_status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from anyio.from_thread import start_blocking_portal
 
 from listener.client.changes import Receiver
-from listener.client.faults import JobNotFound, Unreachable
+from listener.client.errors import JobNotFound, Unreachable
 from listener.client.models import FINAL
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from listener.doctor.catalogue import examine_catalogue
 from listener.doctor.channels import examine_bells
 from listener.doctor.finding import Finding
+from listener.doctor.handler_check import examine_catalogue
 from listener.doctor.interface import examine_interface
 from listener.errors import ListenerError
 from listener.handler_api.registry import Registry

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import next_instant, zone
 from listener.domain.cron_spelling import check_spelling
-from listener.domain.definition import check_keys, interval, local_times
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
 from listener.domain.refusal import instant, refuse, word
+from listener.domain.schedule_fields import check_keys, interval, local_times
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import offset_change, zone
 from listener.domain.cron import normal
-from listener.domain.definition import local_times
 from listener.domain.job import Trigger, TriggerType
 from listener.domain.schedule import upcoming, validate
+from listener.domain.schedule_fields import local_times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,7 @@ from pydantic_core import from_json, to_json
 
 from listener.errors import StoreError
 from listener.observability.events import Event
-from listener.supabase import faults
+from listener.supabase import error_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -109,11 +109,11 @@ class Rpc:
             with anyio.fail_after(self._within_seconds.get(function, CALL_SECONDS)):
                 status, body = await self._post(function, content)
         except (aiohttp.ClientError, TimeoutError) as fault:
-            raise faults.of_transport(function, fault) from fault
+            raise error_codes.of_transport(function, fault) from fault
         answered_at = self._clock.monotonic()
         if status not in SUCCESS:
             failing_since = self._failing_since.get(function, answered_at)
-            raise faults.of_answer(function, status, body, overdue=answered_at - failing_since > BOUNDED_SECONDS)
+            raise error_codes.of_answer(function, status, body, overdue=answered_at - failing_since > BOUNDED_SECONDS)
         answer, told = _answer(function, body, fields)
         if told is not None:
             self._clock.observe(told, requested_at, answered_at)
@@ -150,7 +150,7 @@ def _content(function: str, request: dict[str, Any]) -> bytes:
     try:
         return to_json({"request": request})
     except ValueError as error:
-        raise faults.fault(function, "unserializable", str(error), faults.ROW) from error
+        raise error_codes.fault(function, "unserializable", str(error), error_codes.ROW) from error
 
 
 def _answer(function: str, body: bytes, fields: Collection[str]) -> tuple[Any, datetime | None]:
@@ -167,4 +167,6 @@ def _answer(function: str, body: bytes, fields: Collection[str]) -> tuple[Any, d
             raise ValueError(f"it lacks {', '.join(lacking)}" if lacking else "no object")  # noqa: TRY301 - read below
         return answer, datetime.fromisoformat(found["now"]) if "now" in found else None
     except (TypeError, ValueError) as error:
-        raise faults.fault(function, "unreadable", f"{error}: {faults.text_of(body)}", faults.MAYBE_APPLIED) from error
+        raise error_codes.fault(
+            function, "unreadable", f"{error}: {error_codes.text_of(body)}", error_codes.MAYBE_APPLIED
+        ) from error

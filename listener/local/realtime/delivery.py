@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.facts import FactsCache, TableFacts
     from listener.local.realtime.pgoutput import Relation, Row
     from listener.local.realtime.rate import RateLimit
-    from listener.local.realtime.rows import OpenFilter, RowReader
+    from listener.local.realtime.row_reader import OpenFilter, RowReader
     from listener.local.realtime.subscriptions import Gate, Matcher, Subscriber
 
 log = structlog.get_logger()

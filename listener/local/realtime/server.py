@@ -20,7 +20,7 @@ from listener.local.realtime.intake import Intake, Message
 from listener.local.realtime.published import PublishedTables
 from listener.local.realtime.rate import RateLimit
 from listener.local.realtime.replication import StreamEndedError, open_stream
-from listener.local.realtime.rows import RowReader
+from listener.local.realtime.row_reader import RowReader
 from listener.local.realtime.sockets import Socket
 from listener.local.realtime.subscriptions import Registry
 from listener.local.realtime.tokens import ExpiredTokenError, TokenError, Verifier

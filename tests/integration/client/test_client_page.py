@@ -15,7 +15,7 @@ import pytest
 from listener import client
 from listener.client import JobFault, JobSchedulerConfig, SupabaseJobScheduler
 from listener.client.drive import operation
-from listener.client.meetings import MeetingService
+from listener.client.meeting_schedulers import MeetingService
 from listener.client.scheduler import Scheduler
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from supabase import AsyncClient, Client
 
-from listener.client.definition import instant
+from listener.client.columns import instant
 from listener.client.drive import Caller, operation
-from listener.client.faults import JobForbidden, JobNotFound
+from listener.client.errors import JobForbidden, JobNotFound
 from listener.client.jobs import cancel_job, find_job, list_jobs
 from listener.client.models import Answers, Summary
 from listener.client.requests import Call, Pause, Select, Update
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from listener.client.definition import Defaults
+    from listener.client.columns import Defaults
     from listener.client.models import Job
     from listener.client.requests import Plan
     from listener.client.scheduler import AsyncSupabaseJobScheduler

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from listener.client.definition import differences, handler_name, instant, row_of, said, word_of
-from listener.client.faults import JobExists, refused
+from listener.client.columns import differences, handler_name, instant, row_of, said, word_of
+from listener.client.errors import JobExists, refused
 from listener.client.jobs import JOBS, find_job, update_job
 from listener.client.models import Job, JobType
 from listener.client.requests import Insert
-from listener.client.schedules import WORDS, schedule_of
+from listener.client.schedule_arguments import WORDS, schedule_of
 from listener.domain.job import TriggerType
 from listener.domain.status import JobStatus
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from listener.client.definition import Defaults, Handler
+    from listener.client.columns import Defaults, Handler
     from listener.client.requests import Plan, Row
 
 

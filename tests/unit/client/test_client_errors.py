@@ -6,7 +6,7 @@ import pytest
 from postgrest import APIError
 
 from listener.client import JobExists, JobFault, JobForbidden, JobNotFound, JobRefused, Unreachable
-from listener.client.faults import fault_of
+from listener.client.errors import fault_of
 
 BAD_ZONE = 'scheduled_jobs.timezone: "Mars/Base" is not allowed; expected an IANA time zone such as "Europe/Berlin"'
 BAD_STATUS = 'scheduled_jobs.status: job 42 is "completed" and cannot be paused; expected scheduled'

@@ -18,10 +18,10 @@ from listener.client import (
     JobSchedulerConfig,
     JobStatus,
     JobType,
+    job_creation,
     jobs,
-    scheduling,
 )
-from listener.client.definition import Defaults
+from listener.client.columns import Defaults
 from listener.client.models import Job
 from listener.client.requests import Call, Insert, Plan, Request, Select, Update
 
@@ -89,14 +89,14 @@ def declared(job, payload):
 )
 def test_retries_become_attempts(config, attempts):
     """The first attempt is no retry."""
-    assert inserted(scheduling.schedule_job(Defaults(config), "noop"))["max_attempts"] == attempts
+    assert inserted(job_creation.schedule_job(Defaults(config), "noop"))["max_attempts"] == attempts
 
 
 def test_the_configuration_reaches_the_columns():
     """Those of the database where they say nothing else."""
-    row = inserted(scheduling.schedule_job(Defaults(JobSchedulerConfig(store_job_results=False)), "noop"))
+    row = inserted(job_creation.schedule_job(Defaults(JobSchedulerConfig(store_job_results=False)), "noop"))
     assert (row["store_result"], row["cleanup_after_days"], row["timezone"]) == (False, 7, "UTC")
-    row = inserted(scheduling.schedule_job(Defaults(JobSchedulerConfig()), "noop", max_attempts=9))
+    row = inserted(job_creation.schedule_job(Defaults(JobSchedulerConfig()), "noop", max_attempts=9))
     assert "store_result" not in row
     assert row["max_attempts"] == 9
 
@@ -106,12 +106,12 @@ def test_the_configuration_reaches_the_columns():
 )
 def test_a_function_travels_as_the_name_of_its_handler(named, name):
     """Declared or not."""
-    assert inserted(scheduling.schedule_job(Defaults(), named))["handler"] == name
+    assert inserted(job_creation.schedule_job(Defaults(), named))["handler"] == name
 
 
 def test_a_reminder_as_programs_wrote_it_by_hand():
     """Positional and keyword arguments of the class that this one replaces."""
-    plan = scheduling.schedule_reminder(Defaults(), "123", NOON, declared, 15, message="Don't forget")
+    plan = job_creation.schedule_reminder(Defaults(), "123", NOON, declared, 15, message="Don't forget")
     row = inserted(plan)
     assert (row["job_id"], row["handler"], row["run_date"]) == (
         "reminder_123",
@@ -129,51 +129,51 @@ def test_a_reminder_as_programs_wrote_it_by_hand():
 @pytest.mark.parametrize("event_time", [NOON, NOON.replace(tzinfo=None), NOON.isoformat(), "2030-03-01 12:00"])
 def test_the_time_of_an_event_may_be_a_text(event_time):
     """As `run_date` may."""
-    row = inserted(scheduling.schedule_reminder(Defaults(), "123", event_time, minutes_before=90))
+    row = inserted(job_creation.schedule_reminder(Defaults(), "123", event_time, minutes_before=90))
     assert (row["run_date"], row["metadata"]["event_time"]) == ("2030-03-01T10:30:00+00:00", NOON.isoformat())
 
 
 def test_minutes_before_an_event_are_real_ones_when_clocks_change():
     """Half an hour before 3:15, when clocks go from 2 to 3, is a quarter to two."""
     early = datetime(2030, 3, 31, 3, 15)  # noqa: DTZ001 - meant in the time zone below
-    plan = scheduling.schedule_reminder(Defaults(timezone="Europe/Berlin"), "123", early, minutes_before=30)
+    plan = job_creation.schedule_reminder(Defaults(timezone="Europe/Berlin"), "123", early, minutes_before=30)
     assert datetime.fromisoformat(inserted(plan)["run_date"]) == datetime(2030, 3, 31, 0, 45, tzinfo=UTC)
 
 
 def test_a_reminder_at_an_instant_of_its_own():
     """And its default handler."""
-    row = inserted(scheduling.schedule_reminder(Defaults(), job_id="r", user_id=3, run_date=NOON, metadata={"a": 1}))
+    row = inserted(job_creation.schedule_reminder(Defaults(), job_id="r", user_id=3, run_date=NOON, metadata={"a": 1}))
     assert (row["job_id"], row["handler"], row["run_date"]) == ("r", "event_reminder", NOON.isoformat())
     assert row["metadata"] == {"a": 1, "user_id": 3}
 
 
 def test_a_one_time_job_by_either_name_of_its_arguments():
     """`func` and `run_at` are `handler` and `run_date`; other keywords are the payload."""
-    old = scheduling.schedule_one_time_job(Defaults(), func=declared, run_at=NOON, job_id="x", to_number="+1")
-    new = scheduling.schedule_one_time_job(Defaults(), "the_declared_name", NOON, "x", metadata={"to_number": "+1"})
+    old = job_creation.schedule_one_time_job(Defaults(), func=declared, run_at=NOON, job_id="x", to_number="+1")
+    new = job_creation.schedule_one_time_job(Defaults(), "the_declared_name", NOON, "x", metadata={"to_number": "+1"})
     assert inserted(old) == inserted(new)
 
 
 def test_a_recurring_job_by_words_and_by_schedule():
     """What does not say when belongs to the handler."""
-    by_words = scheduling.schedule_recurring(
+    by_words = job_creation.schedule_recurring(
         Defaults(), func="report", trigger_type="daily", job_id="d", hour=8, minute=0, who="all"
     )
-    by_schedule = scheduling.schedule_recurring(
+    by_schedule = job_creation.schedule_recurring(
         Defaults(), "report", job_id="d", schedule={"time": "08:00"}, metadata={"who": "all"}
     )
     assert inserted(by_words) == (row := inserted(by_schedule))
     assert (row["trigger_type"], row["schedule"], row["metadata"]) == ("daily", {"time": "08:00"}, {"who": "all"})
     with pytest.raises(JobRefused, match="either schedule or the words"):
-        next(scheduling.schedule_recurring(Defaults(), "report", schedule={"time": "08:00"}, hour=8))
+        next(job_creation.schedule_recurring(Defaults(), "report", schedule={"time": "08:00"}, hour=8))
 
 
 @pytest.mark.parametrize(("zone", "hour"), [("UTC", "12:00:00+00:00"), ("Asia/Tokyo", "12:00:00+09:00")])
 def test_an_instant_without_an_offset_is_meant_in_the_time_zone(zone, hour):
     """The job's, else the scheduler's."""
     naive = NOON.replace(tzinfo=None)
-    own = inserted(scheduling.schedule_one_time_job(Defaults(timezone=zone), "noop", naive))
-    said = inserted(scheduling.schedule_one_time_job(Defaults(), "noop", naive, timezone=zone))
+    own = inserted(job_creation.schedule_one_time_job(Defaults(timezone=zone), "noop", naive))
+    said = inserted(job_creation.schedule_one_time_job(Defaults(), "noop", naive, timezone=zone))
     assert own["run_date"] == said["run_date"] == f"2030-03-01T{hour}"
 
 
@@ -192,7 +192,7 @@ def test_an_instant_without_an_offset_is_meant_in_the_time_zone(zone, hour):
 def test_what_cannot_be_sent_is_refused_by_its_column(columns):
     """Before anything is sent."""
     with pytest.raises(JobRefused) as refusal:
-        next(scheduling.schedule_job(Defaults(), "noop", **columns))
+        next(job_creation.schedule_job(Defaults(), "noop", **columns))
     assert refusal.value.column == next(iter(columns))
     assert str(refusal.value).encode()
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_sent_is_refused_by_its_column(columns):
 def test_a_text_about_nul_is_sent():
     """Only the character itself cannot be held."""
     texts = {"json": "\\u0000", "python": "\\x00"}
-    assert inserted(scheduling.schedule_job(Defaults(), "noop", metadata=texts))["metadata"] == texts
+    assert inserted(job_creation.schedule_job(Defaults(), "noop", metadata=texts))["metadata"] == texts
 
 
 TAKEN = JobExists("duplicate key value violates unique constraint")
@@ -208,7 +208,7 @@ TAKEN = JobExists("duplicate key value violates unique constraint")
 
 def _again(**columns: Any) -> Plan[Job]:
     said = {"job_id": "seven", "run_date": NOON, **columns}
-    return scheduling.schedule_job(Defaults(), "custom", **said)
+    return job_creation.schedule_job(Defaults(), "custom", **said)
 
 
 def test_a_job_id_that_says_the_same_again_gives_the_job_that_is_there():
@@ -298,7 +298,7 @@ def test_an_update_names_a_function_as_scheduling_does():
     [
         lambda: jobs.get_jobs_by_status(Defaults(), "done"),
         lambda: jobs.list_jobs(Defaults(), status="done"),
-        lambda: scheduling.schedule_recurring(Defaults(), "noop", "done", hour=8),
+        lambda: job_creation.schedule_recurring(Defaults(), "noop", "done", hour=8),
     ],
 )
 def test_a_word_that_is_none_is_refused_as_the_database_would(plan):

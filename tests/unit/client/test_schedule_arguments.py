@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from listener.client import JobRefused, TriggerType
-from listener.client.schedules import WORDS, schedule_of, weekdays
+from listener.client.schedule_arguments import WORDS, schedule_of, weekdays
 
 SAID = [
     ("daily", {"hour": 8, "minute": 0}, {"time": "08:00"}),

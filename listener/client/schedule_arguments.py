@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from listener.client.faults import refused
+from listener.client.errors import refused
 from listener.domain.job import TriggerType
 
 if TYPE_CHECKING:

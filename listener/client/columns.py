@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from listener.client.faults import refused
+from listener.client.errors import refused
 from listener.client.models import Job
 from listener.domain.refusal import Word, word
 from listener.errors import InvalidValueError

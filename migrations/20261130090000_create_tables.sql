@@ -1,8 +1,93 @@
--- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
--- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+-- Nothing that was there before, under a name that is needed here, is taken over.
+do $preflight$
+declare
+    tables constant text[] := array[
+        'public.job_workspaces', 'public.job_workspace_members', 'public.scheduled_jobs', 'public.job_executions',
+        'public.job_execution_logs', 'public.job_listeners', 'public.job_handlers', 'public.job_audit'
+    ]::text[];
+    indexes constant text[] := array[
+        'public.job_workspaces_created_by_idx', 'public.job_workspace_members_user_id_idx',
+        'public.scheduled_jobs_job_id_key', 'public.scheduled_jobs_next_run_at_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_urgent_idx', 'public.scheduled_jobs_concurrency_key_idx',
+        'public.scheduled_jobs_cleanup_idx', 'public.scheduled_jobs_created_by_idx',
+        'public.scheduled_jobs_workspace_id_idx', 'public.scheduled_jobs_active_idx',
+        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_queued_idx',
+        'public.job_executions_completed_at_idx', 'public.job_executions_blocked_idx',
+        'public.job_executions_given_key_idx', 'public.job_executions_created_by_idx',
+        'public.job_executions_workspace_id_idx', 'public.job_execution_logs_execution_id_idx',
+        'public.job_audit_job_idx', 'public.job_audit_created_by_idx', 'public.job_audit_workspace_id_idx',
+        'public.job_audit_at_idx'
+    ]::text[];
+    functions constant text[] := array[
+        'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)', 'public.finish_runs_v1(jsonb)',
+        'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)', 'public.poll_jobs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.urgent_jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
+        'public.note_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
+        'public.rescue_runs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
+        'public.run_job_now(bigint, boolean)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)'
+    ]::text[];
+    taken text;
+begin
+    if obj_description(to_regnamespace('job_scheduler'), 'pg_namespace')
+        = 'Internals of the job scheduler; not exposed through the API.' then
+        return;
+    end if;
+    select string_agg(found.what, ', ') into taken
+    from (
+        select 'schema job_scheduler' as what where to_regnamespace('job_scheduler') is not null
+        union all
+        select t.name as what from unnest(tables) as t (name) where to_regclass(t.name) is not null
+        union all
+        select f.name from unnest(functions) as f (name) where to_regprocedure(f.name) is not null
+        union all
+        select 'index ' || x.name
+        from unnest(indexes) as x (name)
+        where to_regclass(x.name) is not null and not exists (
+            select from pg_catalog.pg_index as i
+            inner join unnest(tables) as t (name) on i.indrelid = to_regclass(t.name)
+            where i.indexrelid = to_regclass(x.name)
+        )
+    ) as found;
+    if taken is not null then
+        raise exception 'nothing was changed; the database has objects of its own with names that are needed: %', taken
+        using errcode = 'duplicate_object', hint = case when (
+            select count(*) from pg_catalog.pg_attribute as a
+            where a.attrelid = to_regclass('public.scheduled_jobs')
+                and a.attname in ('job_id', 'run_date', 'metadata', 'status')
+        ) = 4 then
+            '`listener migrate --adopt` keeps public.scheduled_jobs as scheduled_jobs_before and moves its pending jobs'
+            ' into the new table; rename other objects, or move them to another schema'
+        else
+            'rename them, or move them to another schema (alter … rename to …, alter … set schema …)'
+        end;
+    end if;
+end
+$preflight$;
+
+-- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;
 comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
+
+create table if not exists job_scheduler.migrations (
+    version text primary key,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.migrations is 'The migrations of the job scheduler that this database has applied.';
+comment on column job_scheduler.migrations.checksum is 'SHA-256 of what the file executed, without carriage returns.';
+
+do $migration$
+declare
+    body constant text := $file$
+-- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
+-- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+
 revoke all on schema job_scheduler from public;
 -- Triggers run as whoever writes the row, so clients need to find the functions that these call.
 grant usage on schema job_scheduler to authenticated, service_role;
@@ -11,6 +96,7 @@ do $$
 begin
     if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
         create publication supabase_realtime;
+        comment on publication supabase_realtime is 'Made by the job scheduler.';
     end if;
 end
 $$;
@@ -117,7 +203,7 @@ comment on table public.job_workspaces is 'A tenant: its members see and write t
 comment on column public.job_workspaces.settings is
     'Quotas and what else the operator says of the workspace; written with the service key only.';
 
-create index if not exists workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
+create index if not exists job_workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
 
 revoke all on table public.job_workspaces from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspaces to service_role;
@@ -164,7 +250,7 @@ create table if not exists public.job_workspace_members (
 
 comment on table public.job_workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
 
-create index if not exists workspace_members_user_id_idx on public.job_workspace_members (user_id);
+create index if not exists job_workspace_members_user_id_idx on public.job_workspace_members (user_id);
 
 revoke all on table public.job_workspace_members from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspace_members to service_role;
@@ -560,89 +646,6 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- Meetings: an upcoming one has exactly one job, due at its end, that sets it to done.
---
--- Works beside a project's own public.meetings too, whose security and rows stay as they are: it only gains the
--- column revision, indexes, triggers and a place in the publication.
-
-do $$
-begin
-    if to_regclass('public.meetings') is not null then
-        return;
-    end if;
-
-    create table public.meetings (
-        id uuid primary key default gen_random_uuid(),
-        title text,
-        start_time timestamptz,
-        end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
-        status text not null default 'upcoming' check (status in ('upcoming', 'done', 'cancelled')),
-        created_by uuid default auth.uid(),
-        workspace_id uuid,
-        created_at timestamptz not null default now(),
-        updated_at timestamptz not null default now(),
-        check (end_time > start_time)
-    );
-    comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
-    create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
-    create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
-
-    revoke all on table public.meetings from public, anon, authenticated, service_role;
-    grant select, insert, update, delete on table public.meetings to authenticated, service_role;
-    alter table public.meetings enable row level security;
-
-    create policy meetings_select on public.meetings
-    for select to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
-    );
-    create policy meetings_insert on public.meetings
-    for insert to authenticated
-    with check (
-        created_by = (select job_scheduler.caller())
-        and (workspace_id is null or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[]))
-    );
-    create policy meetings_update on public.meetings
-    for update to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    )
-    with check (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    );
-    create policy meetings_delete on public.meetings
-    for delete to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    );
-end
-$$;
-
-alter table public.meetings add column if not exists revision bigint;
-
-comment on column public.meetings.revision is
-'The transaction (xid8) of the last change that concerns its job; the service polls by it.';
-
-create index if not exists meetings_revision_idx on public.meetings (revision);
-create index if not exists meetings_status_end_time_idx on public.meetings (status, end_time);
-
-grant select, update on table public.meetings to service_role;
-
-do $$
-begin
-    if not exists (
-        select from pg_catalog.pg_publication_tables
-        where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'meetings'
-    ) then
-        alter publication supabase_realtime add table public.meetings;
-    end if;
-end
-$$;
-
 create table if not exists job_scheduler.limits (
     name text primary key,
     value numeric not null check (value > 0 and value < 'Infinity'),
@@ -711,3 +714,19 @@ begin
     end if;
 end
 $$;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090000') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090000', 'create_tables', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

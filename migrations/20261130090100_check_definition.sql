@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
 create or replace function job_scheduler.cron_number(word text, lowest integer, names text[])
 returns integer
@@ -546,3 +549,19 @@ exception
         );
 end
 $$;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090100') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090100', 'check_definition', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
 -- again meanwhile.
 create or replace function job_scheduler.mark_stopped(job bigint)
@@ -430,3 +433,19 @@ begin
 end
 $$;
 revoke all on function job_scheduler.notify_deleted() from public;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090200') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090200', 'guard_lifecycle', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

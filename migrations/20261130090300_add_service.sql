@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
 -- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
@@ -1554,3 +1557,19 @@ end
 $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090300') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090300', 'add_service', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- What a change of a meeting tells the listeners.
 
 -- The revision is the service's: it follows what concerns the job, whatever a client writes into it.
@@ -190,6 +193,7 @@ $$;
 revoke all on function job_scheduler.cancel_orphans() from public;
 
 -- The meetings that a request chooses, at most `limit` of them in the order of id.
+set check_function_bodies = off; -- public.meetings may be a project's own, in another shape
 create or replace function job_scheduler.choose_meetings(request jsonb)
 returns uuid[]
 language sql
@@ -213,12 +217,14 @@ as $$
         )
     end
 $$;
+reset check_function_bodies;
 revoke all on function job_scheduler.choose_meetings(jsonb) from public;
 
 -- Makes the jobs of the chosen meetings right; writes nothing where they are.
 -- {cursor: bigint | null, ids: [uuid] | null, after: uuid | null, limit: int}: the meetings changed since the cursor,
 -- or these ids (a deleted one included), or else a page of all that are upcoming.
 -- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, errors, failures, cursor, after}
+-- Where public.meetings is a project's own table, there are none.
 -- Where `after` is not null there is a next page; the cursor to poll from is the one of the first page.
 create or replace function public.sync_meetings_v1(request jsonb)
 returns jsonb
@@ -228,6 +234,7 @@ set search_path = ''
 as $$
 declare
     horizon bigint;
+    ours constant boolean := job_scheduler.has_meetings();
     chosen uuid[];
     meeting uuid;
     done record;
@@ -240,7 +247,7 @@ begin
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    chosen := job_scheduler.choose_meetings(request);
+    chosen := case when ours then job_scheduler.choose_meetings(request) else '{}' end;
     select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
     into done;
     begin
@@ -270,7 +277,7 @@ begin
         'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
     )), '[]') into failures
     from unnest(done.taken) as id;
-    if restart and request ->> 'after' is null then
+    if ours and restart and request ->> 'after' is null then
         orphans := job_scheduler.cancel_orphans();
     end if;
     return jsonb_build_object(
@@ -291,3 +298,83 @@ end
 $$;
 revoke all on function public.sync_meetings_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.sync_meetings_v1(jsonb) to service_role;
+
+-- A project's own public.meetings is left alone, whatever its shape.
+
+-- Whether public.meetings is the table of these migrations.
+create or replace function job_scheduler.has_meetings()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select coalesce(
+        obj_description(to_regclass('public.meetings'), 'pg_class')
+        = 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.',
+        false
+    )
+$$;
+revoke all on function job_scheduler.has_meetings() from public;
+grant execute on function job_scheduler.has_meetings() to service_role;
+
+-- Why the migration of meetings is not applied: null where it may be. Where add_source is there, the message has the
+-- statement that gives the project's table jobs, made of its columns.
+create or replace function job_scheduler.meetings_left_alone()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    relation constant regclass := to_regclass('public.meetings');
+    message text := 'public.meetings is a table of this project and is left alone; its rows get no jobs';
+    key name;
+    due name;
+    owner name;
+begin
+    if relation is null or job_scheduler.has_meetings() then
+        return null;
+    end if;
+    select a.attname into key
+    from pg_index as i
+    inner join pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
+    where i.indrelid = relation and i.indisprimary and i.indnatts = 1;
+    select a.attname into due
+    from pg_attribute as a
+    where a.attrelid = relation and not a.attisdropped and a.atttypid = 'timestamptz'::regtype
+    order by array_position('{end_time,ends_at,end_at,due_at,starts_at,start_time,start_at}'::name[], a.attname), a.attnum
+    limit 1;
+    select a.attname into owner
+    from pg_attribute as a
+    where a.attrelid = relation and a.atttypid = 'uuid'::regtype
+        and a.attname in ('created_by', 'user_id', 'owner_id', 'organizer_id')
+    order by a.attnum
+    limit 1;
+    if to_regproc('job_scheduler.add_source') is null or key is null or due is null then
+        return message;
+    end if;
+    return message || format(
+        '. This statement gives them some: select job_scheduler.add_source(name => %L, source => %L, due_at => %L, '
+        'handler => %L, metadata => %L%s);',
+        'meeting', 'public.meetings', quote_ident(due), 'your_handler',
+        format('jsonb_build_object(''meeting_id'', %I)', key), format(', owner => %L', quote_ident(owner))
+    );
+end
+$$;
+revoke all on function job_scheduler.meetings_left_alone() from public;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090500') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090500', 'add_sources', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

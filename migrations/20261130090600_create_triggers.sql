@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- Every trigger, table by table in firing order: PostgreSQL fires those of one kind (before the row, after it, after the
 -- statement) by name, so the name begins with a number. docs/sql.md has them as a table.
 
@@ -228,45 +231,19 @@ create or replace trigger t10_keep_an_admin_left
 after delete on public.job_workspace_members
 for each row when (old.role = 'admin' and row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.keep_an_admin();
-
--- Only of a table that we made: a project's own is its own.
-do $$
+$file$;
+    left_alone constant text := null;
 begin
-    if
-        obj_description('public.meetings'::regclass, 'pg_class')
-        = 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.'
-    then
-        create or replace trigger t10_keep_owner
-        before update on public.meetings
-        for each row when (
-            old.created_by is distinct from new.created_by and row_security_active('public.meetings'::regclass)
-        )
-        execute function job_scheduler.keep_owner();
-
-        create or replace trigger t20_keep_workspace
-        before update on public.meetings
-        for each row when (old.workspace_id is distinct from new.workspace_id)
-        execute function job_scheduler.keep_workspace();
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090600') then
+        return;
     end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090600', 'create_triggers', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
 end
-$$;
-
--- Last among the before triggers by its name, so that it sees what a project's own triggers made of the row.
-create or replace trigger zz_job_scheduler_stamp
-before insert or update on public.meetings
-for each row execute function job_scheduler.stamp_meeting();
-
-create or replace trigger zz_job_scheduler_notify_changed
-after update on public.meetings
-referencing old table as old_rows new table as new_rows
-for each statement execute function job_scheduler.notify_changed_meetings();
-
-create or replace trigger zz_job_scheduler_notify_deleted
-after delete on public.meetings
-referencing old table as old_rows
-for each statement execute function job_scheduler.notify_deleted_meetings();
-
-create or replace trigger zz_job_scheduler_notify_new
-after insert on public.meetings
-referencing new table as new_rows
-for each statement execute function job_scheduler.notify_new_meetings();
+$migration$;

@@ -35,7 +35,9 @@ declare
     actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- with the workspace goes whoever might read the audit
-    delete from public.meetings as m where m.workspace_id = forget_workspace.id;
+    if job_scheduler.has_meetings() then
+        delete from public.meetings as m where m.workspace_id = forget_workspace.id;
+    end if;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
     perform set_config('job_scheduler.actor', actor, true);
 end

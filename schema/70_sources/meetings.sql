@@ -107,6 +107,7 @@ $$;
 revoke all on function job_scheduler.cancel_orphans() from public;
 
 -- The meetings that a request chooses, at most `limit` of them in the order of id.
+set check_function_bodies = off; -- public.meetings may be a project's own, in another shape
 create or replace function job_scheduler.choose_meetings(request jsonb)
 returns uuid[]
 language sql
@@ -130,12 +131,14 @@ as $$
         )
     end
 $$;
+reset check_function_bodies;
 revoke all on function job_scheduler.choose_meetings(jsonb) from public;
 
 -- Makes the jobs of the chosen meetings right; writes nothing where they are.
 -- {cursor: bigint | null, ids: [uuid] | null, after: uuid | null, limit: int}: the meetings changed since the cursor,
 -- or these ids (a deleted one included), or else a page of all that are upcoming.
 -- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, errors, failures, cursor, after}
+-- Where public.meetings is a project's own table, there are none.
 -- Where `after` is not null there is a next page; the cursor to poll from is the one of the first page.
 create or replace function public.sync_meetings_v1(request jsonb)
 returns jsonb
@@ -145,6 +148,7 @@ set search_path = ''
 as $$
 declare
     horizon bigint;
+    ours constant boolean := job_scheduler.has_meetings();
     chosen uuid[];
     meeting uuid;
     done record;
@@ -157,7 +161,7 @@ begin
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    chosen := job_scheduler.choose_meetings(request);
+    chosen := case when ours then job_scheduler.choose_meetings(request) else '{}' end;
     select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
     into done;
     begin
@@ -187,7 +191,7 @@ begin
         'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
     )), '[]') into failures
     from unnest(done.taken) as id;
-    if restart and request ->> 'after' is null then
+    if ours and restart and request ->> 'after' is null then
         orphans := job_scheduler.cancel_orphans();
     end if;
     return jsonb_build_object(

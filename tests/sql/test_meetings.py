@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from listener.migrate.migrator import apply_migrations, migrations_folder
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

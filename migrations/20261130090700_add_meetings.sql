@@ -1,7 +1,9 @@
+do $migration$
+declare
+    body constant text := $file$
 -- Meetings: an upcoming one has exactly one job, due at its end, that sets it to done.
 --
--- Works beside a project's own public.meetings too, whose security and rows stay as they are: it only gains the
--- column revision, indexes, triggers and a place in the publication.
+-- A project's own public.meetings is left alone: the migration that is made of this folder is not applied there.
 
 do $$
 begin
@@ -80,3 +82,53 @@ begin
     end if;
 end
 $$;
+
+-- The triggers of meetings, in firing order; docs/sql.md has them as a table.
+
+create or replace trigger t10_keep_owner
+before update on public.meetings
+for each row when (
+    old.created_by is distinct from new.created_by and row_security_active('public.meetings'::regclass)
+)
+execute function job_scheduler.keep_owner();
+
+create or replace trigger t20_keep_workspace
+before update on public.meetings
+for each row when (old.workspace_id is distinct from new.workspace_id)
+execute function job_scheduler.keep_workspace();
+
+-- Last among the before triggers by its name, so that it sees what a project's own triggers made of the row.
+create or replace trigger zz_job_scheduler_stamp
+before insert or update on public.meetings
+for each row execute function job_scheduler.stamp_meeting();
+
+create or replace trigger zz_job_scheduler_notify_changed
+after update on public.meetings
+referencing old table as old_rows new table as new_rows
+for each statement execute function job_scheduler.notify_changed_meetings();
+
+create or replace trigger zz_job_scheduler_notify_deleted
+after delete on public.meetings
+referencing old table as old_rows
+for each statement execute function job_scheduler.notify_deleted_meetings();
+
+create or replace trigger zz_job_scheduler_notify_new
+after insert on public.meetings
+referencing new table as new_rows
+for each statement execute function job_scheduler.notify_new_meetings();
+$file$;
+    left_alone constant text := job_scheduler.meetings_left_alone();
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090700') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090700', 'add_meetings', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

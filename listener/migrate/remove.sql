@@ -11,6 +11,7 @@ declare
     one text;
     kept text;
 begin
+    perform set_config('client_min_messages', 'warning', true); -- else it reports each object that goes with another
     if to_regprocedure('job_scheduler.has_meetings()') is null then
         raise exception 'the job scheduler is not installed here';
     end if;

@@ -67,7 +67,7 @@ async def logs_without_end(job: JobContext, _payload: dict[str, Any]) -> None:
 @handler("prints_from_a_process", run_in="process")
 def prints_from_a_process(_job: JobContext, _payload: dict[str, Any]) -> None:
     """Print from the worker process and from a child of it."""
-    print("x" * 10_000)  # noqa: T201 - careless on purpose
+    print("x" * 10_000)
     subprocess.run(["/bin/echo", "hello"], check=True)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from listener.domain.job import Run
     from listener.domain.messages import RunResult
     from listener.domain.outcome import Report
-    from listener.ports import JobStore
+    from listener.ports import JobSink, JobStore
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.reconciler import Reconciler
 
@@ -41,21 +41,21 @@ class Completer:
         reconciler: takes jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
         batch_size: how many run results go in one request.
-        written: told when fewer run results wait.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    upstream: JobSink | None = None
+    """Woken when fewer run results wait: it may have held back for them."""
+
+    def __init__(
         self,
         store: JobStore,
         runs: HeldRuns,
         reconciler: Reconciler,
         jitter: Callable[[], float],
         batch_size: int,
-        *,
-        written: Callable[[], None],
     ) -> None:
         self._store, self._runs, self._reconciler = store, runs, reconciler
-        self._jitter, self._batch_size, self._written = jitter, batch_size, written
+        self._jitter, self._batch_size = jitter, batch_size
         self._waiting: list[RunResult] = []
         self._in_flight = self._resting = 0
         self._unwritten = 0
@@ -180,4 +180,5 @@ class Completer:
                 # Another listener, or an earlier try of this very request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=run_result.execution_id, status=run_result.status)
         self._unwritten -= len(batch)
-        self._written()
+        if self.upstream is not None:
+            self.upstream.wake()

@@ -101,7 +101,7 @@ class Bell:
 async def examine_bells(settings: Settings) -> AsyncIterator[Finding]:
     """Subscribe as a listener and as a client do, ring, and tell who has received."""
     bell, receivers = Bell(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
-    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+    client = make_client(settings.url, settings.secret_key.get_secret_value())
     async with anyio.create_task_group() as tasks:
         for receiver in receivers[:-1]:
             tasks.start_soon(_listen, settings, bell, receiver)

@@ -64,7 +64,7 @@ async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
     for finding in findings:
         yield finding
     if all(finding.is_well for finding in findings):
-        client = await make_client(settings.url, key)
+        client = make_client(settings.url, key)
         functions = [*FUNCTIONS, *([MEETINGS_FUNCTION] if settings.meetings else [])]
         yield await _examine_functions(settings.url, key, functions)
         yield await _examine_tables(client, [*TABLES, *(["meetings"] if settings.meetings else [])])

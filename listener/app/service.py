@@ -14,7 +14,8 @@ import anyio
 import structlog
 
 from listener.app.drain import LONGEST_SECONDS, drain
-from listener.app.http import application, serve
+from listener.app.http import HttpAccess, application
+from listener.app.http_server import serve
 from listener.app.supervisor import Supervisor
 from listener.app.wiring import Shared, build_stages
 from listener.clock import DatabaseClock
@@ -173,7 +174,8 @@ class Service:
     async def _serve_http(self) -> None:
         host, port = self._settings.http_address
         describe = self.describe if self._settings.debug else None
-        await serve(application(self.health, self.metrics.exposition, describe, self.clock.now), host, port)
+        access = HttpAccess((host.strip("[]"), *self._settings.allowed_hosts), tuple(self._settings.allowed_origins))
+        await serve(application(self.health, self.metrics.exposition, describe, self.clock.now, access), host, port)
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""

@@ -10,7 +10,8 @@ import anyio
 import structlog
 
 from listener.app.drain import LONGEST_SECONDS, drain
-from listener.app.http import application, serve
+from listener.app.http import HttpAccess, application
+from listener.app.http_server import serve
 from listener.app.shared import build_shared
 from listener.app.supervisor import Supervisor
 from listener.app.wiring import build_stages
@@ -119,11 +120,12 @@ class Service:
         await drain(self.stages, self.shared.runs, within_seconds, immediate_shutdown)
 
     async def _serve_http(self) -> None:
-        host, port = self.shared.settings.http_address
-        describe = self.describe if self.shared.settings.debug else None
-        await serve(
-            application(self.shared.health, self.shared.metrics.exposition, describe, self.shared.clock.now), host, port
-        )
+        shared, settings = self.shared, self.shared.settings
+        host, port = settings.http_address
+        describe = self.describe if settings.debug else None
+        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins))
+        app = application(shared.health, shared.metrics.exposition, describe, shared.clock.now, access)
+        await serve(app, host, port)
 
     def describe(self) -> dict[str, Any]:
         """Describe what the service is doing, for `/debug/scheduler`."""

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="LISTENER_",
         env_file=(".env", ".env.local"),
+        populate_by_name=True,  # in programs: Settings(supabase_url=…, secret_key=…)
         env_ignore_empty=True,  # compose files and shells hand on what is not set as an empty text
         extra="ignore",
     )

@@ -1,4 +1,4 @@
-"""The service's own port: alive, ready, metrics, what it is doing, and what a schedule would do."""
+"""The HTTP server of the service: liveness, readiness, metrics, debug page and schedule preview."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
 
 
 MOST_PREVIEWED = 1000
-"""Runs in one preview: the loop computes them, and other jobs are waiting for it."""
+"""Most runs in one preview: the loop computes them while other jobs wait."""
 
 
 class Readiness(Protocol):
-    """What tells whether the service is ready."""
+    """Reports whether the service is ready."""
 
     def fault(self) -> str | None:
-        """Why it is not, or None."""
+        """The reason why the service is not ready, or None."""
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """How each part of it is."""
+        """The state of each part."""
         ...
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the service, which drains first."""
+    """Leaves OS signals to the service, which drains first."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,10 +59,10 @@ def application(
     """Build the application.
 
     Args:
-        health: what `/readyz` says.
+        health: the readiness that `/readyz` reports.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
-        now: the present, where `/api/preview` begins unless it is told otherwise.
+        now: the present instant, the default start of `/api/preview`.
     """
 
     async def livez(_: Request) -> Response:
@@ -105,7 +105,7 @@ async def serve(app: Starlette, host: str, port: int) -> None:
     """Serve until cancelled.
 
     Raises:
-        OSError: the address cannot be bound; uvicorn itself would end the process without a word.
+        OSError: the address cannot be bound; uvicorn itself would end the process without a message.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host.strip("[]"), port), family=family) as listening:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SharedResources:
-    """Opened when first asked for, closed together, last first."""
+    """Opens each resource at its first use; closes all together, the last one first."""
 
     def __init__(self) -> None:
         self._open: dict[Opener, Any] = {}
@@ -28,6 +28,6 @@ class SharedResources:
         return self._open[opener]
 
     async def aclose(self) -> None:
-        """Close everything; what is asked for afterwards is opened anew."""
+        """Close everything; a later `get` opens its resource anew."""
         self._open.clear()
         await self._stack.aclose()

@@ -191,7 +191,7 @@ class Dispatcher:
                     claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
             self._report(claimed_run.run, await self._executor.execute(claimed_run))
         except BaseException:  # the stage ends without a report of the run: its lease must expire
             self._runs.remove(claimed_run.run.execution_id)

@@ -157,7 +157,7 @@ class Executor:
             return await self._attempt(claimed_run, handler, scope, seconds)
 
     def _rooms(self, handler: Handler) -> list[FairLimiter]:
-        """Give the handler's own first: a run that waits for it must not hold a thread or process meanwhile."""
+        """Yield the handler's own limiter first: a run that waits for it must not hold a thread or process."""
         own = [self._own[handler.name]] if handler.name in self._own else []
         rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
         return own + rooms[handler.mode]

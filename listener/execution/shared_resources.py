@@ -20,7 +20,7 @@ class SharedResources:
         self._lock = anyio.Lock()
 
     async def get(self, opener: Opener) -> Any:  # noqa: ANN401 - whatever the opener opens
-        """Give what `opener` opens, opening it at the first call; an opener that raises is tried again next time."""
+        """Return the resource of `opener`, opened at the first call; if an opener raises, the next call tries again."""
         if opener not in self._open:
             async with self._lock:
                 if opener not in self._open:

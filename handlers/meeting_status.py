@@ -1,4 +1,4 @@
-"""Meetings become done when their end has passed."""
+"""A handler that sets meetings to done after their end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from listener import JobContext, handler
 
 
 class Ended(BaseModel):
-    """Which meeting has ended."""
+    """The meeting that has ended."""
 
     meeting_id: UUID
 
@@ -28,7 +28,7 @@ async def meeting_status(job: JobContext, payload: Ended) -> dict[str, Any]:
 
 
 def _ended_by(job: JobContext) -> datetime:
-    """Give the instant before which a meeting must have ended.
+    """Return the instant before which a meeting must have ended.
 
     The run is due at the end itself, and the estimate of the database's clock may be a moment behind it; a meeting
     whose end was moved ends later than both.

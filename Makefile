@@ -89,10 +89,13 @@ bench-peers: install ## this scheduler beside its peers, in one run
 chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--seconds 120 --jobs 3000 --seed 7"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos $(CHAOS)
 
+hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
+	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos hostile soak bursts

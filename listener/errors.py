@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+import numbers
+from datetime import UTC, datetime, timedelta
 
+MAX_SHOWN_CHARACTERS = 1000
+"""How much of a refused value its message shows."""
 MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
 """Errors that reading or computing with an invalid row may raise."""
 
@@ -18,7 +21,7 @@ class InvalidValueError(ListenerError, ValueError):
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
-        super().__init__(f"{field}: {value!r} is not allowed; expected {allowed}")
+        super().__init__(f"{field}: {_shown(value)} is not allowed; expected {allowed}")
 
 
 class HandlerImportError(ListenerError):
@@ -59,16 +62,14 @@ class Retry(OutcomeRequest):
     Args:
         after: seconds or a timedelta; None keeps the job's back-off.
         message: what the ledger shows as the error of this attempt.
+
+    Raises:
+        InvalidValueError: for a delay that is no finite number of seconds or is negative, or a message that is no text.
     """
 
     def __init__(self, after: float | timedelta | None = None, message: str | None = None) -> None:
-        seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and not 0 <= seconds < math.inf:
-            raise InvalidValueError(
-                field="after", value=after, allowed="seconds or a timedelta, finite and not negative"
-            )
-        self.after_seconds, self.message = seconds, message
-        super().__init__(message or "the handler asked for another attempt")
+        self.after_seconds, self.message = None if after is None else _seconds(after), _text("message", message)
+        super().__init__(self.message or "the handler asked for another attempt")
 
 
 class Fail(OutcomeRequest):
@@ -77,25 +78,78 @@ class Fail(OutcomeRequest):
     Args:
         reason: a short word or sentence, the ledger's `reason`.
         message: what the ledger shows as the error; the reason when absent.
+
+    Raises:
+        InvalidValueError: for a reason or a message that is no text.
     """
 
     def __init__(self, reason: str, message: str | None = None) -> None:
-        self.reason, self.message = reason, message
-        super().__init__(message or reason)
+        text = _text("reason", reason)
+        if text is None:
+            raise InvalidValueError(field="reason", value=reason, allowed="a text")
+        self.reason, self.message = text, _text("message", message)
+        super().__init__(self.message or self.reason)
 
 
 class Snooze(OutcomeRequest):
     """Run again at an instant, or after a while; no attempt is used up.
 
     Args:
-        until: an aware datetime, or a timedelta from now.
+        until: an aware datetime, or a timedelta from now that is not negative.
+
+    Raises:
+        InvalidValueError: for anything else.
     """
 
     def __init__(self, until: datetime | timedelta) -> None:
-        if isinstance(until, datetime) and until.tzinfo is None:
-            raise InvalidValueError(field="until", value=until, allowed="a datetime with a time zone, or a timedelta")
-        self.until = until
-        super().__init__(f"snoozed until {until}")
+        self.until = _instant_or_delay(until)
+        super().__init__(f"snoozed until {self.until}")
+
+
+def _text(field: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidValueError(field=field, value=value, allowed="a text")
+    return None if value is None else str.__str__(value)
+
+
+def _seconds(after: object) -> float:
+    """Give a delay as a plain float, whatever class of numbers it is."""
+    try:
+        if isinstance(after, timedelta):
+            seconds = timedelta.total_seconds(after)
+        elif isinstance(after, numbers.Real) and not isinstance(after, bool):
+            seconds = float(after)
+        else:
+            seconds = math.nan
+    except Exception:  # noqa: BLE001 - a number without an end, or of a class that computes
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidValueError(field="after", value=after, allowed="seconds or a timedelta, finite and not negative")
+    return seconds
+
+
+def _instant_or_delay(until: object) -> datetime | timedelta:
+    """Give a plain value: a class of the handler's own may compute, and so may its time zone."""
+    try:
+        if isinstance(until, timedelta):
+            plain = timedelta.__add__(until, timedelta())
+            if plain >= timedelta():
+                return plain
+        elif isinstance(until, datetime) and datetime.utcoffset(until) is not None:
+            utc = datetime.astimezone(until, UTC)
+            return datetime.combine(datetime.date(utc), datetime.time(utc), UTC)
+    except Exception:  # noqa: BLE001, S110 - a zone of the handler's own may raise anything, and the year 10000 overflows
+        pass
+    allowed = "a datetime with a time zone, before the year 10000, or a timedelta that is not negative"
+    raise InvalidValueError(field="until", value=until, allowed=allowed)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except BaseException:  # noqa: BLE001 - somebody else's __repr__
+        text = f"a value of type {type.__repr__(type(value))}"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]} …"
 
 
 class SettingsError(ListenerError):

@@ -1,4 +1,7 @@
-"""Protocols of what the stages need from outside. Adapters live in `listener.supabase`; tests bring their own."""
+"""What the stages need of the world and of one another, as protocols.
+
+Adapters of the stores live in `listener.supabase`; tests bring their own. A stage hands over to another by its sink.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from listener.domain.job import Job, Run
     from listener.domain.messages import (
         Claimed,
         ClaimRequest,
         Extended,
         Finished,
         Held,
+        Hint,
         Note,
         Page,
         Plan,
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
         RunResult,
         Summary,
     )
+    from listener.domain.outcome import Report
 
 
 class Clock(Protocol):
@@ -111,4 +117,53 @@ class MeetingStore(Protocol):
 
     async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
         """Correct the jobs of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+        ...
+
+
+class JobSink(Protocol):
+    """Takes jobs whose time is near: the dispatcher."""
+
+    def add(self, jobs: list[Job]) -> None:
+        """Take jobs, earliest first."""
+        ...
+
+    def wake(self) -> None:
+        """See whether there is room now."""
+        ...
+
+
+class RunSink(Protocol):
+    """Takes the ends of runs: the completer."""
+
+    @property
+    def unwritten(self) -> int:
+        """Ends that the database has not answered yet."""
+        ...
+
+    def add(self, run: Run, report: Report) -> None:
+        """Take the end of an attempt."""
+        ...
+
+
+class PlanSink(Protocol):
+    """Takes jobs with the due instants that were planned: the reconciler."""
+
+    def arm(self, job: Job) -> None:
+        """Take a job whose next instant this listener has just written itself."""
+        ...
+
+
+class HintSink(Protocol):
+    """Takes hints: the router."""
+
+    def deliver(self, hint: Hint) -> None:
+        """Hand a hint to the stage that follows its table."""
+        ...
+
+
+class Poller(Protocol):
+    """Reads rows that changed: the reflector."""
+
+    def poll_now(self) -> None:
+        """Poll as soon as possible."""
         ...

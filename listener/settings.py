@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
@@ -12,6 +13,8 @@ from listener.errors import SettingsError
 from listener.masking.redaction import redact_text
 
 LAST_PORT = 65535
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
+ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
@@ -71,6 +74,12 @@ class Settings(BaseSettings):
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Names under which the HTTP port is reached, beside localhost and its own address."
+    )
+    allowed_origins: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Origins whose pages may ask for `/api/preview`, such as `https://app.example.com`."
+    )
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -84,7 +93,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in ("handlers", "channels"):
+        for name in ("handlers", "channels", "allowed_hosts", "allowed_origins"):
             if isinstance(values.get(name), str):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
         if values.get("channels") == ["none"]:
@@ -108,6 +117,22 @@ class Settings(BaseSettings):
             message = f"should be host:port, the port at most {LAST_PORT}"
             raise ValueError(message)
         return address
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: list[str]) -> list[str]:
+        if not all(HOST.fullmatch(host) for host in hosts):
+            message = "should be names or addresses without scheme, port and path, such as listener.internal"
+            raise ValueError(message)
+        return hosts
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, origins: list[str]) -> list[str]:
+        if not all(ORIGIN.fullmatch(origin) for origin in origins):
+            message = "should be origins without a path, such as https://app.example.com"
+            raise ValueError(message)
+        return [origin.lower() for origin in origins]
 
     @property
     def url(self) -> str:

@@ -1,13 +1,12 @@
 """The wiring: five functions build the stages, and pass each stage the parts that it needs.
 
-Takes the settings and shared parts. Gives the stages. Guarantees that nothing runs until the service starts them.
+Takes what all stages share. Gives the stages. Guarantees nothing runs yet: the service starts them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -36,38 +35,9 @@ from listener.supabase.watched_session import Times
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.clock import DatabaseClock
+    from listener.app.shared import Shared
     from listener.domain.messages import Hint
-    from listener.handler_api.registry import Registry
-    from listener.observability.health import Health
-    from listener.observability.metrics import Metrics
     from listener.runs.held_runs import HeldRuns
-    from listener.settings import Settings
-    from listener.supabase.rpc import Rpc
-    from listener.supabase.store import SupabaseStore
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Parts that several stages of one listener use."""
-
-    settings: Settings
-    listener_id: str
-    key: str
-    clock: DatabaseClock
-    metrics: Metrics
-    health: Health
-    runs: HeldRuns
-    rpc: Rpc
-    store: SupabaseStore
-    registry: Registry
-    client_factory: Callable[[], Any]
-    jitter: Callable[[], float]
-
-    @property
-    def horizon(self) -> timedelta:
-        """How far ahead jobs are armed."""
-        return timedelta(seconds=self.settings.horizon_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +93,7 @@ def build_stages(shared: Shared) -> Stages:
         reconciler=core.reconciler,
         planner=core.planner,
         agenda=core.agenda,
-        timekeeper=Timekeeper(core.agenda, execution.dispatcher.add, core.peers, shared.clock),
+        timekeeper=Timekeeper(core.agenda, execution.dispatcher, core.peers, shared.clock),
         dispatcher=execution.dispatcher,
         executor=execution.executor,
         completer=execution.completer,
@@ -142,9 +112,9 @@ def build_core(shared: Shared) -> Core:
     settings, clock = shared.settings, shared.clock
     agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
-    # The planner arms through the reconciler, which hands it what to plan.
-    planner = Planner(shared.store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(shared.store, clock)
     reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
+    planner.sink = reconciler
     return Core(agenda, peers, planner, reconciler)
 
 
@@ -160,7 +130,6 @@ def build_execution(shared: Shared, core: Core) -> Execution:
         core.reconciler,
         shared.jitter,
         settings.batch_size,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )
     dispatcher = Dispatcher(
         store=store,
@@ -171,13 +140,13 @@ def build_execution(shared: Shared, core: Core) -> Execution:
         clock=shared.clock,
         metrics=shared.metrics,
         peers=core.peers,
-        report=completer.add,
-        unwritten=lambda: completer.unwritten,
+        sink=completer,
         concurrency=settings.concurrency,
         batch_size=settings.batch_size,
         tenant_share=settings.tenant_share,
         trusted_seconds=settings.lease_seconds * TRUSTED_SHARE,
     )
+    completer.upstream = dispatcher
     return Execution(executor, completer, dispatcher)
 
 
@@ -211,7 +180,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         poll_seconds=settings.poll_seconds,
         stale_poll_seconds=settings.stale_poll_seconds,
         relist_seconds=settings.relist_seconds,
-        deliver=router.deliver,
+        sink=router,
     )
     router.register("scheduled_jobs", reflector.take_hint)
     # A claim with `overlap` `replace` has ended these runs in the ledger already.
@@ -221,7 +190,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
     meetings = None
     if settings.meetings:
-        meetings = MeetingSource(store, health, reflector.poll_now, settings.poll_seconds, settings.stale_poll_seconds)
+        meetings = MeetingSource(store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds)
         router.register("meetings", meetings.take_hint)
     feed = RealtimeFeed(
         url=settings.url,

@@ -18,9 +18,11 @@ KEYS = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_PUBLISHABL
 
 
 class Environment(BaseSettings):
-    """The settings of an application's environment; read from there, then `.env.local`, then `.env`."""
+    """What the environment says, then `.env.local`, `.env`, and the file that `listener up` writes while it is up."""
 
-    model_config = SettingsConfigDict(env_file=(".env", ".env.local"), env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=(".listener/env", ".env", ".env.local"), env_ignore_empty=True, extra="ignore"
+    )
 
     url: str = Field(validation_alias="SUPABASE_URL")
     key: SecretStr = Field(validation_alias=AliasChoices(*KEYS))

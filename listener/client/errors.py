@@ -20,6 +20,7 @@ HTTP_STATUS = re.compile(r"\d{3}")
 """A proxy on the way to the database has codes of its own; the client then shows the HTTP status."""
 OWNED_COLUMN = re.compile(r"(?P<table>\w+)\.(?P<column>\w+) is written by the service only")
 EXPECTED = "; expected "
+NO_USER = "the public (anon) key alone may read and write nothing: sign a user in, or set SUPABASE_SECRET_KEY"
 WRONG_VALUE, FORBIDDEN, TAKEN, NOT_FOUND, QUOTA = "22023", "42501", "23505", "PT404", "PT403"
 
 
@@ -107,6 +108,9 @@ def fault_of(error: APIError) -> JobFault:
         return _refused_by_database(message, code, hint, owned)
     if HTTP_STATUS.fullmatch(code):
         return Unreachable(f"{code} {message}", code, hint)
+    if code == FORBIDDEN and message.startswith("permission denied"):
+        hint = hint or NO_USER
+        message = f"{message}; {hint}"
     return KINDS.get(code, JobFault)(message, code, hint)
 
 

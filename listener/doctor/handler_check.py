@@ -28,7 +28,7 @@ async def examine_catalogue(settings: Settings) -> Finding:
         wanted = Registry.load(settings.handlers).catalogue()
     except ListenerError:
         return Finding(SUBJECT, "not compared: the handlers cannot be loaded", "see the line on handlers")
-    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+    client = make_client(settings.url, settings.secret_key.get_secret_value())
     try:
         answer = await client.table("job_handlers").select("name,payload_schema,exposed").execute()
     except APIError as fault:

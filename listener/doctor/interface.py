@@ -36,7 +36,7 @@ FUNCTIONS: Final = (
     "publish_handlers_v1",
     "send_probe_v1",
 )
-MEETINGS_FUNCTION = "sync_meetings_v1"
+MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "after": None, "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `supabase db push` with the files of migrations/'
@@ -64,8 +64,8 @@ async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
     for finding in findings:
         yield finding
     if all(finding.is_well for finding in findings):
-        client = await make_client(settings.url, key)
-        functions = [*FUNCTIONS, *([MEETINGS_FUNCTION] if settings.meetings else [])]
+        client = make_client(settings.url, key)
+        functions = [*FUNCTIONS, *(MEETINGS_FUNCTIONS if settings.meetings else ())]
         yield await _examine_functions(settings.url, key, functions)
         yield await _examine_tables(client, [*TABLES, *(["meetings"] if settings.meetings else [])])
         await client.postgrest.aclose()

@@ -126,13 +126,12 @@ _ALL_MONTHS = frozenset(range(1, 13))
 
 
 def _scan(day: date, months: frozenset[int], rule: MonthDays | CronDays) -> date | None:
-    year, month, earliest = day.year, day.month, day.day
-    last_year = min(year + HORIZON_YEARS, date.max.year)
-    while year <= last_year:
-        if month in months:
+    for year in range(day.year, min(day.year + HORIZON_YEARS, date.max.year) + 1):
+        for month in sorted(months):
+            if (year, month) < (day.year, day.month):
+                continue
+            earliest = day.day if (year, month) == (day.year, day.month) else 1
             for number in rule.of_month(year, month):
                 if number >= earliest:
                     return date(year, month, number)
-        earliest = 1
-        year, month = (year, month + 1) if month < len(_ALL_MONTHS) else (year + 1, 1)
     return None

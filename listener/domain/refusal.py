@@ -17,6 +17,8 @@ _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxdict = 8
 _shortener.maxlevel = 3
+LONGEST_NUMBER = 10**40
+"""Greater ones are not written out, which takes quadratic time, and which Python refuses beyond 4,300 digits."""
 
 
 class _Shown:
@@ -35,8 +37,10 @@ def refuse(field: str, value: object, allowed: str) -> NoReturn:
     Raises:
         InvalidValueError: always.
     """
-    short = not isinstance(value, str) or len(value) <= _shortener.maxstring
-    keep = short and isinstance(value, (str, int, float, type(None)))
+    is_short = len(value) <= _shortener.maxstring if isinstance(value, str) else True
+    if isinstance(value, int) and not -LONGEST_NUMBER < value < LONGEST_NUMBER:
+        is_short, value = False, f"a number of about {value.bit_length() * 3 // 10} digits"
+    keep = is_short and isinstance(value, (str, int, float, type(None)))
     raise InvalidValueError(field, value if keep else _Shown(value), allowed) from None
 
 

@@ -7,9 +7,9 @@ claim fail does not delay the others, and that a job that was edited during its 
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -18,6 +18,7 @@ import structlog
 
 from listener.errors import MALFORMED, StoreError
 from listener.execution.claim_request import claim_request, step_for
+from listener.execution.in_parts import in_parts
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -106,39 +107,47 @@ class Claimer:
         return True
 
     async def claim(self, batch: list[Job]) -> None:
-        """Claim a batch; if one row makes the claim fail, split the batch until that row stands alone."""
-        parts, again, pause = deque([batch]), set[int](), FIRST_REPEAT_SECONDS
+        """Claim a batch; where one row makes the claim fail, in parts, until that row stands alone."""
+        again = set[int]()
         try:
-            while parts:
-                part = parts.popleft()
-                claims = await self._claim_requests(part, self._clock.now())
-                requested_at = self._clock.monotonic()
-                for job_id in again.intersection(claims):
-                    claims[job_id].again = True
-                try:
-                    claimed = await self._store.claim(list(claims.values()))
-                except StoreError as fault:
-                    if fault.split_batch and len(part) > 1:
-                        parts += [part[: len(part) // 2], part[len(part) // 2 :]]
-                    elif fault.maybe_applied or (
-                        again.intersection(claims) and (fault.retryable or not fault.split_batch)
-                    ):
-                        again.update(claims)  # it may have been granted: dropping it now would lose an attempt
-                        parts.append(part)
-                        self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))
-                        await anyio.sleep(pause)
-                        pause = min(pause * 2, MAX_REPEAT_SECONDS)
-                    else:
-                        self._put_back(part, fault)
-                    continue
-                self._answered(part)
-                self._rearm(part, claims, claimed)
-                self._see_who_sleeps(part, claimed)
-                self._metrics.claims_answered(len(claimed.runs), max(0, len(part) - len(claimed.runs)))
-                self._sink.granted(claimed, requested_at)
+            async for part, fault in in_parts(batch, partial(self._claim_part, again=again)):
+                if fault is not None:
+                    self._put_back(part, fault)
         finally:
             self._answered(batch)
             self.in_flight -= 1
+
+    async def _claim_part(self, part: list[Job], again: set[int]) -> None:
+        """Claim a part of a batch, and ask `again` until it is known whether it was granted.
+
+        Raises:
+            StoreError: nothing was granted.
+        """
+        pause = FIRST_REPEAT_SECONDS
+        while True:
+            claims = await self._claim_requests(part, self._clock.now())
+            requested_at = self._clock.monotonic()
+            asked_before = again.intersection(claims)
+            for job_id in asked_before:
+                claims[job_id].again = True
+            try:
+                claimed = await self._store.claim(list(claims.values()))
+            except StoreError as fault:
+                is_divisible = fault.split_batch and len(part) > 1
+                may_repeat = fault.maybe_applied or (asked_before and (fault.retryable or not fault.split_batch))
+                if is_divisible or not may_repeat:
+                    raise
+                again.update(claims)  # it may have been granted: forgetting it now would lose an attempt
+                self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))
+                await anyio.sleep(pause)
+                pause = min(pause * 2, MAX_REPEAT_SECONDS)
+            else:
+                break
+        self._answered(part)
+        self._rearm(part, claims, claimed)
+        self._see_who_sleeps(part, claimed)
+        self._metrics.claims_answered(len(claimed.runs), max(0, len(part) - len(claimed.runs)))
+        self._sink.granted(claimed, requested_at)
 
     def _answered(self, jobs: list[Job]) -> None:
         """Free the slots of claims that were answered, or that will get no answer."""

@@ -6,13 +6,13 @@ or refuses it, and that one report that the database cannot take does not delay 
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.execution.in_parts import in_parts
 from listener.execution.run_result import UNWRITABLE, run_result_of, unwritable
 from listener.observability.events import Event
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from listener.domain.job import Run
     from listener.domain.messages import RunResult
     from listener.domain.outcome import Report
-    from listener.ports import JobStore
+    from listener.ports import JobSink, JobStore
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.reconciler import Reconciler
 
@@ -41,21 +41,21 @@ class Completer:
         reconciler: applies jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
         batch_size: how many run results go in one request.
-        written: called when fewer run results wait.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    upstream: JobSink | None = None
+    """Woken when fewer run results wait: it may have held back for them."""
+
+    def __init__(
         self,
         store: JobStore,
         runs: HeldRuns,
         reconciler: Reconciler,
         jitter: Callable[[], float],
         batch_size: int,
-        *,
-        written: Callable[[], None],
     ) -> None:
         self._store, self._runs, self._reconciler = store, runs, reconciler
-        self._jitter, self._batch_size, self._written = jitter, batch_size, written
+        self._jitter, self._batch_size = jitter, batch_size
         self._waiting: list[RunResult] = []
         self._in_flight = self._resting = 0
         self._unwritten = 0
@@ -112,37 +112,48 @@ class Completer:
             self._wake.set()
 
     async def _write(self, batch: list[RunResult]) -> None:
-        """Write a batch; if the database refuses it, split it until the faulty run result stands alone."""
-        parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
-        held_up: deque[list[RunResult]] = deque()
-        while parts or held_up:
-            if not parts:
-                await self._rest(held_up, pause, aside=True)
-                parts, held_up, pause = held_up, deque(), min(pause * 2, MAX_PAUSE_SECONDS)
-            part = parts.popleft()
+        """Write a batch; what somebody has locked waits, and is tried again."""
+        parts, pause = await self._write_free(batch), FIRST_PAUSE_SECONDS
+        while parts:
+            await self._rest(sum(map(len, parts)), pause, aside=True)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            parts = [locked for part in parts for locked in await self._write_free(part)]
+
+    async def _write_free(self, batch: list[RunResult]) -> list[list[RunResult]]:
+        """Write a batch but for run results whose rows are locked: these it gives back, each as a part of its own."""
+        locked = []
+        async for part, fault in in_parts(batch, self._finish):
+            if fault is not None and fault.retryable:
+                locked.append(part)
+            elif fault is not None:
+                locked += await self._write_reduced(part[0], fault)
+        return locked
+
+    async def _finish(self, part: list[RunResult]) -> None:
+        """Write a part; a fault that no row causes is waited out: credentials, permissions or network.
+
+        Raises:
+            StoreError: a row of the part causes it.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
             try:
                 finished = await self._store.finish(part)
             except StoreError as fault:
                 self._fault = str(fault)
-                if fault.split_batch and len(part) > 1:
-                    middle = len(part) // 2
-                    parts += [part[:middle], part[middle:]]
-                elif fault.split_batch and fault.retryable:
-                    held_up.append(part)  # its row is locked: other batches go first
-                elif fault.split_batch:
-                    parts += self._reduced(part[0], fault)
-                else:  # not caused by a row: credentials, permissions or network
-                    parts.append(part)
-                    pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
-                    await self._rest(parts, pause, aside=False)
-                    pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                if fault.split_batch:
+                    raise
+                pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
+                await self._rest(len(part), pause, aside=False)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
                 self._let_go(part, finished.taken)
                 self._reconciler.apply(finished.jobs)
+                return
 
-    async def _rest(self, parts: deque[list[RunResult]], seconds: float, *, aside: bool) -> None:
-        """Pause before these are tried again; with `aside`, other batches are written meanwhile."""
-        self._log.warning(Event.REPORT_DELAYED, run_results=sum(map(len, parts)), error=self._fault)
+    async def _rest(self, run_results: int, seconds: float, *, aside: bool) -> None:
+        """Wait before so many are tried again; `aside`, without keeping others from writing."""
+        self._log.warning(Event.REPORT_DELAYED, run_results=run_results, error=self._fault)
         step = 1 if aside and self._resting < MAX_RESTING else 0
         self._in_flight -= step
         self._resting += step
@@ -153,11 +164,11 @@ class Completer:
             self._in_flight += step
             self._resting -= step
 
-    def _reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
-        """Return a reduced form of a run result that the database refuses, as the parts to write."""
+    async def _write_reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
+        """Write what can still be said of a run result that the database refuses."""
         if run_result.reason != UNWRITABLE:
-            return [[unwritable(run_result, fault)]]
-        # Not even the reduced form can be written: the lease will expire, and the rescuer ends the run.
+            return await self._write_free([unwritable(run_result, fault)])
+        # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
         self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
         self._let_go([run_result], frozenset({run_result.execution_id}))
         return []
@@ -169,4 +180,5 @@ class Completer:
                 # Another listener, or an earlier try of this request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=run_result.execution_id, status=run_result.status)
         self._unwritten -= len(batch)
-        self._written()
+        if self.upstream is not None:
+            self.upstream.wake()

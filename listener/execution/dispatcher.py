@@ -20,12 +20,11 @@ from listener.execution.runners import Runners
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.domain.job import Job, Run
+    from listener.domain.job import Job
     from listener.domain.messages import Claimed
-    from listener.domain.outcome import Report
     from listener.execution.executor import Executor
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, JobStore, RunSink
     from listener.runs.claimed_run import ClaimedRun
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.agenda import Agenda
@@ -49,10 +48,9 @@ class Dispatcher:
         reconciler: applies the rows in the answers.
         clock: the database's.
         metrics: where answers are counted.
-        peers: notified of jobs that another listener should have claimed.
-        report: receives the report of each run.
-        unwritten: returns how many reports wait to be written.
-        concurrency: how many runs may execute at the same time.
+        peers: told of jobs that another listener should have claimed.
+        sink: takes the end of each run.
+        concurrency: how many runs may execute at a time.
         batch_size: how many claims go in one request.
         tenant_share: the part of the concurrency that one tenant may take.
         trusted_seconds: how long a claim is trusted after its request.
@@ -69,16 +67,14 @@ class Dispatcher:
         clock: Clock,
         metrics: Metrics,
         peers: Peers,
-        report: Callable[[Run, Report], None],
-        unwritten: Callable[[], int],
+        sink: RunSink,
         concurrency: int,
         batch_size: int,
         tenant_share: float,
         trusted_seconds: float,
     ) -> None:
         self._executor, self._runs, self._clock = executor, runs, clock
-        self._report, self._unwritten = report, unwritten
-        self._concurrency, self._batch_size = concurrency, batch_size
+        self._sink, self._concurrency, self._batch_size = sink, concurrency, batch_size
         self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
         self._claimer = Claimer(
             store=store, agenda=agenda, reconciler=reconciler, clock=clock, metrics=metrics, peers=peers, sink=self
@@ -155,7 +151,7 @@ class Dispatcher:
         self._ready.release(job.tenant)
 
     def _room(self) -> int:
-        if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._unwritten() > MAX_UNWRITTEN:
+        if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._sink.unwritten > MAX_UNWRITTEN:
             return 0
         return self._concurrency - self._executing - self._claimer.claiming
 
@@ -191,9 +187,9 @@ class Dispatcher:
                     claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
-            self._report(claimed_run.run, await self._executor.execute(claimed_run))
-        except BaseException:  # the stage ends without a report of the run: its lease must expire
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+            self._sink.add(claimed_run.run, await self._executor.execute(claimed_run))
+        except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
             self._runs.remove(claimed_run.run.execution_id)
             raise
         finally:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from anyio import BrokenWorkerProcess
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 MAX_ERROR_CHARACTERS = 2 * 1024
 MAX_REASON_CHARACTERS = 200
 SHOWN_HANDLERS = 20
+MAX_CAUSES = 100
+MAX_PARTS_LOOKED_AT = 10_000
+SHORTEST_SNOOZE = timedelta(seconds=1)
+"""A handler that snoozes into the past, or for a moment, would be claimed dozens of times a second without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +37,35 @@ class Sizes:
 
 
 def of_result(value: object, sizes: Sizes) -> Outcome:
-    """Map a handler's return value."""
+    """Judge a handler that returned; never raises."""
     if value is None:
         return Completed()
-    if inspect.iscoroutine(value):
-        value.close()
-        return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
     try:
+        if inspect.iscoroutine(value):
+            value.close()
+            return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
+        _refuse_iterators(value)
         return Completed(redact_json(to_jsonb(value, sizes.result_bytes)))
-    except Exception as error:  # noqa: BLE001 - a model's own serializer may raise anything
+    except BaseException as error:  # noqa: BLE001 - a model's own serializer may raise anything
         return _no_json(f"the handler's result is not JSON: {_message(error)}")
+
+
+def _refuse_iterators(value: object) -> None:
+    """Refuse what would be read to its end, which it may not have.
+
+    Raises:
+        TypeError: it is, or holds, an iterator.
+    """
+    waiting, seen = [value], 0
+    while waiting and seen < MAX_PARTS_LOOKED_AT:
+        part, seen = waiting.pop(), seen + 1
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting += part
+        elif isinstance(part, Iterator | AsyncIterator):
+            message = f"a {type(part).__name__} has no end that could be known; return a list"
+            raise TypeError(message)
 
 
 def _no_json(error: str) -> Failed:
@@ -50,7 +74,19 @@ def _no_json(error: str) -> Failed:
 
 
 def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
-    """Map an exception of a handler."""
+    """Judge a handler that raised; never raises."""
+    try:
+        return _of_exception(error, attempt, now, sizes)
+    except BaseException:  # noqa: BLE001 - its class, its text and its causes are the handler's own code
+        return Failed(error=f"{type.__repr__(type(error))}, which cannot be shown")
+
+
+def task_cancelled(error: str) -> Failed:
+    """Judge a handler whose task was cancelled, but not by the service."""
+    return Failed(error=_shown(error), reason="task_cancelled")
+
+
+def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     requested = _outcome_request(error)
     if requested is not None:
         return _of_outcome_request(requested, attempt, now, sizes)
@@ -69,20 +105,22 @@ def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, 
     details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
     match requested:
         case Retry():
-            return Failed(error=error, reason="retry", details=details, retry_after_seconds=requested.after_seconds)
+            after = requested.after_seconds
+            seconds = None if after is None else float(after)
+            return Failed(error=error, reason="retry", details=details, retry_after_seconds=seconds)
         case Fail():
             reason = clean_text(redact_text(str(requested.reason)), MAX_REASON_CHARACTERS)
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(requested, now)
         case _:
-            return Failed(error=f"{type(requested).__name__} is no requested that the listener knows", retryable=False)
+            return Failed(error=f"{type(requested).__name__} is no outcome that the listener knows", retryable=False)
 
 
 def _snoozed(requested: Snooze, now: datetime) -> Outcome:
     try:
         until = requested.until if isinstance(requested.until, datetime) else now + requested.until
-        return Snoozed(until.astimezone(UTC))
+        return Snoozed(max(until.astimezone(UTC), now + SHORTEST_SNOOZE))
     except OverflowError:
         return Failed(error=f"snoozed until {requested.until}, which no calendar has", reason="snooze", retryable=False)
 
@@ -101,13 +139,13 @@ def _shown(text: str) -> str:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - somebody else's __str__
+    except BaseException:  # noqa: BLE001 - somebody else's __str__
         return "(its text cannot be shown)"
 
 
 def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Return `error_details`; a long traceback keeps its end, where the fault is."""
-    text = redact_text(clean_text("".join(traceback.format_exception(_without_our_frames(error)))))
+    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
+    text = redact_text(clean_text(_traceback(error)))
     limit = sizes.traceback_characters
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
@@ -115,6 +153,19 @@ def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]
         "traceback": text if len(text) <= limit else f"… ({len(text) - limit} more characters)\n{text[-limit:]}",
         "attempt": attempt,
     }
+
+
+def _traceback(error: BaseException) -> str:
+    """Give the traceback with its causes, unless these are so many that formatting them would hold up the loop."""
+    waiting, seen = [error], 0
+    while waiting and seen < MAX_CAUSES:
+        part, seen = waiting.pop(), seen + 1
+        waiting += getattr(part, "exceptions", ()) if isinstance(part, BaseExceptionGroup) else ()
+        waiting += filter(None, (part.__cause__, part.__context__))
+    if waiting:
+        frames = "".join(traceback.format_tb(_without_our_frames(error).__traceback__))
+        return f"{frames}{type(error).__name__}, with more than {MAX_CAUSES} causes, which are not shown"
+    return "".join(traceback.format_exception(_without_our_frames(error)))
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

@@ -7,13 +7,13 @@ could pass to another listener: a claim is trusted for less time than the databa
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.execution.in_parts import in_parts
 from listener.execution.run_result import LEASE_LOST
 from listener.observability.events import Event
 
@@ -116,16 +116,11 @@ class LeaseKeeper:
             StoreError: not all were extended. If one run made its batch fail, the others of the batch were extended.
         """
         held, refused = self._runs.held, None
-        parts = deque(held[start : start + BATCH] for start in range(0, max(1, len(held)), BATCH))
-        while parts:
-            part = parts.popleft()
-            try:
-                await self._extend(part)
-            except StoreError as fault:
-                if not fault.split_batch:
-                    raise
-                refused, middle = fault, len(part) // 2
-                parts += [half for half in (part[:middle], part[middle:]) if len(half) < len(part) and half]
+        for start in range(0, max(1, len(held)), BATCH):
+            async for _, fault in in_parts(held[start : start + BATCH], self._extend):
+                if fault is not None and not fault.split_batch:
+                    raise fault
+                refused = fault or refused
         if refused is not None:
             raise refused
 

@@ -6,7 +6,6 @@ that lines keep their order; a note that could not be written goes with the next
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +13,7 @@ import structlog
 
 from listener.domain.messages import Note
 from listener.errors import StoreError
+from listener.execution.in_parts import in_parts
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -55,35 +55,34 @@ class Recorder:
         if not self._waiting:
             return 0
         batch, self._waiting = self._waiting, []
-        await self._write(deque([batch]))
+        await self._write(batch)
         return len(batch)
 
-    async def _write(self, parts: deque[list[Note]]) -> None:
-        """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.
+    async def _write(self, batch: list[Note]) -> None:
+        """Write notes; of a batch that the database cannot take, all but those to blame: these wait, or are dropped.
 
         Raises:
             StoreError: some were not written, and wait.
         """
         aside: list[Note] = []
+        held = set[str]()  # what follows in one of these runs waits behind what waits
         delayed: StoreError | None = None
-        while parts:
-            held = {note.execution_id for note in aside}  # what follows in one of their runs waits behind it
-            aside += [note for note in parts[0] if note.execution_id in held]
-            part = [note for note in parts.popleft() if note.execution_id not in held]
-            try:
-                if part:
-                    await self._store.note(part)
-            except StoreError as fault:
-                middle = len(part) // 2
-                if fault.split_batch and middle:
-                    parts.extendleft([part[middle:], part[:middle]])  # in their order
-                elif fault.split_batch and not fault.retryable:
-                    self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
-                else:
-                    aside, delayed = aside + part, fault
-                    if not fault.split_batch:  # not caused by a note, so that smaller batches would fail too
-                        aside += [note for each in parts for note in each]
-                        break
+
+        async def send(part: list[Note]) -> None:
+            if delayed is not None and not delayed.split_batch:
+                raise delayed  # no note is to blame, so that the others need not be tried
+            free = [note for note in part if note.execution_id not in held]
+            if free:
+                await self._store.note(free)
+
+        async for part, fault in in_parts(batch, send):
+            if fault is None:
+                aside += [note for note in part if note.execution_id in held]
+            elif fault.split_batch and not fault.retryable:
+                self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
+            else:
+                aside, delayed = aside + part, fault
+                held.update(note.execution_id for note in part)
         if delayed is not None:
             self._waiting[:0] = aside
             raise delayed

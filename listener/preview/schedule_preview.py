@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import offset_change, zone
@@ -37,11 +37,16 @@ def preview(trigger: Trigger, after: datetime, n: int) -> list[Occurrence]:
     """
     validate(trigger)
     tz = zone(trigger.timezone)
-    instants = list(islice(upcoming(trigger, after), n))
+    instants = list(islice(takewhile(_has_local_time, upcoming(trigger, after)), n))
     return [
         Occurrence(at, _local_text(at.astimezone(tz)), _note(trigger, tz, previous, at))
         for previous, at in pairwise([after, *instants])
     ]
+
+
+def _has_local_time(at: datetime) -> bool:
+    """Whether every zone can write it: the last day of the year 9999 ends earlier in UTC than in the west."""
+    return at.year < MAXYEAR
 
 
 def describe(trigger: Trigger) -> str:

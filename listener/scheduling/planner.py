@@ -20,11 +20,10 @@ from listener.errors import MALFORMED, StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from listener.domain.job import Job
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, JobStore, PlanSink
 
 RETRY_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0
@@ -39,12 +38,14 @@ class Planner:
 
     Args:
         store: where they are written.
-        clock: gives the definition time of jobs that have none.
-        arm: receives each job with its due instant.
+        clock: dates jobs that carry no date of definition.
     """
 
-    def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
-        self._store, self._clock, self._arm = store, clock, arm
+    sink: PlanSink
+    """Takes each job with its due instant; set before the first batch."""
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._wanted: dict[int, Job] = {}
         self._faults: dict[int, str] = {}  # of wanted jobs whose instants another stage could not compute
         self._size = BATCH
@@ -99,7 +100,7 @@ class Planner:
     def _arm_planned(self, job: Job, due: datetime | None) -> None:
         # a manual run may be queued already, and is due earlier
         soonest = min((at for at in (due, job.next_run_at) if at is not None), default=None)
-        self._arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
+        self.sink.arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
 
     async def _write(self, plans: list[tuple[Job, Plan]]) -> None:
         """Write plans; after a fault that one of them may have caused, the next batch is smaller.

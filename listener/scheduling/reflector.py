@@ -17,13 +17,13 @@ from listener.observability.events import Event
 from listener.scheduling.missed_hints import MissedHints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from datetime import datetime, timedelta
 
     from listener.domain.messages import Hint, Page
     from listener.observability.health import Health
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, HintSink, JobStore
     from listener.scheduling.reconciler import Reconciler
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
@@ -50,7 +50,7 @@ class Reflector:
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
-        deliver: receives the hints that polls bring, like those of the channels.
+        sink: takes the hints that polls bring, as it does those of the channels; None where no stage follows any.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -66,13 +66,13 @@ class Reflector:
         poll_seconds: float,
         stale_poll_seconds: float,
         relist_seconds: float,
-        deliver: Callable[[Hint], None] = lambda _: None,
+        sink: HintSink | None = None,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
-        self._relist_seconds, self._deliver = relist_seconds, deliver
+        self._relist_seconds, self._sink = relist_seconds, sink
         self._cursor: int | None = None
         self._dirty = False
         self._missed_hints = MissedHints()
@@ -178,7 +178,8 @@ class Reflector:
         page = await reading
         self._reconciler.apply(page.jobs, requested_at)
         for hint in page.hints:
-            self._deliver(hint)
+            if self._sink is not None:
+                self._sink.deliver(hint)
         return page
 
     async def relist(self) -> None:

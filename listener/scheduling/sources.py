@@ -16,11 +16,11 @@ from listener.errors import StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from listener.domain.messages import Hint
     from listener.observability.health import Health
-    from listener.ports import MeetingStore
+    from listener.ports import MeetingStore, Poller
 
 RETRY_PAUSE_SECONDS = 2.0
 NAMED = 1000
@@ -31,9 +31,9 @@ class MeetingSource:
     """Keeps one job for each upcoming meeting.
 
     Args:
-        store: the database, which holds meetings and their jobs.
-        health: reports whether a channel is received.
-        changed: called when jobs were written, so that they are read.
+        store: where meetings and their jobs are.
+        health: tells whether a channel is received.
+        poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.
     """
@@ -42,11 +42,11 @@ class MeetingSource:
         self,
         store: MeetingStore,
         health: Health,
-        changed: Callable[[], None],
+        poller: Poller,
         poll_seconds: float,
         stale_poll_seconds: float,
     ) -> None:
-        self._store, self._health, self._changed = store, health, changed
+        self._store, self._health, self._poller = store, health, poller
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
         self._cursor: int | None = None
         self._ids: set[str] = set()
@@ -118,7 +118,7 @@ class MeetingSource:
 
     def _tell(self, counts: Mapping[str, int]) -> None:
         if any(counts.get(key) for key in ("jobs_scheduled", "jobs_moved", "jobs_cancelled")):
-            self._changed()
+            self._poller.poll_now()
 
 
 _REQUIRED = {"total_meetings": 0, "jobs_scheduled": 0, "jobs_already_exist": 0, "errors": 0}

@@ -11,10 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from listener.domain.job import Job
-    from listener.ports import Clock
+    from listener.ports import Clock, JobSink
     from listener.scheduling.agenda import Agenda
     from listener.scheduling.peers import Peers
 
@@ -23,17 +21,17 @@ MOMENT = timedelta(milliseconds=250)
 
 
 class Timekeeper:
-    """Moves jobs from the agenda to `give`.
+    """Moves jobs from the agenda to `sink`.
 
     Args:
         agenda: what is armed.
-        give: receives the jobs whose time is near, earliest first.
-        peers: gives this listener's turn at a job.
+        sink: takes the jobs whose time is near, earliest first.
+        peers: tells whose turn it is.
         clock: the database's.
     """
 
-    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], peers: Peers, clock: Clock) -> None:
-        self._agenda, self._give, self._peers, self._clock = agenda, give, peers, clock
+    def __init__(self, agenda: Agenda, sink: JobSink, peers: Peers, clock: Clock) -> None:
+        self._agenda, self._sink, self._peers, self._clock = agenda, sink, peers, clock
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -47,7 +45,7 @@ class Timekeeper:
         if due and self._peers.others:
             due = self._without_others(due)
         if due:
-            self._give(due)
+            self._sink.add(due)
         return len(due)
 
     def _without_others(self, due: list[Job]) -> list[Job]:

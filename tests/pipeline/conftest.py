@@ -120,8 +120,9 @@ def stages(  # noqa: PLR0913 - what tests vary
     runs, metrics = HeldRuns(), Metrics()
     agenda = Agenda(clock, ahead_ms)
     peers = Peers("me", clock, believed_seconds=15)
-    planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(store, clock)
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
+    planner.sink = reconciler
     executor = Executor(Registry(map(Handler.of, (idle, *functions))), clock, lambda: None, metrics)
     completer = Completer(
         store,
@@ -129,7 +130,6 @@ def stages(  # noqa: PLR0913 - what tests vary
         reconciler,
         lambda: 0.5,
         batch_size,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )
     dispatcher = Dispatcher(
         store=store,
@@ -140,13 +140,13 @@ def stages(  # noqa: PLR0913 - what tests vary
         clock=clock,
         metrics=metrics,
         peers=peers,
-        report=completer.add,
-        unwritten=lambda: completer.unwritten,
+        sink=completer,
         concurrency=concurrency,
         batch_size=batch_size,
         tenant_share=tenant_share,
         trusted_seconds=24.0,
     )
+    completer.upstream = dispatcher
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "functions"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -47,7 +48,7 @@ def reflector_of(clock, parts, told):
             poll_seconds=5,
             stale_poll_seconds=1,
             relist_seconds=60,
-            deliver=told.append,
+            sink=SimpleNamespace(deliver=told.append),
         )
         return reflector, world, health
 

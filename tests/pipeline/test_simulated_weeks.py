@@ -192,26 +192,27 @@ def build(store, clock, function):
     """Wire all stages as the service wires them."""
     runs, metrics, health = HeldRuns(), Metrics(), Health(clock)
     agenda = Agenda(clock, 250)
-    planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(store, clock)
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
+    planner.sink = reconciler
     executor = Executor(Registry([Handler.of(function)]), clock, lambda: None, metrics)
     completer = Completer(
         store, runs, reconciler, lambda: 0.5, 100,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )  # fmt: skip
     peers = Peers("the only one", clock, math.inf)
     dispatcher = Dispatcher(
         store=store, executor=executor, runs=runs, agenda=agenda, reconciler=reconciler, clock=clock,
-        metrics=metrics, report=completer.add, unwritten=lambda: completer.unwritten, concurrency=50,
+        metrics=metrics, sink=completer, concurrency=50,
         peers=peers, batch_size=100, tenant_share=0.8, trusted_seconds=24.0,
     )  # fmt: skip
+    completer.upstream = dispatcher
     reflector = Reflector(
         store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,
         horizon_jobs=1000, poll_seconds=POLL_SECONDS, stale_poll_seconds=POLL_SECONDS, relist_seconds=7200,
     )  # fmt: skip
     return SimpleNamespace(
         reflector=reflector, planner=planner, agenda=agenda,
-        timekeeper=Timekeeper(agenda, dispatcher.add, peers, clock), dispatcher=dispatcher, executor=executor,
+        timekeeper=Timekeeper(agenda, dispatcher, peers, clock), dispatcher=dispatcher, executor=executor,
         completer=completer, runs=runs,
     )  # fmt: skip
 

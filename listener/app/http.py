@@ -56,7 +56,7 @@ def application(
         health: the readiness that `/readyz` reports.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
-        now: the present, where `/api/preview` begins unless it is told otherwise.
+        now: the present instant, the default start of `/api/preview`.
         access: who reaches them.
     """
 

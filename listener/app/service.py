@@ -65,7 +65,7 @@ class Service:
         self._log.info(Event.SERVICE_STOPPED)
 
     def _start(self, tasks: TaskGroup) -> None:
-        """Start the stages from the end of the flow to its beginning: each finds the next one waiting."""
+        """Start the stages from the last to the first of the flow, so that each stage finds the next one running."""
         supervisor = Supervisor(self.shared.clock)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [

@@ -98,9 +98,9 @@ class RoundTrip:
             receiver.received.set()
 
 
-async def examine_bells(settings: Settings) -> AsyncIterator[Finding]:
-    """Subscribe as a listener and as a client do, ring, and tell who has received."""
-    bell, receivers = Bell(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
+async def examine_channels(settings: Settings) -> AsyncIterator[Finding]:
+    """Subscribe as a listener and as a client do, change a job, and report which channels delivered the change."""
+    trip, receivers = RoundTrip(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
     client = make_client(settings.url, settings.secret_key.get_secret_value())
     async with anyio.create_task_group() as tasks:
         for receiver in receivers[:-1]:

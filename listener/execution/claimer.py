@@ -107,7 +107,7 @@ class Claimer:
         return True
 
     async def claim(self, batch: list[Job]) -> None:
-        """Claim a batch; where one row makes the claim fail, in parts, until that row stands alone."""
+        """Claim a batch; if one row makes the claim fail, split the batch until that row stands alone."""
         again = set[int]()
         try:
             async for part, fault in in_parts(batch, partial(self._claim_part, again=again)):
@@ -137,7 +137,7 @@ class Claimer:
                 may_repeat = fault.maybe_applied or (asked_before and (fault.retryable or not fault.split_batch))
                 if is_divisible or not may_repeat:
                     raise
-                again.update(claims)  # it may have been granted: forgetting it now would lose an attempt
+                again.update(claims)  # it may have been granted: dropping it now would lose an attempt
                 self._log.warning(Event.CLAIM_FAILED, jobs=len(part), error=str(fault))
                 await anyio.sleep(pause)
                 pause = min(pause * 2, MAX_REPEAT_SECONDS)

@@ -168,7 +168,7 @@ class Completer:
         """Write what can still be said of a run result that the database refuses."""
         if run_result.reason != UNWRITABLE:
             return await self._write_free([unwritable(run_result, fault)])
-        # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
+        # Not even the reduced form can be written: the lease will expire, and the rescuer ends the run.
         self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
         self._let_go([run_result], frozenset({run_result.execution_id}))
         return []

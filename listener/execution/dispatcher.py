@@ -48,9 +48,9 @@ class Dispatcher:
         reconciler: applies the rows in the answers.
         clock: the database's.
         metrics: where answers are counted.
-        peers: told of jobs that another listener should have claimed.
+        peers: notified of jobs that another listener should have claimed.
         sink: takes the end of each run.
-        concurrency: how many runs may execute at a time.
+        concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
         tenant_share: the part of the concurrency that one tenant may take.
         trusted_seconds: how long a claim is trusted after its request.
@@ -187,9 +187,9 @@ class Dispatcher:
                     claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
             self._sink.add(claimed_run.run, await self._executor.execute(claimed_run))
-        except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
+        except BaseException:  # the stage ends without a report of the run: its lease must expire
             self._runs.remove(claimed_run.run.execution_id)
             raise
         finally:

@@ -144,7 +144,7 @@ def _message(error: BaseException) -> str:
 
 
 def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
+    """Return `error_details`; a long traceback keeps its end, where the fault is."""
     text = redact_text(clean_text(_traceback(error)))
     limit = sizes.traceback_characters
     return {

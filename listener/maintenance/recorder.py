@@ -59,7 +59,7 @@ class Recorder:
         return len(batch)
 
     async def _write(self, batch: list[Note]) -> None:
-        """Write notes; of a batch that the database cannot take, all but those to blame: these wait, or are dropped.
+        """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.
 
         Raises:
             StoreError: some were not written, and wait.

@@ -38,7 +38,7 @@ class Planner:
 
     Args:
         store: where they are written.
-        clock: dates jobs that carry no date of definition.
+        clock: gives the definition time of jobs that have none.
     """
 
     sink: PlanSink

@@ -31,8 +31,8 @@ class MeetingSource:
     """Keeps one job for each upcoming meeting.
 
     Args:
-        store: where meetings and their jobs are.
-        health: tells whether a channel is received.
+        store: the database, which holds meetings and their jobs.
+        health: reports whether a channel is received.
         poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.

@@ -26,7 +26,7 @@ class Timekeeper:
     Args:
         agenda: what is armed.
         sink: takes the jobs whose time is near, earliest first.
-        peers: tells whose turn it is.
+        peers: gives this listener's turn at a job.
         clock: the database's.
     """
 

@@ -23,7 +23,7 @@ LOCKED_PAUSE = timedelta(seconds=2)
 
 
 class Ended(BaseModel):
-    """Which meeting has ended."""
+    """The meeting that has ended."""
 
     meeting_id: UUID
 

@@ -1,4 +1,4 @@
-"""Everything that this project raises on purpose, each error built from the facts that it reports."""
+"""All errors that this project raises on purpose; each error is built from the facts that it reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 MAX_SHOWN_CHARACTERS = 1000
 """How much of a refused value its message shows."""
 MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What reading or computing with a row that is invalid may raise."""
+"""Errors that reading or computing with an invalid row may raise."""
 
 
 class ListenerError(Exception):
@@ -17,7 +17,7 @@ class ListenerError(Exception):
 
 
 class InvalidValueError(ListenerError, ValueError):
-    """Input that names its field, the value and what is allowed instead."""
+    """Invalid input; it names the field, the value and the allowed values."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
@@ -33,7 +33,7 @@ class HandlerImportError(ListenerError):
 
 
 class InvalidHandlerError(ListenerError):
-    """A function marked with `@handler` cannot be one."""
+    """A function marked with `@handler` cannot be a handler."""
 
     def __init__(self, module: str, name: str, why: str) -> None:
         self.module, self.name, self.why = module, name, why
@@ -53,7 +53,7 @@ class RunStoppedError(ListenerError):
 
 
 class OutcomeRequest(ListenerError):  # noqa: N818 - what is raised reads as an order: `raise Retry(after=60)`
-    """Base of what a handler raises to choose its outcome; not a fault."""
+    """Base of the outcome exceptions, which a handler raises to choose its outcome; they are no faults."""
 
 
 class Retry(OutcomeRequest):
@@ -161,11 +161,11 @@ class SettingsError(ListenerError):
 
 
 class StoreError(ListenerError):
-    """The database did not do what it was asked.
+    """A request to the database did not succeed.
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
     whether the same request may succeed later, and `split_batch` whether a smaller one would: one row may be the cause.
-    `maybe_applied` says that it may have been carried out all the same, `needs_operator` that an operator has to act.
+    `maybe_applied` says that the request may have been carried out, `needs_operator` that an operator has to act.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -185,7 +185,7 @@ class StoreError(ListenerError):
 
 
 class StageFailedError(ListenerError):
-    """A stage failed again and again; the process must not look alive without it."""
+    """A stage failed repeatedly; the process ends rather than continue without it."""
 
     def __init__(self, stage: str, failures: int, window_seconds: float, last: BaseException) -> None:
         self.stage, self.failures, self.last = stage, failures, last

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """The database's clock, as well as it is known here. UTC at the edges, monotonic inside."""
+    """The database's clock, as estimated here. UTC at the edges, monotonic inside."""
 
     def now(self) -> datetime:
         """The database's present instant, aware, in UTC."""
@@ -68,55 +68,55 @@ class JobStore(Protocol):
         ...
 
     async def plan(self, plans: Sequence[Plan]) -> None:
-        """Write first due instants, or why there is none, each unless its job changed since."""
+        """Write first due instants, or the reason why there is none, for each job that has not changed since."""
         ...
 
     async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
-        """Claim due instants; what is not granted is answered with the job's present state."""
+        """Claim due instants; for each refused one the answer has the job's present state."""
         ...
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
-        """Write how attempts ended, each if this listener still holds it."""
+        """Write run results of the claims that this listener still holds."""
         ...
 
 
 class LeaseStore(Protocol):
-    """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
+    """Extends claims, and takes over runs whose claim expired. All methods raise `StoreError`."""
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that go on."""
+        """Write progress and log lines of runs that have not ended."""
         ...
 
     async def rescue(self) -> Rescued:
-        """End runs whose lease ran out and queue their next attempts."""
+        """End runs whose lease expired and queue their next attempts."""
         ...
 
     async def clean(self, retention_days: float) -> int:
-        """Forget a batch of what is older than `retention_days`; answers how much."""
+        """Delete a batch of rows older than `retention_days`; returns the number of rows."""
         ...
 
     async def leave(self) -> None:
-        """Say that this listener is going."""
+        """Announce that this listener leaves."""
         ...
 
 
 class CatalogueStore(Protocol):
-    """Where listeners say which handlers they have. Raises `StoreError`."""
+    """Stores which handlers the listeners have. Raises `StoreError`."""
 
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
-        """Enter handlers, each with `name`, `description`, `payload_schema` and `exposed`; tells how many."""
+        """Write handlers, each with `name`, `description`, `payload_schema` and `exposed`; returns how many."""
         ...
 
 
 class MeetingStore(Protocol):
-    """The reaction of jobs to meetings. All raise `StoreError`."""
+    """Synchronises jobs with meetings. Raises `StoreError`."""
 
     async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Make the jobs right of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+        """Correct the jobs of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The only reader of the environment. Every setting that users may make stands here, with its default and unit."""
+"""The only reader of the environment. Every setting is declared here, with its default and unit."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
 class Settings(BaseSettings):
-    """What `listener run` is told; read from the environment, then `.env.local`, then `.env`."""
+    """The settings of `listener run`; read from the environment, then `.env.local`, then `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix="LISTENER_",
         env_file=(".env", ".env.local"),
         populate_by_name=True,  # in programs: Settings(supabase_url=…, secret_key=…)
-        env_ignore_empty=True,  # compose files and shells hand on what is not set as an empty text
+        env_ignore_empty=True,  # compose files and shells pass unset variables on as empty texts
         extra="ignore",
     )
 
@@ -160,7 +160,7 @@ def read_settings() -> Settings:
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
-    """Describe every setting: the name of its variable, its default, and what it does."""
+    """Return every setting: the name of its variable, its default, and its description."""
     described = {}
     for name, field in Settings.model_fields.items():
         default = None if field.is_required() else field.default
@@ -177,7 +177,7 @@ def _variable(name: str) -> str:
 
 
 def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    """Say it in one line, in the words of the environment; what looks like a secret is masked."""
+    """Describe a fault in one line, with the variable's name; values that look like secrets are masked."""
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = _ALIASES.get(name) or _variable(name.lower().removeprefix("listener_"))
     if fault["type"] == "missing":

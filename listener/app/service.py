@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 READY_CHECK_SECONDS = 0.02
 JOIN_SECONDS = 10.0
-"""How long to wait for a channel before taking a share of the jobs without one."""
+"""Time limit for the first channel; after it, the listener takes its share of the jobs without one."""
 
 
 class Service:
     """One listener.
 
     Args:
-        settings: what the environment says.
-        going: told when the service begins to go, with the seconds within which it will have gone.
+        settings: the settings from the environment.
+        going: called at the start of the drain, with the seconds within which the process will have ended.
         registry: the handlers; by default those of the modules that the settings name.
         serve_http: whether to serve `/readyz` and its like on the settings' address.
 
@@ -92,7 +92,7 @@ class Service:
             raise fault
 
     def _start(self, tasks: TaskGroup) -> None:
-        """Start the stages from the end of the flow to its beginning: each finds the next one waiting."""
+        """Start the stages from the last to the first of the flow, so that each stage finds the next one running."""
         supervisor = Supervisor(self.shared.clock)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -117,7 +117,7 @@ class Service:
         tasks.start_soon(self._announce_ready)
 
     async def _keep(self, supervisor: Supervisor, name: str, stage: Callable[[], Awaitable[None]]) -> None:
-        """Run a stage; without it the service ends, and what it holds goes to the others at once."""
+        """Run a stage; if it ends, the service ends, and other listeners take over its runs at once."""
         try:
             await supervisor.run(name, stage)
         except StageFailedError as failed:
@@ -128,7 +128,7 @@ class Service:
     async def _announce_ready(self) -> None:
         with anyio.move_on_after(JOIN_SECONDS):
             await self.ready()
-        self.stages.lease_keeper.join()  # not before it knows the jobs: the others would wait for it in vain
+        self.stages.lease_keeper.join()  # only after the jobs are read: until then the others would wait for its claims
         await self.ready()
         self._log.info(Event.SERVICE_READY, jobs=len(self.stages.agenda))
 

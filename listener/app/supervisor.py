@@ -1,7 +1,7 @@
 """The supervisor keeps the stages running.
 
-Takes stages by name. Gives each a restart after a fault, with a growing pause. Guarantees that a stage that fails again
-and again ends the service instead of leaving it half alive.
+Takes stages by name. Gives each failed stage a restart, after a growing pause. Guarantees that a stage that fails
+repeatedly ends the service; the service never continues without one of its stages.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Supervisor:
         while True:
             try:
                 await stage()
-            except Exception as fault:  # whatever it was, the stage is gone and must come back
+            except Exception as fault:  # every kind of fault: the stage has ended and must be restarted
                 failures = [at for at in failures if at > self._clock.monotonic() - WINDOW_SECONDS]
                 failures.append(self._clock.monotonic())
                 self._log.error(Event.SERVICE_STAGE_FAILED, stage=name, failures=len(failures), exc_info=fault)

@@ -1,4 +1,4 @@
-"""The wiring: which stage is given which parts, in five functions from the core outwards.
+"""The wiring: five functions build the stages, and pass each stage the parts that it needs.
 
 Takes what all stages share. Gives the stages. Guarantees nothing runs yet: the service starts them.
 """
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What keeps jobs armed: the near future, and who shares it."""
+    """The parts that keep jobs armed: agenda, planner, reconciler and peers."""
 
     agenda: Agenda
     peers: Peers
@@ -52,7 +52,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What claims, runs and completes."""
+    """The parts that claim, run and complete jobs."""
 
     executor: Executor
     completer: Completer
@@ -61,7 +61,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Agents beside the flow."""
+    """The maintenance agents, which run beside the flow."""
 
     lease_keeper: LeaseKeeper
     rescuer: Rescuer
@@ -73,7 +73,7 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What brings rows and hints."""
+    """The parts that bring rows and hints."""
 
     feed: RealtimeFeed
     reflector: Reflector
@@ -108,7 +108,7 @@ def build_stages(shared: Shared) -> Stages:
 
 
 def build_core(shared: Shared) -> Core:
-    """Build the agenda and what keeps it in line with the rows."""
+    """Build the agenda and the stages that keep it in line with the rows."""
     settings, clock = shared.settings, shared.clock
     agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
@@ -119,7 +119,7 @@ def build_core(shared: Shared) -> Core:
 
 
 def build_execution(shared: Shared, core: Core) -> Execution:
-    """Build the way of a job that is due: dispatcher, executor, completer."""
+    """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency)
     options = {"webhook_allow_private": settings.webhook_allow_private}
@@ -151,7 +151,7 @@ def build_execution(shared: Shared, core: Core) -> Execution:
 
 
 def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maintenance:
-    """Build the agents that keep claims alive, the ledger small and the state visible."""
+    """Build the agents that keep claims alive, delete expired rows and report state."""
     settings, store, jitter = shared.settings, shared.store, shared.jitter
     clock, metrics, health = shared.clock, shared.metrics, shared.health
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
@@ -166,7 +166,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
 
 
 def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
-    """Build what brings rows and hints, and route each hint to the stage that follows its table."""
+    """Build the parts that bring rows and hints, and route each hint to the stage that follows its table."""
     settings, store, health = shared.settings, shared.store, shared.health
     router = HintRouter()
     reflector = Reflector(
@@ -213,7 +213,7 @@ def _stopper(runs: HeldRuns, reason: str) -> Callable[[Hint], object]:
 
 
 def watch_metrics(shared: Shared, core: Core, execution: Execution) -> None:
-    """Let the gauges ask the stages at every scrape."""
+    """Let the gauges read the stages at every scrape."""
     metrics = shared.metrics
     metrics.watch_wheel(lambda: len(core.agenda))
     metrics.watch_leases(lambda: len(shared.runs))

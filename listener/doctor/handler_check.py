@@ -1,4 +1,4 @@
-"""Looks whether the database knows the handlers that this environment has."""
+"""Checks whether the database's catalogue has the handlers of this environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPARED = ("payload_schema", "exposed")
 
 
 async def examine_catalogue(settings: Settings) -> Finding:
-    """Compare what is published with what would be."""
+    """Compare the published handlers with those of this environment."""
     try:
         wanted = Registry.load(settings.handlers).catalogue()
     except ListenerError:
@@ -40,7 +40,7 @@ async def examine_catalogue(settings: Settings) -> Finding:
 
 
 def judge_catalogue(wanted: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> Finding:
-    """Tell what differs; handlers that only others have are theirs, or are forgotten in a week."""
+    """Report the differences; handlers that only other listeners have are ignored."""
     if not published:
         return Finding(SUBJECT, "empty until the first listener starts")
     known = {row["name"]: row for row in published}

@@ -1,8 +1,8 @@
-"""The order in which ready jobs of several tenants are taken; pure.
+"""Orders the ready jobs of several tenants; pure.
 
-Tenants take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one tenant. Each
-may hold a part of the room only, and the more tenants hold some, the less each may: there is always room for one who
-comes anew. The service's own jobs (tenant None) take turns with the others, and may hold all room.
+Tenants take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one tenant. A
+tenant may hold only a share of the slots, and the more tenants hold some, the smaller the share: some slots stay free
+for new tenants. The service's own jobs (tenant None) take turns with the others, and may hold all slots.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Place: TypeAlias = tuple[int, bool, float, int]
 """-priority, whether another listener is to claim it first, time, id."""
 
 FAIR_BATCH = 100
-"""What is taken at a time when not all of it is the service's: who comes next waits for a claim of so many."""
+"""Jobs taken at a time unless all belong to the service: a new tenant waits for a claim of so many."""
 
 
 class _TenantQueue:
-    """The jobs of one tenant: how many they are, and a heap of their places; a place whose job went is passed over."""
+    """The jobs of one tenant, and a heap of their places; places of removed jobs are skipped."""
 
     __slots__ = ("length", "places")
 
@@ -32,10 +32,10 @@ class _TenantQueue:
 
 
 class FairQueue:
-    """Ready jobs, each once.
+    """Ready jobs, each at most once.
 
     Args:
-        tenant_share: the part of all room that one tenant may hold when no other one holds any, below 1.
+        tenant_share: the share of all slots that one tenant may hold while no other one holds any, below 1.
     """
 
     def __init__(self, tenant_share: float) -> None:
@@ -50,7 +50,7 @@ class FairQueue:
         return len(self._jobs)
 
     def add(self, job: Job) -> None:
-        """Let a job wait; if it does already, its latest row counts, at the better one of its places."""
+        """Add a job. If it waits already, its newest row counts, at the better of its two places."""
         waiting, place = self._jobs.get(job.id), _place(job)
         self._jobs[job.id] = job
         if waiting is not None and waiting.tenant == job.tenant:
@@ -89,12 +89,12 @@ class FairQueue:
         return batch
 
     def hold(self, tenant: str | None) -> None:
-        """Count one more that is held."""
+        """Count one more held job."""
         if tenant is not None:
             self._held[tenant] = self._held.get(tenant, 0) + 1
 
     def release(self, tenant: str | None) -> None:
-        """Count one less."""
+        """Count one held job less."""
         if tenant is None:
             return
         self._held[tenant] -= 1
@@ -102,16 +102,16 @@ class FairQueue:
             del self._held[tenant]
 
     def _has_room(self, tenant: str | None, room: int) -> bool:
-        """Whether a tenant holds less than its share of what it holds and what is free, so that some stays free."""
+        """Return whether a tenant holds less than its share of its own and the free slots, so that some stay free."""
         held = self._held.get(tenant, 0) if tenant is not None else 0
         return room > 0 and held < self._share * (held + room)
 
     def _pop(self, tenant: str | None) -> Job:
-        """Take the first in a tenant's queue, whose turn it is."""
+        """Take the first job of the tenant whose turn it is."""
         places = self._queues[tenant].places
         while True:
             job = self._jobs.get(heapq.heappop(places)[-1])
-            if job is not None and job.tenant == tenant:  # else it was moved forward, and went then
+            if job is not None and job.tenant == tenant:  # else the job was taken already, at a better place
                 break
         del self._jobs[job.id]
         self._leave_queue(tenant)

@@ -1,7 +1,7 @@
-"""The completer writes how attempts ended, in batches.
+"""The completer writes run results in batches.
 
-Takes reports. Gives final ledger rows and jobs moved on. Guarantees that a report is kept until the database has taken
-or refused it, and that one that the database cannot take does not hold up the others.
+Takes reports. Gives final ledger rows and updated jobs. Guarantees that it keeps each report until the database accepts
+or refuses it, and that one report that the database cannot take does not delay the others.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 WRITES_IN_FLIGHT = 2
 MAX_RESTING = 8
-"""Batches that may wait beside those in flight, because of a row that somebody has locked; more tell of overload."""
+"""Batches that may wait beside those in flight because a row is locked; more mean overload."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 
 class Completer:
-    """Collects run results while a batch is being written, and writes them together.
+    """Collects run results while a batch is being written, then writes them together.
 
     Args:
         store: where run results are written.
-        runs: lets go of what is written.
-        reconciler: takes jobs that have to be armed again.
+        runs: releases the runs whose results are written.
+        reconciler: applies jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
         batch_size: how many run results go in one request.
     """
@@ -65,15 +65,15 @@ class Completer:
 
     @property
     def unwritten(self) -> int:
-        """Endings that the database has not answered yet."""
+        """The number of run results that the database has not answered yet."""
         return self._unwritten
 
     def add(self, run: Run, report: Report) -> None:
-        """Take the end of an attempt."""
+        """Take the report of an attempt."""
         self.put(run_result_of(run, report, self._jitter()))
 
     def put(self, run_result: RunResult) -> None:
-        """Take a run result that is decided already."""
+        """Take a finished run result."""
         self._waiting.append(run_result)
         self._unwritten += 1
         self._wake.set()
@@ -89,7 +89,7 @@ class Completer:
                 tasks.start_soon(self._write_and_release, self._take_batch())
 
     async def run_once(self) -> int:
-        """Write one batch; tells how many run results it was."""
+        """Write one batch; returns the number of run results."""
         batch = self._take_batch()
         await self._write(batch)
         return len(batch)
@@ -102,7 +102,7 @@ class Completer:
     async def _write_and_release(self, batch: list[RunResult]) -> None:
         try:
             await self._write(batch)
-        except BaseException:  # the stage ends: its next start writes what this one has not
+        except BaseException:  # the stage ends; after its restart it writes the rest
             self._waiting += [
                 run_result for run_result in batch if self._runs.find((run_result.execution_id, run_result.fence))
             ]
@@ -168,7 +168,7 @@ class Completer:
         """Write what can still be said of a run result that the database refuses."""
         if run_result.reason != UNWRITABLE:
             return await self._write_free([unwritable(run_result, fault)])
-        # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
+        # Not even the reduced form can be written: the lease will expire, and the rescuer ends the run.
         self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
         self._let_go([run_result], frozenset({run_result.execution_id}))
         return []
@@ -177,7 +177,7 @@ class Completer:
         for run_result in batch:
             self._runs.remove(run_result.execution_id, run_result.fence)
             if run_result.execution_id not in taken:
-                # Another listener, or an earlier try of this very request, has ended the run before.
+                # Another listener, or an earlier try of this request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=run_result.execution_id, status=run_result.status)
         self._unwritten -= len(batch)
         if self.upstream is not None:

@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from listener.scheduling.reconciler import Reconciler
 
 CLAIMS_IN_FLIGHT = 2
-"""While one batch is claimed, the results of another are worked on; more only compete for the same rows."""
+"""While one batch is being claimed, the results of another are handled; more would compete for the same rows."""
 MAX_UNWRITTEN = 5_000
-"""Reports that may wait to be written before no more is claimed: the database is behind."""
+"""Claiming stops while more reports than this wait to be written: the database is behind."""
 
 
 class Dispatcher:
-    """Queue, capacity and start of runs.
+    """Queues jobs, limits them to the capacity, and starts their runs.
 
     Args:
         store: where claims are made.
         executor: runs handlers.
-        runs: what is held.
+        runs: the runs that this listener holds.
         agenda: where recurring jobs are armed again.
-        reconciler: takes the rows that claims come back with.
+        reconciler: applies the rows in the answers.
         clock: the database's.
         metrics: where answers are counted.
-        peers: told of jobs that another listener should have claimed.
+        peers: notified of jobs that another listener should have claimed.
         sink: takes the end of each run.
-        concurrency: how many runs may execute at a time.
+        concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
-        tenant_share: which part of the concurrency one tenant may take.
-        trusted_seconds: how long a claim is relied on after it was asked for.
+        tenant_share: the part of the concurrency that one tenant may take.
+        trusted_seconds: how long a claim is trusted after its request.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -92,22 +92,22 @@ class Dispatcher:
 
     @property
     def answered(self) -> int:
-        """How many claims have been answered, or put off; while work waits it must grow."""
+        """The number of claims answered, or put off; it must grow while work waits."""
         return self._claimer.answers
 
     @property
     def has_cause_to_claim(self) -> bool:
-        """Whether a claim is under way, or could be."""
+        """Whether a claim is under way, or is possible now."""
         return self._claimer.in_flight > 0 or self._ready.may_take(self._room())
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing executes, and no claim is under way that could change that."""
+        """Whether nothing executes, and no claim under way could change that."""
         return not (self._executing or self._claimer.in_flight)
 
     @property
     def waiting(self) -> int:
-        """Jobs that are due and wait for room."""
+        """The number of due jobs that wait for a free slot."""
         return len(self._ready)
 
     def add(self, jobs: list[Job]) -> None:
@@ -118,11 +118,11 @@ class Dispatcher:
         self.wake()
 
     def wake(self) -> None:
-        """See whether there is room now."""
+        """Check whether a slot is free now."""
         self._wake.set()
 
     def drain(self) -> None:
-        """Claim nothing more."""
+        """Stop claiming."""
         self._draining = True
 
     async def run(self) -> None:
@@ -134,7 +134,7 @@ class Dispatcher:
                 tasks.start_soon(self._claim, self._take_batch())
 
     async def run_once(self, start: Callable[[ClaimedRun], object]) -> int:
-        """Claim one batch and start what was granted; tells how much was asked for."""
+        """Claim one batch and start the granted runs; returns the number of claim requests."""
         self._start_run = start
         batch = self._take_batch()
         await self._claim(batch)
@@ -166,17 +166,17 @@ class Dispatcher:
         return batch
 
     def granted(self, claimed: Claimed, requested_at: float) -> None:
-        """Start the runs that a claim was granted, except those that are held already."""
+        """Start the granted runs, except those that are held already."""
         for run in claimed.runs:
             if self._runs.find((run.execution_id, run.fence)):
-                continue  # granted before, and known
+                continue  # granted before and held already
             claimed_run = self._executor.prepare(run)
             claimed_run.trusted_since = requested_at
             self._runs.add(claimed_run)
             self._executing += 1
             self._ready.hold(run.tenant)
             self._start_run(claimed_run)
-        if self._draining:  # granted too late: another listener is to have them at once
+        if self._draining:  # granted too late: another listener should have it at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 
     async def execute(self, claimed_run: ClaimedRun) -> None:
@@ -184,12 +184,12 @@ class Dispatcher:
         try:
             if claimed_run.run.start_at > self._clock.now() and claimed_run.cancelled is None:
                 with anyio.CancelScope() as waiting:
-                    claimed_run.runs_in(waiting)  # what is withdrawn before its time ends at once
+                    claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
             self._sink.add(claimed_run.run, await self._executor.execute(claimed_run))
-        except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
+        except BaseException:  # the stage ends without a report of the run: its lease must expire
             self._runs.remove(claimed_run.run.execution_id)
             raise
         finally:

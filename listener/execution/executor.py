@@ -1,7 +1,7 @@
 """The executor runs handlers.
 
-Takes runs that were claimed. Gives a report for each. Guarantees that nothing a handler does, short of blocking the
-loop, reaches another run: every end is an outcome, and only the cancellation of the whole service passes through.
+Takes claimed runs. Gives a report for each. Guarantees that nothing a handler does, except blocking the
+loop, affects another run: every end is an outcome, and only the cancellation of the whole service passes through.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What handlers may use together."""
+    """Limits that all handlers share."""
 
     threads: int = 64
     processes: int = os.cpu_count() or 2
@@ -57,9 +57,9 @@ class Executor:
     Args:
         registry: the handlers.
         clock: the database's clock.
-        client_factory: gives the Supabase client, the same one each time.
-        metrics: where ends are counted.
-        limits: what handlers may use together.
+        client_factory: returns the Supabase client, the same one each time.
+        metrics: where run results are counted.
+        limits: limits that all handlers share.
         options: settings that handlers may read, as `JobContext.options`.
     """
 
@@ -86,7 +86,7 @@ class Executor:
         self._metrics.watch_running(lambda: self._running)
 
     def prepare(self, run: Run) -> ClaimedRun:
-        """Look the handler up and validate the payload, before the run is due; never raises."""
+        """Find the handler and validate the payload, before the run is due; never raises."""
         context = JobContext(run, self._surroundings)
         handler = self._registry.get(run.handler)
         claimed_run = ClaimedRun(run, context, handler, None)
@@ -105,7 +105,7 @@ class Executor:
         return claimed_run
 
     async def execute(self, claimed_run: ClaimedRun) -> Report:
-        """Start the handler now, and report its end.
+        """Start the handler now, and report its outcome.
 
         A run cancelled through `ClaimedRun.cancel` reports `Cancelled`; the cancellation of the surrounding scope
         passes through, and there is no report.
@@ -126,7 +126,7 @@ class Executor:
         return self._reporter.report(claimed_run, outcome)
 
     async def aclose(self) -> None:
-        """Close what handlers share."""
+        """Close the resources that handlers share."""
         await self._shared.aclose()
 
     async def _run(self, claimed_run: ClaimedRun) -> Outcome:
@@ -143,13 +143,13 @@ class Executor:
         if claimed_run.cancelled is not None:
             return claimed_run.cancelled
         if outcome is None or (scope.cancel_called and isinstance(outcome, Failed)):
-            return outcome_mapping.timed_out(seconds)  # what a handler raises when it is stopped is not why it failed
+            return outcome_mapping.timed_out(seconds)  # the exception of a stopped handler is not the cause
         return outcome
 
     async def _attempt_in_slot(
         self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float
     ) -> Outcome:
-        """Wait for room; neither the timeout nor `started_at` counts the waiting."""
+        """Wait for a free slot; neither the timeout nor `started_at` counts the waiting."""
         with claimed_run.slots:
             for room in self._rooms(handler):
                 await room.enter(claimed_run.run, partial(_complain, claimed_run))
@@ -157,7 +157,7 @@ class Executor:
             return await self._attempt(claimed_run, handler, scope, seconds)
 
     def _rooms(self, handler: Handler) -> list[FairLimiter]:
-        """Give the handler's own first: a run that waits for it must not hold a thread or process meanwhile."""
+        """Yield the handler's own limiter first: a run that waits for it must not hold a thread or process."""
         own = [self._own[handler.name]] if handler.name in self._own else []
         rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
         return own + rooms[handler.mode]
@@ -175,7 +175,7 @@ class Executor:
                 value = await handler.function(*arguments)
             return outcome_mapping.of_result(value, self._limits.sizes)
         except get_cancelled_exc_class() as error:
-            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
+            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled from within
             return self._judged(claimed_run, error)
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -218,12 +218,12 @@ class Executor:
 
 
 def _complain(claimed_run: ClaimedRun) -> None:
-    """Tell whoever looks at the run, which is claimed, so that its row says that it is running."""
+    """Report in the log that the run waits: its row already says that it is running."""
     claimed_run.context.log.info("waiting for a free slot: the concurrency limit is reached")
 
 
 def _mask_secrets(claimed_run: ClaimedRun, handler: Handler) -> None:
-    """Hide what the payload's model marks as secret, in all that this run will tell."""
+    """Mask the values that the payload's model marks as secret, in all texts of this run."""
     payload, metadata = handler.payload, claimed_run.run.payload
     claimed_run.context.masker = Masker(payload.secrets(metadata) | payload.parsed_secrets(claimed_run.payload))
     if claimed_run.refusal is not None:

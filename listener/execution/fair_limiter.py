@@ -1,7 +1,7 @@
-"""Room for so many runs at a time, of one handler or in threads or processes.
+"""Limits concurrent runs: of one handler, in threads, or in processes.
 
-Takes runs that are due and want a place. Gives them one, or lets them wait. Guarantees that no more are inside than
-there are places, that places go to the tenants in turn, and of one tenant's runs to the most urgent.
+Takes runs that need a place. Gives each a place, at once or after a wait. Guarantees that no more runs have a place
+than there are places, that tenants take turns, and that of one tenant's runs the most urgent one is first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 PATIENCE_SECONDS = 5.0
-"""A run that waits for longer says so. Most waits are over before, and a queue for each of them would cost more."""
+"""A run that waits longer logs it. Most waits are shorter, and logging each of them would cost more."""
 
 
 @dataclass(order=True, slots=True)
 class _Waiting:
-    """A run that wants a place; the least goes first."""
+    """A run that waits for a place; the least in order goes first."""
 
     place: tuple[int, datetime, int]
     tenant: str | None = field(compare=False)
@@ -35,10 +35,10 @@ class _Waiting:
 
 
 class FairLimiter:
-    """Places for runs.
+    """A limiter whose tenants take turns.
 
     Args:
-        places: how many, at least 1.
+        places: the number of concurrent runs, at least 1.
     """
 
     def __init__(self, places: int) -> None:
@@ -48,17 +48,17 @@ class FairLimiter:
         self._arrivals = 0
 
     async def enter(self, run: Run, complain: Callable[[], object]) -> None:
-        """Return with a place, which `leave` gives back; a cancelled wait leaves none behind.
+        """Return with a place, which `leave` returns; a cancelled wait takes none.
 
         Args:
-            run: who wants it.
-            complain: called if that takes long.
+            run: the run that needs a place.
+            complain: called if the wait is long.
         """
         self._arrivals += 1
         waiting = _Waiting((-int(run.row.get("priority") or 0), run.start_at, self._arrivals), run.tenant)
         self._enqueue(waiting)
         try:
-            await anyio.lowlevel.checkpoint()  # what is due at one instant arrives in any order: all of it comes first
+            await anyio.lowlevel.checkpoint()  # runs of one instant arrive in any order: let all of them arrive first
             self._admit()
             with anyio.move_on_after(PATIENCE_SECONDS):
                 await waiting.admitted.wait()
@@ -70,7 +70,7 @@ class FairLimiter:
             raise
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Return a place."""
         self._free += 1
         self._admit()
 

@@ -1,4 +1,4 @@
-"""From what a handler returned or raised to an outcome; nothing here runs anything."""
+"""Maps what a handler returned or raised to an outcome; nothing here runs a handler."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHORTEST_SNOOZE = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of a run's outcome is kept, in bytes and characters."""
+    """Limits on the stored parts of an outcome, in bytes and characters."""
 
     result_bytes: int = 256 * 1024
     traceback_characters: int = 12 * 1024
@@ -69,7 +69,7 @@ def _refuse_iterators(value: object) -> None:
 
 
 def _no_json(error: str) -> Failed:
-    """Say that the work was done, so it is not done again, but that its result cannot be kept."""
+    """Report that the work was done and is not repeated, but that its result cannot be stored."""
     return Failed(error=_shown(error), reason="invalid_result", retryable=False)
 
 
@@ -100,7 +100,7 @@ def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Size
 
 
 def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
-    """Translate what the handler asked for; the exception that it was raised from, if any, is kept."""
+    """Map an outcome exception; the exception that it was raised from, if any, is kept."""
     error = _shown(str(requested))
     details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
     match requested:
@@ -126,7 +126,7 @@ def _snoozed(requested: Snooze, now: datetime) -> Outcome:
 
 
 def _outcome_request(error: BaseException) -> OutcomeRequest | None:
-    """Find the requested, also one that a task group inside the handler has wrapped."""
+    """Find the outcome exception, also inside the exception group of a task group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error if isinstance(error, OutcomeRequest) else None
@@ -144,7 +144,7 @@ def _message(error: BaseException) -> str:
 
 
 def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
+    """Return `error_details`; a long traceback keeps its end, where the fault is."""
     text = redact_text(clean_text(_traceback(error)))
     limit = sizes.traceback_characters
     return {
@@ -169,7 +169,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _without_our_frames(error: BaseException) -> BaseException:
-    """Begin the traceback at the handler: the frames before it are the same for everybody."""
+    """Cut the traceback's frames before the handler: they are the same for every run."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
         ("listener.execution", "anyio")
@@ -179,12 +179,12 @@ def _without_our_frames(error: BaseException) -> BaseException:
 
 
 def timed_out(seconds: float) -> Failed:
-    """Judge a handler that did not end in time."""
+    """Map a timeout."""
     return Failed(error=f"the handler did not end within {seconds:g} s", reason="timeout")
 
 
 def no_handler(name: str, known: Iterable[str]) -> Failed:
-    """Judge a job whose handler this listener does not have."""
+    """Map a job whose handler this listener does not have."""
     names = list(known)
     shown = ", ".join(names[:SHOWN_HANDLERS]) or "none"
     more = f" and {len(names) - SHOWN_HANDLERS} more" if len(names) > SHOWN_HANDLERS else ""

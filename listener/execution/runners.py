@@ -1,4 +1,4 @@
-"""Tasks that run one claimed run after another: making a task costs more than most handlers."""
+"""Tasks that run one claimed run after another: creating a task costs more than most handlers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Seat:
-    """A task at rest, and the run that wakes it."""
+    """An idle task, and the run that wakes it."""
 
     __slots__ = ("claimed_run", "wake")
 
@@ -24,11 +24,11 @@ class _Seat:
 
 
 class Runners:
-    """As many tasks as runs have gone on at a time; each rests until it is given the next run.
+    """A pool of tasks, as large as the most concurrent runs so far; idle tasks wait for the next run.
 
     Args:
         tasks: owns the tasks.
-        execute: what each run is given to; it must not raise.
+        execute: called with each run; it must not raise.
     """
 
     def __init__(self, tasks: TaskGroup, execute: Callable[[ClaimedRun], Awaitable[None]]) -> None:
@@ -36,7 +36,7 @@ class Runners:
         self._resting: list[_Seat] = []
 
     def start(self, claimed_run: ClaimedRun) -> None:
-        """Run it at the loop's next turn."""
+        """Start the run at the loop's next turn."""
         if not self._resting:
             self._tasks.start_soon(self._work, _Seat(claimed_run))
             return

@@ -1,7 +1,7 @@
-"""The recorder writes what long runs tell while they run.
+"""The recorder writes the progress and log lines of runs while they run.
 
-Takes the runs that are held. Gives their progress and log lines to the ledger, once a second at the most. Guarantees
-that lines keep their order; what could not be written is written with the next batch, or with the end of the run.
+Takes the runs that are held. Gives their notes to the ledger, at most once a second. Guarantees
+that lines keep their order; a note that could not be written goes with the next batch, or with the end of the run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Recorder:
 
     Args:
         store: where notes are written.
-        runs: what is held.
+        runs: the runs that this listener holds.
     """
 
     def __init__(self, store: LeaseStore, runs: HeldRuns) -> None:
@@ -49,7 +49,7 @@ class Recorder:
                 self._log.warning(Event.NOTES_DELAYED, notes=len(self._waiting), error=str(fault))
 
     async def run_once(self) -> int:
-        """Write what is new; tells how many runs it was about."""
+        """Write new notes; returns the number of runs that they belong to."""
         self._waiting += self._collect()
         del self._waiting[:-MAX_KEPT]
         if not self._waiting:
@@ -59,7 +59,7 @@ class Recorder:
         return len(batch)
 
     async def _write(self, batch: list[Note]) -> None:
-        """Write notes; of a batch that the database cannot take, all but those to blame: these wait, or are dropped.
+        """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.
 
         Raises:
             StoreError: some were not written, and wait.

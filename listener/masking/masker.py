@@ -1,4 +1,4 @@
-"""Known values, and how to mask them wherever a text shows one: whole, quoted, encoded, or cut off."""
+"""Masks known secret values in texts, whether they stand there whole, quoted, encoded or cut off."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 MASK = "[redacted]"
 LEAST_CHARACTERS = 4
-"""A shorter value is in too many words: masking it would reveal it, and make every text unreadable."""
+"""A shorter value occurs in too many words: masking it would reveal it, and make every text unreadable."""
 RECOGNISED_CHARACTERS = 12
-"""Of a long value, this much of its beginning or end is covered as well: messages cut values in the middle."""
+"""Of a long value, a beginning or end of this length is masked too: messages cut values in the middle."""
 LONG_CHARACTERS = 20
 
 
 class Masker:
-    """Values that no text may show.
+    """Secret values that no text may show.
 
     Args:
-        secrets: the values; those shorter than `LEAST_CHARACTERS` are left out.
+        secrets: the values; those shorter than `LEAST_CHARACTERS` are ignored.
     """
 
     __slots__ = ("_long", "_whole", "secrets")
@@ -29,15 +29,15 @@ class Masker:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = frozenset(each for each in secrets if len(each) >= LEAST_CHARACTERS)
         forms = {form for secret in self.secrets for form in _forms(secret)}
-        self._whole = sorted(forms, key=lambda form: (-len(form), form))  # the longer one first: it may hold another
+        self._whole = sorted(forms, key=lambda form: (-len(form), form))  # the longer one first: it may contain another
         self._long = [form for form in self._whole if len(form) >= LONG_CHARACTERS]
 
     def over(self, text: str, *, numbers: bool = True) -> str:
-        """Give the text with every value covered.
+        """Return the text with every value masked.
 
         Args:
             text: a text.
-            numbers: false for a line of JSON, which a mask amid a longer number would break.
+            numbers: false for a line of JSON, which a mask inside a longer number would break.
         """
         for form in self._whole:
             if form in text and (numbers or not form.isdecimal()):
@@ -47,7 +47,7 @@ class Masker:
         return text
 
     def over_json(self, value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
-        """Give a JSON value with every text, key and number covered that is or holds one of the values."""
+        """Return a JSON value in which every text, key and number that is or contains one of the values is masked."""
         if isinstance(value, str):
             return self.over(value)
         if isinstance(value, dict):
@@ -59,7 +59,7 @@ class Masker:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Give the value as messages write it: as it is, as Python and JSON quote it, and as URLs do."""
+    """Return the forms in which messages show the value: as it is, as Python and JSON quote it, and as URLs do."""
     yield secret
     yield repr(secret)[1:-1]
     yield json.dumps(secret)[1:-1]
@@ -70,7 +70,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _without_ends(text: str, form: str) -> str:
-    """Cover what begins as the value does, and what ends as it does."""
+    """Mask words that begin or end like the value."""
     head, tail = form[:RECOGNISED_CHARACTERS], form[-RECOGNISED_CHARACTERS:]
     if head in text:
         text = "".join(_beginnings(text, form, head))

@@ -1,4 +1,4 @@
-"""What to preview, read from words: the options of the command and the parameters of the HTTP page are the same."""
+"""Reads the request for a preview; the command's options and the HTTP page's parameters have the same names."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class PreviewRequest:
 def read_request(
     words: Mapping[str, str | None], now: datetime, prefix: str = "", most: int = MOST_RUNS
 ) -> PreviewRequest:
-    """Read what to preview.
+    """Read a request for a preview.
 
     Args:
         words: by name, see `NAMES`; None or absent means the default, an empty text does not.
         now: the default of `after` and `run_date`.
-        prefix: what errors put before a name, such as `--`.
+        prefix: the prefix of names in errors, such as `--`.
         most: the greatest `n`.
 
     Raises:

@@ -38,7 +38,7 @@ class ClaimedRun:
         self.run, self.context, self.handler, self.payload = run, context, handler, payload
         self.refusal: Failed | None = None
         self.started_at: datetime | None = None
-        self.trusted_since = 0.0  # the monotonic time at which the claim, or its last extension, was asked for
+        self.trusted_since = 0.0  # the monotonic time of the request that made, or last extended, the claim
         self.slots = ExitStack()
         self._scope: CancelScope | None = None
         self._cancelled: Cancelled | None = None
@@ -50,11 +50,11 @@ class ClaimedRun:
 
     @property
     def progress(self) -> float | None:
-        """What the handler told last, from 0 to 1; may be read while it runs."""
+        """The progress that the handler last reported, from 0 to 1; may be read while it runs."""
         return self.context.fraction
 
     def take_logs(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines logged since the last call; the report has those that nobody took."""
+        """Remove and return the lines logged since the last call; the report has those that nobody took."""
         return self.context.take_logs()
 
     def cancel(self, reason: str | None = None) -> None:

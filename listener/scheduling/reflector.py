@@ -1,8 +1,8 @@
-"""The reflector keeps up with the table: it lists, then polls what changed, and lists anew from time to time.
+"""The reflector reads the table: it lists jobs, then polls changes, and lists again from time to time (relist).
 
 Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
 change is seen at the next poll at the latest, whatever the channels missed: the cursor is the oldest transaction that
-was open at the last look, so that no commit slips in behind it.
+was open at the last poll, so that no commit falls behind it.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ if TYPE_CHECKING:
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
 LEAST_RELIST_SECONDS = 0.5
 WARY_SECONDS = 10.0
-"""How long to poll as if stale after a hint that may stand for thousands of rows, or a change without one: Realtime
-drops changes without a word after so many, and a probe needs some seconds to tell."""
+"""How long to poll as if no channel were received after a hint that may stand for thousands of rows, or a change
+without a hint: Realtime drops changes silently after so many, and a probe needs some seconds to detect that."""
 POLL = "poll"
 LIST_SHARE = 4
-"""Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
+"""If memory limits the lists, they follow one another closely: at most one part in so many of the time is for them."""
 
 
 class Reflector:
-    """List, then watch.
+    """Lists, then watches.
 
     Args:
         store: where rows are read.
         reconciler: takes them.
         clock: the database's.
-        health: told of polls; tells whether a channel is received.
+        health: receives the result of each poll; reports whether a channel is received.
         metrics: where polls are counted.
         horizon: how far ahead rows are read.
         horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
         poll_seconds: how often to poll while a channel is received.
-        stale_poll_seconds: how often while none is.
+        stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
         sink: takes the hints that polls bring, as it does those of the channels; None where no stage follows any.
     """
@@ -84,8 +84,8 @@ class Reflector:
         self._log = structlog.get_logger("reflector")
 
     def take_hint(self, hint: Hint) -> None:
-        """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
-        if hint.xid is not None and hint.source != POLL:  # what a poll brings announces nothing
+        """Take a hint: jobs that came with it are armed at once; any other hint requests a poll."""
+        if hint.xid is not None and hint.source != POLL:  # a hint from a poll announces nothing
             self._missed_hints.received(hint.source, hint.xid)
         for job in hint.jobs:
             self._reconciler.announce(job)
@@ -103,7 +103,7 @@ class Reflector:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reflect until cancelled; a database that does not answer is asked again, at growing intervals."""
+        """Run until cancelled; if the database does not answer, try again at growing intervals."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -115,14 +115,14 @@ class Reflector:
                 self._health.poll_failed(str(fault))
                 self._metrics.poll_failed()
                 self._log.warning(Event.POLL_FAILED, error=str(fault), retry_in_seconds=pause)
-                self._dirty = True  # what was hinted meanwhile is not known yet
+                self._dirty = True  # the changes hinted at meanwhile are not read yet
                 await self._rest(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
             await self._wait()
 
     async def _rest(self, seconds: float) -> None:
-        """Wait after a fault, or until a hint: a channel that is received again tells of a database that is back."""
+        """Wait after a fault, or until a hint: a channel that is received again means that the database may be back."""
         self._wake = anyio.Event()
         await anyio.sleep(FIRST_PAUSE_SECONDS)
         with anyio.move_on_after(seconds - FIRST_PAUSE_SECONDS):
@@ -147,7 +147,7 @@ class Reflector:
         self._health.poll_succeeded()
 
     async def poll(self) -> None:
-        """Read what changed since the last look."""
+        """Read the changes since the last poll."""
         self._dirty = False
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
@@ -163,7 +163,7 @@ class Reflector:
         self._missed_hints.forget_before(cursor)
 
     def _compare(self, page: Page, *, is_first: bool) -> None:
-        """Look whether hints have told of what a poll found; the first one that a channel preceded begins with it."""
+        """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
         if is_first:
             self._missed_hints.begin(page.cursor, page.jobs)
         elif self._missed_hints.found(page.jobs, self._clock.monotonic()):

@@ -1,7 +1,7 @@
-"""Meetings become jobs: an upcoming one has exactly one, due when it ends.
+"""The meeting source keeps one job for each upcoming meeting, due at the meeting's end.
 
-Takes hints of changed meetings. Gives jobs made right by the database, which holds both tables. Guarantees that every
-upcoming meeting is looked at once on start, in the background, and every change at the next poll at the latest.
+Takes hints of changed meetings. Gives correct jobs, which the database writes: it holds both tables. Guarantees that
+every upcoming meeting is checked after the start, in the background, and every change at the next poll at the latest.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 
 RETRY_PAUSE_SECONDS = 2.0
 NAMED = 1000
-"""Meetings in one request; fewer after one that took too long, or that one of them made fail."""
+"""Meetings in one request; fewer after a request that took too long, or that one of its meetings made fail."""
 
 
 class MeetingSource:
-    """Keeps the jobs of meetings right.
+    """Keeps one job for each upcoming meeting.
 
     Args:
-        store: where meetings and their jobs are.
-        health: tells whether a channel is received.
+        store: the database, which holds meetings and their jobs.
+        health: reports whether a channel is received.
         poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
-        stale_poll_seconds: how often while none is.
+        stale_poll_seconds: how often to poll while no channel is received.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class MeetingSource:
         self._log = structlog.get_logger("meetings")
 
     def take_hint(self, hint: Hint) -> None:
-        """Take a hint: the meetings that it names, or a poll."""
+        """Take a hint: it names meetings, or requests a poll."""
         self._ids.update(hint.ids)
         self._wake.set()
 
     async def run(self) -> None:
-        """React until cancelled."""
+        """Run until cancelled."""
         while True:
             self._wake = anyio.Event()
             try:
@@ -74,7 +74,7 @@ class MeetingSource:
                 await self._wake.wait()
 
     async def run_once(self) -> None:
-        """Check all meetings the first time, then what changed."""
+        """Check all meetings the first time, then only changed ones."""
         if self._cursor is None:
             await self._check_all()
             return
@@ -89,21 +89,21 @@ class MeetingSource:
         self._cursor = cursor
 
     async def _sync_named(self) -> None:
-        """Named meetings come first: a deleted one is found by its name alone."""
+        """Synchronise the named meetings; they come first, because a deleted meeting is found only by its id."""
         while self._ids:
             ids = sorted(self._ids)[: self._most]
             self._ids.difference_update(ids)
             try:
                 self._tell((await self._store.sync(None, ids, None)).counts)
             except StoreError as fault:
-                if not fault.split_batch or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
+                if not fault.split_batch or fault.retryable or len(ids) > 1:  # else the faulty meeting stands alone
                     self._ids.update(ids)
                 self._most = max(1, len(ids) // 2) if fault.split_batch else self._most
                 raise
             self._most = min(NAMED, self._most * 2)
 
     async def _check_all(self) -> None:
-        """Look at every upcoming meeting, a page at a time, and sum up."""
+        """Check every upcoming meeting, a page at a time, and build the summary."""
         counts: Counter[str] = Counter()
         page = await self._store.sync(None, None, None)
         cursor = page.cursor

@@ -1,4 +1,4 @@
-"""The Supabase client that handlers get as `job.client`."""
+"""Makes the Supabase client that handlers get as `job.client`."""
 
 from __future__ import annotations
 

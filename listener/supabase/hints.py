@@ -1,4 +1,4 @@
-"""From what Realtime delivers to hints. Nothing here is trusted: a hint makes the listener look, the claim decides."""
+"""Turns Realtime's frames into hints. Frames are not trusted: a hint only starts a read; the claim decides."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
 PROBE = "probe"
-"""A signal for nobody in particular, which proves the channel that brings it."""
+"""The table name of a probe: a signal without a job, which proves that its channel is received."""
 
 
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
-    """Read what `job_scheduler.notify` sends by both channels: {table, rows, xid}.
+    """Read a signal as `job_scheduler.notify` sends it by both channels: {table, rows, xid}.
 
     Rows of jobs are [id, revision, next_run_at, priority, tenant] of plain one-time jobs; of deleted jobs, [id]; of
-    meetings, their ids; null where they are too many or not so plain. A later version may append to a row.
+    meetings, their ids; null for too many rows, or other than plain ones. A later version may append to a row.
     """
     table, rows, xid = message["table"], message["rows"] or (), message["xid"]
     if table == DELETED_JOBS:

@@ -17,7 +17,7 @@ from listener.handler_api.jsonable import clean_text, to_jsonb
 from listener.masking.redaction import redact_json, redact_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_ERROR_CHARACTERS = 2 * 1024
 MAX_REASON_CHARACTERS = 200
@@ -81,9 +81,10 @@ def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes
         return Failed(error=f"{type.__repr__(type(error))}, which cannot be shown")
 
 
-def task_cancelled(error: str) -> Failed:
+def task_cancelled(details: Mapping[str, Any] | None = None) -> Failed:
     """Judge a handler whose task was cancelled, but not by the service."""
-    return Failed(error=_shown(error), reason="task_cancelled")
+    error = "CancelledError: the handler's task was cancelled, but not by the service"
+    return Failed(error=error, reason="task_cancelled", details=details)
 
 
 def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
@@ -95,14 +96,14 @@ def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Size
     return Failed(
         error=_shown(text),
         reason=reason,
-        details=_details(error, attempt, sizes),
+        details=details_of(error, attempt, sizes),
     )
 
 
 def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     """Map an outcome exception; the exception that it was raised from, if any, is kept."""
     error = _shown(str(requested))
-    details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
+    details = details_of(requested.__cause__, attempt, sizes) if requested.__cause__ else None
     match requested:
         case Retry():
             after = requested.after_seconds
@@ -143,8 +144,8 @@ def _message(error: BaseException) -> str:
         return "(its text cannot be shown)"
 
 
-def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Return `error_details`; a long traceback keeps its end, where the fault is."""
+def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
+    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
     text = redact_text(clean_text(_traceback(error)))
     limit = sizes.traceback_characters
     return {

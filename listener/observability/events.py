@@ -62,6 +62,8 @@ class Event(StrEnum):
     RUN_SNOOZED = "run.snoozed"
     RUN_CANCELLED = "run.cancelled"
     RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    RUN_TASK_ABANDONED = "run.task_abandoned"
+    RUN_UNREPORTED = "run.unreported"
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
     NOTES_DELAYED = "notes.delayed"

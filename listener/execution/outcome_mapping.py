@@ -14,7 +14,7 @@ from anyio import BrokenWorkerProcess
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
 from listener.errors import Fail, OutcomeRequest, Retry, Snooze
 from listener.handler_api.jsonable import clean_text, to_jsonb
-from listener.masking.redaction import redact_json, redact_text
+from listener.masking.redaction import redact_head, redact_json, redact_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,7 +110,7 @@ def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, 
             seconds = None if after is None else float(after)
             return Failed(error=error, reason="retry", details=details, retry_after_seconds=seconds)
         case Fail():
-            reason = clean_text(redact_text(str(requested.reason)), MAX_REASON_CHARACTERS)
+            reason = clean_text(redact_head(str(requested.reason), MAX_REASON_CHARACTERS))
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(requested, now)
@@ -134,7 +134,7 @@ def _outcome_request(error: BaseException) -> OutcomeRequest | None:
 
 
 def _shown(text: str) -> str:
-    return clean_text(redact_text(text), MAX_ERROR_CHARACTERS)  # in this order: half a secret is not recognised
+    return clean_text(redact_head(text, MAX_ERROR_CHARACTERS))
 
 
 def _message(error: BaseException) -> str:
@@ -146,12 +146,11 @@ def _message(error: BaseException) -> str:
 
 def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
     """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
-    text = redact_text(clean_text(_traceback(error)))
-    limit = sizes.traceback_characters
+    text = _traceback(error)
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
         "message": _shown(_message(error)),
-        "traceback": text if len(text) <= limit else f"… ({len(text) - limit} more characters)\n{text[-limit:]}",
+        "traceback": clean_text(redact_tail(text, sizes.traceback_characters)),
         "attempt": attempt,
     }
 

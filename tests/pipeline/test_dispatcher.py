@@ -357,12 +357,16 @@ async def test_a_report_that_cannot_be_worked_on_is_its_runs_fault_alone(parts, 
     world = parts.stages(parts.ScriptedStore(claim=parts.granted, finish=parts.taken), clock, concurrency=3)
     told = []
 
-    def report(run, report):
-        told.append((run.job_id, report.outcome))
-        if run.job_id == 1 or (run.job_id == 2 and not isinstance(report.outcome, Failed)):
-            raise ZeroDivisionError
+    class Refusing:
+        unwritten = 0
 
-    world.dispatcher._report = report
+        @staticmethod
+        def add(run, report):
+            told.append((run.job_id, report.outcome))
+            if run.job_id == 1 or (run.job_id == 2 and not isinstance(report.outcome, Failed)):
+                raise ZeroDivisionError
+
+    world.dispatcher._sink = Refusing()
     world.dispatcher.add([parts.a_job(1), parts.a_job(2), parts.a_job(3)])
 
     async def steps():

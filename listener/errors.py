@@ -113,7 +113,7 @@ def _text(field: str, value: object) -> str | None:
 
 
 def _seconds(after: object) -> float:
-    """Give a delay as a plain float, whatever class of numbers it is."""
+    """Return a delay as a plain float, whatever class of numbers it is."""
     try:
         if isinstance(after, timedelta):
             seconds = timedelta.total_seconds(after)
@@ -129,7 +129,7 @@ def _seconds(after: object) -> float:
 
 
 def _instant_or_delay(until: object) -> datetime | timedelta:
-    """Give a plain value: a class of the handler's own may compute, and so may its time zone."""
+    """Return a plain value: a class of the handler's own may compute, and so may its time zone."""
     try:
         if isinstance(until, timedelta):
             plain = timedelta.__add__(until, timedelta())

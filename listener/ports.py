@@ -1,4 +1,4 @@
-"""What the stages need of the world and of one another, as protocols.
+"""Protocols of what the stages need from outside and from one another.
 
 Adapters of the stores live in `listener.supabase`; tests bring their own. A stage hands over to another by its sink.
 """
@@ -128,28 +128,28 @@ class JobSink(Protocol):
         ...
 
     def wake(self) -> None:
-        """See whether there is room now."""
+        """Check whether a slot is free now."""
         ...
 
 
 class RunSink(Protocol):
-    """Takes the ends of runs: the completer."""
+    """Takes the reports of runs: the completer."""
 
     @property
     def unwritten(self) -> int:
-        """Ends that the database has not answered yet."""
+        """The number of reports that the database has not answered yet."""
         ...
 
     def add(self, run: Run, report: Report) -> None:
-        """Take the end of an attempt."""
+        """Take the report of an attempt."""
         ...
 
 
 class PlanSink(Protocol):
-    """Takes jobs with the due instants that were planned: the reconciler."""
+    """Takes planned jobs with their due instants: the reconciler."""
 
     def arm(self, job: Job) -> None:
-        """Take a job whose next instant this listener has just written itself."""
+        """Take a job whose next instant this listener has just written."""
         ...
 
 
@@ -162,7 +162,7 @@ class HintSink(Protocol):
 
 
 class Poller(Protocol):
-    """Reads rows that changed: the reflector."""
+    """Reads changed rows: the reflector."""
 
     def poll_now(self) -> None:
         """Poll as soon as possible."""

@@ -37,7 +37,7 @@ class Readiness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpAccess:
-    """Who reaches the pages: `hosts` are names of the port, `origins` those of pages that may ask for previews."""
+    """Access to the pages: `hosts` are names of the port, `origins` are the web pages that may request previews."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ def application(
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
         now: the present instant, the default start of `/api/preview`.
-        access: who reaches them.
+        access: the hosts and origins with access.
     """
 
     async def livez(_: Request) -> Response:

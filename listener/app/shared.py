@@ -1,4 +1,4 @@
-"""The parts that several stages of one listener share, each made once of the settings."""
+"""The parts that several stages of one listener share, built from the settings."""
 
 from __future__ import annotations
 

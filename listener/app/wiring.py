@@ -1,6 +1,6 @@
 """The wiring: five functions build the stages, and pass each stage the parts that it needs.
 
-Takes what all stages share. Gives the stages. Guarantees nothing runs yet: the service starts them.
+Takes the shared parts. Gives the stages. Guarantees that nothing runs until the service starts them.
 """
 
 from __future__ import annotations

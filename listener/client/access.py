@@ -18,7 +18,7 @@ KEYS = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_PUBLISHABL
 
 
 class Environment(BaseSettings):
-    """What the environment says, then `.env.local`, `.env`, and the file that `listener up` writes while it is up."""
+    """The environment's settings, then `.env.local`, `.env`, and the file that `listener up` writes while it is up."""
 
     model_config = SettingsConfigDict(
         env_file=(".listener/env", ".env", ".env.local"), env_ignore_empty=True, extra="ignore"

@@ -1,4 +1,4 @@
-"""`listener jobs`: what is scheduled."""
+"""`listener jobs`: lists jobs."""
 
 from __future__ import annotations
 

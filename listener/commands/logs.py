@@ -1,4 +1,4 @@
-"""`listener logs RUN`: what a run's handler logged."""
+"""`listener logs RUN`: shows the log of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from listener.commands.project import Row
 
 LOOK_SECONDS = 1.0
-"""How often the log of a run under way is read."""
+"""How often the log of a run in progress is read."""
 PAGE = 1000
 
 Run = Annotated[str, typer.Argument(help="The run's id, or a job's id or job_id: its latest run.")]

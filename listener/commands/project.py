@@ -1,4 +1,4 @@
-"""Rows of the project for the commands that show them: read through the API with any key, shown as a table or JSON."""
+"""Reads rows of the project for the commands that show them, through the API with any key, as a table or JSON."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Row = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="The rows as JSON, with all columns.")]
 NOT_MIGRATED: Final = frozenset({"PGRST205", "PGRST202", "42P01"})
 FREE_WIDTH: Final = 1000
-"""Columns of a table that goes to a file or another program: nothing is cut off there."""
+"""Width of a table that goes to a file or another program: nothing is cut off there."""
 COLOURS: Final = {"running": "cyan", "completed": "green", "failed": "red", "error": "red", "warning": "yellow"}
 
 
 @contextlib.contextmanager
 def connected() -> Iterator[Client]:
-    """Give a client of the project that the environment names; raises SettingsError where it names none."""
+    """Return a client of the project that the environment names; raises SettingsError where it names none."""
     client = make_client(None, None, None, asynchronous=False)
     with client.options.httpx_client or contextlib.nullcontext():
         yield client
@@ -43,7 +43,7 @@ def read(client: Client, query: Any) -> list[Row]:  # noqa: ANN401 - postgrest's
     """Return the rows of a query.
 
     Raises:
-        JobFault: the project does not answer, or refuses the key, or has no such table.
+        JobFault: the project does not answer, or refuses the key, or lacks the table.
     """
     try:
         rows: list[Row] = query.execute().data

@@ -1,4 +1,4 @@
-"""`listener runs JOB`: what became of each due instant of a job."""
+"""`listener runs JOB`: lists the runs of a job, one line for each due instant."""
 
 from __future__ import annotations
 

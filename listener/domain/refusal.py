@@ -18,7 +18,7 @@ _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxdict = 8
 _shortener.maxlevel = 3
 LONGEST_NUMBER = 10**40
-"""Greater ones are not written out, which takes quadratic time, and which Python refuses beyond 4,300 digits."""
+"""Greater numbers are not written out: that takes quadratic time, and Python refuses it beyond 4,300 digits."""
 
 
 class _Shown:

@@ -118,7 +118,7 @@ class Claimer:
             self.in_flight -= 1
 
     async def _claim_part(self, part: list[Job], again: set[int]) -> None:
-        """Claim a part of a batch, and ask `again` until it is known whether it was granted.
+        """Claim a part of a batch; repeat the request with `again` until the answer shows what was granted.
 
         Raises:
             StoreError: nothing was granted.

@@ -44,7 +44,7 @@ class Completer:
     """
 
     upstream: JobSink | None = None
-    """Woken when fewer run results wait: it may have held back for them."""
+    """Woken when fewer run results wait, because it may have stopped for them."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Completer:
             self._wake.set()
 
     async def _write(self, batch: list[RunResult]) -> None:
-        """Write a batch; what somebody has locked waits, and is tried again."""
+        """Write a batch; results whose rows are locked wait, and are tried again."""
         parts, pause = await self._write_free(batch), FIRST_PAUSE_SECONDS
         while parts:
             await self._rest(sum(map(len, parts)), pause, aside=True)
@@ -120,7 +120,7 @@ class Completer:
             parts = [locked for part in parts for locked in await self._write_free(part)]
 
     async def _write_free(self, batch: list[RunResult]) -> list[list[RunResult]]:
-        """Write a batch but for run results whose rows are locked: these it gives back, each as a part of its own."""
+        """Write a batch; return the run results whose rows are locked, each as a part of its own."""
         locked = []
         async for part, fault in in_parts(batch, self._finish):
             if fault is not None and fault.retryable:
@@ -130,7 +130,7 @@ class Completer:
         return locked
 
     async def _finish(self, part: list[RunResult]) -> None:
-        """Write a part; a fault that no row causes is waited out: credentials, permissions or network.
+        """Write a part; wait while a fault lasts that no row causes: credentials, permissions or network.
 
         Raises:
             StoreError: a row of the part causes it.
@@ -152,7 +152,7 @@ class Completer:
                 return
 
     async def _rest(self, run_results: int, seconds: float, *, aside: bool) -> None:
-        """Wait before so many are tried again; `aside`, without keeping others from writing."""
+        """Pause before so many are tried again; with `aside`, other batches are written meanwhile."""
         self._log.warning(Event.REPORT_DELAYED, run_results=run_results, error=self._fault)
         step = 1 if aside and self._resting < MAX_RESTING else 0
         self._in_flight -= step
@@ -165,7 +165,7 @@ class Completer:
             self._resting -= step
 
     async def _write_reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
-        """Write what can still be said of a run result that the database refuses."""
+        """Write a reduced form of a run result that the database refuses."""
         if run_result.reason != UNWRITABLE:
             return await self._write_free([unwritable(run_result, fault)])
         # Not even the reduced form can be written: the lease will expire, and the rescuer ends the run.

@@ -53,7 +53,7 @@ class Dispatcher:
         clock: the database's.
         metrics: where answers are counted.
         peers: notified of jobs that another listener should have claimed.
-        sink: takes the end of each run.
+        sink: receives the report of each run.
         concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
         tenant_share: the part of the concurrency that one tenant may take.

@@ -1,4 +1,4 @@
-"""Batches that one row spoils: they are split until that row stands alone."""
+"""Splits a batch that one faulty row makes fail, until that row stands alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def in_parts(
     """Send rows in their order; halve a part that one of its rows makes fail, until that row stands alone.
 
     Gives each part once it has its answer: with None if it was taken, else with its fault. Such a part is a single row
-    that is to blame, or has any number of rows, and no row is to blame; the parts that follow it are sent all the same.
+    row, or has any number of rows, and no row is the cause; the parts that follow it are sent all the same.
     """
     parts = deque([rows])
     while parts:

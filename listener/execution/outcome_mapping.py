@@ -25,7 +25,7 @@ SHOWN_HANDLERS = 20
 MAX_CAUSES = 100
 MAX_PARTS_LOOKED_AT = 10_000
 SHORTEST_SNOOZE = timedelta(seconds=1)
-"""A handler that snoozes into the past, or for a moment, would be claimed dozens of times a second without end."""
+"""A handler that snoozes into the past, or for less, would be claimed dozens of times a second without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Sizes:
 
 
 def of_result(value: object, sizes: Sizes) -> Outcome:
-    """Judge a handler that returned; never raises."""
+    """Map a handler's return value; never raises."""
     if value is None:
         return Completed()
     try:
@@ -51,10 +51,10 @@ def of_result(value: object, sizes: Sizes) -> Outcome:
 
 
 def _refuse_iterators(value: object) -> None:
-    """Refuse what would be read to its end, which it may not have.
+    """Refuse an iterator, which may have no end.
 
     Raises:
-        TypeError: it is, or holds, an iterator.
+        TypeError: the value is, or contains, an iterator.
     """
     waiting, seen = [value], 0
     while waiting and seen < MAX_PARTS_LOOKED_AT:
@@ -74,7 +74,7 @@ def _no_json(error: str) -> Failed:
 
 
 def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
-    """Judge a handler that raised; never raises."""
+    """Map an exception of a handler; never raises."""
     try:
         return _of_exception(error, attempt, now, sizes)
     except BaseException:  # noqa: BLE001 - its class, its text and its causes are the handler's own code
@@ -156,7 +156,7 @@ def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, An
 
 
 def _traceback(error: BaseException) -> str:
-    """Give the traceback with its causes, unless these are so many that formatting them would hold up the loop."""
+    """Return the traceback with its causes, unless so many causes would hold up the loop."""
     waiting, seen = [error], 0
     while waiting and seen < MAX_CAUSES:
         part, seen = waiting.pop(), seen + 1

@@ -65,12 +65,12 @@ class Recorder:
             StoreError: some were not written, and wait.
         """
         aside: list[Note] = []
-        held = set[str]()  # what follows in one of these runs waits behind what waits
+        held = set[str]()  # later notes of these runs wait behind their earlier ones
         delayed: StoreError | None = None
 
         async def send(part: list[Note]) -> None:
             if delayed is not None and not delayed.split_batch:
-                raise delayed  # no note is to blame, so that the others need not be tried
+                raise delayed  # not caused by a note, so that the other parts would fail too
             free = [note for note in part if note.execution_id not in held]
             if free:
                 await self._store.note(free)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 10_000
 MOST_CHARACTERS = 2000
-"""In one word: the longest schedule that has a meaning is a list of 62 days."""
+"""Limit of one word: the longest valid schedule is a list of 62 days."""
 YEARS = range(1000, 9999)
-"""Later and earlier instants have no form in some time zone."""
+"""Later and earlier instants cannot be written in some time zones."""
 NAMES = (
     "cron", "trigger", "schedule", "timezone", "n", "after", "run_date", "ends_at", "dst_gap", "dst_fold",
 )  # fmt: skip
@@ -72,7 +72,7 @@ def read_query(query: bytes) -> dict[str, str]:
     """Read the words of a URL's query.
 
     Raises:
-        InvalidValueError: it is no form of words in UTF-8, or has a word twice.
+        InvalidValueError: the query is not UTF-8, is no form, or has a word twice.
     """
     try:
         pairs = parse_qsl(

@@ -45,7 +45,7 @@ def preview(trigger: Trigger, after: datetime, n: int) -> list[Occurrence]:
 
 
 def _has_local_time(at: datetime) -> bool:
-    """Whether every zone can write it: the last day of the year 9999 ends earlier in UTC than in the west."""
+    """Return whether every zone can write it: the last day of the year 9999 ends earlier in UTC than in the west."""
     return at.year < MAXYEAR
 
 

@@ -42,7 +42,7 @@ class Planner:
     """
 
     sink: PlanSink
-    """Takes each job with its due instant; set before the first batch."""
+    """Receives each job with its due instant; set before the first batch."""
 
     def __init__(self, store: JobStore, clock: Clock) -> None:
         self._store, self._clock = store, clock

@@ -50,7 +50,7 @@ class Reflector:
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
-        sink: takes the hints that polls bring, as it does those of the channels; None where no stage follows any.
+        sink: receives the hints that polls bring, like those of the channels; None where no stage takes hints.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each

@@ -25,7 +25,7 @@ class Timekeeper:
 
     Args:
         agenda: what is armed.
-        sink: takes the jobs whose time is near, earliest first.
+        sink: receives the jobs whose time is near, earliest first.
         peers: gives this listener's turn at a job.
         clock: the database's.
     """

@@ -109,6 +109,10 @@ class CatalogueStore(Protocol):
 class MeetingStore(Protocol):
     """The reaction of jobs to meetings. All raise `StoreError`."""
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Make the jobs right of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Make the jobs right of some meetings that changed, tenants in turn; `after` continues a round."""
+        ...
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Make the jobs right of a page of all upcoming meetings."""
         ...

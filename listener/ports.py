@@ -115,8 +115,12 @@ class CatalogueStore(Protocol):
 class MeetingStore(Protocol):
     """Synchronises jobs with meetings. Raises `StoreError`."""
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Correct the jobs of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn; `after` continues a round."""
+        ...
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
         ...
 
 

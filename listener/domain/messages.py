@@ -153,8 +153,8 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answer to a synchronisation of meetings; `after` continues a page of all, `cursor` the next poll."""
+    """What a look at meetings did; `after` continues a page or a round, `more` says that changed ones are left."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
-    cursor: int = 0
     after: str | None = None
+    more: bool = False

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
+CHANGED_MEETINGS = 200
+"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
@@ -149,12 +151,18 @@ class SupabaseStore:
         """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Correct the jobs of meetings."""
-        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after}
-        answer = await self._call_bounded("sync_meetings_v1", request, "cursor")
-        counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
-        return Summary(counts, answer["cursor"], answer.get("after"))
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn."""
+        return await self._sync({"changed": True, "after": after}, most=CHANGED_MEETINGS)
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
+        return await self._sync({"after": after}, most=PAGE)
+
+    async def _sync(self, request: dict[str, Any], *, most: int) -> Summary:
+        answer = await self._call_bounded("sync_meetings_v1", request, "total_meetings", "more", most=most)
+        counts = {key: value for key, value in answer.items() if type(value) is int}
+        return Summary(counts, answer.get("after"), answer["more"])
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""

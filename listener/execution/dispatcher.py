@@ -54,7 +54,7 @@ class Dispatcher:
         unwritten: tells how many reports wait.
         concurrency: how many runs may execute at a time.
         batch_size: how many claims go in one request.
-        tenant_share: which part of the concurrency one tenant may take.
+        tenant_share: which part of the concurrency one tenant, or one user, may take.
         trusted_seconds: how long a claim is relied on after it was asked for.
     """
 
@@ -79,7 +79,7 @@ class Dispatcher:
         self._executor, self._runs, self._clock = executor, runs, clock
         self._report, self._unwritten = report, unwritten
         self._concurrency, self._batch_size = concurrency, batch_size
-        self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
+        self._ready, self._trusted_seconds = FairQueue(tenant_share, agenda.shares), trusted_seconds
         self._claimer = Claimer(
             store=store, agenda=agenda, reconciler=reconciler, clock=clock, metrics=metrics, peers=peers, sink=self
         )
@@ -152,7 +152,7 @@ class Dispatcher:
 
     def release(self, job: Job) -> None:
         """Free the slot that was kept for a claim."""
-        self._ready.release(job.tenant)
+        self._ready.holdings.release(job.parties)
 
     def _room(self) -> int:
         if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._unwritten() > MAX_UNWRITTEN:
@@ -178,7 +178,7 @@ class Dispatcher:
             claimed_run.trusted_since = requested_at
             self._runs.add(claimed_run)
             self._executing += 1
-            self._ready.hold(run.tenant)
+            self._ready.holdings.hold(run.parties)
             self._start_run(claimed_run)
         if self._draining:  # granted too late: another listener is to have them at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
@@ -198,5 +198,5 @@ class Dispatcher:
             raise
         finally:
             self._executing -= 1
-            self._ready.release(claimed_run.run.tenant)
+            self._ready.holdings.release(claimed_run.run.parties)
             self._wake.set()

@@ -32,6 +32,19 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The ids of the jobs to keep in memory, of each party its share, the first of each party first.
+
+    `complete_until`: nothing to act on before that was left out. `left_out`: how many are due and were.
+    """
+
+    ids: list[int]
+    cursor: int
+    complete_until: datetime
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The first due instant of a recurring job at a revision; None when it has none.
 

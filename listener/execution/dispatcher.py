@@ -56,7 +56,7 @@ class Dispatcher:
         sink: receives the report of each run.
         concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
-        tenant_share: the part of the concurrency that one tenant may take.
+        tenant_share: the part of the concurrency that one tenant, or one user, may take.
         trusted_seconds: how long a claim is trusted after its request.
     """
 
@@ -79,7 +79,7 @@ class Dispatcher:
     ) -> None:
         self._executor, self._runs, self._clock = executor, runs, clock
         self._sink, self._concurrency, self._batch_size = sink, concurrency, batch_size
-        self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
+        self._ready, self._trusted_seconds = FairQueue(tenant_share, agenda.shares), trusted_seconds
         self._claimer = Claimer(
             store=store, agenda=agenda, reconciler=reconciler, clock=clock, metrics=metrics, peers=peers, sink=self
         )
@@ -158,7 +158,7 @@ class Dispatcher:
 
     def release(self, job: Job) -> None:
         """Free the slot that was kept for a claim."""
-        self._ready.release(job.tenant)
+        self._ready.holdings.release(job.parties)
 
     def _room(self) -> int:
         if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._sink.unwritten > MAX_UNWRITTEN:
@@ -184,7 +184,7 @@ class Dispatcher:
             claimed_run.trusted_since = requested_at
             self._runs.add(claimed_run)
             self._executing += 1
-            self._ready.hold(run.tenant)
+            self._ready.holdings.hold(run.parties)
             self._start_run(claimed_run)
         if self._draining:  # granted too late: another listener should have it at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
@@ -219,7 +219,7 @@ class Dispatcher:
         else:
             self._pass_on(claimed_run, report or self._executor.lost(claimed_run))
         self._executing -= 1
-        self._ready.release(claimed_run.run.tenant)
+        self._ready.holdings.release(claimed_run.run.parties)
         self._wake.set()
 
     def _pass_on(self, claimed_run: ClaimedRun, report: Report) -> None:

@@ -49,6 +49,7 @@ class Limits:
 
     threads: int = 64
     processes: int = os.cpu_count() or 2
+    tenant_share: float = 0.8  # the part of either, and of a handler's own places, that one tenant or user may take
     thread_grace_seconds: float = 5.0  # between telling a thread to stop and abandoning it
     task_grace_seconds: float = 5.0  # between cancelling an async handler and abandoning it
     sizes: outcome_mapping.Sizes = field(default_factory=outcome_mapping.Sizes)
@@ -81,8 +82,9 @@ class Executor:
         self._sizes, self._grace_seconds = self._limits.sizes, self._limits.task_grace_seconds
         self._shared = SharedResources()
         self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
-        self._threads, self._processes = FairLimiter(self._limits.threads), FairLimiter(self._limits.processes)
-        self._own = {each.name: FairLimiter(each.concurrency) for each in registry if each.concurrency}
+        share = self._limits.tenant_share
+        self._threads, self._processes = (FairLimiter(n, share) for n in (self._limits.threads, self._limits.processes))
+        self._own = {each.name: FairLimiter(each.concurrency, share) for each in registry if each.concurrency}
         self._log = structlog.get_logger("executor").bind()
         self._reporter = Reporter(clock, self._metrics, self._log)
         self._running: set[ClaimedRun] = set()
@@ -197,7 +199,7 @@ class Executor:
         with claimed_run.slots:
             for room in self._rooms(handler):
                 await room.enter(claimed_run.run, partial(_complain, claimed_run))
-                claimed_run.slots.callback(room.leave)
+                claimed_run.slots.callback(room.leave, claimed_run.run)
             return await self._attempt(claimed_run, handler, scope, seconds)
 
     def _rooms(self, handler: Handler) -> list[FairLimiter]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.messages import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -58,13 +58,16 @@ class SupabaseStore:
         request = {"cursor": cursor, "until": until, "after": after}
         return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
-    async def due(self, until: datetime, after: object) -> Page:
-        """Read jobs to act on before `until`, earliest first."""
-        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}, *PAGE_FIELDS))
+    async def due(self, until: datetime, most: int) -> Listing:
+        """Choose the jobs to act on before `until`, at most so many, of each party its share."""
+        fields = ("ids", "cursor", "complete_until")
+        answer = await self._call_bounded("due_jobs_v1", {"until": until}, *fields, most=most)
+        complete_until = datetime.fromisoformat(answer["complete_until"])
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
 
-    async def urgent(self, until: datetime) -> Page:
-        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
-        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}, *PAGE_FIELDS))
+    async def read(self, ids: Sequence[int]) -> Page:
+        """Read jobs by id."""
+        return _page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""

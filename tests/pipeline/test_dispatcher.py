@@ -457,7 +457,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_res
         while gate.inside:
             gate.release()
             await parts.settled()
-        assert world.dispatcher._ready._held == {}
+        assert world.dispatcher._ready.holdings._held == {}
         assert len(gate.ended) == {"completes": 8}.get(run_result, 6)
 
     await run_stages(world, steps)

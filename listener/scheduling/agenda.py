@@ -6,6 +6,7 @@ its present time; an outdated entry costs a refused claim, never a wrong run.
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 import anyio
@@ -96,6 +97,10 @@ class Agenda:
     def next_due(self) -> int | None:
         """Milliseconds since 1970 of the next moment at which a job may be due."""
         return self._wheel.next_expiration()
+
+    def upcoming(self, most: int) -> list[Job]:
+        """The jobs that are due next, earliest first: at most so many; it looks at all of them."""
+        return heapq.nsmallest(most, self._jobs.values(), key=lambda job: job.next_run_at or self._clock.now())
 
     async def wait(self) -> None:
         """Return when a job may be due: at the wheel's next expiration, or when an earlier job was armed."""

@@ -1,4 +1,4 @@
-"""A handler that says something."""
+"""A handler that logs a message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 from listener import JobContext, handler
 
 
-class WatchedSession(BaseModel):
-    """What to log."""
+class Line(BaseModel):
+    """The message to log."""
 
     message: str
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
@@ -18,7 +18,7 @@ class WatchedSession(BaseModel):
 
 
 @handler("log", exposed=True)
-async def log(job: JobContext, payload: WatchedSession) -> None:
+async def log(job: JobContext, payload: Line) -> None:
     """Log a message, with fields, at a level."""
     fields = {"fields": payload.fields} if payload.fields else {}
     getattr(job.log, payload.level)(payload.message, **fields)

@@ -9,24 +9,25 @@ declare
         'public.job_workspaces_created_by_idx', 'public.job_workspace_members_user_id_idx',
         'public.scheduled_jobs_job_id_key', 'public.scheduled_jobs_next_run_at_idx',
         'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
-        'public.scheduled_jobs_urgent_idx', 'public.scheduled_jobs_concurrency_key_idx',
-        'public.scheduled_jobs_cleanup_idx', 'public.scheduled_jobs_created_by_idx',
-        'public.scheduled_jobs_workspace_id_idx', 'public.scheduled_jobs_active_idx',
-        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_queued_idx',
-        'public.job_executions_completed_at_idx', 'public.job_executions_blocked_idx',
-        'public.job_executions_given_key_idx', 'public.job_executions_created_by_idx',
-        'public.job_executions_workspace_id_idx', 'public.job_execution_logs_execution_id_idx',
-        'public.job_audit_job_idx', 'public.job_audit_created_by_idx', 'public.job_audit_workspace_id_idx',
-        'public.job_audit_at_idx'
+        'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
+        'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
+        'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
+        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx',
+        'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
+        'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
+        'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
+        'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
+        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
     ]::text[];
     functions constant text[] := array[
         'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)', 'public.finish_runs_v1(jsonb)',
         'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)', 'public.poll_jobs_v1(jsonb)',
-        'public.due_jobs_v1(jsonb)', 'public.urgent_jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.note_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
-        'public.rescue_runs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)', 'public.note_runs_v1(jsonb)',
+        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
         'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
-        'public.run_job_now(bigint, boolean)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)'
+        'public.run_job_now(bigint, boolean)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -370,9 +371,15 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What goes first when more is overdue than a listener keeps in memory.
+-- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
+-- most urgent goes first.
+create index if not exists scheduled_jobs_party_idx
+on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
+where next_run_at is not null;
 create index if not exists scheduled_jobs_urgent_idx
-on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+on public.scheduled_jobs (
+    coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), priority desc, next_run_at, id
+) where priority <> 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
@@ -645,6 +652,24 @@ using (
     (created_by = (select job_scheduler.caller()) and workspace_id is null)
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
+
+-- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
+-- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
+create table if not exists job_scheduler.changed_meetings (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    tenant uuid not null,
+    meeting_id uuid not null
+);
+
+comment on table job_scheduler.changed_meetings is
+'Meetings whose job may not be right; users take turns, whoever has changed more of them.';
+comment on column job_scheduler.changed_meetings.tenant is 'job_scheduler.turn_of the meeting.';
+
+create index if not exists changed_meetings_tenant_idx on job_scheduler.changed_meetings (tenant, id);
+create index if not exists changed_meetings_meeting_id_idx on job_scheduler.changed_meetings (meeting_id);
+
+alter table job_scheduler.changed_meetings enable row level security;
 
 create table if not exists job_scheduler.limits (
     name text primary key,

@@ -1,4 +1,4 @@
-"""Write what `schema/` says beyond `migrations/` as a new migration: `make migration NAME=verb_object`.
+"""Writes the difference between `schema/` and `migrations/` as a new migration: `make migration NAME=verb_object`.
 
 `--first` writes all of migrations/ anew from schema/, and their checksums: only while nothing has been released.
 """
@@ -40,9 +40,9 @@ SUBJECTS = {
     "20261130090200_guard_lifecycle": ["30_lifecycle"],
     "20261130090300_add_service": ["40_service"],
     "20261130090400_add_clients_and_tenancy": ["50_clients", "60_tenancy"],
-    "20261130090500_add_sources": ["70_sources"],
+    "20261130090500_leave_own_meetings_alone": ["65_own_meetings.sql"],
     "20261130090600_create_triggers": ["90_triggers.sql"],
-    "20261130090700_add_meetings": ["95_meetings"],
+    "20261130090700_add_meetings": ["67_meetings.sql", "70_sources", "95_meeting_triggers.sql"],
 }
 LEDGER = "00_ledger.sql"  # stands before the first file, which needs it
 LEFT_ALONE = {"20261130090700_add_meetings": "job_scheduler.meetings_left_alone()"}
@@ -78,14 +78,14 @@ REMARK = re.compile(r"[ \t]*--[^\n]*")
 
 
 class UnwritableError(ListenerError):
-    """A difference that has to be written by hand: what it is, or what the database said."""
+    """A difference that no statement of `schema/` makes: its name, or the database's message."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"write it by hand: {reason}")
 
 
 def statements_of(text: str) -> list[str]:
-    """Return the statements of `text` with what is remarked before them and behind them."""
+    """Return the statements of `text` with the comments before and behind them."""
     found: list[str] = []
     start = 0
     for token in TOKEN.finditer(text):
@@ -98,7 +98,7 @@ def statements_of(text: str) -> list[str]:
 
 
 def makes(statement: str) -> set[Key]:
-    """Return what `statement` makes: kind and name, a function's without its arguments."""
+    """Return the object that `statement` makes: kind and name, a function's without its arguments."""
     code = re.sub(r"^--.*\n", "", statement, flags=re.MULTILINE).strip()
     keys = {(kind, name) for kind, pattern in MAKES for name in pattern.findall(code)}
     for kind, pattern in ON_TABLE:
@@ -156,7 +156,7 @@ def schema_files(parts: Iterable[str] = ("",), folder: Path = SCHEMA) -> list[Pa
 
 
 def schema_text(parts: Iterable[str] = ("",), folder: Path = SCHEMA) -> str:
-    """Return what they say."""
+    """Return their text."""
     return "\n".join(path.read_text(encoding="utf-8") for path in schema_files(parts, folder))
 
 
@@ -215,8 +215,8 @@ def write_first_release() -> None:
     for path in folder.glob("*.sql"):
         path.unlink()
     bodies = {file: schema_text(parts) for file, parts in SUBJECTS.items()}
-    needed = "\n".join(body for file, body in bodies.items() if file not in LEFT_ALONE)
-    start = f"{preflight(needed, INSTALLED)}\n{schema_text([LEDGER])}\n"
+    check = preflight("\n".join(bodies.values()), INSTALLED, aside="public.meetings")
+    start = f"{check}\n{schema_text([LEDGER])}\n"
     for file, body in bodies.items():
         version, _, name = file.partition("_")
         text = wrapped(version, name, body, LEFT_ALONE.get(file, "null"))
@@ -259,7 +259,7 @@ def write_next(name: str) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="?", help="verb_object, such as end_runs_by_key")
     parser.add_argument("--first", action="store_true")

@@ -1,4 +1,4 @@
-"""What stands around the statements of a migration, so that it harms nothing, is applied once and records that."""
+"""Wrap the statements of a migration, so that it harms nothing, is applied once and records that."""
 
 from __future__ import annotations
 
@@ -87,17 +87,18 @@ def indexes_made(text: str) -> list[str]:
     return [f"public.{name}" for name in INDEX.findall(text)]
 
 
-def preflight(text: str, skip: str, *, released: str = "") -> str:
+def preflight(text: str, skip: str, *, released: str = "", aside: str = "-") -> str:
     """Return the statement that fails where the database has something of its own under a name that `text` makes.
 
     Args:
         text: What is to be executed.
         skip: An SQL condition: true where what is there is ours.
-        released: What earlier migrations execute; what they make is ours. None makes the schema too.
+        released: The text of earlier migrations, whose objects are ours. Without any, the schema is made too.
+        aside: Tables and indexes whose names begin so may be there.
     """
 
     def names(made: Callable[[str], list[str]]) -> str:
-        fresh = [name for name in made(text) if name not in made(released)]
+        fresh = [name for name in made(text) if name not in made(released) and not name.startswith(aside)]
         lines = fill(", ".join(f"'{name}'" for name in fresh), 110, break_long_words=False)
         return f"array[\n{indent(lines, ' ' * 8)}\n    ]::text[]" if fresh else "'{}'"
 

@@ -1,4 +1,4 @@
-"""`listener migrate`: bring a database up to date."""
+"""`listener migrate`: applies migrations to a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def migrate(
         ),
     ] = False,
 ) -> None:
-    """Apply the migrations that a database has not seen, all or none; what `supabase db push` applied counts."""
+    """Apply the migrations that a database lacks, all or none; files that `supabase db push` applied count."""
     folder = migrations_folder()
     if status:
         for line in status_lines(db_url, folder):

@@ -1,4 +1,4 @@
-"""What a handler logs: shown with the service's own lines, and kept for the ledger within limits."""
+"""The log of one run: its lines go to the service's log, and within limits to the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.outcome import LogLine
 from listener.handler_api.jsonable import clean, clean_text
-from listener.masking.redaction import hiding, mask_line, redact, redact_json, redact_text
+from listener.masking.redaction import hiding, mask_line, redact, redact_head, redact_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -26,10 +26,10 @@ MAX_LINES = 1000
 MAX_MESSAGE_CHARACTERS = 8 * 1024
 MAX_FIELDS_BYTES = 8 * 1024
 KEPT_FROM_LEVEL = logging.INFO
-"""Debug lines are for whoever watches the service's log; the ledger is read by the job's owner."""
+"""Debug lines go only to the service's log; the job's owner reads the ledger."""
 LEVEL_NAMES = {"exception": "error", "fatal": "critical", "warn": "warning"}
 IDENTITY = ("job_id", "execution_id", "handler", "attempt")
-"""Bound to every line that is shown; the ledger's rows have columns for them."""
+"""Bound to every line of the service's log; the ledger's rows have columns for them."""
 
 
 class RunLog:
@@ -37,7 +37,7 @@ class RunLog:
 
     Args:
         clock: dates the lines.
-        masker: over what no line may show, whoever writes it.
+        masker: masks the run's secret values in every line.
     """
 
     __slots__ = ("_clock", "_kept", "_lines", "_masker")
@@ -48,8 +48,9 @@ class RunLog:
         self._kept = 0
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
-        """Make the logger that a handler uses: structlog's, with this book before its processors."""
-        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
+        """Make the logger that a handler uses: structlog's, with this log before its processors."""
+        others = structlog.get_config()["processors"]
+        processors: list[Processor] = [redact, self._keep, *others, *([] if mask_line in others else [mask_line])]
         if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
             processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
@@ -57,14 +58,14 @@ class RunLog:
         return logger
 
     def take(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines kept since the last call, oldest first."""
+        """Remove and return the lines logged since the last call, oldest first."""
         taken = []
         while self._lines:
             taken.append(self._lines.popleft())
         return tuple(taken)
 
     def put_back(self, lines: Iterable[LogLine]) -> None:
-        """Keep lines that were written elsewhere, such as in a worker."""
+        """Add lines that were logged elsewhere, such as in a worker."""
         self._lines.extend(lines)
 
     def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -74,9 +75,11 @@ class RunLog:
         if self._kept > MAX_LINES:
             self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
             return event
-        message = clean_text(redact_text(str(event.get("event", ""))), MAX_MESSAGE_CHARACTERS)
-        fields = redact_json(_fields(event, method))
-        self._add(LEVEL_NAMES.get(method, method), message, fields)
+        message = event.get("event", "")
+        if not isinstance(message, str):
+            message = redact_head(str(message), MAX_MESSAGE_CHARACTERS)
+        fields = _fields(event, method)
+        self._add(LEVEL_NAMES.get(method, method), clean_text(message), fields)
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
     def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
@@ -88,12 +91,13 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     if fields.get("exc_info") or method == "exception":
         fields["exc_info"] = fields.get("exc_info") or True
         fields = dict(structlog.processors.format_exc_info(None, method, fields))
-        fields["exception"] = clean_text(redact_text(str(fields.get("exception", ""))), MAX_FIELDS_BYTES // 2)
+        fields["exception"] = redact_tail(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2)
     try:
         plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
         size = len(to_json(plain))
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
-        return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
+        why = f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"
+        return {"unprintable": clean_text(redact_head(why, MAX_FIELDS_BYTES // 2))}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
 
 

@@ -26,7 +26,7 @@ class EnvFileTakenError(ListenerError):
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the file of a stack that was killed: who waits for the file must not take that one for ours.
+    """Remove the file of a stack that was killed: a program that waits for the file must not read that one.
 
     Raises:
         EnvFileTakenError: It is somebody else's, or belongs to a stack that is up.
@@ -79,7 +79,7 @@ def _remove(path: Path, ours: os.stat_result) -> None:
 
 
 def _is_ours(content: bytes) -> bool:
-    """Say whether nobody has changed what `written` wrote."""
+    """Return whether `written` wrote it and nobody has changed it."""
     first, _, rest = content.partition(b"\n")
     return first == MARK + _digest(rest)
 

@@ -54,7 +54,7 @@ async def _stop_at(signals: AsyncIterator[signal.Signals], console: Console, sco
 
 
 def _greet(console: Console, stack: Stack, env_file: Path) -> None:
-    """Show what to connect to. Lines are not wrapped: they are there to be copied."""
+    """Show how to connect. Lines are not wrapped, so that they can be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:

@@ -1,4 +1,4 @@
-"""Keep a hand-written `public.scheduled_jobs` under another name, and move what is pending in it into the new table."""
+"""Keep a hand-written `public.scheduled_jobs` under another name, and move its pending jobs into the new table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rename_own_table(connection: psycopg.Connection) -> bool:
 
 
 def move_pending_jobs(connection: psycopg.Connection) -> list[str]:
-    """Move the pending jobs of the renamed table; return for each row what was done with it.
+    """Move the pending jobs of the renamed table; return a line for each row: moved, or why not.
 
     A row's handler is its `handler` or `job_type`, as a column or in its metadata. Rows of another status stay there.
     """

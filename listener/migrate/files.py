@@ -38,15 +38,15 @@ class Migration:
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The text of the file."""
         return self.path.read_text(encoding="utf-8")
 
     @property
     def body(self) -> str:
-        """What it executes where it has not been applied.
+        """The statements that it executes where it has not been applied.
 
         Raises:
-            MigrationError: The text has no such part, so that it could not be recorded.
+            MigrationError: The file has no such part, so it could not be recorded.
         """
         found = BODY.search(self.text)
         if found is None:

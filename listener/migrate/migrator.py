@@ -28,7 +28,7 @@ LEDGER = "select version, name, checksum, applied_at from job_scheduler.migratio
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger says of a migration."""
+    """A row of the ledger: one applied migration."""
 
     version: str
     name: str
@@ -41,10 +41,10 @@ Ledger = dict[str, Entry]
 
 @dataclass
 class Report:
-    """What `migrate` did.
+    """The result of `migrate`.
 
     `applied` was applied, `present` had been before, and `left_alone` is not, which `warnings` explain. `adopted` has a
-    line for each row of a hand-written table: what was done with it; None where there was no such table.
+    line for each row of a hand-written table: whether it was moved, or why not; None where there was no such table.
     """
 
     applied: list[Migration] = field(default_factory=list)
@@ -55,12 +55,12 @@ class Report:
 
 
 def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
-    """Apply what the database has not seen yet; return what was applied; raises what `migrate` raises."""
+    """Apply the migrations that the database lacks; return them; raises what `migrate` raises."""
     return migrate(database_url, folder).applied
 
 
 def migrate(database_url: str, folder: Path, *, adopt: bool = False, dry_run: bool = False) -> Report:
-    """Apply what the database has not seen yet, in one transaction.
+    """Apply the migrations that the database lacks, in one transaction.
 
     Args:
         database_url: Of a role that owns the tables, on the direct connection or the session pooler.
@@ -97,7 +97,7 @@ def _place_of(migration: Migration, before: Ledger, after: Ledger, report: Repor
 
 
 def ledger(connection: psycopg.Connection) -> Ledger:
-    """Return what the database has applied, by version."""
+    """Return the applied migrations by version."""
     with connection.transaction():
         if connection.execute("select to_regclass('job_scheduler.migrations')").fetchone() == (None,):
             return {}
@@ -144,7 +144,7 @@ def _execute(connection: psycopg.Connection, migration: Migration) -> None:
 
 
 def reason_of(fault: psycopg.Error) -> str:
-    """Return what the database said, its hint, and the line of the body at which it failed; not the whole statement."""
+    """Return the database's message and hint, and the line of the body that failed; not the whole statement."""
     told = [fault.diag.message_primary or str(fault), fault.diag.message_detail, fault.diag.message_hint]
     if fault.diag.internal_query and fault.diag.internal_position:
         line = fault.diag.internal_query[: int(fault.diag.internal_position)].count("\n")

@@ -16,7 +16,7 @@ MEETINGS = "public.meetings"
 
 
 def removal(migrations: Iterable[Migration]) -> str:
-    """Return a statement that removes what `migrations` made, or fails, changing nothing, where more depends on it."""
+    """Return a statement that removes the objects of `migrations`, or fails where others depend on them."""
     text = "\n".join(migration.body for migration in migrations)
     tables = [name for name in tables_made(text) if name != MEETINGS]
     statement = files("listener.migrate").joinpath("remove.sql").read_text(encoding="utf-8")

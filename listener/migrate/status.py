@@ -1,4 +1,4 @@
-"""What a database has applied of the migrations, as a table for people."""
+"""The migrations that a database has applied, as a table for people."""
 
 from __future__ import annotations
 

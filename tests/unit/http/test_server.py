@@ -9,7 +9,8 @@ import anyio
 import httpx
 import pytest
 
-from listener.app.http import application, serve
+from listener.app.http import application
+from listener.app.http_server import serve
 from listener.testing import NOON
 
 
@@ -37,7 +38,7 @@ async def client(state):
     """Ask an application without a socket."""
     exposition = lambda: b"listener_runs_total 7.0\n"  # noqa: E731
     app = application(Told(state), exposition, state["describe"], lambda: NOON)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 
 
@@ -74,7 +75,7 @@ async def test_metrics_and_what_it_is_doing(client):
 async def test_what_it_is_doing_is_not_told_unless_enabled():
     """The page is not there at all."""
     app = application(Told({}), bytes, None, lambda: NOON)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         assert (await client.get("/debug/scheduler")).status_code == 404
 
 

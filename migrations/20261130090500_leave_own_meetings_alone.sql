@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- A project's own public.meetings is left alone, whatever its shape.
 
 -- Whether public.meetings is the table of these migrations.
@@ -61,3 +64,34 @@ begin
 end
 $$;
 revoke all on function job_scheduler.meetings_left_alone() from public;
+
+-- No meetings; the migration of meetings replaces it.
+create or replace function public.sync_meetings_v1(request jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = ''
+as $$
+    select jsonb_build_object(
+        'total_meetings', 0, 'jobs_scheduled', 0, 'jobs_already_exist', 0, 'jobs_moved', 0, 'jobs_cancelled', 0,
+        'jobs_locked', 0, 'errors', 0, 'failures', '[]'::jsonb, 'after', null, 'more', false
+    )
+$$;
+revoke all on function public.sync_meetings_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.sync_meetings_v1(jsonb) to service_role;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090500') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090500', 'leave_own_meetings_alone', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

@@ -37,6 +37,10 @@ class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below
         super().__init__(message)
 
 
+class NaiveDatetimeWarning(UserWarning):
+    """A datetime without an offset was taken as UTC: nobody gave the time zone that it is in."""
+
+
 class JobNotFound(JobFault):
     """The caller can see no such job: it was deleted, belongs to another user, or never existed."""
 

@@ -1,4 +1,4 @@
--- What a change of a meeting tells the listeners.
+-- Notifies the listeners of changed meetings.
 
 -- The revision is the service's: it follows what concerns the job, whatever a client writes into it.
 create or replace function job_scheduler.stamp_meeting()
@@ -23,7 +23,7 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- The three channels: up to a hundred ids, else null for "look yourself".
+-- The three channels: up to a hundred ids, else null, which means: poll now.
 create or replace function job_scheduler.notify_new_meetings()
 returns trigger
 language plpgsql

@@ -1,4 +1,4 @@
--- Meetings: what their jobs are made of, and how a poll finds those that changed.
+-- Writes the jobs of meetings, and finds the meetings that changed since a poll.
 
 -- A meeting's title as the name of its job, whatever its length: a job's name has bounds, a meeting has a job.
 create or replace function job_scheduler.name_for(title text)
@@ -153,7 +153,7 @@ declare
     orphans bigint := 0;
     failures jsonb := '[]';
 begin
-    perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
+    perform set_config('job_scheduler.actor', 'service', true); -- no user made these changes: the audit leaves them out
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
@@ -168,7 +168,7 @@ begin
         when serialization_failure or deadlock_detected or lock_not_available then
             raise;
         when others then
-            -- One bad row must not stop the others: the slow way says which it is.
+            -- One bad row must not stop the others: writing them one by one shows which row it is.
             foreach meeting in array chosen loop
                 begin
                     select * into one from job_scheduler.settle_meetings(array[meeting], restart);

@@ -214,7 +214,7 @@ async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock)
     assert world.completer.unwritten == 0
 
 
-async def test_what_somebody_has_to_mend_is_waited_for_at_length(parts, clock, naps):
+async def test_a_fault_for_an_operator_is_retried_seldom(parts, clock, naps):
     """A read-only database is not asked ten times a second, nor are results given up."""
     read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, needs_operator=True)
     answers = [read_only, read_only]

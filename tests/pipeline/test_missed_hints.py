@@ -50,7 +50,7 @@ def test_a_hint_absolves_whenever_it_comes(counting, parts, first):
 
 
 def test_several_changes_of_one_job_in_one_transaction_are_told_of_by_as_many_hints(counting, parts):
-    """Each gets the next revision, and each rings; two channels that ring for the same are not two changes."""
+    """Each gets the next revision and a hint; two hints by two channels are not two changes."""
     for source in ("broadcast", "postgres_changes"):
         for _ in range(2):
             counting.received(source, 101)

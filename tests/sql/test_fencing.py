@@ -36,7 +36,7 @@ def insert(life, **row):
 
 
 def claim(life, job, due=None, listener=ME):
-    """Claim a job that is due, or what waits of it; the one run that is granted."""
+    """Claim a job that is due, or its queued run; the one run that is granted."""
     due = due if due is not None else life.read()[0][job]["due_at"]
     (run,) = life.claim(listener, [ClaimRequest(job, due)], AHEAD_SECONDS, 1)
     return run
@@ -56,8 +56,8 @@ def run_result(life, run, status="completed", **fields):
 
 def ask_again(life, job, due, listener=ME):
     """Repeat a claim whose answer was lost; the runs that it answers."""
-    wishes = [{"id": job, "due": due and due.isoformat(), "again": True}]
-    answer = life.service("claim_runs_v1", {"listener": listener, "claims": wishes, **FOREVER})
+    claims_sent = [{"id": job, "due": due and due.isoformat(), "again": True}]
+    answer = life.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **FOREVER})
     return [rows.run(row) for row in answer["runs"]]
 
 

@@ -236,7 +236,7 @@ def test_the_installations_quotas_hold_for_private_rows(client_for, sql, quota: 
     assert post(client, None, 2, **columns).status_code == 201
 
 
-def test_runs_by_hand_may_wait_up_to_a_number(alice: httpx.Client, service: httpx.Client, team):
+def test_manual_runs_may_wait_up_to_a_number(alice: httpx.Client, service: httpx.Client, team):
     """One after the other or thousands at once; those of another job, and of the service, are not counted."""
     workspace = team(max_queued_runs=3)
     one, other = (post(alice, workspace).json()[0]["id"] for _ in range(2))

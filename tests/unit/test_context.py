@@ -202,7 +202,7 @@ async def test_a_shared_resource_is_opened_once_and_closed_at_the_end():
 
 
 @pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])
-def test_a_retry_after_a_senseless_delay_is_refused(after):
+def test_a_retry_after_an_invalid_delay_is_refused(after):
     """The handler's author learns it, not the database."""
     with pytest.raises(InvalidValueError, match="after"):
         Retry(after=after)

@@ -134,7 +134,7 @@ def test_a_function_that_cannot_be_a_handler_is_refused_with_module_and_name(wri
         ({"name": "  "}, "name"),
     ],
 )
-def test_a_senseless_option_is_refused_where_it_stands(keywords, field):
+def test_an_invalid_option_is_refused_at_its_place(keywords, field):
     """The traceback points at the decorator."""
     with pytest.raises(InvalidValueError, match=field):
         handler(**keywords)

@@ -127,7 +127,7 @@ async def test_a_job_that_is_deleted_ends_its_watch(async_alice: AsyncSupabaseJo
         await watch_and_delete()
 
 
-async def test_a_cut_connection_is_mended(async_alice: AsyncSupabaseJobScheduler, monkeypatch: pytest.MonkeyPatch):
+async def test_a_cut_connection_is_replaced(async_alice: AsyncSupabaseJobScheduler, monkeypatch: pytest.MonkeyPatch):
     """After each status that was seen, here; the watcher goes on, and the job's end is seen."""
     sessions: list[changes.JobSession] = []
     opened = changes.JobSession.open

@@ -1,4 +1,4 @@
-"""One chaos run from start to verdict."""
+"""One chaos run from start to result."""
 
 from __future__ import annotations
 

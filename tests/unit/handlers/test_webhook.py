@@ -348,7 +348,7 @@ async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(m
         ({}, "metadata.url: is required"),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_refused_by_field(payload, told):
+async def test_an_invalid_call_is_refused_by_field(payload, told):
     """Before anything is sent."""
     outcome = (await run_handler(webhook, payload)).outcome
     assert isinstance(outcome, Failed)

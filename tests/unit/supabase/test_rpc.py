@@ -119,7 +119,7 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
     assert await fault() == {"retryable"}
 
 
-async def test_an_alarm_is_told_once_a_minute(project, monkeypatch):
+async def test_an_operator_fault_is_logged_once_a_minute(project, monkeypatch):
     """Not with each of the calls that go on meanwhile; and every call tells how it ended."""
     seconds, ends = [1000.0], []
     rpc = project.rpc(answered=lambda function, fault: ends.append((function, fault)))

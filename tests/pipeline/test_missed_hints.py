@@ -1,4 +1,4 @@
-"""What hints told of is told apart from what only a poll found."""
+"""Changes with a hint are distinguished from those that only a poll found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def counting():
 
 
 def test_nothing_counts_before_a_channel_was_received(parts):
-    """Nobody could have told of it, nor of what the poll saw that came first after that."""
+    """No hint could announce it, nor of what the poll saw that came first after that."""
     counting = MissedHints()
     assert not counting.found([parts.a_job(revision=150)], 0)
     counting.begin(120, [parts.a_job(revision=160)])

@@ -1,4 +1,4 @@
-"""What the database tells listeners of one another, and how it answers who comes too late."""
+"""The database reports listeners to one another, and answers those that come too late."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def ask(database):
 
 
 def signals_of(database: psycopg.Connection[Any]) -> int:
-    """Tell how often the listeners were notified because of one another."""
+    """Return how often the listeners were notified because of one another."""
     query = "select count(*) as n from job_scheduler.signals where message ->> 'table' = 'job_listeners'"
     return database.execute(query).fetchone()["n"]
 
@@ -107,5 +107,5 @@ def test_rows_and_signals_show_the_tenant_of_a_job(database, ask):
     listed = {row["id"]: row["tenant"] for row in ask("due_jobs_v1", until="2999-01-01", limit=1000)["rows"]}
     assert [listed[job] for job, _ in made] == [tenant for _, tenant in made]
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
-    told = {row[0]: row[4] for each in sent for row in each["message"]["rows"]}
-    assert told == dict(made)
+    reported = {row[0]: row[4] for each in sent for row in each["message"]["rows"]}
+    assert reported == dict(made)

@@ -121,7 +121,7 @@ def test_a_field_that_cannot_be_printed_does_not_end_the_run(job, capsys):
 
 
 def test_a_talkative_run_is_capped_with_a_note(job):
-    """Lines, messages and fields have limits, and each cut is told."""
+    """Lines, messages and fields have limits, and each cut is noted."""
     with structlog.testing.capture_logs():
         job.log.info("m" * (MAX_MESSAGE_CHARACTERS + 5), big="f" * (MAX_FIELDS_BYTES + 1))
         for _ in range(MAX_LINES + 50):

@@ -66,7 +66,7 @@ def test_a_failed_poll_counts_until_one_succeeds(clock):
 
 
 def test_a_reflector_that_is_stuck_shows(clock):
-    """No fault is told, but no success either."""
+    """No fault is reported, but no success either."""
     health = polled(clock)
     clock.seconds += STALE_POLL_SECONDS + 1
     assert health.fault() == "database: last read 31 s ago"

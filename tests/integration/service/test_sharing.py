@@ -59,7 +59,7 @@ def insert_spread(project, count, seconds, start):
 
 
 def ended(project, jobs):
-    """Tell how many of the jobs have ended."""
+    """Return how many of the jobs have ended."""
     query = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'completed'"
     return project.rows(query, jobs)[0]["n"]
 

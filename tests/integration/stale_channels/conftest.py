@@ -63,7 +63,7 @@ class RunningFeed:
         return all(self.health.channels.values())
 
     def of(self, job: int) -> set[str]:
-        """Name the channels that told of a job."""
+        """Name the channels that delivered a job."""
         return {hint.source for hint in self.hints if job in [each.id for each in hint.jobs]}
 
     def count(self, metric: str) -> float:
@@ -74,7 +74,7 @@ class RunningFeed:
 
 @dataclass
 class Stock:
-    """A client as realtime-py's documentation shows it, and the jobs that it was told of."""
+    """A client as realtime-py's documentation shows it, and the jobs that it received."""
 
     client: AsyncRealtimeClient
     jobs: list[int] = field(default_factory=list)

@@ -18,7 +18,7 @@ ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "d
 
 
 class ScriptedRpc:
-    """Answers what it is told; errors are raised."""
+    """Gives prepared answers; errors are raised."""
 
     def __init__(self):
         self.answers, self.asked = [], []

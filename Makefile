@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # uv trusts whom the machine trusts, as pip does: a company's proxy too.
 export UV_SYSTEM_CERTS ?= 1
+# Compiled modules and rewritten tests are kept: compiling them anew took a quarter of `make check`.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'

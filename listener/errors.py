@@ -191,3 +191,11 @@ class StageFailedError(ListenerError):
         self.stage, self.failures, self.last = stage, failures, last
         why = f"{type(last).__name__}: {last}"
         super().__init__(f"stage {stage} failed {failures} times within {window_seconds:g} s, at last with {why}")
+
+
+class StageReturnedError(ListenerError):
+    """A stage, which is to run until the service ends, has returned."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        super().__init__(f"stage {stage} has returned; it is to run until the service ends")

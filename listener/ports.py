@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Finished,
         Held,
         Hint,
+        Listing,
         Note,
         Page,
         Plan,
@@ -55,12 +56,12 @@ class JobStore(Protocol):
         """Read jobs that changed since `cursor` and matter before `until`; `after` continues a page."""
         ...
 
-    async def due(self, until: datetime, after: object) -> Page:
-        """Read jobs to act on before `until`, earliest first."""
+    async def due(self, until: datetime, most: int) -> Listing:
+        """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         ...
 
-    async def urgent(self, until: datetime) -> Page:
-        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
+    async def read(self, ids: Sequence[int]) -> Page:
+        """Read jobs by id; `after` tells how many of the ids were looked up, where not all."""
         ...
 
     async def unplanned(self, after: object) -> Page:
@@ -115,8 +116,12 @@ class CatalogueStore(Protocol):
 class MeetingStore(Protocol):
     """Synchronises jobs with meetings. Raises `StoreError`."""
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Correct the jobs of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn; `after` continues a round."""
+        ...
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
         ...
 
 

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="LISTENER_",
         env_file=(".env", ".env.local"),
+        populate_by_name=True,  # in programs: Settings(supabase_url=…, secret_key=…)
         env_ignore_empty=True,  # compose files and shells pass unset variables on as empty texts
         extra="ignore",
     )
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
         default=0.8,
         gt=0,
         lt=1,
-        description="The part of the concurrency that one tenant may take; the service's own jobs may take all.",
+        description="The part of the concurrency that a tenant or user may take; the service's own jobs may take all.",
     )
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
@@ -51,7 +52,9 @@ class Settings(BaseSettings):
     horizon_seconds: float = Field(
         default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
     )
-    horizon_jobs: int = Field(default=50_000, ge=100, description="How many jobs are kept in memory at most.")
+    horizon_jobs: int = Field(
+        default=50_000, ge=100, description="How many jobs are kept in memory; of more, each tenant keeps a share."
+    )
     claim_ahead_seconds: float = Field(
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,11 @@ from listener.observability.events import Event
 from listener.os_signals import drain_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from anyio.abc import TaskGroup
 
+    from listener.handler_api.registry import Registry
     from listener.settings import Settings
 
 READY_CHECK_SECONDS = 0.02
@@ -37,14 +38,23 @@ class Service:
     Args:
         settings: the settings from the environment.
         going: called at the start of the drain, with the seconds within which the process will have ended.
+        registry: the handlers; by default those of the modules that the settings name.
+        serve_http: whether to serve `/readyz` and its like on the settings' address.
 
     Raises:
         ListenerError: a handler module is not usable.
     """
 
-    def __init__(self, settings: Settings, going: Callable[[float], object] = lambda _: None) -> None:
-        self._going = going
-        self.shared = build_shared(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        going: Callable[[float], object] = lambda _: None,
+        *,
+        registry: Registry | None = None,
+        serve_http: bool = True,
+    ) -> None:
+        self._going, self._serves_http = going, serve_http
+        self.shared = build_shared(settings, registry)
         self.stages = build_stages(self.shared)
         self._log = structlog.get_logger("service").bind(listener_id=self.shared.listener_id)
 
@@ -54,22 +64,39 @@ class Service:
         Raises:
             StageFailedError: a stage failed again and again.
         """
+        async with self.serving():
+            await drain_on_signal(partial(self.drain, self.shared.settings.drain_seconds), self.shared.runs)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Run the stages while the block runs; whoever leaves it has drained before.
+
+        Raises:
+            StageFailedError: a stage failed again and again; the block is cancelled.
+        """
+        fault: Exception | None = None
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._stop_on_signal, tasks.cancel_scope)
                 self._start(tasks)
+                try:
+                    yield
+                except Exception as error:  # noqa: BLE001 - raised below: it is the block's own, not one of a group
+                    fault = error
+                tasks.cancel_scope.cancel()
         self._log.info(Event.SERVICE_STOPPED)
+        if fault:
+            raise fault
 
     def _start(self, tasks: TaskGroup) -> None:
         """Start the stages from the last to the first of the flow, so that each stage finds the next one running."""
         supervisor = Supervisor(self.shared.clock)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            ("http", self._serve_http),
+            *([("http", self._serve_http)] if self._serves_http else []),
             ("completer", stages.completer.run),
             ("dispatcher", stages.dispatcher.run),
             ("timekeeper", stages.timekeeper.run),
@@ -100,18 +127,15 @@ class Service:
 
     async def _announce_ready(self) -> None:
         with anyio.move_on_after(JOIN_SECONDS):
-            await self._become_ready()
+            await self.ready()
         self.stages.lease_keeper.join()  # only after the jobs are read: until then the others would wait for its claims
-        await self._become_ready()
+        await self.ready()
         self._log.info(Event.SERVICE_READY, jobs=len(self.stages.agenda))
 
-    async def _become_ready(self) -> None:
+    async def ready(self) -> None:
+        """Wait until the service is ready."""
         while self.shared.health.fault() is not None:  # noqa: ASYNC110 - start-up only
             await anyio.sleep(READY_CHECK_SECONDS)
-
-    async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
-        await drain_on_signal(partial(self.drain, self.shared.settings.drain_seconds), self.shared.runs)
-        scope.cancel()
 
     async def drain(self, within_seconds: float, immediate_shutdown: anyio.Event | None = None) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""

@@ -50,8 +50,8 @@ class Shared:
         return timedelta(seconds=self.settings.horizon_seconds)
 
 
-def build_shared(settings: Settings) -> Shared:
-    """Build what the stages of one listener share.
+def build_shared(settings: Settings, registry: Registry | None = None) -> Shared:
+    """Build what the stages of one listener share; without a registry, load the handlers that the settings name.
 
     Raises:
         ListenerError: a handler module is not usable.
@@ -79,7 +79,7 @@ def build_shared(settings: Settings) -> Shared:
         runs=HeldRuns(),
         rpc=rpc,
         store=store,
-        registry=Registry.load(settings.handlers),
+        registry=registry or Registry.load(settings.handlers),
         client_factory=cache(partial(_make_client, settings.url, key)),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
     )

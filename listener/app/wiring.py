@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from listener.app.stages import Stages
+from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
@@ -110,7 +111,7 @@ def build_stages(shared: Shared) -> Stages:
 def build_core(shared: Shared) -> Core:
     """Build the agenda and the stages that keep it in line with the rows."""
     settings, clock = shared.settings, shared.clock
-    agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
+    agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000), Shares(settings.horizon_jobs))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
     planner = Planner(shared.store, clock)
     reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
@@ -121,7 +122,7 @@ def build_core(shared: Shared) -> Core:
 def build_execution(shared: Shared, core: Core) -> Execution:
     """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
-    limits = Limits(settings.thread_concurrency, settings.process_concurrency)
+    limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
     options = {"webhook_allow_private": settings.webhook_allow_private}
     executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(

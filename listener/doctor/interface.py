@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FUNCTIONS: Final = (
     "poll_jobs_v1",
     "due_jobs_v1",
-    "urgent_jobs_v1",
+    "jobs_v1",
     "unplanned_jobs_v1",
     "plan_jobs_v1",
     "claim_runs_v1",
@@ -38,7 +38,7 @@ FUNCTIONS: Final = (
 )
 MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
-NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "after": None, "limit": 1}
+NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `supabase db push` with the files of migrations/'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"
 GRANT_FUNCTIONS = "grant execute on function public.<name>(jsonb) to service_role"

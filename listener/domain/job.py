@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from listener.domain.turns import Parties, parties_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -65,8 +67,9 @@ class Job:
     `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
     it or for a queued run of the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
     written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
-    who made it, else None: the service's own. `turn` is the number of other listeners that may claim it earlier.
-    `waits_since` is the time of its last turn, if it has more missed instants than are settled in one.
+    who made it, else None: the service's own; `user` is who made it. `turn` tells how many other listeners are to claim
+    it before this one.
+    `waits_since` is when it last had its turn, if more of its past is left than is settled in one.
     """
 
     id: int
@@ -81,8 +84,19 @@ class Job:
     misfire: Misfire = Misfire.RUN_ONCE
     misfire_grace_seconds: float = 60
     tenant: str | None = None
+    user: str | None = None
     turn: int = 0
     waits_since: datetime | None = None
+
+    @property
+    def parties(self) -> Parties:
+        """Whose shares it uses up."""
+        return parties_of(self.tenant, self.user)
+
+    @property
+    def party(self) -> str | None:
+        """Whose share of memory it uses up: the user's who made it, else the tenant's."""
+        return self.user or self.tenant
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -118,4 +132,10 @@ class Run:
     recurring: bool
     row: Mapping[str, Any]
     tenant: str | None = None
+    user: str | None = None
     fence: int = 1
+
+    @property
+    def parties(self) -> Parties:
+        """Whose shares it uses up."""
+        return parties_of(self.tenant, self.user)

@@ -32,6 +32,19 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The ids of the jobs to keep in memory, of each party its share, the first of each party first.
+
+    `complete_until`: nothing to act on before that was left out. `left_out`: how many are due and were.
+    """
+
+    ids: list[int]
+    cursor: int
+    complete_until: datetime
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The first due instant of a recurring job at a revision; None when it has none.
 
@@ -153,8 +166,8 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answer to a synchronisation of meetings; `after` continues a page of all, `cursor` the next poll."""
+    """What a look at meetings did; `after` continues a page or a round, `more` says that changed ones are left."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
-    cursor: int = 0
     after: str | None = None
+    more: bool = False

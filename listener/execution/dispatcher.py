@@ -6,6 +6,7 @@ nothing starts without a granted claim, and that each tenant gets a share of the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,15 +14,18 @@ import anyio.lowlevel
 import structlog
 
 from listener.domain.fairness import FairQueue
+from listener.domain.outcome import Failed
 from listener.execution.claimer import Claimer
 from listener.execution.run_result import LEASE_LOST, SHUTDOWN
 from listener.execution.runners import Runners
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.domain.job import Job
     from listener.domain.messages import Claimed
+    from listener.domain.outcome import Report
     from listener.execution.executor import Executor
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, JobStore, RunSink
@@ -52,7 +56,7 @@ class Dispatcher:
         sink: receives the report of each run.
         concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
-        tenant_share: the part of the concurrency that one tenant may take.
+        tenant_share: the part of the concurrency that one tenant, or one user, may take.
         trusted_seconds: how long a claim is trusted after its request.
     """
 
@@ -75,20 +79,26 @@ class Dispatcher:
     ) -> None:
         self._executor, self._runs, self._clock = executor, runs, clock
         self._sink, self._concurrency, self._batch_size = sink, concurrency, batch_size
-        self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
+        self._ready, self._trusted_seconds = FairQueue(tenant_share, agenda.shares), trusted_seconds
         self._claimer = Claimer(
             store=store, agenda=agenda, reconciler=reconciler, clock=clock, metrics=metrics, peers=peers, sink=self
         )
-        self._start_run: Callable[[ClaimedRun], object]
-        self._executing = 0
+        self._runners = Runners(self.execute, self._end)
+        self._start_run: Callable[[ClaimedRun], object] = self._runners.start
+        self._executing = self._abandoned = 0
         self._wake = anyio.Event()
         self._draining = False
         self._log = structlog.get_logger("dispatcher")
 
     @property
     def executing(self) -> int:
-        """Runs between their claim and their report."""
+        """Runs between their claim and their end."""
         return self._executing
+
+    @property
+    def unended(self) -> int:
+        """Handlers whose tasks have not ended, whatever was reported of them."""
+        return len(self._runners)
 
     @property
     def answered(self) -> int:
@@ -102,8 +112,8 @@ class Dispatcher:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing executes, and no claim under way could change that."""
-        return not (self._executing or self._claimer.in_flight)
+        """Whether nothing executes, and no claim is under way that could change that."""
+        return not (self._executing > self._abandoned or self._claimer.in_flight)
 
     @property
     def waiting(self) -> int:
@@ -128,7 +138,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Claim and start until cancelled."""
         async with anyio.create_task_group() as tasks:
-            self._start_run = Runners(tasks, self.execute).start
+            self._start_run = self._runners.start
             while True:
                 await self._wait_for_work()
                 tasks.start_soon(self._claim, self._take_batch())
@@ -148,7 +158,7 @@ class Dispatcher:
 
     def release(self, job: Job) -> None:
         """Free the slot that was kept for a claim."""
-        self._ready.release(job.tenant)
+        self._ready.holdings.release(job.parties)
 
     def _room(self) -> int:
         if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._sink.unwritten > MAX_UNWRITTEN:
@@ -174,25 +184,53 @@ class Dispatcher:
             claimed_run.trusted_since = requested_at
             self._runs.add(claimed_run)
             self._executing += 1
-            self._ready.hold(run.tenant)
+            self._ready.holdings.hold(run.parties)
             self._start_run(claimed_run)
         if self._draining:  # granted too late: another listener should have it at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 
     async def execute(self, claimed_run: ClaimedRun) -> None:
         """Wait for the run's time, run it, and pass its report on."""
+        report = None
         try:
             if claimed_run.run.start_at > self._clock.now() and claimed_run.cancelled is None:
                 with anyio.CancelScope() as waiting:
                     claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
-            self._sink.add(claimed_run.run, await self._executor.execute(claimed_run))
-        except BaseException:  # the stage ends without a report of the run: its lease must expire
-            self._runs.remove(claimed_run.run.execution_id)
-            raise
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+            report = await self._executor.execute(claimed_run)
         finally:
-            self._executing -= 1
-            self._ready.release(claimed_run.run.tenant)
-            self._wake.set()
+            self._end(claimed_run, report)
+
+    def abandon_stuck(self) -> None:
+        """Report the runs whose handlers were told to stop and did not; each keeps its place until it ends."""
+        for claimed_run, report in self._executor.stuck():
+            self._abandoned += 1
+            self._pass_on(claimed_run, report)
+
+    def _end(self, claimed_run: ClaimedRun, report: Report | None = None) -> None:
+        """Free the place of a run whose task has ended; without a report, the handler has broken the task."""
+        if claimed_run.ended:
+            return
+        claimed_run.ended = True
+        if claimed_run.reported:
+            self._abandoned -= 1
+        else:
+            self._pass_on(claimed_run, report or self._executor.lost(claimed_run))
+        self._executing -= 1
+        self._ready.holdings.release(claimed_run.run.parties)
+        self._wake.set()
+
+    def _pass_on(self, claimed_run: ClaimedRun, report: Report) -> None:
+        """Report a run once; of a report that cannot be worked on, only that."""
+        claimed_run.reported = True
+        try:
+            self._sink.add(claimed_run.run, report)
+        except Exception as fault:  # noqa: BLE001 - it would end the stage, or be lost with the run's task
+            self._log.error(Event.RUN_UNREPORTED, execution_id=report.execution_id, exc_info=fault)
+            error = f"the outcome could not be worked on: {type(fault).__name__}: {fault}"
+            try:
+                self._sink.add(claimed_run.run, replace(report, outcome=Failed(error, "unwritable", retryable=False)))
+            except Exception:  # noqa: BLE001 - as above; its lease runs out
+                self._runs.remove(claimed_run.run.execution_id)

@@ -14,10 +14,10 @@ from anyio import BrokenWorkerProcess
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
 from listener.errors import Fail, OutcomeRequest, Retry, Snooze
 from listener.handler_api.jsonable import clean_text, to_jsonb
-from listener.masking.redaction import redact_json, redact_text
+from listener.masking.redaction import redact_head, redact_json, redact_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_ERROR_CHARACTERS = 2 * 1024
 MAX_REASON_CHARACTERS = 200
@@ -81,9 +81,10 @@ def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes
         return Failed(error=f"{type.__repr__(type(error))}, which cannot be shown")
 
 
-def task_cancelled(error: str) -> Failed:
-    """Map the cancellation of a handler's task that did not come from the service."""
-    return Failed(error=_shown(error), reason="task_cancelled")
+def task_cancelled(details: Mapping[str, Any] | None = None) -> Failed:
+    """Judge a handler whose task was cancelled, but not by the service."""
+    error = "CancelledError: the handler's task was cancelled, but not by the service"
+    return Failed(error=error, reason="task_cancelled", details=details)
 
 
 def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
@@ -95,21 +96,21 @@ def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Size
     return Failed(
         error=_shown(text),
         reason=reason,
-        details=_details(error, attempt, sizes),
+        details=details_of(error, attempt, sizes),
     )
 
 
 def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     """Map an outcome exception; the exception that it was raised from, if any, is kept."""
     error = _shown(str(requested))
-    details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
+    details = details_of(requested.__cause__, attempt, sizes) if requested.__cause__ else None
     match requested:
         case Retry():
             after = requested.after_seconds
             seconds = None if after is None else float(after)
             return Failed(error=error, reason="retry", details=details, retry_after_seconds=seconds)
         case Fail():
-            reason = clean_text(redact_text(str(requested.reason)), MAX_REASON_CHARACTERS)
+            reason = clean_text(redact_head(str(requested.reason), MAX_REASON_CHARACTERS))
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(requested, now)
@@ -133,7 +134,7 @@ def _outcome_request(error: BaseException) -> OutcomeRequest | None:
 
 
 def _shown(text: str) -> str:
-    return clean_text(redact_text(text), MAX_ERROR_CHARACTERS)  # in this order: half a secret is not recognised
+    return clean_text(redact_head(text, MAX_ERROR_CHARACTERS))
 
 
 def _message(error: BaseException) -> str:
@@ -143,14 +144,13 @@ def _message(error: BaseException) -> str:
         return "(its text cannot be shown)"
 
 
-def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Return `error_details`; a long traceback keeps its end, where the fault is."""
-    text = redact_text(clean_text(_traceback(error)))
-    limit = sizes.traceback_characters
+def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
+    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
+    text = _traceback(error)
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
         "message": _shown(_message(error)),
-        "traceback": text if len(text) <= limit else f"… ({len(text) - limit} more characters)\n{text[-limit:]}",
+        "traceback": clean_text(redact_tail(text, sizes.traceback_characters)),
         "attempt": attempt,
     }
 

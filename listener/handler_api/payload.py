@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from listener.domain.outcome import Failed
 from listener.handler_api.jsonable import clean_text
+from listener.masking.redaction import redact_head
 from listener.masking.secret_fields import has_secrets, names_in, secrets_in, secrets_of, without_secret_values
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ so that the database leaves the check to the model."""
 MAX_PARAMETERS = 2
 SHOWN_CHARACTERS = 100
 SHOWN_FAULTS = 10
+LISTED_FAULTS = 500
+"""Of more, pydantic would take a tenth of a second to make the list."""
+MAX_CHARACTERS = 2 * 1024
 
 
 class Payload:
@@ -129,10 +133,11 @@ def misfit(error: Exception, shown: frozenset[str] | None = None) -> Failed:
         shown: where some fields are secret, those that the model names: of these a plain value is shown, never an
             object, which may hold a secret, nor what the model does not know, which may be one with its name misspelt.
     """
-    faults = error.errors(include_url=False, include_context=False) if isinstance(error, ValidationError) else []
-    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [
-        f"metadata: {type(error).__name__}: {error}"
-    ]
+    faults, count = [], error.error_count() if isinstance(error, ValidationError) else 0
+    if isinstance(error, ValidationError) and count <= LISTED_FAULTS:
+        faults = error.errors(include_url=False, include_context=False)
+    other = f"{count} values do not fit" if count else redact_head(f"{type(error).__name__}: {error}", MAX_CHARACTERS)
+    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [f"metadata: {other}"]
     fields = [{"field": _field(fault), "expected": clean_text(fault["msg"])} for fault in faults[:SHOWN_FAULTS]]
     return Failed(
         error=clean_text("; ".join(told)), reason="invalid_payload", details={"fields": fields}, retryable=False

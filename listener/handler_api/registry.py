@@ -177,6 +177,13 @@ class Registry:
         found = (function for name in modules for module in _walk(name) for function in _marked(module))
         return cls(Handler.of(function) for function in found)
 
+    @classmethod
+    def of(cls, handlers: Iterable[Callable[..., Any] | str]) -> Registry:
+        """Collect marked functions, and those of modules that are given by name; raises what `load` raises."""
+        given = list(handlers)
+        functions = [Handler.of(each) for each in given if not isinstance(each, str)]
+        return cls([*functions, *cls.load(each for each in given if isinstance(each, str))])
+
     def get(self, name: str) -> Handler | None:
         """Return the handler of that name, or None."""
         return self._handlers.get(name)

@@ -12,7 +12,7 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.outcome import LogLine
 from listener.handler_api.jsonable import clean, clean_text
-from listener.masking.redaction import hiding, mask_line, redact, redact_json, redact_text
+from listener.masking.redaction import hiding, mask_line, redact, redact_head, redact_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -49,8 +49,9 @@ class RunLog:
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this log before its processors."""
-        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
-        if self._masker is not None:  # a thread of the handler's own does not inherit the run's masking
+        others = structlog.get_config()["processors"]
+        processors: list[Processor] = [redact, self._keep, *others, *([] if mask_line in others else [mask_line])]
+        if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
             processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
         logger: FilteringBoundLogger = structlog.wrap_logger(None, processors, wrapper).bind(**identity)
@@ -74,9 +75,11 @@ class RunLog:
         if self._kept > MAX_LINES:
             self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
             return event
-        message = clean_text(redact_text(str(event.get("event", ""))), MAX_MESSAGE_CHARACTERS)
-        fields = redact_json(_fields(event, method))
-        self._add(LEVEL_NAMES.get(method, method), message, fields)
+        message = event.get("event", "")
+        if not isinstance(message, str):
+            message = redact_head(str(message), MAX_MESSAGE_CHARACTERS)
+        fields = _fields(event, method)
+        self._add(LEVEL_NAMES.get(method, method), clean_text(message), fields)
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
     def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
@@ -88,12 +91,13 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     if fields.get("exc_info") or method == "exception":
         fields["exc_info"] = fields.get("exc_info") or True
         fields = dict(structlog.processors.format_exc_info(None, method, fields))
-        fields["exception"] = clean_text(redact_text(str(fields.get("exception", ""))), MAX_FIELDS_BYTES // 2)
+        fields["exception"] = redact_tail(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2)
     try:
         plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
         size = len(to_json(plain))
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
-        return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
+        why = f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"
+        return {"unprintable": clean_text(redact_head(why, MAX_FIELDS_BYTES // 2))}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
 
 

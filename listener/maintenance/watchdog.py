@@ -50,6 +50,7 @@ class Watchdog:
         overdue = max(self._overdue_in_agenda(), self._stalled())
         self._health.work_waits(overdue)
         self._metrics.work_waits(overdue)
+        self._dispatcher.abandon_stuck()
 
     def _overdue_in_agenda(self) -> float:
         """Seconds since the earliest armed job should have been given out: the timekeeper is late, or hangs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Metrics", "configure_logging", "redact_text"]
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-CONTROL_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+ESCAPES = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
+ESCAPES_BUT_NEWLINE = {code: escape for code, escape in ESCAPES.items() if code != ord("\n")}
 LIBRARY_LEVELS = {
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,  # a line for every request, otherwise
@@ -62,6 +62,8 @@ class Event(StrEnum):
     RUN_SNOOZED = "run.snoozed"
     RUN_CANCELLED = "run.cancelled"
     RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    RUN_TASK_ABANDONED = "run.task_abandoned"
+    RUN_UNREPORTED = "run.unreported"
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
     NOTES_DELAYED = "notes.delayed"
@@ -123,8 +125,7 @@ def _printable(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mu
     """Escape characters that would begin another line or move the cursor: user input must not look like a log line."""
     for key, value in event.items():
         if isinstance(value, str):
-            control = CONTROL_BUT_NEWLINE if key == "exception" else CONTROL
-            event[key] = control.sub(lambda found: repr(found[0])[1:-1], value)
+            event[key] = value.translate(ESCAPES_BUT_NEWLINE if key == "exception" else ESCAPES)
     return event
 
 

@@ -70,6 +70,10 @@ class Metrics:
             "listener_work_overdue_seconds", "For how long work has waited although there is room.", registry=of
         )
 
+        self._not_armed = Gauge(
+            "listener_due_not_armed", "Jobs that are due and wait, by what they wait for.", ["reason"], registry=of
+        )
+
     def _feed(self) -> None:
         of = self.registry
         self._hints = Counter("listener_feed_hints", "Hints, by the channel that rang.", ["source"], registry=of)
@@ -148,6 +152,10 @@ class Metrics:
     def work_waits(self, seconds: float) -> None:
         """Show for how long work has waited although slots are free."""
         self._overdue.set(seconds)
+
+    def due_not_armed(self, reason: str, count: int) -> None:
+        """Show how many jobs are due and wait for `memory`, `slots` or a `quota`."""
+        self._not_armed.labels(reason).set(count)
 
     def hints_received(self, source: str, count: int = 1) -> None:
         """Count hints; `source` is `postgres_changes` or `broadcast`."""

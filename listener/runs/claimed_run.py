@@ -25,12 +25,15 @@ class ClaimedRun:
         "_cancelled",
         "_scope",
         "context",
+        "ended",
         "handler",
         "payload",
         "refusal",
+        "reported",
         "run",
         "slots",
         "started_at",
+        "stopping_since",
         "trusted_since",
     )
 
@@ -40,6 +43,8 @@ class ClaimedRun:
         self.started_at: datetime | None = None
         self.trusted_since = 0.0  # the monotonic time of the request that made, or last extended, the claim
         self.slots = ExitStack()
+        self.stopping_since: float | None = None  # the monotonic time at which it was first seen to be told to stop
+        self.reported = self.ended = False  # its end was passed on; its task has ended, which may come later
         self._scope: CancelScope | None = None
         self._cancelled: Cancelled | None = None
 
@@ -47,6 +52,11 @@ class ClaimedRun:
     def cancelled(self) -> Cancelled | None:
         """How the run ends if it was cancelled, or None."""
         return self._cancelled
+
+    @property
+    def scope(self) -> CancelScope | None:
+        """What ends the handler, once it has begun."""
+        return self._scope
 
     @property
     def progress(self) -> float | None:

@@ -6,11 +6,13 @@ its present time; an outdated entry costs a refused claim, never a wrong run.
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 import anyio
 
 from listener.clock import milliseconds
+from listener.domain.shares import Shares
 from listener.wheel.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
@@ -31,10 +33,12 @@ class Agenda:
 
     Args:
         clock: the database's.
-        ahead_ms: a job is given out at least so long before its time.
+        ahead_ms: how long before its time a job is given out at the latest.
+        shares: counts what is armed.
     """
 
-    def __init__(self, clock: Clock, ahead_ms: int) -> None:
+    def __init__(self, clock: Clock, ahead_ms: int, shares: Shares | None = None) -> None:
+        self.shares = shares or Shares()
         self._clock, self._ahead_ms, self._slack_ms = clock, ahead_ms, max(1, ahead_ms // SLACK_SHARE)
         self._jobs: dict[int, Job] = {}
         self._wheel: TimerWheel[int] = TimerWheel(milliseconds(clock.now()))
@@ -69,24 +73,34 @@ class Agenda:
     def _arm(self, job: Job, when: int) -> None:
         before = self._wheel.next_expiration()
         when = max(0, when)
+        if job.id not in self._jobs:
+            self.shares.enter(job)
         self._jobs[job.id] = job
         self._wheel.arm(job.id, when)
         if before is None or when < before:
             self._changed.set()
 
     def disarm(self, job_id: int) -> None:
-        """Remove the job."""
-        if self._jobs.pop(job_id, None) is not None:
+        """Forget the job."""
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self.shares.leave(job)
             self._wheel.disarm(job_id)
 
     def take_due(self) -> list[Job]:
-        """Remove and return the jobs whose time is near, earliest first."""
-        due = self._wheel.advance(milliseconds(self._clock.now()))
-        return [self._jobs.pop(job_id) for job_id in due]
+        """Take out the jobs whose time is near, earliest first."""
+        due = [self._jobs.pop(job_id) for job_id in self._wheel.advance(milliseconds(self._clock.now()))]
+        for job in due:
+            self.shares.leave(job)
+        return due
 
     def next_due(self) -> int | None:
         """Milliseconds since 1970 of the next moment at which a job may be due."""
         return self._wheel.next_expiration()
+
+    def upcoming(self, most: int) -> list[Job]:
+        """The jobs that are due next, earliest first: at most so many; it looks at all of them."""
+        return heapq.nsmallest(most, self._jobs.values(), key=lambda job: job.next_run_at or self._clock.now())
 
     async def wait(self) -> None:
         """Return when a job may be due: at the wheel's next expiration, or when an earlier job was armed."""

@@ -48,19 +48,20 @@ class Reconciler:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
         self._revisions: OrderedDict[int, int] = OrderedDict()
         self._answered: OrderedDict[int, float] = OrderedDict()
-        self.armed_until = self.urgent_until = clock.now() + horizon
+        self.armed_until = self.complete_until = clock.now() + horizon
 
-    def apply(self, jobs: Iterable[Job], requested_at: float | None = None) -> None:
-        """Apply rows.
+    def apply(self, jobs: Iterable[Job], requested_at: float | None = None, *, listed: bool = False) -> None:
+        """Take rows as they are now.
 
         Args:
             jobs: the rows.
-            requested_at: for rows that were only read, the monotonic time before the read. If this listener has
-                written such a row since, the answer to that write is newer.
+            requested_at: for rows that were only read, the monotonic time before that began: where this listener has
+                written such a row since, the answer to that tells more.
+            listed: whether the database chose them as what is to be kept.
         """
         for job in jobs:
             if self._is_news(job, requested_at):
-                self._settle(job)
+                self._settle(job, listed=listed)
 
     def announce(self, job: Job) -> None:
         """Apply a row that arrived with a hint, unless this revision of it is known already."""
@@ -72,12 +73,14 @@ class Reconciler:
         self._remember(self._answered, job.id, self._clock.monotonic())
         self._arm(job)
 
-    def _arm(self, job: Job) -> None:
-        until = self.armed_until if job.priority <= 0 else self.urgent_until
-        if job.next_run_at is not None and job.next_run_at <= until:
+    def _arm(self, job: Job, *, listed: bool = False) -> None:
+        """Arm a job that is near, unless memory is full and its party has its share: a list brings it later."""
+        if job.next_run_at is None or job.next_run_at > self.armed_until:
+            self._agenda.disarm(job.id)
+        elif job.id in self._agenda or self._agenda.shares.admits(job, self._clock.now(), listed=listed):
             self._agenda.arm(job, job.next_run_at)
         else:
-            self._agenda.disarm(job.id)
+            self.complete_until = min(self.complete_until, job.next_run_at)
 
     def knows(self, job_id: int, revision: int) -> bool:
         """Whether this revision of the job, or a newer one, was applied."""
@@ -131,7 +134,7 @@ class Reconciler:
         if len(memory) > REMEMBERED:
             memory.popitem(last=False)
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job, *, listed: bool = False) -> None:
         if job.status == JobStatus.CANCELLED:
             self._runs.cancel_job(job.id, "cancelled", job.revision)
         elif job.status == JobStatus.RUNNING:
@@ -140,4 +143,4 @@ class Reconciler:
             self._planner.add(job)
         else:
             self._planner.forget(job.id)
-        self._arm(job)
+        self._arm(job, listed=listed)

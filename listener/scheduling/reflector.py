@@ -32,6 +32,8 @@ WARY_SECONDS = 10.0
 """How long to poll as if no channel were received after a hint that may stand for thousands of rows, or a change
 without a hint: Realtime drops changes silently after so many, and a probe needs some seconds to detect that."""
 POLL = "poll"
+PAGE = 1000
+"""Jobs that are read in one request."""
 LIST_SHARE = 4
 """If memory limits the lists, they follow one another closely: at most one part in so many of the time is for them."""
 
@@ -46,7 +48,7 @@ class Reflector:
         health: receives the result of each poll; reports whether a channel is received.
         metrics: where polls are counted.
         horizon: how far ahead rows are read.
-        horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
+        horizon_jobs: how many rows are kept in memory; of more than that each party gets a share.
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
@@ -172,11 +174,11 @@ class Reflector:
     def _beware(self) -> None:
         self._wary_until = self._clock.monotonic() + WARY_SECONDS
 
-    async def _take(self, reading: Awaitable[Page]) -> Page:
+    async def _take(self, reading: Awaitable[Page], *, listed: bool = False) -> Page:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
-        self._reconciler.apply(page.jobs, requested_at)
+        self._reconciler.apply(page.jobs, requested_at, listed=listed)
         for hint in page.hints:
             if self._sink is not None:
                 self._sink.deliver(hint)
@@ -194,26 +196,23 @@ class Reflector:
         self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
 
     async def _list_due(self, until: datetime) -> int:
-        self._reconciler.armed_until = self._reconciler.urgent_until = until
-        page = await self._take(self._store.due(until, None))
-        cursor, listed = page.cursor, len(page.jobs)
-        while page.after is not None and listed < self._horizon_jobs:
-            page = await self._take(self._store.due(until, page.after))
-            listed += len(page.jobs)
-        if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
-            self._see_no_further_than(page.jobs[-1].next_run_at or until)
-            await self._take(self._store.urgent(until))  # those do not wait until all that is older was run
-        return cursor
-
-    def _see_no_further_than(self, until: datetime) -> None:
-        self._reconciler.armed_until = until
+        self._reconciler.armed_until = self._reconciler.complete_until = until
+        listing = await self._store.due(until, self._horizon_jobs)
+        self._reconciler.complete_until = min(listing.complete_until, self._reconciler.complete_until)
+        self._metrics.due_not_armed("memory", listing.left_out)
+        begin = 0
+        while begin < len(listing.ids):
+            ids = listing.ids[begin : begin + PAGE]
+            page = await self._take(self._store.read(ids), listed=True)
+            begin += page.after if isinstance(page.after, int) else len(ids)
+        return listing.cursor
 
     async def _wait(self) -> None:
         if self._dirty:
             return
         self._wake = anyio.Event()
-        left = (self._reconciler.armed_until - self._clock.now()).total_seconds()
-        # The next list comes before the last armed job: half of what is left, but never a busy loop.
+        left = (self._reconciler.complete_until - self._clock.now()).total_seconds()
+        # The next list comes before what was left out is due: half of what is left, but never a busy loop.
         now = self._clock.monotonic()
         self._relist_at = min(self._relist_at, now + max(left / 2, self._relist_pause))
         with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):

@@ -87,9 +87,9 @@ class RealtimeFeed:
         self.state = "down"
 
     async def run(self) -> None:
-        """Run until cancelled; returns at once when there are no channels."""
+        """Listen until cancelled."""
         if not self._channels:
-            return
+            await anyio.sleep_forever()
         self._waiting, hints = anyio.create_memory_object_stream[Hint](MOST_WAITING_HINTS)
         with self._unreadable_counted(), self._waiting, hints:
             async with anyio.create_task_group() as tasks:

@@ -49,6 +49,7 @@ def job(row: Mapping[str, Any]) -> Job:
         misfire=Misfire(row["misfire"]),
         misfire_grace_seconds=row["misfire_grace_seconds"],
         tenant=row.get("tenant"),
+        user=row.get("user"),
     )
 
 
@@ -84,4 +85,5 @@ def run(row: dict[str, Any]) -> Run:
         recurring=row["trigger_type"] != "once",
         row=row,
         tenant=row.get("workspace_id") or row.get("created_by"),
+        user=row.get("created_by"),
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.messages import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
+CHANGED_MEETINGS = 200
+"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
@@ -56,13 +58,16 @@ class SupabaseStore:
         request = {"cursor": cursor, "until": until, "after": after}
         return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
-    async def due(self, until: datetime, after: object) -> Page:
-        """Read jobs to act on before `until`, earliest first."""
-        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}, *PAGE_FIELDS))
+    async def due(self, until: datetime, most: int) -> Listing:
+        """Choose the jobs to act on before `until`, at most so many, of each party its share."""
+        fields = ("ids", "cursor", "complete_until")
+        answer = await self._call_bounded("due_jobs_v1", {"until": until}, *fields, most=most)
+        complete_until = datetime.fromisoformat(answer["complete_until"])
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
 
-    async def urgent(self, until: datetime) -> Page:
-        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
-        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}, *PAGE_FIELDS))
+    async def read(self, ids: Sequence[int]) -> Page:
+        """Read jobs by id."""
+        return _page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
@@ -149,12 +154,18 @@ class SupabaseStore:
         """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Correct the jobs of meetings."""
-        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after}
-        answer = await self._call_bounded("sync_meetings_v1", request, "cursor")
-        counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
-        return Summary(counts, answer["cursor"], answer.get("after"))
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn."""
+        return await self._sync({"changed": True, "after": after}, most=CHANGED_MEETINGS)
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
+        return await self._sync({"after": after}, most=PAGE)
+
+    async def _sync(self, request: dict[str, Any], *, most: int) -> Summary:
+        answer = await self._call_bounded("sync_meetings_v1", request, "total_meetings", "more", most=most)
+        counts = {key: value for key, value in answer.items() if type(value) is int}
+        return Summary(counts, answer.get("after"), answer["more"])
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""

@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 from listener import handler
 from listener.domain.job import Job
 from listener.domain.messages import Claimed, Finished
+from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor
@@ -114,11 +115,11 @@ def taken(run_results):
 
 
 def stages(  # noqa: PLR0913 - what tests vary
-    store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8
+    store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8, horizon_jobs=1000
 ):
     """Build the real stages on a scripted store."""
     runs, metrics = HeldRuns(), Metrics()
-    agenda = Agenda(clock, ahead_ms)
+    agenda = Agenda(clock, ahead_ms, Shares(horizon_jobs))
     peers = Peers("me", clock, believed_seconds=15)
     planner = Planner(store, clock)
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)

@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 
 from listener import handler
 from listener.domain.job import Job, Trigger, TriggerType
-from listener.domain.messages import Claimed, Finished, Page
+from listener.domain.messages import Claimed, Finished, Listing, Page
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor
@@ -123,9 +123,15 @@ class GrantingStore:
         await checkpoint()
         return self._page(lambda job: job.unplanned or (job.next_run_at and job.next_run_at <= until))
 
-    async def due(self, until, _after):
+    async def due(self, until, _most):
         await checkpoint()
-        return self._page(lambda job: job.next_run_at and job.next_run_at <= until)
+        return Listing(
+            [id_ for id_, job in self.jobs.items() if job.next_run_at and job.next_run_at <= until], 1, until
+        )
+
+    async def read(self, ids):
+        await checkpoint()
+        return self._page(lambda job: job.id in ids)
 
     async def unplanned(self, _after):
         await checkpoint()

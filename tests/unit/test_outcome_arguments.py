@@ -64,7 +64,7 @@ class OddDelay(timedelta):
 )
 def test_a_delay_that_is_none_is_refused_where_it_is_made(after):
     """The message names the argument and what is allowed; the value is shown if it can be."""
-    with pytest.raises(InvalidValueError, match="after: .* expected seconds or a timedelta, finite and not negative"):
+    with pytest.raises(InvalidValueError, match=r"after: .* expected seconds or a timedelta, finite and not negative"):
         Retry(after=after)
 
 
@@ -96,7 +96,7 @@ def test_a_delay_becomes_a_plain_number(after, seconds):
 )
 def test_an_instant_that_is_none_is_refused_where_it_is_made(until):
     """Also one whose zone computes, or that the calendar of UTC does not have."""
-    with pytest.raises(InvalidValueError, match="until: .* expected a datetime with a time zone"):
+    with pytest.raises(InvalidValueError, match=r"until: .* expected a datetime with a time zone"):
         Snooze(until)
 
 

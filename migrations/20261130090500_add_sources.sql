@@ -548,7 +548,7 @@ declare
     orphans bigint := 0;
     settled jsonb;
 begin
-    perform set_config('job_scheduler.actor', 'service', true); -- no user made these changes: the audit leaves them out
+    perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
     perform set_config('lock_timeout', '300', true); -- a client's transaction may stay open

@@ -107,5 +107,5 @@ def test_rows_and_signals_show_the_tenant_of_a_job(database, ask):
     rows = ask("jobs_v1", ids=[job for job, _ in made], limit=1000)["rows"]
     assert [(row["id"], (row["tenant"], row["user"])) for row in rows] == made
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
-    told = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
-    assert told == dict(made)
+    reported = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
+    assert reported == dict(made)

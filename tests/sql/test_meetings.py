@@ -449,15 +449,15 @@ def notified(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
         yield run
 
 
-def test_the_channel_rings_once_a_statement_for_what_matters(bell: Callable[[str], list[Any]]):
+def test_the_listeners_are_notified_once_a_statement(notified: Callable[[str], list[Any]]):
     """Without ids: they are on the list. Not for a change that does not concern the job; also for a delete."""
     one = "11111111-1111-1111-1111-111111111111"
-    assert bell(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [None]  # noqa: S608
-    assert bell("update public.meetings set start_time = '2029-12-31'") == []
-    assert bell("update public.meetings set end_time = '2030-01-02'") == [None]
-    assert bell("update public.meetings set end_time = '2030-01-02'") == []
-    assert bell("delete from public.meetings") == [None]
-    assert bell("delete from public.meetings") == []
+    assert notified(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [None]  # noqa: S608
+    assert notified("update public.meetings set start_time = '2029-12-31'") == []
+    assert notified("update public.meetings set end_time = '2030-01-02'") == [None]
+    assert notified("update public.meetings set end_time = '2030-01-02'") == []
+    assert notified("delete from public.meetings") == [None]
+    assert notified("delete from public.meetings") == []
     many = "insert into public.meetings (end_time) select '2030-01-01' from generate_series(1, 101)"
-    assert bell(many) == [None]
-    assert bell("update public.meetings set status = 'cancelled'") == [None]
+    assert notified(many) == [None]
+    assert notified("update public.meetings set status = 'cancelled'") == [None]

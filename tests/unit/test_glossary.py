@@ -52,7 +52,6 @@ PRIVATE = {
     "mend": r"mends?|mended",
     "bell": r"bells?",
     "claim_unusual": r"claim_unusual",
-    "due_next": r"due_next",
 }
 CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 TEXTS = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ts", ".js", ".mjs", ".html", ".css", ".example", ""}

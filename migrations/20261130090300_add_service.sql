@@ -147,7 +147,7 @@ as $$
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first what keeps its room, see job_scheduler.key_room
+    order by -- first the runs that the key was given to, see job_scheduler.key_room
         k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
         q.run_at, q.scheduled_for
     limit 1
@@ -271,7 +271,7 @@ begin
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
     on conflict do nothing
     returning * into e;
-    -- A one-time job that is asked to run again at an instant that it has had gets a new one.
+    -- A one-time job that is to run again at an instant that it has had gets a new one.
     update public.scheduled_jobs
     set
         due_at = case
@@ -308,7 +308,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -328,9 +328,9 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
--- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
+-- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -340,7 +340,7 @@ set search_path = ''
 -- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
+set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -357,7 +357,7 @@ declare
     refused json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
+    if request -> 'claims' @> '[{"again": true}]' then -- an earlier request may be under way still
         again_jobs := array(
             select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c where (c ->> 'again')::boolean
         );
@@ -452,7 +452,7 @@ declare
     left_over record;
 begin
     perform job_scheduler.await_commits(ids);
-    -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
     from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
     inner join public.scheduled_jobs as j on c.id = j.id
@@ -470,7 +470,7 @@ begin
         )
         inner join public.scheduled_jobs as s on c.id = s.id
         where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
+        order by s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
     loop
         claimed := claimed || job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
@@ -487,7 +487,7 @@ job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, inte
 from public;
 
 -- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. One that it knows of all the same it does not take twice.
+-- were granted now. The listener ignores a run that it holds already.
 create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
 returns uuid[]
 language sql
@@ -511,8 +511,8 @@ as $$
 $$;
 revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
--- Deletes these rows, and tells how many; one that cannot be deleted, because somebody's trigger or reference is in the way,
--- does not keep the others.
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
+-- does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -551,7 +551,7 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
 -- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
@@ -561,7 +561,7 @@ set search_path = ''
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
-    -- the least of all keeps: what is younger need not be looked at
+    -- the least retention of all: younger rows need not be read
     youngest constant timestamptz := now() - least(
         retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
@@ -608,7 +608,7 @@ $$;
 revoke all on function public.clean_ledger_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.clean_ledger_v1(jsonb) to service_role;
 
--- The lock of a job's key among those who share it.
+-- Returns the lock id of a job's concurrency key.
 create or replace function job_scheduler.key_lock(j public.scheduled_jobs)
 returns bigint
 language sql
@@ -679,7 +679,7 @@ revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, pu
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
 -- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
--- has its job locked, is given the key at the end of the next run that gets it. Answers the jobs to arm.
+-- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
@@ -707,7 +707,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.key_room(j, key_limit), 0)
-            for update of s skip locked -- who holds that job's row may be waiting for this key
+            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
@@ -720,7 +720,7 @@ begin
     end loop;
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
-        -- Another listener may be the one with room.
+        -- Another listener may be the one with free slots.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
     return all_freed;
@@ -842,7 +842,7 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
+set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -918,7 +918,7 @@ begin
                     o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
                     and o.id not in (select x.id from ended as x)
             )) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            -- of several runs of one job in a batch, the last one of its schedule speaks
+            -- of several runs of one job in a batch, the last one of its schedule counts
             (array_agg(e.status order by e.is_own desc, e.completed_at desc nulls last))[1] as status,
             (array_agg(e.started_at order by e.is_own desc, e.completed_at desc nulls last))[1] as started_at,
             (array_agg(e.duration_ms order by e.is_own desc, e.completed_at desc nulls last))[1] as duration_ms,
@@ -997,7 +997,7 @@ begin
         where j.id = any(to_wake);
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
-        -- A listener that goes hands its runs to the others, which are to know at once.
+        -- A listener that leaves hands its runs to the others, which are notified at once.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
@@ -1051,7 +1051,7 @@ begin
         select s.id
         from public.scheduled_jobs as s
         where s.id = any(jobs) and s.claimed_by = me
-        for no key update skip locked -- it is for those who look; the ledger decides
+        for no key update skip locked -- it is only for display; the ledger decides
     ));
 
     select
@@ -1069,7 +1069,7 @@ revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from p
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
 --   listeners: {id: its last heartbeat}}
--- One that does not share the jobs, because it starts or stops, does not beat. Alive is who missed no more than one beat.
+-- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
@@ -1109,7 +1109,7 @@ $$;
 revoke all on function public.extend_leases_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.extend_leases_v1(jsonb) to service_role;
 
--- A listener that leaves says so, so that its share passes on at once.
+-- A listener announces that it leaves, so that its share passes on at once.
 create or replace function public.leave_v1(request jsonb)
 returns json
 language plpgsql
@@ -1127,12 +1127,12 @@ $$;
 revoke all on function public.leave_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.leave_v1(jsonb) to service_role;
 
--- What the service asks of the database: one jsonb argument and one json answer each, so that one request carries
+-- The functions that the service calls: one jsonb argument and one json answer each, so that one request carries
 -- hundreds of jobs. Names end in a version, so that old and new replicas live together during a deploy.
 -- All are security definer, because they write columns that not even service_role may write itself, and only
 -- service_role may call them.
 
--- What a listener keeps of a job: enough to arm it and to compute what follows. A view, because a function is called
+-- The columns that a listener keeps of a job, to arm it and to compute later instants. A view, because a function is called
 -- for each row, and there may be thousands.
 create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
@@ -1175,7 +1175,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
@@ -1286,7 +1286,7 @@ $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
 
--- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
+-- Stores the log lines of these runs, in their order; lines that are stored already, because an answer was lost, are skipped.
 create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
 language sql
@@ -1308,7 +1308,7 @@ as $$
 $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
--- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
+-- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
@@ -1425,7 +1425,7 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. A run that somebody asked for is not the schedule's.
+-- lead there. Manual runs do not belong to the schedule.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
@@ -1450,10 +1450,10 @@ end
 $$;
 revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
 
--- A probe is a signal for nobody in particular: a listener sends it when it has received nothing for a while, and whichever
--- channel does not bring it along is stale.
+-- Sends a probe, a signal without a job: a listener calls it when it has received nothing for a while, and a
+-- channel that does not deliver the probe is stale.
 
--- Rings by the same function, and so by the same two channels, as every trigger on jobs and meetings does.
+-- It sends by the same function, and so by the same two channels, as every trigger on jobs and meetings.
 -- {listener} -> {now, channels: [those that this database can send on]}
 create or replace function public.send_probe_v1(request jsonb)
 returns json
@@ -1475,7 +1475,7 @@ $$;
 revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.send_probe_v1(jsonb) to service_role;
 
--- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+-- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
 set search_path = ''
@@ -1556,7 +1556,7 @@ $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
--- left for the next look, and one that cannot be ended does not keep the others from it.
+-- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
@@ -1591,7 +1591,7 @@ begin
             when serialization_failure or deadlock_detected or lock_not_available then
                 raise;
             when others then
-                -- The slow way says which it is.
+                -- Ending them one by one shows which run it is.
                 foreach execution in array lost loop
                     begin
                         select * into one from job_scheduler.end_lost_runs(array[execution]);

@@ -22,7 +22,7 @@ SPARE_SECONDS = 1.5
 
 def run() -> None:
     """Run the listener against SUPABASE_URL until SIGTERM."""
-    import anyio  # noqa: PLC0415 - the settings' faults are told before anything heavy is loaded
+    import anyio  # noqa: PLC0415 - the settings' faults are reported before anything heavy is loaded
 
     from listener.observability.events import configure_logging  # noqa: PLC0415
     from listener.os_signals import exit_on_early_signal  # noqa: PLC0415

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
 
 REMEMBERED = 20_000
-"""Revisions remembered, to tell repeated rows from new ones; forgetting one costs an unneeded read of the row."""
+"""Revisions remembered, to recognise repeated rows; forgetting one costs an unneeded read of the row."""
 REFUSED_PAUSE_MS = 250
 """Pause after a refused claim: the row was locked, its key taken, or the claim came too early."""
 TURN_PAUSE_MS = 20

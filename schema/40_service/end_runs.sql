@@ -112,7 +112,7 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
+set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -188,7 +188,7 @@ begin
                     o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
                     and o.id not in (select x.id from ended as x)
             )) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            -- of several runs of one job in a batch, the last one of its schedule speaks
+            -- of several runs of one job in a batch, the last one of its schedule counts
             (array_agg(e.status order by e.is_own desc, e.completed_at desc nulls last))[1] as status,
             (array_agg(e.started_at order by e.is_own desc, e.completed_at desc nulls last))[1] as started_at,
             (array_agg(e.duration_ms order by e.is_own desc, e.completed_at desc nulls last))[1] as duration_ms,
@@ -267,7 +267,7 @@ begin
         where j.id = any(to_wake);
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
-        -- A listener that goes hands its runs to the others, which are to know at once.
+        -- A listener that leaves hands its runs to the others, which are notified at once.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 

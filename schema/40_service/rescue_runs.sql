@@ -1,4 +1,4 @@
--- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+-- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
 set search_path = ''
@@ -79,7 +79,7 @@ $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
--- left for the next look, and one that cannot be ended does not keep the others from it.
+-- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
@@ -114,7 +114,7 @@ begin
             when serialization_failure or deadlock_detected or lock_not_available then
                 raise;
             when others then
-                -- The slow way says which it is.
+                -- Ending them one by one shows which run it is.
                 foreach execution in array lost loop
                     begin
                         select * into one from job_scheduler.end_lost_runs(array[execution]);

@@ -133,7 +133,7 @@ def test_an_empty_catalogue_is_no_fault(stack: Stack):
 
 @pytest.mark.usefixtures("empty_catalogue")
 def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
-    """Handlers that nobody has published, and one that is published otherwise; the bells ring all the same."""
+    """Handlers that nobody has published, and one that is published otherwise; the channels are received anyway."""
     noop = {"name": "noop", "exposed": False, "payload_schema": {"required": ["x"]}}
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         connection.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": [noop, {"name": "theirs"}]})])

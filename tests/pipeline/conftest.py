@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it, a store that answers what it is told, and stages built on both."""
+"""A clock that stands still until a test moves it, a store with prepared answers, and stages built on both."""
 
 from __future__ import annotations
 

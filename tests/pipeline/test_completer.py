@@ -196,10 +196,10 @@ async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts
 
 async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
     """Claims wait while too many reports are unwritten."""
-    world, told = world_of(parts, clock, parts.taken, 12), []
-    world.completer.upstream = SimpleNamespace(wake=lambda: told.append(world.completer.unwritten))
+    world, reported = world_of(parts, clock, parts.taken, 12), []
+    world.completer.upstream = SimpleNamespace(wake=lambda: reported.append(world.completer.unwritten))
     await written_by(parts, world)
-    assert told == [2, 0]
+    assert reported == [2, 0]
     assert clock.now() == NOON + timedelta(0)
 
 
@@ -214,7 +214,7 @@ async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock)
     assert world.completer.unwritten == 0
 
 
-async def test_what_somebody_has_to_mend_is_waited_for_at_length(parts, clock, naps):
+async def test_a_fault_for_an_operator_is_retried_seldom(parts, clock, naps):
     """A read-only database is not asked ten times a second, nor are results given up."""
     read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, needs_operator=True)
     answers = [read_only, read_only]

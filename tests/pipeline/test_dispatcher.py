@@ -231,8 +231,8 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
     assert len(world.agenda) == 8
 
 
-async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
-    """What follows it cannot be computed, so it is not claimed; that is to be told where the job is looked up."""
+async def test_an_invalid_job_does_not_delay_the_others(parts, clock):
+    """What follows it cannot be computed, so it is not claimed; that is reported where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
     malformed = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
     world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])

@@ -152,7 +152,7 @@ def polled(life, cursor):
 
 
 def test_a_poll_tells_what_stopped_runs_since_its_cursor(life) -> None:
-    """A cancellation that the row shows no more, and a deletion; and what was before the cursor it tells no more."""
+    """A cancellation that the row shows no more, and a deletion; and what was before the cursor it reports no more."""
     runs = running(life)
     cursor = polled(life, 0).cursor
     life.call("service", "cancel_job", runs[0].job_id)

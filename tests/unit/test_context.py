@@ -121,7 +121,7 @@ def test_a_field_that_cannot_be_printed_does_not_end_the_run(job, capsys):
 
 
 def test_a_talkative_run_is_capped_with_a_note(job):
-    """Lines, messages and fields have limits, and each cut is told."""
+    """Lines, messages and fields have limits, and each cut is noted."""
     with structlog.testing.capture_logs():
         job.log.info("m" * (MAX_MESSAGE_CHARACTERS + 5), big="f" * (MAX_FIELDS_BYTES + 1))
         for _ in range(MAX_LINES + 50):
@@ -202,7 +202,7 @@ async def test_a_shared_resource_is_opened_once_and_closed_at_the_end():
 
 
 @pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])
-def test_a_retry_after_a_senseless_delay_is_refused(after):
+def test_a_retry_after_an_invalid_delay_is_refused(after):
     """The handler's author learns it, not the database."""
     with pytest.raises(InvalidValueError, match="after"):
         Retry(after=after)

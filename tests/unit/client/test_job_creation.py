@@ -351,7 +351,7 @@ def test_a_word_that_is_none_is_refused_as_the_database_would(plan):
 
 
 @pytest.mark.parametrize("wrong", [{"max_retries": -1}, {"cleanup_after_days": 0}, {"max_retry": 3}])
-def test_a_configuration_that_makes_no_sense_is_refused_at_once(wrong):
+def test_an_invalid_configuration_is_refused_at_once(wrong):
     """Also a misspelt name."""
     with pytest.raises(ValidationError):
         JobSchedulerConfig(**wrong)

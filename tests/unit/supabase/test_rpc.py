@@ -62,7 +62,7 @@ async def fault_of(project):
     return fault_of
 
 
-def told(code, message="m", status=400):
+def reported(code, message="m", status=400):
     """Answer with a code of the database's."""
     return web.json_response({"code": code, "message": message}, status=status)
 
@@ -95,7 +95,7 @@ async def test_the_code_decides_whatever_the_status(fault_of, codes, expected):
     """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be fixed by somebody."""
     for code in codes:
         for status in (400, 404, 500, 503):
-            fault = await fault_of(lambda _, c=code, s=status: told(c, status=s))
+            fault = await fault_of(lambda _, c=code, s=status: reported(c, status=s))
             assert (fault.code, flags(fault)) == (code, expected), (code, status)
 
 
@@ -106,7 +106,7 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
 
     async def fault():
-        project.answer = lambda _: told("PGRST202", "no function", 404)
+        project.answer = lambda _: reported("PGRST202", "no function", 404)
         with pytest.raises(StoreError) as caught:
             await rpc.call("claim_runs_v1", {})
         return flags(caught.value)
@@ -119,11 +119,11 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
     assert await fault() == {"retryable"}
 
 
-async def test_an_alarm_is_told_once_a_minute(project, monkeypatch):
-    """Not with each of the calls that go on meanwhile; and every call tells how it ended."""
+async def test_an_operator_fault_is_logged_once_a_minute(project, monkeypatch):
+    """Not with each of the calls that go on meanwhile; and every call reports how it ended."""
     seconds, ends = [1000.0], []
     rpc = project.rpc(answered=lambda function, fault: ends.append((function, fault)))
-    project.answer = lambda _: told("25006", status=500)
+    project.answer = lambda _: reported("25006", status=500)
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
     with capture_logs() as lines:
         for at in (0, 1, 59, 60, 61):
@@ -165,13 +165,13 @@ async def test_an_error_without_a_code_is_a_connection_that_broke(fault_of):
 async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
     """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
     message = "permission denied for function claim_runs_v1"
-    fault = await fault_of(lambda _: told("42501", message, 403))
+    fault = await fault_of(lambda _: reported("42501", message, 403))
     assert flags(fault) == {"needs_operator"}
 
 
 async def test_a_function_that_is_not_there_says_what_to_do(fault_of):
     """Whoever starts a listener for the first time reads it in the log, and on /readyz."""
-    fault = await fault_of(lambda _: told("PGRST202", "no such function", 404))
+    fault = await fault_of(lambda _: reported("PGRST202", "no such function", 404))
     assert "`listener migrate`" in str(fault)
 
 

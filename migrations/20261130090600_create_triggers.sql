@@ -219,6 +219,10 @@ create or replace trigger t30_empty_workspace
 after delete on public.job_workspaces
 for each row execute function job_scheduler.empty_workspace();
 
+create or replace trigger t10_name_invitation
+before insert on public.job_workspace_invitations
+for each row execute function job_scheduler.name_invitation();
+
 create or replace trigger t10_keep_an_admin
 after update of role on public.job_workspace_members
 for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.job_workspaces'::regclass))
@@ -228,6 +232,10 @@ create or replace trigger t10_keep_an_admin_left
 after delete on public.job_workspace_members
 for each row when (old.role = 'admin' and row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.keep_an_admin();
+
+create or replace trigger t20_use_invitation
+after insert on public.job_workspace_members
+for each row execute function job_scheduler.use_invitation();
 
 -- Only of a table that we made: a project's own is its own.
 do $$

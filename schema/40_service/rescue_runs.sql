@@ -19,8 +19,8 @@ begin
         from public.scheduled_jobs as j
         where e.id = any(lost) and j.id = e.scheduled_job_id
         returning
-            e.*, e.status = 'failed' and e.attempt < j.max_attempts as again,
-            e.cause = 'schedule' and e.stopped_at is null as is_own
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.test_mode,
+            e.status = 'failed' and e.attempt < j.max_attempts as again
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -30,50 +30,9 @@ begin
         from ended as e
         where e.again
         on conflict do nothing
-    ), by_job as (
-        select
-            e.scheduled_job_id as id, count(*) as runs, bool_or(e.again and e.is_own) as again,
-            count(*) filter (where not e.again and e.status = 'failed') as bad,
-            count(*) filter (where not e.again and e.status = 'failed' and e.cause = 'schedule') as scheduled,
-            bool_or(e.is_own) as by_schedule,
-            max((
-                select max(case when o.stopped_at is null then o.cause else 'manual' end)
-                from public.job_executions as o
-                where
-                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
-                    and o.id not in (select x.id from ended as x)
-            )) as others_run
-        from ended as e
-        group by e.scheduled_job_id
-    ), moved as (
-        update public.scheduled_jobs as j
-        set
-            status = case
-                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
-                when b.again or j.queued_runs > 0 and exists (
-                    select from public.job_executions as q
-                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
-                ) then 'scheduled'
-                when j.due_at = '9999-01-01Z' then 'failed'
-                else 'scheduled'
-            end,
-            last_run_status = 'failed',
-            total_runs = j.total_runs + b.bad,
-            failed_runs = j.failed_runs + b.bad,
-            scheduled_runs = j.scheduled_runs + b.scheduled,
-            error = 'lease_lost: the listener that ran this job went away',
-            claimed_by = case when b.others_run is not null then j.claimed_by end,
-            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
-            updated_at = now()
-        from by_job as b
-        where j.id = b.id
-        returning j.id, b.runs
     )
-    select coalesce(array_agg(m.id), '{}'), coalesce(sum(m.runs), 0) into jobs, rescued from moved as m;
-
-    perform job_scheduler.settle_shared(jobs);
-    perform job_scheduler.reopen(jobs);
-    perform job_scheduler.set_wake(jobs);
+    select coalesce(array_agg(distinct e.scheduled_job_id), '{}'), count(*) into jobs, rescued from ended as e;
+    perform job_scheduler.move_jobs(lost); -- the caller releases the keys
 end
 $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;

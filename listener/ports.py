@@ -79,6 +79,14 @@ class JobStore(Protocol):
         """Write how attempts ended, each if this listener still holds it."""
         ...
 
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused, as far as it can be written; its job does not run again."""
+        ...
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row, if it can be written, why the job cannot be claimed."""
+        ...
+
 
 class LeaseStore(Protocol):
     """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""

@@ -80,6 +80,14 @@ class JobStore(Protocol):
         """Write run results of the claims that this listener still holds."""
         ...
 
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused, as far as it can be written; its job does not run again."""
+        ...
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row, if it can be written, why the job cannot be claimed."""
+        ...
+
 
 class LeaseStore(Protocol):
     """Extends claims, and takes over runs whose claim expired. All methods raise `StoreError`."""

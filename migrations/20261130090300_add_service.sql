@@ -1373,6 +1373,106 @@ $$;
 revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.note_runs_v1(jsonb) to service_role;
 
+-- Ends a run whose end the database refuses, as far as it can be written: the run as failed, and its job so that it does
+-- not run again. What is refused now is tried again later, without the handler.
+create or replace function job_scheduler.park_run(execution uuid, why text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    explanation constant text := 'unwritable: the database refused the end of the run: ' || why;
+    is_written boolean := true;
+    run public.job_executions;
+begin
+    select e.* into run from public.job_executions as e where e.id = execution;
+    begin
+        update public.job_executions
+        set
+            status = 'failed', reason = 'unwritable', error = explanation, completed_at = now(), lease_expires_at = null,
+            fence = fence + 1
+        where id = execution and status = 'running';
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            is_written := false;
+    end;
+    begin
+        update public.scheduled_jobs as j
+        set
+            status = 'failed', due_at = '9999-01-01Z', next_run_at = null, error = explanation, last_run_status = 'failed',
+            last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
+            revision = job_scheduler.next_revision(j.revision)
+        where
+            j.id = run.scheduled_job_id and j.status = 'running' and run.cause = 'schedule'
+            and not exists ( -- nothing else of it runs
+                select from public.job_executions as o
+                where
+                    o.scheduled_job_id = j.id and o.id <> execution and o.status = 'running' and o.cause = 'schedule'
+                    and o.lease_expires_at is not null
+            );
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            is_written := false;
+    end;
+    if is_written then
+        delete from job_scheduler.parked_runs where execution_id = execution;
+    else
+        insert into job_scheduler.parked_runs as p (execution_id, error, retry_at)
+        values (execution, why, now() + interval '1 minute')
+        on conflict (execution_id) do update
+        set tries = p.tries + 1, retry_at = now() + least(interval '1 hour', interval '1 minute' * 2 ^ least(p.tries, 6));
+    end if;
+end
+$$;
+revoke all on function job_scheduler.park_run(uuid, text) from public;
+
+-- Ends runs whose results the database refuses, though their neighbours' are written; says in the rows of jobs why they
+-- cannot be claimed.
+-- {listener, runs: [{id, fence, error}], jobs: [{id, error}]} -> {now}
+create or replace function public.park_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '2s' -- as in finish_runs_v1
+as $$
+declare
+    one record;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    for one in
+        select e.id, r.error
+        from jsonb_to_recordset(request -> 'runs') as r (id uuid, fence integer, error text)
+        inner join public.job_executions as e on r.id = e.id
+        where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = r.fence
+        order by e.id
+    loop
+        perform job_scheduler.park_run(one.id, one.error);
+    end loop;
+    for one in
+        select j.id, r.error
+        from jsonb_to_recordset(request -> 'jobs') as r (id bigint, error text)
+        inner join public.scheduled_jobs as j on r.id = j.id
+        where j.error is distinct from r.error
+        order by j.id
+    loop
+        begin
+            update public.scheduled_jobs set error = one.error, updated_at = now() where id = one.id;
+        exception when others then
+            continue; -- not even that can be written: the log of the listener has it
+        end;
+    end loop;
+    return json_build_object('now', clock_timestamp());
+end
+$$;
+revoke all on function public.park_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.park_runs_v1(jsonb) to service_role;
+
 -- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
 -- an error that none can be computed.
 -- {plans: [{id, revision, due, error}]} -> {planned}
@@ -1546,9 +1646,35 @@ end
 $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
 
+-- Parks lost runs that cannot be ended, for which their rows are to blame: others were ended (`is_alone`), or those that were
+-- not belong to one job or differ in what refuses them. Else an operator is to act, and the fault is raised again.
+create or replace function job_scheduler.park_lost(failures jsonb, is_alone boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    failure record;
+begin
+    select
+        count(distinct e.scheduled_job_id) > 1 and count(distinct f.code) = 1 and not is_alone as is_general,
+        min(f.code) as code, min(f.error) as error
+    into failure
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    inner join public.job_executions as e on f.execution_id = e.id;
+    if failure.is_general then
+        raise exception '%', failure.error using errcode = failure.code;
+    end if;
+    perform job_scheduler.park_run(f.execution_id, f.code || ' ' || f.error)
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    where f.code ~ '^(2[123]|42|54|P0|XX)'; -- not what passes by itself, as a full disk does
+end
+$$;
+revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
+
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1568,7 +1694,9 @@ begin
         select e.id
         from public.job_executions as e
         inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        where
+            e.status = 'running' and e.lease_expires_at < clock_timestamp()
+            and not exists (select from job_scheduler.parked_runs as p where p.execution_id = e.id)
         order by e.lease_expires_at
         limit (request ->> 'limit')::int
         for update skip locked
@@ -1589,11 +1717,18 @@ begin
                         jobs := jobs || one.jobs;
                         rescued := rescued + one.rescued;
                     exception when others then
-                        failures := failures || jsonb_build_object('execution_id', execution, 'error', sqlerrm);
+                        failures := failures || jsonb_build_object(
+                            'execution_id', execution, 'error', sqlerrm, 'code', sqlstate
+                        );
                     end;
                 end loop;
+                perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    perform job_scheduler.park_run(p.execution_id, p.error)
+    from job_scheduler.parked_runs as p
+    where p.retry_at < now()
+    limit 100;
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)

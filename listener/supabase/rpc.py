@@ -129,6 +129,7 @@ class Rpc:
         now = self._clock.monotonic()
         if (
             not fault.needs_operator
+            or fault.split_batch  # the caller knows whether other rows meet it too
             or self._reported_at.get(fault.code, -OPERATOR_NOTICE_SECONDS) > now - OPERATOR_NOTICE_SECONDS
         ):
             return

@@ -63,6 +63,7 @@ class ScriptedStore:
 
     def __init__(self, **scripts):
         self.requests: list[tuple] = []
+        scripts = {"park": lambda *_: None, "explain": lambda *_: None, **scripts}
         self._scripts = {name: each if callable(each) else deque(each) for name, each in scripts.items()}
 
     def asked(self, method):

@@ -72,8 +72,9 @@ MAYBE_APPLIED = ["57P01", "57P02", "08006", "08P01", "08000", "40003"]
 TOO_MUCH = ["57014", "55P03"]
 SLOWLY = ["25006", "53100", "53200", "58030"]
 BOUNDED = ["PGRST202", "PGRST204", "PGRST205", "PGRST303"]
-FOR_A_ROW = ["22P02", "22008", "23505", "23514", "P0001", "42501", "PGRST102", "PGRST116", "21000", "54000", "XX000"]
-NEVER = ["PGRST301", "PGRST302", "PGRST300", "42883", "42P01", "28000"]
+FOR_A_ROW = ["22P02", "22008", "23505", "23514", "PGRST102", "PGRST116", "21000", "54000", "XX000"]
+OF_A_TRIGGER = ["P0001", "42501", "42703", "42883", "42P01"]
+NEVER = ["PGRST301", "PGRST302", "PGRST300", "28000"]
 TABLE = [
     (NOT_DONE, {"retryable"}),
     (MAYBE_APPLIED, {"retryable", "maybe_applied"}),
@@ -81,6 +82,7 @@ TABLE = [
     (SLOWLY, {"retryable", "needs_operator"}),
     (BOUNDED, {"retryable"}),
     (FOR_A_ROW, {"split_batch"}),
+    (OF_A_TRIGGER, {"split_batch", "needs_operator"}),
     (NEVER, {"needs_operator"}),
 ]
 
@@ -167,6 +169,14 @@ async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
     message = "permission denied for function claim_runs_v1"
     fault = await fault_of(lambda _: reported("42501", message, 403))
     assert flags(fault) == {"needs_operator"}
+
+
+async def test_a_fault_of_a_function_that_is_given_no_rows_is_the_operators(project):
+    """No row can be to blame for a poll that reads a column that is not there."""
+    project.answer = lambda _: told("42703", "column does not exist")
+    with pytest.raises(StoreError) as caught:
+        await project.rpc().call("poll_jobs_v1", {})
+    assert flags(caught.value) == {"needs_operator"}
 
 
 async def test_a_function_that_is_not_there_says_what_to_do(fault_of):

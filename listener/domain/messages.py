@@ -67,10 +67,14 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What became of a batch of claims: runs granted, and the present state of other jobs."""
+    """What became of a batch of claims: runs granted, and the present state of other jobs.
+
+    `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    """
 
     runs: list[Run]
     jobs: list[Job]
+    full: bool = False
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -1,4 +1,4 @@
-"""A handler that says something."""
+"""A handler that logs a message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_FIELDS = 100
 
 
 class Line(BaseModel):
-    """What to log."""
+    """The message to log."""
 
     message: str = Field(max_length=MAX_MESSAGE_CHARACTERS)
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"

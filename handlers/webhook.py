@@ -1,4 +1,4 @@
-"""A handler that calls somebody's HTTP endpoint."""
+"""A handler that sends an HTTP request to a URL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 8 * 1024
 MAX_HEADERS, MAX_HEADER_CHARACTERS = 100, 8 * 1024
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
-"""A server may ask for patience, not for eternity."""
+"""The longest delay that a server may request."""
 CLOSE_SECONDS = 1.0
 RETRYABLE = frozenset({408, 425, 429})
 SERVER_ERRORS = range(500, 600)
@@ -46,7 +46,7 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
 
 
 class Call(BaseModel):
-    """What to send, and which answers count as success."""
+    """The request to send, and the answers that count as success."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,7 +62,7 @@ class Call(BaseModel):
     )
 
     def expects(self, status: int) -> bool:
-        """Say whether an answer's status is a success."""
+        """Return whether an answer's status is a success."""
         if self.expected_status is None:
             return status in SUCCESS
         return status in ([self.expected_status] if isinstance(self.expected_status, int) else self.expected_status)
@@ -96,14 +96,14 @@ def _request(job: JobContext, payload: Call) -> httpx.Request:
 
 
 def _shown(request: httpx.Request, payload: Call) -> dict[str, Any]:
-    """Show what would be sent; whoever reads the ledger may not know the keys."""
+    """Show the request that would be sent, without the keys: readers of the ledger may not know them."""
     ours = ("x-job-id", "x-execution-id", "x-attempt", "idempotency-key", "content-type")
     headers = {name: value if name in ours else "…" for name, value in request.headers.items()}
     return {"method": request.method, "url": _place(request.url), "headers": headers, "body": payload.body}
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-    """Send, and read no more of the answer than is kept, and one byte to see whether there was more."""
+    """Send the request; read the part of the answer that is kept, and one byte more to detect a longer one."""
     answer = await client.send(request, stream=True)
     body = b""
     try:
@@ -144,7 +144,7 @@ def _result(answer: httpx.Response, body: bytes) -> dict[str, Any]:
 
 
 def _place(url: httpx.URL) -> str:
-    """Show where a URL leads, without what is often a key: the user, the password, and the query."""
+    """Show a URL without the parts that often are a key: the user, the password, and the query."""
     return str(url.copy_with(username="", password="", query=None)) + ("?…" if url.query else "")
 
 
@@ -156,7 +156,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON of somebody else
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or is invalid."""
+    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or invalid."""
     if header is None:
         return None
     if re.fullmatch(r"\d{1,12}", header.strip()):

@@ -1,4 +1,4 @@
-"""What the operating system asks for by signals: a graceful shutdown, and at the second signal an immediate one."""
+"""Handles OS signals: the first SIGTERM or SIGINT starts a graceful shutdown, a second one an immediate shutdown."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 ECHO_SECONDS = 1.0
-"""An order that follows so soon is the same one: a terminal and whatever runs the service both pass it on."""
+"""A shutdown signal that follows so soon is the same one: a terminal and a process manager both forward it."""
 
 
 def exit_on_early_signal() -> None:
-    """End the process at a SIGTERM during its start, which the first process of a container would not notice."""
+    """End the process at a SIGTERM during its start, which PID 1 of a container would ignore."""
     signal.signal(signal.SIGTERM, _go)
 
 
@@ -29,11 +29,11 @@ def _go(*_: object) -> NoReturn:
 
 
 async def drain_on_signal(drain: Callable[[anyio.Event], Awaitable[None]], runs: Sized) -> None:
-    """Wait for an order, then drain; a second order sets the event that `drain` is given.
+    """Wait for a shutdown signal, then drain; a second one sets the event that `drain` receives.
 
     Args:
-        drain: returns when nothing is held any more; it makes immediate_shutdown once the event is set.
-        runs: what is held, for the log.
+        drain: returns when no run is held any more; it shuts down immediately once the event is set.
+        runs: the runs that this listener holds, for the log.
     """
     log = structlog.get_logger("service")
     with anyio.open_signal_receiver(*SHUTDOWN_SIGNALS) as received:

@@ -1,4 +1,4 @@
-"""The only reader of the environment. Every setting that users may make stands here, with its default and unit."""
+"""The only reader of the environment. Every setting is declared here, with its default and unit."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
 class Settings(BaseSettings):
-    """What `listener run` is told; read from the environment, then `.env.local`, then `.env`."""
+    """The settings of `listener run`; read from the environment, then `.env.local`, then `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix="LISTENER_",
         env_file=(".env", ".env.local"),
-        env_ignore_empty=True,  # compose files and shells hand on what is not set as an empty text
+        populate_by_name=True,  # in programs: Settings(supabase_url=…, secret_key=…)
+        env_ignore_empty=True,  # compose files and shells pass unset variables on as empty texts
         extra="ignore",
     )
 
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
         default=0.8,
         gt=0,
         lt=1,
-        description="The part of the concurrency that one tenant may take; the service's own jobs may take all.",
+        description="The part of the concurrency that a tenant or user may take; the service's own jobs may take all.",
     )
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
@@ -51,7 +52,9 @@ class Settings(BaseSettings):
     horizon_seconds: float = Field(
         default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
     )
-    horizon_jobs: int = Field(default=50_000, ge=100, description="How many jobs are kept in memory at most.")
+    horizon_jobs: int = Field(
+        default=50_000, ge=100, description="How many jobs are kept in memory; of more, each tenant keeps a share."
+    )
     claim_ahead_seconds: float = Field(
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )
@@ -159,7 +162,7 @@ def read_settings() -> Settings:
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
-    """Describe every setting: the name of its variable, its default, and what it does."""
+    """Return every setting: the name of its variable, its default, and its description."""
     described = {}
     for name, field in Settings.model_fields.items():
         default = None if field.is_required() else field.default
@@ -176,7 +179,7 @@ def _variable(name: str) -> str:
 
 
 def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    """Say it in one line, in the words of the environment; what looks like a secret is masked."""
+    """Describe a fault in one line, with the variable's name; values that look like secrets are masked."""
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = _ALIASES.get(name) or _variable(name.lower().removeprefix("listener_"))
     if fault["type"] == "missing":

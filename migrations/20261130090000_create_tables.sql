@@ -284,9 +284,15 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What goes first when more is overdue than a listener keeps in memory.
+-- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
+-- most urgent goes first.
+create index if not exists scheduled_jobs_party_idx
+on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
+where next_run_at is not null;
 create index if not exists scheduled_jobs_urgent_idx
-on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+on public.scheduled_jobs (
+    coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), priority desc, next_run_at, id
+) where priority <> 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
@@ -572,7 +578,8 @@ begin
     end if;
 
     create table public.meetings (
-        id uuid primary key default gen_random_uuid(),
+        -- stands for "none chosen": a trigger gives the id, so that it can tell and refuse one that a user chose
+        id uuid primary key default '00000000-0000-0000-0000-000000000000',
         title text,
         start_time timestamptz,
         end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
@@ -586,6 +593,7 @@ begin
     comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
     create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
     create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
+    create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
 
     revoke all on table public.meetings from public, anon, authenticated, service_role;
     grant select, insert, update, delete on table public.meetings to authenticated, service_role;
@@ -642,6 +650,24 @@ begin
     end if;
 end
 $$;
+
+-- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
+-- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
+create table if not exists job_scheduler.changed_meetings (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    tenant uuid not null,
+    meeting_id uuid not null
+);
+
+comment on table job_scheduler.changed_meetings is
+'Meetings whose job may not be right; users take turns, whoever has changed more of them.';
+comment on column job_scheduler.changed_meetings.tenant is 'job_scheduler.turn_of the meeting.';
+
+create index if not exists changed_meetings_tenant_idx on job_scheduler.changed_meetings (tenant, id);
+create index if not exists changed_meetings_meeting_id_idx on job_scheduler.changed_meetings (meeting_id);
+
+alter table job_scheduler.changed_meetings enable row level security;
 
 create table if not exists job_scheduler.limits (
     name text primary key,

@@ -1,5 +1,5 @@
--- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
--- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
+-- The cases that the one statement of claim_runs_v1 leaves: queued runs, missed instants, a job that still runs, a shared
+-- key. Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
     job bigint, due timestamptz, next_due timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
@@ -12,18 +12,13 @@ declare
     j public.scheduled_jobs;
     e public.job_executions;
     is_due boolean;
-    key_is_taken boolean := false;
+    key_is_taken boolean;
     next_if_run timestamptz := next_due; -- none, when this run is the last that max_runs grants
-    must_skip boolean;
-    stopped jsonb;
 begin
     select s.* into j from public.scheduled_jobs as s where s.id = job for update skip locked;
-    if not found then
-        return '{}';
-    end if;
-    -- Locked before, unless the key was edited since: then it is left to a later claim, for whoever holds it may wait for
-    -- one that is held here.
-    if j.concurrency_key is not null and not pg_try_advisory_xact_lock(job_scheduler.key_lock(j)) then
+    -- Its key was locked before, unless it was edited since: then it is left to a later claim, for whoever holds the key may
+    -- wait for one that is held here.
+    if not found or j.concurrency_key is not null and not pg_try_advisory_xact_lock(job_scheduler.key_lock(j)) then
         return '{}';
     end if;
     -- Whether it meets a running job is seen when it is due, not when it is claimed ahead of that.
@@ -32,46 +27,117 @@ begin
         when j.status = 'running' then due <= clock_timestamp() + interval '20 milliseconds'
         else false
     end;
-    if j.max_runs is not null and j.scheduled_runs + 1 + (
-        select count(distinct u.scheduled_for) from public.job_executions as u
-        where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
-    ) >= j.max_runs then
+    if job_scheduler.is_last_run(j) then
         next_if_run := '9999-01-01Z';
     end if;
 
     if is_due and missed is not null then
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
-        select
-            j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-            now(), me
-        from jsonb_array_elements_text(missed) as m (at)
-        on conflict do nothing;
+        perform job_scheduler.record_missed(j, missed, missed_reason, me);
         if run_for is null then
             is_due := false;
-            update public.scheduled_jobs
-            set
-                due_at = next_due,
-                status = case
-                    when trigger_type = 'once' and status = 'scheduled' and not (
-                        queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
-                            select from public.job_executions as q
-                            where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
-                        )
-                    ) then 'cancelled'
-                    else status
-                end,
-                error = case
-                    when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
-                    else error
-                end,
-                updated_at = now()
-            where id = j.id
-            returning * into j;
+            j := job_scheduler.pass_over(j.id, next_due, missed_reason);
         end if;
     end if;
 
-    select q.* into e
+    e := job_scheduler.first_queued_run(j, soon);
+    key_is_taken := j.concurrency_key is not null and job_scheduler.key_room(j, key_limit, e) <= 0;
+    if e.id is not null then
+        e := job_scheduler.start_queued_run(e.id, key_is_taken, me, good_until);
+    elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
+        perform job_scheduler.await_running(j, run_for, next_due, next_if_run, me);
+    elsif is_due then
+        if j.status = 'running' and j.overlap = 'replace' and job_scheduler.stop_replaced(j.id, run_for) then
+            key_is_taken := false;
+        end if;
+        e := job_scheduler.start_due_run(j, run_for, next_if_run, key_is_taken, me, good_until);
+    end if;
+
+    if e.status = 'running' then
+        update public.scheduled_jobs
+        set
+            status = case when e.cause = 'schedule' then 'running' else status end,
+            attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
+            claimed_by = me, lease_expires_at = good_until, updated_at = now()
+        where id = j.id;
+    end if;
+    perform job_scheduler.set_wake(array[j.id]);
+    perform job_scheduler.complete_exhausted(array[j.id]);
+    return case when e.status = 'running' then array[e.id] else '{}' end;
+end
+$$;
+revoke all on function job_scheduler.claim_one(
+    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
+    timestamptz
+) from public;
+
+-- Whether the next run of a job's schedule is the last that max_runs grants, counting those that wait or go on.
+create or replace function job_scheduler.is_last_run(j public.scheduled_jobs)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+    return j.max_runs is not null and j.scheduled_runs + 1 + (
+        select count(distinct u.scheduled_for) from public.job_executions as u
+        where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
+    ) >= j.max_runs;
+end
+$$;
+revoke all on function job_scheduler.is_last_run(public.scheduled_jobs) from public;
+
+-- Enters the instants that were missed as skipped.
+create or replace function job_scheduler.record_missed(
+    j public.scheduled_jobs, missed jsonb, missed_reason text, me uuid
+)
+returns void
+language sql
+set search_path = ''
+as $$
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+    select
+        j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
+        now(), me
+    from jsonb_array_elements_text(missed) as m (at)
+    on conflict do nothing
+$$;
+revoke all on function job_scheduler.record_missed(public.scheduled_jobs, jsonb, text, uuid) from public;
+
+-- Moves a job on to `next_due` without a run: each of its missed instants was skipped. A one-time job ends by that.
+create or replace function job_scheduler.pass_over(job bigint, next_due timestamptz, missed_reason text)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs
+    set
+        due_at = next_due,
+        status = case
+            when trigger_type = 'once' and status = 'scheduled' and not (
+                queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = job and q.status = 'queued' and q.cause = 'schedule'
+                )
+            ) then 'cancelled'
+            else status
+        end,
+        error = case
+            when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
+            else error
+        end,
+        updated_at = now()
+    where id = job
+    returning *
+$$;
+revoke all on function job_scheduler.pass_over(bigint, timestamptz, text) from public;
+
+-- Which queued run of a job may start first, locked; null where none may.
+create or replace function job_scheduler.first_queued_run(j public.scheduled_jobs, soon timestamptz)
+returns public.job_executions
+language sql
+set search_path = ''
+as $$
+    select q.*
     from public.job_executions as q
     cross join lateral (
         select coalesce(
@@ -85,105 +151,141 @@ begin
         k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
         q.run_at, q.scheduled_for
     limit 1
-    for update of q;
-    if j.concurrency_key is not null then
-        key_is_taken := job_scheduler.key_room(j, key_limit, e) <= 0;
-    end if;
-    if e.id is not null and key_is_taken then
-        -- Blocked until a run of the same key ends: see job_scheduler.release_keys.
+    for update of q
+$$;
+revoke all on function job_scheduler.first_queued_run(public.scheduled_jobs, timestamptz) from public;
+
+-- Starts a queued run, or blocks it until a run of the same key ends: see job_scheduler.release_keys.
+create or replace function job_scheduler.start_queued_run(run uuid, key_is_taken boolean, me uuid, good_until timestamptz)
+returns public.job_executions
+language plpgsql
+set search_path = ''
+as $$
+declare
+    e public.job_executions;
+begin
+    if key_is_taken then
         update public.job_executions
         set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
-        where id = e.id;
-        e := null;
-    elsif e.id is not null then
+        where id = run
+        returning * into e;
+    else
         update public.job_executions
         set
             status = 'running', reason = null, blocked_since = null, listener_id = me, fence = fence + 1,
             lease_expires_at = good_until, started_at = greatest(run_at, now())
-        where id = e.id
+        where id = run
         returning * into e;
-    elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
-        -- An instant that was due before the present run began did not meet a running job: it waits its turn.
-        must_skip := j.overlap = 'skip' and exists (
-            select from public.job_executions as o
-            where
-                o.scheduled_job_id = j.id and o.status = 'running' and o.lease_expires_at is not null
-                and o.cause = 'schedule' and o.stopped_at is null and o.started_at <= run_for
-        );
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
-        values (
-            j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-            case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
-        )
-        on conflict do nothing;
-        update public.scheduled_jobs
-        set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
-        where id = j.id;
-    elsif is_due then
-        if j.status = 'running' and j.overlap = 'replace' then
-            with replaced as (
-                update public.job_executions
-                set
-                    status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
-                    duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
-                    lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
-                    fence = fence + 1
-                where
-                    scheduled_job_id = j.id and status = 'running' and lease_expires_at is not null
-                    and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
-                returning id
-            )
-            select jsonb_agg(r.id) into stopped from replaced as r;
-            if stopped is not null then
-                perform job_scheduler.notify('stopped_runs', stopped);
-                key_is_taken := false;
-                update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
-                set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
-                where id = j.id;
-            end if;
-        end if;
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
-             listener_id, lease_expires_at, started_at)
-        select
-            j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
-            case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
-            case when key_is_taken then run_for end, case when not key_is_taken then me end,
-            case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
-        on conflict do nothing
-        returning * into e;
-        -- A one-time job that is asked to run again at an instant that it has had gets a new one.
-        update public.scheduled_jobs
-        set
-            due_at = case
-                when e.id is null and trigger_type = 'once' and status = 'scheduled' then clock_timestamp()
-                else next_if_run
-            end,
-            updated_at = now()
-        where id = j.id;
-        if key_is_taken then
-            e := null;
-        end if;
     end if;
-
-    if e.id is not null then
-        update public.scheduled_jobs
-        set
-            status = case when e.cause = 'schedule' then 'running' else status end,
-            attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            claimed_by = me, lease_expires_at = good_until, updated_at = now()
-        where id = j.id;
-    end if;
-    perform job_scheduler.set_wake(array[j.id]);
-    perform job_scheduler.complete_exhausted(array[j.id]);
-    return array_remove(array[e.id], null);
+    return e;
 end
 $$;
-revoke all on function job_scheduler.claim_one(
-    bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
-    timestamptz
-) from public;
+revoke all on function job_scheduler.start_queued_run(uuid, boolean, uuid, timestamptz) from public;
+
+-- Enters a due instant that met a running job: queued or skipped, as the job says. An instant that was due before the
+-- present run began did not meet a running job: it waits its turn.
+create or replace function job_scheduler.await_running(
+    j public.scheduled_jobs, run_for timestamptz, next_due timestamptz, next_if_run timestamptz, me uuid
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    must_skip constant boolean := j.overlap = 'skip' and exists (
+        select from public.job_executions as o
+        where
+            o.scheduled_job_id = j.id and o.status = 'running' and o.lease_expires_at is not null
+            and o.cause = 'schedule' and o.stopped_at is null and o.started_at <= run_for
+    );
+begin
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+    values (
+        j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
+        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
+    )
+    on conflict do nothing;
+    update public.scheduled_jobs
+    set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
+    where id = j.id;
+end
+$$;
+revoke all on function
+job_scheduler.await_running(public.scheduled_jobs, timestamptz, timestamptz, timestamptz, uuid)
+from public;
+
+-- Stops the runs of a job that the run of a due instant replaces; answers whether there were any.
+create or replace function job_scheduler.stop_replaced(job bigint, run_for timestamptz)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+    stopped jsonb;
+begin
+    with replaced as (
+        update public.job_executions
+        set
+            status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
+            duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
+            lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
+            fence = fence + 1
+        where
+            scheduled_job_id = job and status = 'running' and lease_expires_at is not null
+            and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
+        returning id
+    )
+    select jsonb_agg(r.id) into stopped from replaced as r;
+    if stopped is null then
+        return false;
+    end if;
+    perform job_scheduler.notify('stopped_runs', stopped);
+    update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
+    set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
+    where id = job;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.stop_replaced(bigint, timestamptz) from public;
+
+-- Enters the run of a due instant, started or, while its key is taken, blocked; null where the ledger has that instant.
+create or replace function job_scheduler.start_due_run(
+    j public.scheduled_jobs, run_for timestamptz, next_if_run timestamptz, key_is_taken boolean, me uuid,
+    good_until timestamptz
+)
+returns public.job_executions
+language plpgsql
+set search_path = ''
+as $$
+declare
+    e public.job_executions;
+begin
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
+         listener_id, lease_expires_at, started_at)
+    select
+        j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+        case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
+        case when key_is_taken then run_for end, case when not key_is_taken then me end,
+        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
+    on conflict do nothing
+    returning * into e;
+    -- A one-time job that is asked to run again at an instant that it has had gets a new one.
+    update public.scheduled_jobs
+    set
+        due_at = case
+            when e.id is null and trigger_type = 'once' and status = 'scheduled' then clock_timestamp()
+            else next_if_run
+        end,
+        updated_at = now()
+    where id = j.id;
+    return e;
+end
+$$;
+revoke all on function
+job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
+from public;
 
 -- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
 -- as they are cost a third less than objects built key by key.
@@ -230,13 +332,13 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
 -- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
+-- from when the table was short reads all of it.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
@@ -289,8 +391,7 @@ begin
     )
     select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
     into free_jobs, free_dues, free_nexts, room
-    from sized as s
-    where s.before < room;
+    from sized as s where s.before < room;
 
     with entered as (
         insert into public.job_executions
@@ -545,6 +646,8 @@ begin
     );
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
+    -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
+    delete from job_scheduler.changed_meetings where at < now() - interval '1 day';
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
@@ -1090,7 +1193,7 @@ select
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'tenant', coalesce(j.workspace_id, j.created_by)
+            'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -1098,7 +1201,8 @@ select
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
-            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by)
+            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
+            'user', j.created_by
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -1166,9 +1270,9 @@ $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.poll_jobs_v1(jsonb) to service_role;
 
--- Jobs to act on before `until`, in the order of that instant, a page at a time.
--- {until, after: [next_run_at, id] | null, limit} -> {now, cursor, rows, after}
-create or replace function public.due_jobs_v1(request jsonb)
+-- Jobs by id, as many of the first as fit: `after` of them, if that is not all.
+-- {ids: [bigint], limit} -> {now, cursor, rows, after}
+create or replace function public.jobs_v1(request jsonb)
 returns json
 language sql
 stable
@@ -1176,60 +1280,28 @@ security definer
 set search_path = ''
 as $$
     with page as (
-        select j.*
-        from job_scheduler.job_rows as j
-        where
-            j.next_run_at <= (request ->> 'until')::timestamptz
-            and (j.next_run_at, j.id) > (
-                coalesce((request -> 'after' ->> 0)::timestamptz, '-infinity'),
-                coalesce((request -> 'after' ->> 1)::bigint, 0)
-            )
-        order by j.next_run_at, j.id
+        select a.id::bigint as id, a.place
+        from jsonb_array_elements_text(request -> 'ids') with ordinality as a (id, place)
+        order by a.place
         limit (request ->> 'limit')::int
     )
 
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(p.job_row order by p.next_run_at, p.id), '[]') from page as p),
-        'after', (
-            select json_build_array(p.next_run_at, p.id) from page as p
-            where (select count(*) from page) = (request ->> 'limit')::int
-            order by p.next_run_at desc, p.id desc limit 1
-        )
+        'rows', (
+            select coalesce(json_agg(j.job_row order by p.place), '[]')
+            from page as p
+            inner join job_scheduler.job_rows as j on p.id = j.id
+            where j.id = any(array(select id from page))
+        ),
+        'after', case
+            when (request ->> 'limit')::int < jsonb_array_length(request -> 'ids') then (request ->> 'limit')::int
+        end
     )
 $$;
-revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.due_jobs_v1(jsonb) to service_role;
-
--- The jobs to act on before `until` that go before those of no priority, the most urgent first.
--- {until, limit} -> {now, cursor, rows, after: null}
-create or replace function public.urgent_jobs_v1(request jsonb)
-returns json
-language sql
-stable
-security definer
-set search_path = ''
-as $$
-    with urgent as (
-        select j.id, j.priority, j.next_run_at
-        from public.scheduled_jobs as j
-        where j.priority > 0 and j.next_run_at <= (request ->> 'until')::timestamptz
-        order by j.priority desc, j.next_run_at, j.id
-        limit (request ->> 'limit')::int
-    )
-
-    select json_build_object(
-        'now', clock_timestamp(),
-        'cursor', job_scheduler.horizon(),
-        'rows', coalesce(json_agg(j.job_row order by u.priority desc, u.next_run_at, u.id), '[]'),
-        'after', null
-    )
-    from urgent as u
-    inner join job_scheduler.job_rows as j on u.id = j.id
-$$;
-revoke all on function public.urgent_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.urgent_jobs_v1(jsonb) to service_role;
+revoke all on function public.jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.jobs_v1(jsonb) to service_role;
 
 -- Recurring jobs that have no due instant yet, a page at a time.
 -- {after: id | null, limit} -> {now, cursor, rows, after}
@@ -1601,3 +1673,217 @@ end
 $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
+
+-- Which jobs a listener keeps in memory. A listener that has room for all that are near keeps all; else each party gets a
+-- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
+-- that the service key made are their workspace's, or the service's own. Everything is looked up through one index that
+-- begins with the party, so that a list costs as much as what it lists and not as what there is.
+
+-- The parties that have a job to act on before `until`: one step in the index for each party that has any job to come.
+create or replace function job_scheduler.near_parties(until timestamptz)
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+    with recursive parties (party) as (
+        (
+            select coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            from public.scheduled_jobs as j
+            where j.next_run_at is not null
+            order by coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            limit 1
+        )
+        union all
+        select (
+            select coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            from public.scheduled_jobs as j
+            where
+                j.next_run_at is not null
+                and coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') > p.party
+            order by coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            limit 1
+        )
+        from parties as p
+        where p.party is not null
+    )
+
+    select coalesce(array_agg(p.party), '{}')
+    from parties as p
+    where exists (
+        select from public.scheduled_jobs as j
+        where
+            coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+            and j.next_run_at <= until
+    )
+$$;
+revoke all on function job_scheduler.near_parties(timestamptz) from public;
+
+-- How many jobs each party may have in memory for `most` in all, and until when all of everybody's are within that.
+create or replace function job_scheduler.share_of_each(
+    parties uuid[], until timestamptz, most bigint, out share bigint, out complete_until timestamptz
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    unserved uuid[] := parties; -- those that have more than the share
+    more uuid[];
+    used bigint;
+    free bigint := most;
+begin
+    loop
+        share := greatest(free / cardinality(unserved), 1);
+        select array_agg(p.party) filter (where c.jobs > share), coalesce(sum(c.jobs) filter (where c.jobs <= share), 0)
+        into more, used
+        from unnest(unserved) as p (party)
+        cross join lateral (
+            select count(*) as jobs
+            from (
+                select from public.scheduled_jobs as j
+                where
+                    coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                    and j.next_run_at <= until
+                limit share + 1
+            ) as few
+        ) as c;
+        exit when more is null or cardinality(more) = cardinality(unserved);
+        free := free - used;
+        unserved := more;
+    end loop;
+    select coalesce(min(l.next_run_at), until) into complete_until
+    from unnest(more) as p (party)
+    cross join lateral (
+        select j.next_run_at
+        from public.scheduled_jobs as j
+        where
+            coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+            and j.next_run_at <= until
+        order by j.next_run_at, j.id
+        offset share
+        limit 1
+    ) as l;
+    if cardinality(parties) > most then
+        complete_until := now();
+    end if;
+end
+$$;
+revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint) from public;
+
+-- The share of each party: what is due or is so in ten seconds, the highest priority first; then what comes next. First
+-- of all parties the first, then the second of each, and so on.
+create or replace function job_scheduler.shared_out(parties uuid[], share bigint, until timestamptz, most bigint)
+returns bigint[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select coalesce(array_agg(s.id order by s.place, s.next_run_at, s.id), '{}')
+    from (
+        select c.id, c.place, c.next_run_at
+        from unnest(parties) as p (party)
+        cross join lateral (
+            select
+                m.id, m.next_run_at,
+                row_number() over (
+                    order by
+                        m.next_run_at > now() + interval '10 seconds',
+                        case when m.next_run_at <= now() + interval '10 seconds' then -m.priority end,
+                        m.next_run_at, m.id
+                ) as place
+            from (
+                (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority > 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.priority desc, j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority = 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority < 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.priority desc, j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.next_run_at > now() + interval '10 seconds' and j.next_run_at <= until
+                    order by j.next_run_at, j.id
+                    limit share
+                )
+            ) as m
+            order by place
+            limit share
+        ) as c
+        order by c.place, c.next_run_at, c.id
+        limit most
+    ) as s
+$$;
+revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint) from public;
+
+-- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
+-- before that was left out; `left_out`: how many are due and were, as far as counted.
+-- {until, limit} -> {now, cursor, ids: [bigint], complete_until, left_out}
+create or replace function public.due_jobs_v1(request jsonb)
+returns json
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    until constant timestamptz := request ->> 'until';
+    most constant bigint := request ->> 'limit';
+    parties uuid[];
+    of_each record;
+    ids bigint[] := array(
+        select j.id from public.scheduled_jobs as j
+        where j.next_run_at <= until
+        order by j.next_run_at, j.id
+        limit most + 1
+    );
+    complete_until timestamptz := until;
+    left_out bigint := 0;
+begin
+    if cardinality(ids) > most then
+        parties := job_scheduler.near_parties(until);
+        of_each := job_scheduler.share_of_each(parties, until, most);
+        complete_until := of_each.complete_until;
+        ids := job_scheduler.shared_out(parties, of_each.share, until, most);
+        left_out := (
+            select count(*) from (
+                select from public.scheduled_jobs as j where j.next_run_at <= now() limit 4 * most
+            ) as d
+        ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
+    end if;
+    return json_build_object(
+        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'ids', to_json(ids),
+        'complete_until', complete_until, 'left_out', left_out
+    );
+end
+$$;
+revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.due_jobs_v1(jsonb) to service_role;

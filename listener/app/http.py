@@ -1,4 +1,4 @@
-"""The service's own port: alive, ready, metrics, what it is doing, and what a schedule would do."""
+"""The HTTP server of the service: liveness, readiness, metrics, debug page and schedule preview."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 class Readiness(Protocol):
-    """What tells whether the service is ready."""
+    """Reports whether the service is ready."""
 
     def fault(self) -> str | None:
-        """Why it is not, or None."""
+        """The reason why the service is not ready, or None."""
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """How each part of it is."""
+        """The state of each part."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class HttpAccess:
-    """Who reaches the pages: `hosts` are names of the port, `origins` those of pages that may ask for previews."""
+    """Access to the pages: `hosts` are names of the port, `origins` are the web pages that may request previews."""
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
@@ -53,11 +53,11 @@ def application(
     """Build the application.
 
     Args:
-        health: what `/readyz` says.
+        health: the readiness that `/readyz` reports.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
-        now: the present, where `/api/preview` begins unless it is told otherwise.
-        access: who reaches them.
+        now: the present instant, the default start of `/api/preview`.
+        access: the hosts and origins with access.
     """
 
     async def livez(_: Request) -> Response:

@@ -1,6 +1,6 @@
-"""What stands before every page of the service's own port: known hosts only, no bodies, and so many requests a second.
+"""Guards every page of the service's own port: known hosts only, no bodies, and a limited number of requests a second.
 
-A page of somebody else's, open in an operator's browser, reaches this port by letting a name of its own resolve to the
+A foreign web page, open in an operator's browser, reaches this port by letting a name of its own resolve to the
 port's address. The browser then sends that name as `Host`. An IP address in its place cannot be such a name.
 """
 
@@ -38,7 +38,7 @@ class RequestGuard:
         self._next = 0.0  # when the next request may begin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or say why not."""
+        """Serve one request, or refuse it."""
         app = self._app if scope["type"] != "http" else self._refusal(scope) or await self._in_turn(scope)
         await app(scope, receive, send)
 
@@ -54,7 +54,7 @@ class RequestGuard:
         return None
 
     async def _in_turn(self, scope: Scope) -> ASGIApp:
-        """Wait for the request's turn; where too many wait already, only `/livez` is answered."""
+        """Wait for the request's turn; if too many wait already, only `/livez` is answered."""
         now = anyio.current_time()
         turn = max(self._next, now - BURST / REQUESTS_PER_SECOND)
         if turn - now > MAX_WAIT_SECONDS:

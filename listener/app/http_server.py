@@ -1,4 +1,4 @@
-"""The service's own port: few connections, each for a short time, whatever its client does or leaves undone."""
+"""The service's own port: few connections, each for a short time, whatever its client does."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 MAX_CONNECTIONS = 64
 LIFETIME_SECONDS = 10.0
-"""After this a connection ends once its request is answered; after twice as long it ends at once."""
+"""After this time a connection ends once its request is answered; after twice as long it ends at once."""
 MAX_HEADER_BYTES = 16 * 1024
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the service, which drains first."""
+    """Leaves OS signals to the service, which drains first."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -31,13 +31,13 @@ class _Server(uvicorn.Server):
 
 
 class _Connection(H11Protocol):
-    """A connection with an end; if there are too many, the oldest one makes room."""
+    """A connection with a time limit; if there are too many, the oldest one is closed."""
 
     _timers: tuple[Any, ...] = ()
     _opened = 0.0
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - asyncio's
-        """Set its end, and make room for it."""
+        """Set the time limit, and close the oldest connection if there are too many."""
         super().connection_made(transport)
         self._opened = self.loop.time()
         self._timers = (
@@ -49,7 +49,7 @@ class _Connection(H11Protocol):
             oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget its end."""
+        """Cancel the time limit."""
         for timer in self._timers:
             timer.cancel()
         super().connection_lost(exc)
@@ -65,7 +65,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
     """Serve until cancelled.
 
     Raises:
-        OSError: the address cannot be bound; uvicorn itself would end the process without a word.
+        OSError: the address cannot be bound; uvicorn itself would end the process without a message.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host.strip("[]"), port), family=family) as listening:

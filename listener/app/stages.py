@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a row passes on its way, in that order, and the agents that keep the table honest."""
+    """The stages that a row passes, in that order, and the maintenance agents."""
 
     feed: RealtimeFeed
     reflector: Reflector
@@ -46,7 +46,7 @@ class Stages:
     meetings: MeetingSource | None
 
     def describe(self) -> dict[str, Any]:
-        """Describe what each is doing."""
+        """Describe the state of each stage."""
         return {
             "feed_state": self.feed.state,
             "feed_sessions": self.feed.sessions,

@@ -1,4 +1,4 @@
-"""From what a program says of a job to the columns of a row; and whether a row says the same."""
+"""Converts a program's arguments to the columns of a row, and compares them with a row."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 Handler: TypeAlias = str | Callable[..., Any]
 INSTANTS = ("run_date", "ends_at")
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes the character; after an odd number of backslashes it is a text about it."""
+"""The character in JSON; after an odd number of backslashes the text only describes it."""
 
 
 class JobSchedulerConfig(BaseModel, frozen=True, extra="forbid"):
-    """What every job of a scheduler has unless its own columns say otherwise.
+    """Defaults of every job of a scheduler; columns of a job override them.
 
     Attributes:
         retry_failed_jobs: whether a failed attempt is followed by another; False is `max_attempts` 1.
@@ -46,7 +46,7 @@ class JobSchedulerConfig(BaseModel, frozen=True, extra="forbid"):
     cleanup_after_days: float | None = Field(default=7, gt=0)
 
     def columns(self) -> Row:
-        """Give them as columns of a row."""
+        """Return the defaults as columns of a row."""
         return {
             "max_attempts": self.max_retries + 1 if self.retry_failed_jobs else 1,
             "cleanup_after_days": self.cleanup_after_days,
@@ -56,19 +56,19 @@ class JobSchedulerConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a scheduler adds to each of its jobs; `workspace_id` also narrows what it finds."""
+    """The columns that a scheduler adds to each of its jobs; `workspace_id` also limits its searches."""
 
     config: JobSchedulerConfig = field(default_factory=JobSchedulerConfig)
     timezone: str = "UTC"
     workspace_id: UUID | str | None = None
 
     def columns(self) -> Row:
-        """Give it as columns of a row."""
+        """Return them as columns of a row."""
         return said({"workspace_id": self.workspace_id, "timezone": self.timezone, **self.config.columns()})
 
 
 def handler_name(handler: Handler) -> str:
-    """Give the name by which the listener knows a handler: a function is never sent, only named."""
+    """Return the name by which the listener knows a handler: a function is never sent, only named."""
     if isinstance(handler, str):
         return str(handler)
     declared = getattr(handler, MARK, None)
@@ -76,10 +76,10 @@ def handler_name(handler: Handler) -> str:
 
 
 def instant(column: str, value: datetime | str, timezone: str) -> str:
-    """Give an instant as the row holds it; one without an offset is meant in `timezone`.
+    """Return an instant in the row's form; an instant without an offset is in `timezone`.
 
     Raises:
-        JobRefused: it is no instant, or the zone is none.
+        JobRefused: the value is no instant, or the zone does not exist.
     """
     if isinstance(value, str):
         try:
@@ -94,10 +94,10 @@ def instant(column: str, value: datetime | str, timezone: str) -> str:
 
 
 def word_of(kind: type[Word], column: str, value: object) -> Word:
-    """Give a value as one of the words of a column.
+    """Return a value as one of the words of a column.
 
     Raises:
-        JobRefused: it is none of them.
+        JobRefused: the value is none of them.
     """
     try:
         return word(kind, column, value)
@@ -113,12 +113,12 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def said(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: it says nothing."""
+    """Leave out columns that are None."""
     return {name: value for name, value in columns.items() if value is not None}
 
 
 def row_of(columns: Mapping[str, Any], timezone: str) -> Row:
-    """Give columns as JSON; instants without an offset are meant in the row's own `timezone`, else in this one.
+    """Return columns as JSON; instants without an offset are in the row's own `timezone`, else in this one.
 
     Raises:
         JobRefused: a value has no JSON form.
@@ -141,7 +141,7 @@ def _json_of(name: str, value: Any, timezone: str) -> Any:  # noqa: ANN401 - any
 
 
 def differences(row: Row, job: Job) -> list[str]:
-    """Name the columns of `row` that say something else than `job` does."""
+    """Return the names of the columns whose values in `row` differ from those in `job`."""
     known = [name for name in row if name in Job.model_fields]
     return [name for name in known if _typed(name, row[name]) != getattr(job, name)]
 

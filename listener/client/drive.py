@@ -1,6 +1,6 @@
-"""The two ways to carry out a plan: on a stock `Client`, which blocks, and on a stock `AsyncClient`, which is awaited.
+"""Carries out plans: on a stock `Client`, which blocks, and on a stock `AsyncClient`, which is awaited.
 
-All that a scheduler decides is in its plans; here is only who waits, and how.
+Plans make all decisions of a scheduler; this module only sends requests and waits for answers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ C = TypeVar("C", bound=Client | AsyncClient)
 
 
 def build(client: Client | AsyncClient, request: Request) -> Any:  # noqa: ANN401 - one of postgrest's builders
-    """Say a request in the client's own words; sent by its `execute`, which alone differs between the two clients."""
+    """Build a request with the client's methods; `execute`, which alone differs between the two clients, sends it."""
     if isinstance(request, Call):
         return client.rpc(request.function, dict(request.arguments))
     assert not isinstance(request, Pause), "a pause is not for the database"  # noqa: S101 - narrows the type
@@ -55,7 +55,7 @@ def _select(query: Any, request: Select) -> Any:  # noqa: ANN401 - one of postgr
 
 
 class Course(Generic[T]):
-    """A plan under way: iterate over its requests, and answer each in a `with course.answering():`."""
+    """A plan in progress: iterate over its requests, and answer each in a `with course.answering():`."""
 
     result: T
 
@@ -80,7 +80,7 @@ class Course(Generic[T]):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Hand what the client raises to the plan, as what it means."""
+        """Translate the client's exceptions, and raise them in the plan."""
         try:
             yield
         except APIError as error:
@@ -116,7 +116,7 @@ async def run_async(client: AsyncClient, plan: Plan[T]) -> T:
 
 
 class Caller(Generic[C]):
-    """Whose operations run on `client`: it decides whether they give their answers or awaitables of them."""
+    """An object whose operations use `client`, which decides whether they return answers or awaitables."""
 
     def __init__(self, client: C, own: Defaults) -> None:
         self._client, self._own = client, own
@@ -128,11 +128,11 @@ class Caller(Generic[C]):
 
     @property
     def own(self) -> Defaults:
-        """What is added to each job."""
+        """The columns that are added to each job."""
         return self._own
 
     def carry_out(self, plan: Plan[T]) -> Any:  # noqa: ANN401 - T or an awaitable of it, which `operation` tells apart
-        """Carry out a plan as the client can."""
+        """Carry out a plan, blocking or asynchronously, as the client does."""
         client: Client | AsyncClient = self.client
         if isinstance(client, AsyncClient):
             return run_async(client, plan)

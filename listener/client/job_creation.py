@@ -1,4 +1,4 @@
-"""Plans that make jobs. A `job_id` makes them repeatable: nothing is made twice, and no edit is lost without a word."""
+"""Plans that create jobs. A `job_id` makes them repeatable: no job is created twice, and no edit is lost silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def schedule_job(own: Defaults, /, handler: Handler, *, replace_existing: bool =
     With a `job_id` it may be repeated: the same definition gives the job that is there.
 
     Args:
-        own: what every job of the scheduler has.
+        own: the columns of every job of the scheduler.
         handler: its name, or the function that is declared with `@handler`.
         replace_existing: give a job of that `job_id` the new definition; one that ended runs again.
         **columns: as in the SQL reference; None leaves a column at its default.
@@ -253,7 +253,7 @@ def schedule_notification(  # noqa: PLR0913 - each is one keyword of the call
 
 
 def _settle(own: Defaults, row: Row, taken: JobExists, *, replace_existing: bool) -> Plan[Job]:
-    """Give the job that has the `job_id` already, if it is the one that was meant or may become it."""
+    """Return the job that has the `job_id` already, if it equals the requested one or may be changed into it."""
     job = yield from find_job(own, row["job_id"])
     if job is None:
         raise taken

@@ -1,4 +1,4 @@
-"""Schedules in the words that APScheduler's users write: `hour=8, minute=30`, `days="mon-fri"`, `minutes=5`."""
+"""Schedules in the words of APScheduler: `hour=8, minute=30`, `days="mon-fri"`, `minutes=5`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 LONGEST = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
 CLOCK = ("hour", "minute", "second")
 WORDS = frozenset({*CLOCK, *LONGEST, "time", "day", "day_of_week", "missing_day", "expression", "cron_expression"})
-"""Keyword arguments of `schedule_recurring` that say when; all others belong to the handler."""
+"""Keyword arguments of `schedule_recurring` that define the time; all others belong to the handler."""
 
 
 def schedule_of(kind: TriggerType, words: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate words into the `schedule` of a row; the database checks what they say.
+    """Translate words into the `schedule` of a row; the database checks the values.
 
     Args:
         kind: the trigger that they are for.
         words: some of `WORDS`.
 
     Raises:
-        JobRefused: a word is not one of this trigger, or says no time.
+        JobRefused: a word does not belong to this trigger, or has an invalid value.
     """
     translate, known = TRANSLATIONS[kind]
     strange = sorted(set(words) - set(known))
@@ -75,7 +75,7 @@ def _cron(words: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def weekdays(days: Iterable[str | int]) -> list[str]:
-    """Give weekdays in full, of names, of their beginnings, of ranges (`mon-fri`), and of numbers from 0, Monday.
+    """Return weekdays in full, from names, their beginnings, ranges (`mon-fri`), and numbers from 0, Monday.
 
     Raises:
         ValueError: a day is none.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from listener.settings import Settings
 
 SPARE_SECONDS = 1.5
-"""For the connections, after all runs were handed back."""
+"""Time for closing the connections, after all runs were handed back."""
 
 
 def run() -> None:
@@ -50,10 +50,10 @@ def _warn_of_legacy_key(key: str) -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """Leave what start-up made alone, and look often at little: a request leaves some cycles, which live for a moment.
+    """Exempt the objects of the start-up from garbage collection, and collect often: requests leave short-lived cycles.
 
-    Measured: a look at 50,000 new objects holds the loop for 20 to 90 ms, one at 2,000 for 4 ms at most, and 20,000
-    jobs due now are done sooner. By the interpreter's own thresholds a fifth of the time goes into looks at what lives.
+    Measured: a collection at 50,000 new objects holds the loop for 20 to 90 ms, at 2,000 for 4 ms at most, and 20,000
+    jobs due now end sooner. With the interpreter's own thresholds, a fifth of the time goes into scanning live objects.
     """
     gc.collect()
     gc.freeze()
@@ -75,7 +75,7 @@ async def _serve(make: type[Service], settings: Settings) -> None:
 
 
 def _be_gone(within_seconds: float) -> None:
-    """See to it, whatever handlers do: one that catches its cancellation, or computes, keeps the loop from its end."""
+    """End the process, even if a handler that catches its cancellation, or computes, keeps the loop from ending."""
     timer = threading.Timer(within_seconds + SPARE_SECONDS, _cut_short)
     timer.daemon = True
     timer.start()

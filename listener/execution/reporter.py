@@ -1,4 +1,4 @@
-"""The end of a run as others see it: the report, one line of the log, and the counts."""
+"""Reports the end of a run: makes the report, logs one line, and counts."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from listener.runs.claimed_run import ClaimedRun
 
 UNKNOWN = "(unknown)"
-"""The metrics' label for names that no handler has: clients choose those, and labels must stay bounded."""
+"""The metrics' label for names without a handler: clients choose names, and labels must stay bounded."""
 STATUS = {Completed: "completed", Failed: "failed", Snoozed: "snoozed", Cancelled: "cancelled"}
 
 
 class Reporter:
-    """Tells the ends of runs."""
+    """Reports the ends of runs."""
 
     def __init__(self, clock: Clock, metrics: Metrics, log: FilteringBoundLogger) -> None:
         self._clock, self._metrics, self._log = clock, metrics, log
 
     def report(self, claimed_run: ClaimedRun, outcome: Outcome) -> Report:
-        """Count and log an end, and give what the ledger is to say of it."""
+        """Count and log the end of a run, and return its report."""
         run, started_at = claimed_run.run, claimed_run.started_at
         completed_at = self._clock.now()
         if started_at is not None and completed_at < started_at:
@@ -68,7 +68,7 @@ class Reporter:
 
 
 def _within_attempts(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
-    """Let the handler's own limit of attempts hold beside the job's."""
+    """Apply the handler's own limit of attempts beside the job's."""
     most = claimed_run.handler.max_attempts if claimed_run.handler else None
     if type(outcome) is Failed and outcome.retryable and most is not None and claimed_run.run.attempt >= most:
         return replace(outcome, retryable=False)
@@ -76,13 +76,13 @@ def _within_attempts(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
 
 
 def _as_wanted(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
-    """Drop the result of a job that does not want it kept."""
+    """Drop the result if the job does not store results."""
     if type(outcome) is Completed and not claimed_run.run.row.get("store_result", True):
         return Completed()
     return outcome
 
 
 def identity(claimed_run: ClaimedRun) -> dict[str, object]:
-    """Name a run in the log."""
+    """Return the fields that name a run in the log."""
     run = claimed_run.run
     return {"job_id": run.job_id, "execution_id": run.execution_id, "handler": run.handler, "attempt": run.attempt}

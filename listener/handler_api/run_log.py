@@ -1,4 +1,4 @@
-"""What a handler logs: shown with the service's own lines, and kept for the ledger within limits."""
+"""The log of one run: its lines go to the service's log, and within limits to the ledger."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MAX_LINES = 1000
 MAX_MESSAGE_CHARACTERS = 8 * 1024
 MAX_FIELDS_BYTES = 8 * 1024
 KEPT_FROM_LEVEL = logging.INFO
-"""Debug lines are for whoever watches the service's log; the ledger is read by the job's owner."""
+"""Debug lines go only to the service's log; the job's owner reads the ledger."""
 LEVEL_NAMES = {"exception": "error", "fatal": "critical", "warn": "warning"}
 IDENTITY = ("job_id", "execution_id", "handler", "attempt")
-"""Bound to every line that is shown; the ledger's rows have columns for them."""
+"""Bound to every line of the service's log; the ledger's rows have columns for them."""
 
 
 class RunLog:
@@ -37,7 +37,7 @@ class RunLog:
 
     Args:
         clock: dates the lines.
-        masker: over what no line may show, whoever writes it.
+        masker: masks the run's secret values in every line.
     """
 
     __slots__ = ("_clock", "_kept", "_lines", "_masker")
@@ -48,7 +48,7 @@ class RunLog:
         self._kept = 0
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
-        """Make the logger that a handler uses: structlog's, with this book before its processors."""
+        """Make the logger that a handler uses: structlog's, with this log before its processors."""
         others = structlog.get_config()["processors"]
         processors: list[Processor] = [redact, self._keep, *others, *([] if mask_line in others else [mask_line])]
         if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
@@ -58,14 +58,14 @@ class RunLog:
         return logger
 
     def take(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines kept since the last call, oldest first."""
+        """Remove and return the lines logged since the last call, oldest first."""
         taken = []
         while self._lines:
             taken.append(self._lines.popleft())
         return tuple(taken)
 
     def put_back(self, lines: Iterable[LogLine]) -> None:
-        """Keep lines that were written elsewhere, such as in a worker."""
+        """Add lines that were logged elsewhere, such as in a worker."""
         self._lines.extend(lines)
 
     def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

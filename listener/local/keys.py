@@ -1,4 +1,4 @@
-"""Keys of one embedded stack: made once, kept in its state folder, the same after every restart."""
+"""The keys of one embedded stack: made once, stored in its state folder, the same after every restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real PostgreSQL: made once in the state folder, run as a user who is not root, kept recoverable."""
+"""Runs real PostgreSQL: created once in the state folder, run as a user who is not root, recoverable after a kill."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Cluster:
 
     @property
     def database_url(self) -> str:
-        """What users connect to: role postgres, no superuser, over TCP."""
+        """The URL for users: role postgres, no superuser, over TCP."""
         return f"postgresql://postgres:{self.keys.postgres_password}@127.0.0.1:{self.port}/postgres"
 
     @property
@@ -180,7 +180,7 @@ def postgres_program(cluster: Cluster) -> Program:
 
 
 async def bootstrap(cluster: Cluster) -> None:
-    """Give the database what a Supabase project has before its first migration; may be repeated."""
+    """Give the database the objects of a new Supabase project; may be repeated."""
     scripts = (files("listener.local") / "bootstrap.sql", files("listener.local.realtime") / "schema.sql")
     passwords = {
         "postgres": cluster.keys.postgres_password,

@@ -1,4 +1,4 @@
-"""The state folder of one stack: where everything lies, who holds it, which ports it had last."""
+"""The state folder of one stack: its paths, its lock, and the ports of the last start."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class StateFolder:
 
     @property
     def keys_file(self) -> Path:
-        """Where the secrets lie, mode 600."""
+        """The file of the secrets, mode 600."""
         return self.root / "secrets.json"
 
     @property
     def ports_file(self) -> Path:
-        """Where the ports of the last start are noted."""
+        """The file with the ports of the last start."""
         return self.root / "ports.json"
 
     @property
@@ -64,7 +64,7 @@ class StateFolder:
         return self.root / f"{program}.log"
 
     def outside(self) -> Path:
-        """Return a folder for what cannot lie below `root`, made if need be: a short path, one for each `root`.
+        """Return a folder for files that cannot lie below `root`, made if need be: a short path, one for each `root`.
 
         Raises:
             StateFolderInUseError: It belongs to another user, who may have put it there to be trusted.
@@ -77,7 +77,7 @@ class StateFolder:
         return folder
 
     def discard_outside(self) -> None:
-        """Remove what `outside` holds."""
+        """Remove the folder that `outside` returns."""
         shutil.rmtree(self._outside(), ignore_errors=True)
 
     def _outside(self) -> Path:
@@ -122,7 +122,7 @@ class StateFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder; the kernel lets go of it when this process dies, however it dies.
+        """Hold the folder; the kernel releases the lock when this process dies, however it dies.
 
         Raises:
             StateFolderInUseError: Another process holds it.

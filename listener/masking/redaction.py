@@ -1,4 +1,4 @@
-"""Keep secrets out of every log line and of the ledger: what looks like one, and what somebody has said to be one."""
+"""Masks secrets in log lines and ledger texts: texts that look like secrets, and values marked as secret."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ LEFT_OUT = "…"
 
 _always: Masker = Masker()
 _hidden: ContextVar[Masker | None] = ContextVar("hidden", default=None)
-"""What the present run must not tell; its tasks and threads inherit it."""
+"""The secret values of the present run; its tasks and threads inherit it."""
 
 
 def hide_always(secrets: Iterable[str]) -> None:
-    """Hide these values from now on, in every text of this process."""
+    """Mask these values from now on, in every text of this process."""
     global _always  # noqa: PLW0603 - the process has one set of keys, and no line may be without them
     _always = Masker([*_always.secrets, *secrets])
 
 
 @contextmanager
 def hiding(masker: Masker | None) -> Iterator[None]:
-    """Hide values in everything that is logged and redacted inside."""
+    """Mask values in everything that is logged and redacted inside this block."""
     token = _hidden.set(masker)
     try:
         yield
@@ -80,7 +80,7 @@ def hiding(masker: Masker | None) -> Iterator[None]:
 
 @lru_cache(maxsize=1024)
 def looks_secret(name: str) -> bool:
-    """Say whether a name is one that secrets have."""
+    """Return whether a name is typical of secrets."""
     return SECRET_KEY.search(name) is not None
 
 
@@ -99,7 +99,7 @@ def redact(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mutabl
 
 
 def mask_line(_: WrappedLogger, __: str, line: Any) -> Any:  # noqa: ANN401 - a renderer may give anything
-    """Mask, as the last of structlog's processors, what the values of the line showed only when they were written."""
+    """Mask, as the last of structlog's processors, the values that became visible only when the line was formatted."""
     return redact_text(line, numbers=False) if isinstance(line, str) else line
 
 
@@ -146,7 +146,7 @@ def _is_in_token(text: str, at: int) -> bool:
 
 
 def redact_json(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
-    """Mask, inside a JSON value, what the present run must not tell."""
+    """Mask the present run's secret values inside a JSON value."""
     hidden = _hidden.get()
     return value if hidden is None else hidden.over_json(value)
 
@@ -223,7 +223,7 @@ def _name(key: Any, budget: _Budget) -> Any:  # noqa: ANN401 - as above
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - log fields are anything
-    """Give what an object will look like when it is written, while it can still be masked."""
+    """Return the text of an object as it will be written, so that it can be masked."""
     try:
         return to_jsonable_python(value, fallback=repr)
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything

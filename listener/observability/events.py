@@ -1,4 +1,4 @@
-"""What the service says of itself: the table of event names, the log's set-up, and the metrics."""
+"""The table of event names, and the configuration of the log."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ class Event(StrEnum):
     RUN_SNOOZED = "run.snoozed"
     RUN_CANCELLED = "run.cancelled"
     RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    RUN_TASK_ABANDONED = "run.task_abandoned"
+    RUN_UNREPORTED = "run.unreported"
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
     NOTES_DELAYED = "notes.delayed"
@@ -120,7 +122,7 @@ def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - 
 
 
 def _printable(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what would begin another line or move the cursor: what users send must not look like a line of ours."""
+    """Escape characters that would begin another line or move the cursor: user input must not look like a log line."""
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = value.translate(ESCAPES_BUT_NEWLINE if key == "exception" else ESCAPES)
@@ -139,7 +141,7 @@ def _gate(threshold: int) -> Processor:
 
 
 def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
-    """Give the standard library's root logger one stream and the same form."""
+    """Send the standard library's root logger to the same stream, in the same form."""
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     form = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],

@@ -1,4 +1,4 @@
-"""Previews for whoever asks over HTTP: computed beside the loop, one at a time, a part of the time."""
+"""Answers previews over HTTP: computes them beside the loop, one at a time, for a part of the time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REST = 4
 
 
 class TooManyPreviewsError(ListenerError):
-    """As many previews wait as may."""
+    """Too many previews wait already."""
 
     def __init__(self) -> None:
         super().__init__(f"{MOST_WAITING} previews are waiting; ask again in a second")
@@ -37,14 +37,14 @@ class PreviewAnswers:
         self._free_at = 0.0
 
     async def answer(self, query: bytes, now: datetime) -> dict[str, object]:
-        """Give what `as_answer` gives.
+        """Return the answer of `as_answer`.
 
         Args:
             query: the URL's query.
-            now: where the preview begins unless it is told otherwise.
+            now: the default start of the preview.
 
         Raises:
-            InvalidValueError: it is invalid; the message names the word, its value and what is allowed.
+            InvalidValueError: the query is invalid; the message names the word, its value and what is allowed.
             TooManyPreviewsError: too many others wait.
         """
         if self._turn.statistics().tasks_waiting >= MOST_WAITING:

@@ -1,4 +1,4 @@
-"""What to preview, read from words: the options of the command and the parameters of the HTTP page are the same."""
+"""Reads the request for a preview; the command's options and the HTTP page's parameters have the same names."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 10_000
 MOST_CHARACTERS = 2000
-"""In one word: the longest schedule that has a meaning is a list of 62 days."""
+"""Limit of one word: the longest valid schedule is a list of 62 days."""
 YEARS = range(1000, 9999)
-"""Later and earlier instants have no form in some time zone."""
+"""Later and earlier instants cannot be written in some time zones."""
 NAMES = (
     "cron", "trigger", "schedule", "timezone", "n", "after", "run_date", "ends_at", "dst_gap", "dst_fold",
 )  # fmt: skip
@@ -38,12 +38,12 @@ class PreviewRequest:
 def read_request(
     words: Mapping[str, str | None], now: datetime, prefix: str = "", most: int = MOST_RUNS
 ) -> PreviewRequest:
-    """Read what to preview.
+    """Read a request for a preview.
 
     Args:
         words: by name, see `NAMES`; None or absent means the default, an empty text does not.
         now: the default of `after` and `run_date`.
-        prefix: what errors put before a name, such as `--`.
+        prefix: the prefix of names in errors, such as `--`.
         most: the greatest `n`.
 
     Raises:
@@ -72,7 +72,7 @@ def read_query(query: bytes) -> dict[str, str]:
     """Read the words of a URL's query.
 
     Raises:
-        InvalidValueError: it is no form of words in UTF-8, or has a word twice.
+        InvalidValueError: the query is not UTF-8, is no form, or has a word twice.
     """
     try:
         pairs = parse_qsl(

@@ -84,9 +84,15 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What goes first when more is overdue than a listener keeps in memory.
+-- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
+-- most urgent goes first.
+create index if not exists scheduled_jobs_party_idx
+on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
+where next_run_at is not null;
 create index if not exists scheduled_jobs_urgent_idx
-on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+on public.scheduled_jobs (
+    coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), priority desc, next_run_at, id
+) where priority <> 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx

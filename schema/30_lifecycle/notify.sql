@@ -50,7 +50,9 @@ begin
     select case
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
-                jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by))
+                jsonb_build_array(
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                )
             )
     end into plain
     from (select * from new_rows limit 101) as n;

@@ -43,13 +43,13 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
 -- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
+-- from when the table was short reads all of it.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
 set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
@@ -102,8 +102,7 @@ begin
     )
     select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
     into free_jobs, free_dues, free_nexts, room
-    from sized as s
-    where s.before < room;
+    from sized as s where s.before < room;
 
     with entered as (
         insert into public.job_executions

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -196,7 +197,7 @@ async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts
 async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
     """Claims wait while too many reports are unwritten."""
     world, told = world_of(parts, clock, parts.taken, 12), []
-    world.completer._written = lambda: told.append(world.completer.unwritten)
+    world.completer.upstream = SimpleNamespace(wake=lambda: told.append(world.completer.unwritten))
     await written_by(parts, world)
     assert told == [2, 0]
     assert clock.now() == NOON + timedelta(0)

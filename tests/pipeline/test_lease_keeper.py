@@ -108,16 +108,16 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, channels="none", lease_seconds=1, **project))
-    service.rpc._post = hang
-    service.health.poll_succeeded()
-    service.health.came("catalogue")
+    service.shared.rpc._post = hang
+    service.shared.health.poll_succeeded()
+    service.shared.health.came("catalogue")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.stages.lease_keeper.run)
         with anyio.fail_after(PATIENCE_SECONDS):
-            while "extend_leases_v1" not in (service.health.fault() or ""):  # noqa: ASYNC110
+            while "extend_leases_v1" not in (service.shared.health.fault() or ""):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
-    await service.rpc.aclose()
+    await service.shared.rpc.aclose()
 
 
 async def hang(_function, _content):

@@ -74,4 +74,4 @@ def test_memory_is_bounded_and_what_falls_out_of_it_is_not_missed(counting, part
     counting.found([parts.a_job(revision=xid) for xid in range(200, 300)], 0)
     assert counting.take_missed(LATER) == 10
     counting.forget_before(400)
-    assert (counting._announced, counting._rung) == ({}, {})
+    assert (counting._announced, counting._hinted) == ({}, {})

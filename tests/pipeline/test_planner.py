@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -36,7 +37,9 @@ def planner_of(clock, armed, parts):
 
     def make(plan):
         store = parts.ScriptedStore(plan=plan)
-        return Planner(store, clock, armed.append), store
+        planner = Planner(store, clock)
+        planner.sink = SimpleNamespace(arm=armed.append)
+        return planner, store
 
     return make
 

@@ -101,11 +101,11 @@ def test_rows_and_channels_tell_whose_a_job_is(database, ask):
     database.execute("insert into public.job_workspaces (id, name) values (%s, 'ours')", [workspace])
     database.execute("select set_config('job_scheduler.stage', 'service', false)")
     made = [
-        (database.execute(insert, [at, by]).fetchone()["id"], tenant)
+        (database.execute(insert, [at, by]).fetchone()["id"], (tenant, by))
         for at, by, tenant in [(workspace, user, workspace), (None, user, user), (None, None, None)]
     ]
-    listed = {row["id"]: row["tenant"] for row in ask("due_jobs_v1", until="2999-01-01", limit=1000)["rows"]}
-    assert [listed[job] for job, _ in made] == [tenant for _, tenant in made]
+    rows = ask("jobs_v1", ids=[job for job, _ in made], limit=1000)["rows"]
+    assert [(row["id"], (row["tenant"], row["user"])) for row in rows] == made
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
-    told = {row[0]: row[4] for each in sent for row in each["message"]["rows"]}
+    told = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
     assert told == dict(made)

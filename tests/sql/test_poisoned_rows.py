@@ -12,7 +12,6 @@ from life_database import LifeDatabase
 from psycopg import sql
 
 from listener.domain.messages import ClaimRequest, RunResult
-from listener.supabase import rows
 from listener.supabase.store import _page
 
 ME = str(uuid.uuid4())
@@ -179,19 +178,3 @@ def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
     cursor = polled(life, 0).cursor
     life.claim(ME, [ClaimRequest(job, later, next_due=due + timedelta(hours=1))], 1.25, 1)
     assert [(hint.table, hint.ids) for hint in polled(life, cursor).hints] == [("stopped_runs", (old.execution_id,))]
-
-
-@pytest.mark.parametrize("unused", ["nestloop", "hashjoin"])
-def test_what_is_urgent_is_listed_first_and_nothing_else_is(life, unused) -> None:
-    """The highest priority first, then the earliest, by whichever plan; not what is due later, nor without priority."""
-    life.plan_without(unused)
-    now = life.now()
-    of = [(0, -9), (1, -1), (5, 0), (1, -2), (9, 900), (-3, -9)]
-    jobs = [
-        life.insert("service", {"schedule": {}, "run_date": now + timedelta(seconds=due), "priority": priority})
-        for priority, due in of
-    ]
-    until = (now + timedelta(seconds=300)).isoformat()
-    answer = life.service("urgent_jobs_v1", {"until": until, "limit": 100})
-    assert [rows.job(row).id for row in answer["rows"]] == [jobs[2], jobs[3], jobs[1]]
-    assert len(life.service("urgent_jobs_v1", {"until": until, "limit": 2})["rows"]) == 2

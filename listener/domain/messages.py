@@ -80,10 +80,14 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The answer to a batch of claim requests: granted runs, and the present state of other jobs."""
+    """The answer to a batch of claim requests: granted runs, and the present state of other jobs.
+
+    `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    """
 
     runs: list[Run]
     jobs: list[Job]
+    full: bool = False
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

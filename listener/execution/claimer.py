@@ -211,7 +211,7 @@ class Claimer:
             follows = claims[job.id].next_due
             if follows is not None:
                 self._reconciler.arm(replace(job, due_at=follows, next_run_at=follows, waits_since=None))
-        self._reconciler.refused(claimed.jobs, claims)
+        self._reconciler.refused(claimed.jobs, claims, at_once=claimed.full)
         if self._seen_meanwhile:
             self._look_at_news(batch)
 

@@ -99,9 +99,12 @@ class Reconciler:
         if job.trigger is not None:
             self._planner.explain(job, why)
 
-    def refused(self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None) -> None:
+    def refused(
+        self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None, *, at_once: bool = False
+    ) -> None:
         """Apply the present state of jobs that could not be claimed; those still due are tried again after a pause.
 
+        They are tried again `at_once` if only the size of the answer excluded them.
         A job that was claimed only to settle a part of its missed instants lets others go first, then is claimed again.
         """
         for job in jobs:
@@ -113,7 +116,8 @@ class Reconciler:
                 has_moved = claim is not None and claim.missed is not None and claim.next_due == job.due_at
                 if has_moved and job.next_run_at <= self._clock.now():
                     job.waits_since = self._clock.now()
-                self._agenda.arm_again(job, job.next_run_at, TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS)
+                pause_ms = 0 if at_once else TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS
+                self._agenda.arm_again(job, job.next_run_at, pause_ms)
 
     def _is_news(self, job: Job, requested_at: float | None) -> bool:
         """Whether the row is not older than the known revision; remembers its revision."""

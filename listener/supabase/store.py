@@ -21,6 +21,8 @@ PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
 CHANGED_MEETINGS = 200
 """In one request: about as long as a neighbour's changed meeting waits for its turn."""
+CLAIMED_BYTES = 256 * 1024
+"""Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
@@ -87,12 +89,14 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
+            "max_bytes": CLAIMED_BYTES,
             "claims": [_claim(claim) for claim in claims],
         }
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
+            full=answer.get("full", False),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:

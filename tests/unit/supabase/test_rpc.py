@@ -173,7 +173,7 @@ async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
 
 async def test_a_fault_of_a_function_that_is_given_no_rows_is_the_operators(project):
     """No row can be to blame for a poll that reads a column that is not there."""
-    project.answer = lambda _: told("42703", "column does not exist")
+    project.answer = lambda _: reported("42703", "column does not exist")
     with pytest.raises(StoreError) as caught:
         await project.rpc().call("poll_jobs_v1", {})
     assert flags(caught.value) == {"needs_operator"}

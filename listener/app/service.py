@@ -156,8 +156,12 @@ class Service:
             await anyio.sleep(READY_CHECK_SECONDS)
 
     async def _stop_on_signal(self, scope: anyio.CancelScope) -> None:
-        await drain_on_signal(partial(self.drain, self._settings.drain_seconds), self.runs)
+        await drain_on_signal(partial(self.drain, self._settings.drain_seconds), self.runs, self._ordered)
         scope.cancel()
+
+    def _ordered(self, immediately: bool) -> None:  # noqa: FBT001 - as `drain_on_signal` has it
+        """See that the process is gone in time also if its loop is held up, and does not learn of the order."""
+        self._going(LONGEST_SECONDS + (0 if immediately else self._settings.drain_seconds))
 
     async def drain(self, within_seconds: float, immediate_shutdown: anyio.Event | None = None) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from pydantic_core import to_json, to_jsonable_python
@@ -40,16 +40,18 @@ class RunLog:
         masker: over what no line may show, whoever writes it.
     """
 
-    __slots__ = ("_clock", "_kept", "_lines", "_masker")
+    __slots__ = ("_clock", "_kept", "_lines", "_masker", "is_shown")
 
     def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
         self._clock, self._masker = clock, masker
         self._lines: deque[LogLine] = deque()
         self._kept = 0
+        self.is_shown = True  # with the service's own lines
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this book before its processors."""
-        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
+        shown = [*structlog.get_config()["processors"], mask_line] if self.is_shown else [_drop]
+        processors: list[Processor] = [redact, self._keep, *shown]
         if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
             processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
@@ -95,6 +97,10 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
         return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
 
 
 def _hidden(processor: Processor, masker: Masker) -> Processor:

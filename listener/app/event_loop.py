@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from listener.execution import forks
 from listener.execution.protected_tasks import make_protected_task
 from listener.observability.events import Event
 from listener.os_signals import EarlySignal
@@ -29,6 +30,7 @@ def run_to_its_end(main: Coroutine[Any, Any, None]) -> None:
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         loop = runner.get_loop()
         loop.set_task_factory(make_protected_task)
+        forks.guard(loop)
         task = loop.create_task(main)
         while True:
             try:

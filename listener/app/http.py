@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from listener.errors import InvalidValueError
+from listener.execution.forks import kept_from_children
 from listener.preview.request import read_request
 from listener.preview.schedule_preview import as_answer
 from listener.preview.schedule_preview import preview as occurrences_of
@@ -108,7 +109,10 @@ async def serve(app: Starlette, host: str, port: int) -> None:
         OSError: the address cannot be bound; uvicorn itself would end the process without a word.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host.strip("[]"), port), family=family) as listening:
+    with (
+        socket.create_server((host.strip("[]"), port), family=family) as listening,
+        kept_from_children(listening.fileno()),
+    ):
         await _serve(app, listening)
 
 

@@ -18,6 +18,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from listener.domain.outcome import Failed
 from listener.execution import admission, outcome_mapping
 from listener.execution.fair_limiter import FairLimiter
+from listener.execution.forks import leave_if_child
 from listener.execution.open_scopes import is_about_to_be_cancelled, leave_open_scopes, stop_cancelling
 from listener.execution.reporter import Reporter, identity
 from listener.execution.run_result import SHUTDOWN
@@ -227,6 +228,8 @@ class Executor:
             return outcome_mapping.task_cancelled(details)
         except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service
             return self._judged(claimed_run, error)
+        finally:
+            leave_if_child()
 
     async def _in_thread(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> object:
         call = ThreadCall(handler.function, arguments)

@@ -210,7 +210,7 @@ class _Worker:
 _alive: set[_Worker] = set()
 
 
-atexit.register(lambda: [worker.kill() for worker in list(_alive)])
+atexit.register(lambda: [*map(_Worker.kill, list(_alive))])
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -84,7 +84,7 @@ def reasons(life):
     return [[(run["status"], run["reason"]) for run in rows[job].values()] for job in sorted(rows)]
 
 
-def look_again(life):
+def poll_again(life):
     """Let the time come at which parked runs are tried again, and rescue."""
     life._fate.execute("update job_scheduler.parked_runs set retry_at = now() - interval '1 second'")
     return rescue(life)
@@ -100,10 +100,10 @@ def test_a_run_that_cannot_be_rescued_keeps_no_other_from_it(life, stack) -> Non
         assert answer["failures"] == [{"execution_id": runs[1].execution_id, "error": "boom", "code": "P0001"}]
         assert reasons(life)[1] == [("failed", "unwritable")]
         for _ in range(2):
-            again = look_again(life)
+            again = poll_again(life)
             assert (again["rescued"], again["failures"]) == (0, [])
         assert statuses(life) == ["scheduled", "running", "scheduled"]
-    look_again(life)
+    poll_again(life)
     assert statuses(life) == ["scheduled", "failed", "scheduled"]
     assert reasons(life)[1] == [("failed", "unwritable")]
 
@@ -127,7 +127,7 @@ def test_a_run_whose_own_row_refuses_its_end_fails_its_job_with_the_reason(life,
         life.expire(ME)
         assert rescue(life)["failures"] == []
         assert reasons(life) == [[("running", None)]]
-    look_again(life)
+    poll_again(life)
     assert reasons(life) == [[("failed", "unwritable")]]
     assert life._fate.execute("select * from job_scheduler.parked_runs").fetchall() == []
 

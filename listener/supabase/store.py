@@ -20,7 +20,7 @@ PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
 CHANGED_MEETINGS = 200
-"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
+"""Meetings in one request: about as long as a neighbour's changed meeting waits for its turn."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 

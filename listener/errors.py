@@ -195,7 +195,7 @@ class StageFailedError(ListenerError):
 
 
 class StageReturnedError(ListenerError):
-    """A stage, which is to run until the service ends, has returned."""
+    """A stage has returned although it must run until the service ends."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage

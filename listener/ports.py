@@ -61,7 +61,7 @@ class JobStore(Protocol):
         ...
 
     async def read(self, ids: Sequence[int]) -> Page:
-        """Read jobs by id; `after` tells how many of the ids were looked up, where not all."""
+        """Read jobs by id; `after` is the number of ids that were looked up, if not all were."""
         ...
 
     async def unplanned(self, after: object) -> Page:

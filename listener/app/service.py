@@ -70,7 +70,7 @@ class Service:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Run the stages while the block runs; whoever leaves it has drained before.
+        """Run the stages while the block runs, and drain at its end.
 
         Raises:
             StageFailedError: a stage failed again and again; the block is cancelled.

@@ -138,13 +138,13 @@ class Executor:
         await self._shared.aclose()
 
     def lost(self, claimed_run: ClaimedRun) -> Report:
-        """Report a run whose task ended without a report: its handler has done something to the task."""
+        """Report a run whose task ended without a report: its handler broke the task."""
         return self._reporter.report(claimed_run, claimed_run.cancelled or outcome_mapping.task_cancelled())
 
     def stuck(self) -> list[tuple[ClaimedRun, Report]]:
-        """Report the async handlers that were told to stop and have not; to be called now and then.
+        """Report the async handlers that did not stop in time; to be called now and then.
 
-        At shutdown there is none: nobody else may start a run while its handler goes on here.
+        At shutdown there is none: no other listener may start a run while its handler continues here.
         """
         now, found = self._clock.monotonic(), []
         for claimed_run in self._running:
@@ -225,7 +225,7 @@ class Executor:
                 return outcome_mapping.task_cancelled()
             return outcome_mapping.of_result(value, self._sizes)
         except get_cancelled_exc_class() as error:
-            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
+            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled from within
             details = outcome_mapping.details_of(error, claimed_run.run.attempt, self._sizes)
             return outcome_mapping.task_cancelled(details)
         except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service

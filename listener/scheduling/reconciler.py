@@ -51,13 +51,13 @@ class Reconciler:
         self.armed_until = self.complete_until = clock.now() + horizon
 
     def apply(self, jobs: Iterable[Job], requested_at: float | None = None, *, listed: bool = False) -> None:
-        """Take rows as they are now.
+        """Apply rows.
 
         Args:
             jobs: the rows.
-            requested_at: for rows that were only read, the monotonic time before that began: where this listener has
-                written such a row since, the answer to that tells more.
-            listed: whether the database chose them as what is to be kept.
+            requested_at: for rows that were only read, the monotonic time before the read. If this listener has
+                written such a row since, the answer to that write is newer.
+            listed: whether the database chose these rows to be kept.
         """
         for job in jobs:
             if self._is_news(job, requested_at):

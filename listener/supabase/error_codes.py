@@ -89,8 +89,8 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
     """Return the meaning of a failed answer; `overdue`: the function has failed for longer than a fault may last."""
     try:
         answer = from_json(body)
-        told = answer.get("code")
-        code, message = str(status if told is None else told), str(answer.get("message") or answer)
+        named = answer.get("code")
+        code, message = str(status if named is None else named), str(answer.get("message") or answer)
     except (ValueError, AttributeError):
         code, message = str(status), text_of(body)
     meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(status, NEVER)

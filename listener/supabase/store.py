@@ -203,7 +203,7 @@ def _held(pairs: list[list[Any]]) -> list[Held]:
     return [(execution_id, fence) for execution_id, fence in pairs]
 
 
-def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
+def _logs(entries: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
     return [
         {
             "execution_id": each.execution_id,
@@ -212,7 +212,7 @@ def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
             "message": line.message,
             "fields": line.fields,
         }
-        for each in told
+        for each in entries
         for line in each.logs
     ]
 
@@ -233,7 +233,7 @@ def _claim(claim: ClaimRequest) -> dict[str, Any]:
 
 
 def _run_result(run_result: RunResult) -> dict[str, Any]:
-    told = {
+    entries = {
         "id": run_result.execution_id,
         "fence": run_result.fence,
         "status": run_result.status,
@@ -246,4 +246,4 @@ def _run_result(run_result: RunResult) -> dict[str, Any]:
         "progress": run_result.progress,
         "retry_at": run_result.retry_at,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in entries.items() if value is not None}

@@ -10,7 +10,7 @@ import functools
 import socket
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,6 +32,17 @@ LOOKUPS = 32
 """Names looked up at a time, in threads of their own: the loop's few threads must stay free to find Supabase again."""
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
+SPECIAL_PURPOSE = tuple(
+    map(
+        ip_network,
+        [
+            "192.0.0.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24",
+            "2001::/23", "2620:4f:8000::/48", "3fff::/20",
+        ],
+    )
+)  # fmt: skip
+"""Of IANA's registries of special-purpose addresses, those that `is_global` takes for public in some version of Python:
+protocol assignments, AS112, AMT, relays of 6to4, and documentation."""
 METADATA_SERVICES = frozenset(
     map(ip_address, ["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"])
 )
@@ -43,6 +54,8 @@ Address = IPv4Address | IPv6Address
 def is_public(address: Address) -> bool:
     """Return whether an address belongs to the public internet, also one that carries another inside."""
     if not address.is_global or address.is_multicast or not is_no_metadata_service(address):
+        return False
+    if any(address in network for network in SPECIAL_PURPOSE):
         return False
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST and address not in NAT64:
         return False

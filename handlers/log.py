@@ -8,13 +8,17 @@ from pydantic import BaseModel, Field
 
 from listener import JobContext, handler
 
+MAX_MESSAGE_CHARACTERS = 8 * 1024
+"""As many as the ledger keeps."""
+MAX_FIELDS = 100
+
 
 class Line(BaseModel):
     """The message to log."""
 
-    message: str
+    message: str = Field(max_length=MAX_MESSAGE_CHARACTERS)
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    fields: dict[str, Any] = Field(default_factory=dict)
+    fields: dict[str, Any] = Field(default_factory=dict, max_length=MAX_FIELDS)
 
 
 @handler("log", exposed=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_BODY_BYTES = 8 * 1024
+MAX_HEADERS, MAX_HEADER_CHARACTERS = 100, 8 * 1024
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 """The longest delay that a server may request."""
 CLOSE_SECONDS = 1.0
@@ -32,6 +33,9 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
+        if len(name) + len(value) > MAX_HEADER_CHARACTERS:
+            message = f"{name[:40]!r} has more than {MAX_HEADER_CHARACTERS} characters"
+            raise ValueError(message)
         if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
             message = f"{name!r} is no header that can be sent: names are tokens, values printable ASCII"
             raise ValueError(message)
@@ -49,11 +53,13 @@ class Call(BaseModel):
     url: HttpUrl
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(
-        default_factory=dict, json_schema_extra={"secret": "by_name"}
+        default_factory=dict, max_length=MAX_HEADERS, json_schema_extra={"secret": "by_name"}
     )
     body: Any = Field(default=None, description="sent as JSON; a text is sent as it is when headers name its type")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
-    expected_status: int | list[int] | None = Field(default=None, description="any 2xx when absent")
+    expected_status: int | Annotated[list[int], Field(max_length=100)] | None = Field(
+        default=None, description="any 2xx when absent"
+    )
 
     def expects(self, status: int) -> bool:
         """Return whether an answer's status is a success."""

@@ -18,6 +18,7 @@ import anyio
 import structlog
 
 from listener.local.errors import ProgramFailedError, lone_fault
+from listener.local.keys import open_private
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -121,7 +122,7 @@ async def _run_until_death(program: Program, on_ready: Callable[[], None]) -> No
 
 
 async def _start(program: Program) -> Process:
-    with program.log_file.open("ab") as log_file:
+    with open_private(program.log_file) as log_file:
         return await asyncio.create_subprocess_exec(
             *leashed(program.command, program.death_signal, program.owner),
             stdin=asyncio.subprocess.DEVNULL,

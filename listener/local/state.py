@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.local.errors import NoFreePortError, NoStackError, StateFolderInUseError
-from listener.local.keys import Keys, load_or_create, write_private
+from listener.local.keys import Keys, load_or_create, open_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ PLAIN_PATH = re.compile(r"[\w/.+~-]+")  # a space, comma or quote ends the name 
 LASTING = Path("/var/tmp")  # noqa: S108 - outlives a restart of the machine, unlike /tmp; `outside` checks the owner
 PORTS = range(20000, 32000)  # below those that the kernel gives to outgoing connections, which come and go
 CHANCE = random.SystemRandom()
+FOLDER_MODE = 0o711 if os.geteuid() == 0 else 0o700
+"""Where we are root, PostgreSQL runs as another user, who must get to its own folder in it."""
 SERVICES = ("api", "postgres", "realtime", "listener")
 
 
@@ -38,8 +40,8 @@ class StateFolder:
 
     @classmethod
     def at(cls, path: Path) -> StateFolder:
-        """Return the folder at `path`, created if it is not there."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Return the folder at `path`, created if it is not there, and then closed to others."""
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         return cls(path.resolve())
 
     @property
@@ -125,14 +127,14 @@ class StateFolder:
         Raises:
             StateFolderInUseError: Another process holds it.
         """
-        with self.lock_file.open("a+") as file:
+        with open_private(self.lock_file) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise StateFolderInUseError(self.root, file.read().strip() or "another stack") from None
+                raise StateFolderInUseError(self.root, file.read().decode().strip() or "another stack") from None
             file.truncate(0)
-            file.write(f"`listener up` with process id {os.getpid()}")
+            file.write(f"`listener up` with process id {os.getpid()}".encode())
             file.flush()
             yield
 

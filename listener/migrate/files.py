@@ -16,7 +16,7 @@ NAMING = "a migration is called YYYYMMDDHHMMSS_verb_object.sql"
 VERSION = "%Y%m%d%H%M%S"
 BODY = re.compile(r"\$file\$(.*?)\$file\$", re.DOTALL)
 TABLE = re.compile(r"create table (?:if not exists )?(public\.\w+)")
-FUNCTION = re.compile(r"create or replace function (public\.\w+)\((.*?)\)\s+returns", re.DOTALL)
+FUNCTION = re.compile(r"create or replace function (public\.\w+)\(([^()]*)\)")
 ARGUMENT = re.compile(r"\w+ (.*?)(?: default .*)?", re.DOTALL)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
 
 REMEMBERED = 20_000
-"""Revisions remembered, to tell repeated rows from new ones; forgetting one costs an unneeded read of the row."""
+"""Revisions remembered, to recognise repeated rows; forgetting one costs an unneeded read of the row."""
 REFUSED_PAUSE_MS = 250
 """Pause after a refused claim: the row was locked, its key taken, or the claim came too early."""
 TURN_PAUSE_MS = 20
@@ -51,13 +51,13 @@ class Reconciler:
         self.armed_until = self.complete_until = clock.now() + horizon
 
     def apply(self, jobs: Iterable[Job], requested_at: float | None = None, *, listed: bool = False) -> None:
-        """Take rows as they are now.
+        """Apply rows.
 
         Args:
             jobs: the rows.
-            requested_at: for rows that were only read, the monotonic time before that began: where this listener has
-                written such a row since, the answer to that tells more.
-            listed: whether the database chose them as what is to be kept.
+            requested_at: for rows that were only read, the monotonic time before the read. If this listener has
+                written such a row since, the answer to that write is newer.
+            listed: whether the database chose these rows to be kept.
         """
         for job in jobs:
             if self._is_news(job, requested_at):
@@ -99,9 +99,12 @@ class Reconciler:
         if job.trigger is not None:
             self._planner.explain(job, why)
 
-    def refused(self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None) -> None:
+    def refused(
+        self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None, *, at_once: bool = False
+    ) -> None:
         """Apply the present state of jobs that could not be claimed; those still due are tried again after a pause.
 
+        They are tried again `at_once` if only the size of the answer excluded them.
         A job that was claimed only to settle a part of its missed instants lets others go first, then is claimed again.
         """
         for job in jobs:
@@ -113,7 +116,8 @@ class Reconciler:
                 has_moved = claim is not None and claim.missed is not None and claim.next_due == job.due_at
                 if has_moved and job.next_run_at <= self._clock.now():
                     job.waits_since = self._clock.now()
-                self._agenda.arm_again(job, job.next_run_at, TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS)
+                pause_ms = 0 if at_once else TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS
+                self._agenda.arm_again(job, job.next_run_at, pause_ms)
 
     def _is_news(self, job: Job, requested_at: float | None) -> bool:
         """Whether the row is not older than the known revision; remembers its revision."""

@@ -21,6 +21,8 @@ PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
 CHANGED_MEETINGS = 200
 """In one request: about as long as a neighbour's changed meeting waits for its turn."""
+CLAIMED_BYTES = 256 * 1024
+"""Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
@@ -87,12 +89,14 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
+            "max_bytes": CLAIMED_BYTES,
             "claims": [_claim(claim) for claim in claims],
         }
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
+            full=answer.get("full", False),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
@@ -105,6 +109,16 @@ class SupabaseStore:
         }
         answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
+
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused."""
+        told = {"id": run[0], "fence": run[1], "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [told], "jobs": []}, "now")
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row why it cannot be claimed."""
+        told = {"id": job_id, "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [told]}, "now")
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend claims, and send a heartbeat."""
@@ -189,7 +203,7 @@ def _held(pairs: list[list[Any]]) -> list[Held]:
     return [(execution_id, fence) for execution_id, fence in pairs]
 
 
-def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
+def _logs(entries: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
     return [
         {
             "execution_id": each.execution_id,
@@ -198,7 +212,7 @@ def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
             "message": line.message,
             "fields": line.fields,
         }
-        for each in told
+        for each in entries
         for line in each.logs
     ]
 
@@ -219,7 +233,7 @@ def _claim(claim: ClaimRequest) -> dict[str, Any]:
 
 
 def _run_result(run_result: RunResult) -> dict[str, Any]:
-    told = {
+    entries = {
         "id": run_result.execution_id,
         "fence": run_result.fence,
         "status": run_result.status,
@@ -232,4 +246,4 @@ def _run_result(run_result: RunResult) -> dict[str, Any]:
         "progress": run_result.progress,
         "retry_at": run_result.retry_at,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in entries.items() if value is not None}

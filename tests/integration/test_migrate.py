@@ -113,7 +113,7 @@ def test_an_edited_file_is_refused(database: str, folder: Path) -> None:
 
 
 def test_a_database_that_is_too_old_is_left_alone(database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would stop at a syntax error in the middle, which tells nobody why."""
+    """It would stop at a syntax error in the middle, which shows nobody why."""
     monkeypatch.setattr("listener.migrate.migrator.OLDEST", 99)
     with pytest.raises(MigrationError, match=r"^the database: is PostgreSQL \d\d; the oldest that will do is 99$"):
         apply_migrations(database, folder)
@@ -146,7 +146,7 @@ def test_a_misnamed_file_is_refused_before_anything_is_applied(database: str, fo
 
 
 def test_the_command_says_what_it_did_and_a_fault_is_one_line(database: str) -> None:
-    """No traceback for a database that is not there, and no word of the connection string; the exit code tells."""
+    """No traceback for a database that is not there, and no word of the connection string; the exit code reports it."""
     everything = [f"applied {migration.path.name}" for migration in migrations_in(migrations_folder())]
     tried = _command("migrate", "--dry-run", "--db-url", database)
     assert tried.stderr == ""

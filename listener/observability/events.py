@@ -143,11 +143,17 @@ def _gate(threshold: int) -> Processor:
     return gate
 
 
+def _colorless(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop the second form of uvicorn's messages, which is for terminals."""
+    event.pop("color_message", None)
+    return event
+
+
 def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
     """Send the standard library's root logger to the same stream, in the same form."""
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     form = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), _colorless, *shared],
         processors=[strip, *last],
     )
     stream = logging.StreamHandler(target)

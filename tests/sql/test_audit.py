@@ -149,6 +149,7 @@ def test_a_long_value_is_told_by_its_size(alice: httpx.Client):
 
 def test_old_acts_are_forgotten_with_the_ledger(database: psycopg.Connection[dict[str, Any]]):
     """A batch at a time."""
+    database.execute("delete from public.job_audit")
     for days in (1, 8, 9, 10):
         database.execute(
             "insert into public.job_audit (scheduled_job_id, role, action, at) "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from listener.masking.masker import Masker
     from listener.ports import Clock
 
-MAX_LINES = 1000
+MAX_LINES, MAX_BYTES = 1000, 1024 * 1024
 MAX_MESSAGE_CHARACTERS = 8 * 1024
 MAX_FIELDS_BYTES = 8 * 1024
 KEPT_FROM_LEVEL = logging.INFO
@@ -40,12 +40,12 @@ class RunLog:
         masker: masks the run's secret values in every line.
     """
 
-    __slots__ = ("_clock", "_kept", "_lines", "_masker")
+    __slots__ = ("_bytes", "_clock", "_kept", "_lines", "_masker")
 
     def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
         self._clock, self._masker = clock, masker
         self._lines: deque[LogLine] = deque()
-        self._kept = 0
+        self._kept = self._bytes = 0
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this log before its processors."""
@@ -72,8 +72,9 @@ class RunLog:
         if NAME_TO_LEVEL.get(method, logging.INFO) < KEPT_FROM_LEVEL or self._kept > MAX_LINES:
             return event
         self._kept += 1
-        if self._kept > MAX_LINES:
-            self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
+        if self._kept > MAX_LINES or self._bytes > MAX_BYTES:
+            self._add("warning", f"no line after the first {self._kept - 1} was kept", {})
+            self._kept = MAX_LINES + 1
             return event
         message = event.get("event", "")
         if not isinstance(message, str):
@@ -83,6 +84,7 @@ class RunLog:
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
     def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        self._bytes += len(message) + (len(to_json(fields)) if fields else 0)
         self._lines.append(LogLine(self._clock.now(), level, message, fields))
 
 

@@ -49,14 +49,14 @@ class DatabaseClock:
 
     def observe(self, database_now: datetime, requested_at: float, answered_at: float) -> None:
         """Update the estimate from an answer: the database's time at a moment between two monotonic instants."""
-        told, may_be_wrong = database_now.timestamp(), (answered_at - requested_at) / 2
+        database_seconds, may_be_wrong = database_now.timestamp(), (answered_at - requested_at) / 2
         # The moment lies between request and answer: an estimate outside of that is wrong at least by the distance.
-        possible = min(max(self._offset, told - answered_at), told - requested_at)
+        possible = min(max(self._offset, database_seconds - answered_at), database_seconds - requested_at)
         if self._is_known_better(may_be_wrong, answered_at, lacks=abs(possible - self._offset)):
             self._offset = possible
             return
         self._best = (may_be_wrong, answered_at)
-        self._offset = told - (requested_at + answered_at) / 2
+        self._offset = database_seconds - (requested_at + answered_at) / 2
 
     def _is_known_better(self, may_be_wrong: float, answered_at: float, lacks: float) -> bool:
         """Whether the estimate stands; a deviation beyond its possible error means a clock step, or a sleep."""

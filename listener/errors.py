@@ -165,7 +165,8 @@ class StoreError(ListenerError):
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
     whether the same request may succeed later, and `split_batch` whether a smaller one would: one row may be the cause.
-    `maybe_applied` says that the request may have been carried out, `needs_operator` that an operator has to act.
+    `maybe_applied` says that it may have been carried out all the same, `needs_operator` that an operator has to act:
+    beside `split_batch`, if the rows of several jobs all meet it.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -194,7 +195,7 @@ class StageFailedError(ListenerError):
 
 
 class StageReturnedError(ListenerError):
-    """A stage, which is to run until the service ends, has returned."""
+    """A stage has returned although it must run until the service ends."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage

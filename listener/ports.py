@@ -61,7 +61,7 @@ class JobStore(Protocol):
         ...
 
     async def read(self, ids: Sequence[int]) -> Page:
-        """Read jobs by id; `after` tells how many of the ids were looked up, where not all."""
+        """Read jobs by id; `after` is the number of ids that were looked up, if not all were."""
         ...
 
     async def unplanned(self, after: object) -> Page:
@@ -78,6 +78,14 @@ class JobStore(Protocol):
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
         """Write run results of the claims that this listener still holds."""
+        ...
+
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused, as far as it can be written; its job does not run again."""
+        ...
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row, if it can be written, why the job cannot be claimed."""
         ...
 
 

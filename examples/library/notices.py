@@ -22,4 +22,4 @@ async def bring_back(job: JobContext, payload: Loan) -> dict[str, str]:
 @handler("overdue_list", exposed=True)
 async def overdue_list(job: JobContext) -> dict[str, bool]:
     """List what is overdue; in test mode nobody is notified."""
-    return {"told": not job.test_mode}
+    return {"notified": not job.test_mode}

@@ -1,4 +1,4 @@
-"""The service inside an application: in its process, on its loop, for as long as a block runs."""
+"""Runs the service inside an application: in its process and on its loop, while a block runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def running(
                 yield
 
     Args:
-        settings: by default read as `listener run` reads them.
+        settings: the settings; by default they are read as `listener run` reads them.
         handlers: functions marked with `@handler`, and names of modules that have some; by default those of the
             settings.
         wait_until_ready: enter the block when jobs run on time; False enters it at once, also while Supabase is away.

@@ -10,6 +10,8 @@ import anyio
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from listener.execution.forks import kept_from_children
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -68,7 +70,10 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
         OSError: the address cannot be bound; uvicorn itself would end the process without a message.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host.strip("[]"), port), family=family) as listening:
+    with (
+        socket.create_server((host.strip("[]"), port), family=family) as listening,
+        kept_from_children(listening.fileno()),
+    ):
         await _serve(app, listening)
 
 

@@ -65,11 +65,12 @@ class Service:
             StageFailedError: a stage failed again and again.
         """
         async with self.serving():
-            await drain_on_signal(partial(self.drain, self.shared.settings.drain_seconds), self.shared.runs)
+            drain = partial(self.drain, self.shared.settings.drain_seconds)
+            await drain_on_signal(drain, self.shared.runs, self._on_shutdown_signal)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Run the stages while the block runs; whoever leaves it has drained before.
+        """Run the stages while the block runs, and drain at its end.
 
         Raises:
             StageFailedError: a stage failed again and again; the block is cancelled.
@@ -136,6 +137,10 @@ class Service:
         """Wait until the service is ready."""
         while self.shared.health.fault() is not None:  # noqa: ASYNC110 - start-up only
             await anyio.sleep(READY_CHECK_SECONDS)
+
+    def _on_shutdown_signal(self, immediate: bool) -> None:  # noqa: FBT001 - as `drain_on_signal` has it
+        """Ensure that the process ends in time even if its loop is blocked and does not learn of the signal."""
+        self._going(LONGEST_SECONDS + (0 if immediate else self.shared.settings.drain_seconds))
 
     async def drain(self, within_seconds: float, immediate_shutdown: anyio.Event | None = None) -> None:
         """Claim nothing more, let runs finish for so long, hand back the rest, write everything, and leave."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
 
+ARMED_SHOWN = 20
+"""How many of the next jobs `/debug/scheduler` lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
@@ -52,6 +55,10 @@ class Stages:
             "feed_sessions": self.feed.sessions,
             "jobs_armed": len(self.agenda),
             "next_due_ms": self.agenda.next_due(),
+            "armed_next": [
+                {"id": job.id, "next_run_at": job.next_run_at and job.next_run_at.isoformat()}
+                for job in self.agenda.upcoming(ARMED_SHOWN)
+            ],
             "jobs_waiting_for_room": self.dispatcher.waiting,
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,

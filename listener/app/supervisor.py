@@ -1,8 +1,8 @@
 """The supervisor keeps the stages running.
 
-Takes stages by name. Gives each a restart after a fault, with a growing pause. A stage that returns, or is cancelled by
-anything but the service's end, has failed, too. Guarantees that a stage that fails again and again ends the service
-instead of leaving it half alive.
+Takes stages by name. Gives each failed stage a restart, after a growing pause. A stage that returns, or is cancelled
+by anything but the service's end, has failed, too. Guarantees that a stage that fails repeatedly ends the service; the
+service never continues without one of its stages.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Supervisor:
 
     @staticmethod
     async def _run_once(name: str, stage: Callable[[], Awaitable[None]]) -> BaseException:
-        """Give what the stage failed with; it is to run until the service ends, so that to return is to fail."""
+        """Return the stage's fault; a stage must run until the service ends, so returning is a fault."""
         try:
             await stage()
         except (KeyboardInterrupt, SystemExit):  # of the process, which is to end

@@ -66,8 +66,8 @@ def make_client(
         SettingsError: a value is neither given nor in the environment.
     """
     if not (url and key):
-        told = _environment()
-        url, key = url or told.url, key or told.key.get_secret_value()
+        found = _environment()
+        url, key = url or found.url, key or found.key.get_secret_value()
     headers = {"Authorization": f"Bearer {access_token}"} if access_token else {}
     if asynchronous:
         options = AsyncClientOptions(auto_refresh_token=False, persist_session=False, headers=headers)

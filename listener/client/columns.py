@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_core import to_jsonable_python
 
-from listener.client.errors import refused
+from listener.client.errors import NaiveDatetimeWarning, refused
 from listener.client.models import Job
+from listener.clock import DatabaseClock
+from listener.domain.job import TriggerType
 from listener.domain.refusal import Word, word
 from listener.errors import InvalidValueError
 from listener.handler_api.registry import MARK
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 Handler: TypeAlias = str | Callable[..., Any]
 INSTANTS = ("run_date", "ends_at")
+START = timedelta(minutes=1)
+"""An instant so near to the call that gives it means "now"; clocks differ, and requests take time."""
 NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """The character in JSON; after an odd number of backslashes the text only describes it."""
 
@@ -59,8 +64,9 @@ class Defaults:
     """The columns that a scheduler adds to each of its jobs; `workspace_id` also limits its searches."""
 
     config: JobSchedulerConfig = field(default_factory=JobSchedulerConfig)
-    timezone: str = "UTC"
+    timezone: str | None = None
     workspace_id: UUID | str | None = None
+    now: Callable[[], datetime] = DatabaseClock().now
 
     def columns(self) -> Row:
         """Return them as columns of a row."""
@@ -75,8 +81,8 @@ def handler_name(handler: Handler) -> str:
     return getattr(declared, "name", None) or handler.__name__
 
 
-def instant(column: str, value: datetime | str, timezone: str) -> str:
-    """Return an instant in the row's form; an instant without an offset is in `timezone`.
+def instant(column: str, value: datetime | str, timezone: str | None) -> str:
+    """Return an instant in the row's form; an instant without an offset is in `timezone`, else in UTC, with a warning.
 
     Raises:
         JobRefused: the value is no instant, or the zone does not exist.
@@ -89,7 +95,10 @@ def instant(column: str, value: datetime | str, timezone: str) -> str:
     if not isinstance(value, datetime):
         raise refused(column, value, "a datetime")
     if value.utcoffset() is None:
-        value = value.replace(tzinfo=_zone(timezone))
+        if timezone is None:
+            message = f"{column} {value} has no offset and is taken as UTC: add tzinfo, or give a timezone"
+            warnings.warn(message, NaiveDatetimeWarning, stacklevel=2)
+        value = value.replace(tzinfo=_zone(timezone or "UTC"))
     return value.isoformat()
 
 
@@ -117,17 +126,17 @@ def said(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value is not None}
 
 
-def row_of(columns: Mapping[str, Any], timezone: str) -> Row:
+def row_of(columns: Mapping[str, Any], timezone: str | None) -> Row:
     """Return columns as JSON; instants without an offset are in the row's own `timezone`, else in this one.
 
     Raises:
         JobRefused: a value has no JSON form.
     """
-    zone = str(columns.get("timezone") or timezone)
-    return {name: _json_of(name, value, zone) for name, value in columns.items()}
+    zone = columns.get("timezone") or timezone
+    return {name: _json_of(name, value, zone and str(zone)) for name, value in columns.items()}
 
 
-def _json_of(name: str, value: Any, timezone: str) -> Any:  # noqa: ANN401 - any column's
+def _json_of(name: str, value: Any, timezone: str | None) -> Any:  # noqa: ANN401 - any column's
     if name in INSTANTS and value is not None:
         return instant(name, value, timezone)
     try:
@@ -140,10 +149,23 @@ def _json_of(name: str, value: Any, timezone: str) -> Any:  # noqa: ANN401 - any
     return plain
 
 
-def differences(row: Row, job: Job) -> list[str]:
-    """Return the names of the columns whose values in `row` differ from those in `job`."""
+def differences(row: Row, job: Job, now: datetime) -> list[str]:
+    """Return the names of the columns whose values in `row` differ from those in `job`.
+
+    A program that says `run_date=datetime.now()` at each start makes no edit by that: the same is said where both are
+    the time of the call that said it, or where both lie in the past and only say "not before".
+    """
     known = [name for name in row if name in Job.model_fields]
-    return [name for name in known if _typed(name, row[name]) != getattr(job, name)]
+    differing = [name for name in known if _typed(name, row[name]) != getattr(job, name)]
+    if "run_date" in differing and _is_the_same_start(_typed("run_date", row["run_date"]), job, now):
+        differing.remove("run_date")
+    return differing
+
+
+def _is_the_same_start(run_date: datetime, job: Job, now: datetime) -> bool:
+    was_now = abs(job.run_date - job.created_at) <= START
+    is_lower_bound = job.trigger_type not in {TriggerType.ONCE, TriggerType.INTERVAL}
+    return (was_now and abs(run_date - now) <= START) or (is_lower_bound and max(run_date, job.run_date) <= now)
 
 
 def _typed(name: str, value: Any) -> Any:  # noqa: ANN401 - any column's

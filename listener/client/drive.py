@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 import anyio
 import httpx
+import sniffio
 from postgrest import APIError
 from supabase import AsyncClient, Client
 
 from listener.client.errors import Unreachable, fault_of
+from listener.client.models import NoAnswer
 from listener.client.requests import Call, Delete, Insert, Pause, Select, Update
 
 if TYPE_CHECKING:
@@ -115,6 +117,14 @@ async def run_async(client: AsyncClient, plan: Plan[T]) -> T:
     return course.result
 
 
+def _is_on_a_loop() -> bool:
+    """Whether the caller may be about to await the answer."""
+    try:
+        return bool(sniffio.current_async_library())
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+
+
 class Caller(Generic[C]):
     """An object whose operations use `client`, which decides whether they return answers or awaitables."""
 
@@ -136,7 +146,8 @@ class Caller(Generic[C]):
         client: Client | AsyncClient = self.client
         if isinstance(client, AsyncClient):
             return run_async(client, plan)
-        return run_blocking(client, plan)
+        answer = run_blocking(client, plan)
+        return NoAnswer() if answer is None and _is_on_a_loop() else answer
 
 
 class operation(Generic[P, T]):  # noqa: N801 - it stands where a method would

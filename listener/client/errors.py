@@ -37,6 +37,10 @@ class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below
         super().__init__(message)
 
 
+class NaiveDatetimeWarning(UserWarning):
+    """A datetime without an offset was taken as UTC: nobody gave the time zone that it is in."""
+
+
 class JobNotFound(JobFault):
     """The caller can see no such job: it was deleted, belongs to another user, or never existed."""
 
@@ -121,8 +125,8 @@ def _refused_by_database(message: str, code: str, hint: str | None, owned: re.Ma
     found = REFUSED_VALUE.match(message)
     if found is None:
         return JobRefused(message, code=code, hint=hint)
-    _, told, allowed = found["rest"].partition(EXPECTED)
+    _, separator, allowed = found["rest"].partition(EXPECTED)
     value = found["value"].rpartition(" is ")[2]
     return JobRefused(
-        message, column=found["column"], value=value, allowed=allowed if told else hint, code=code, hint=hint
+        message, column=found["column"], value=value, allowed=allowed if separator else hint, code=code, hint=hint
     )

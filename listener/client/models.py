@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -42,6 +42,29 @@ class Answer:
         """Return the answer at once."""
         yield from ()
         return self
+
+
+class NoAnswer(Answer):
+    """None for code that may await it: false, equal to None, and None once awaited."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Give None."""
+        yield from ()
+
+    def __bool__(self) -> bool:
+        """Be false."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        """Equal None."""
+        return other is None or isinstance(other, NoAnswer)
+
+    __hash__ = None  # type: ignore[assignment] # as whatever compares equal to something else
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse, as None would, but say why."""
+        message = f"there is no such job, so it has no {name!r}"
+        raise AttributeError(message)
 
 
 class Answers(Answer, list[T]):

@@ -52,7 +52,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
 
     Args:
         config: what every job has; see `JobSchedulerConfig`.
-        timezone: of schedules, and of instants without an offset.
+        timezone: of schedules, and of instants without an offset; by default UTC, with a warning for the latter.
         client: the caller's own; it is left open.
         url: the project's, for a client of the scheduler's own; by default the environment's `SUPABASE_URL`.
         key: its key; by default the environment's.
@@ -67,7 +67,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
     def __init__(  # noqa: PLR0913 - each is one keyword of the call
         self,
         config: JobSchedulerConfig | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         *,
         client: Client | None = None,
         url: str | None = None,
@@ -110,7 +110,7 @@ class AsyncSupabaseJobScheduler(Scheduler[AsyncClient]):
     def __init__(  # noqa: PLR0913 - each is one keyword of the call
         self,
         config: JobSchedulerConfig | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         *,
         client: AsyncClient | None = None,
         url: str | None = None,

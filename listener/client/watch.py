@@ -57,7 +57,7 @@ class Watch:
             JobFault: the row could not be read at the beginning.
         """
         job = await self._look(self._named)
-        told: JobStatus | None = None
+        known: JobStatus | None = None
         receiver = Receiver(self._address, job.id)
         try:
             if not job.is_final:  # else there is nothing to wait for
@@ -65,8 +65,8 @@ class Watch:
                 job = await self._look(job.id)
             status = job.status
             while True:
-                if status is not told:
-                    told = status
+                if status is not known:
+                    known = status
                     yield status
                 if status in FINAL:
                     return

@@ -65,7 +65,7 @@ class Line:
         """Return the table's cells beside name and trigger."""
         late = "" if self.late_ms is None else f"{self.late_ms:.0f} ms"
         attempt = str(self.row.get("attempt") or "")
-        return self._due_shown(), self.status, late, str(self.row.get("total_runs", "")), attempt, self._told()
+        return self._due_shown(), self.status, late, str(self.row.get("total_runs", "")), attempt, self._news()
 
     def _due_shown(self) -> str:
         """Show no more of the instant than is needed; the row's last change is today."""
@@ -75,7 +75,7 @@ class Line:
         form = "%H:%M:%S" if ahead < A_WHILE else "%d %b %H:%M" if ahead < HALF_A_YEAR else "%d %b %Y"
         return f"{self.due.astimezone():{form}}"
 
-    def _told(self) -> str:
+    def _news(self) -> str:
         if self.row.get("error"):
             return str(self.row["error"])
         result = self.row.get("result")
@@ -119,7 +119,7 @@ class Board:
         columns[-1].ratio = 1  # in a narrow terminal the last column is cut
         table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0), expand=True)
         for line in self.lines.values():
-            due, status, late, runs, attempt, told = line.cells()
+            due, status, late, runs, attempt, news = line.cells()
             mark = Text("✓ ", "green") if line.reached else Text("  ")
             table.add_row(
                 mark + Text(line.scene.name, "bold"),
@@ -129,7 +129,7 @@ class Board:
                 late,
                 runs,
                 attempt,
-                Text(told, "red" if line.row.get("error") else ""),
+                Text(news, "red" if line.row.get("error") else ""),
             )
         return table
 

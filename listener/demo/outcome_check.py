@@ -50,9 +50,9 @@ def _faults_of(line: Line, runs: Sequence[Mapping[str, Any]]) -> list[str]:
     faults = []
     if line.status != scene.status:
         faults.append(f"{scene.name}: is {line.status}, should be {scene.status}")
-    told = tuple(":".join(filter(None, (run["status"], run["reason"]))) for run in runs)
-    if told != scene.runs:
-        has, wanted = ", ".join(told) or "no run", ", ".join(scene.runs)
+    ended = tuple(":".join(filter(None, (run["status"], run["reason"]))) for run in runs)
+    if ended != scene.runs:
+        has, wanted = ", ".join(ended) or "no run", ", ".join(scene.runs)
         faults.append(f"{scene.name}: the ledger has {has}, should have {wanted}")
     early = [run for run in runs if run["lateness_ms"] is not None and run["lateness_ms"] < 0]
     return faults + [f"{scene.name}: a run began {-run['lateness_ms']:.1f} ms before its time" for run in early]

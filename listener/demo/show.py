@@ -133,8 +133,8 @@ def _tell(console: Console, began: float, line: Line) -> None:
 
 
 def _words(line: Line) -> str:
-    due, status, late, runs, attempt, told = line.cells()
-    facts = {"due": due, "late": late, "runs": runs, "attempt": attempt, "→": told}
+    due, status, late, runs, attempt, news = line.cells()
+    facts = {"due": due, "late": late, "runs": runs, "attempt": attempt, "→": news}
     return f"{status:<10} " + ", ".join(f"{name} {fact}" for name, fact in facts.items() if fact)
 
 

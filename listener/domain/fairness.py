@@ -1,8 +1,8 @@
 """Orders the ready jobs of several tenants; pure.
 
 Tenants and users take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one user
-of one tenant. Each may hold a part of the room only, and the more of them hold some, the less each may: there is always
-room for one who comes anew. The service's own jobs (tenant None) take turns with the others, and may hold all room.
+of one tenant. Each may hold a share of the slots only, and the more of them hold some, the smaller the share: some
+slots stay free for new ones. The service's own jobs (tenant None) take turns with the others, and may hold all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAIR_BATCH = 100
 
 
 class _PartyQueue:
-    """The jobs of one user of one tenant: how many, and a heap of places; that of a job that went is passed over."""
+    """The jobs of one user of one tenant, and a heap of their places; places of removed jobs are skipped."""
 
     __slots__ = ("length", "places")
 
@@ -38,8 +38,8 @@ class FairQueue:
     """Ready jobs, each at most once.
 
     Args:
-        tenant_share: the part of all room that one tenant or user may hold when no other one holds any, below 1.
-        shares: counts what waits.
+        tenant_share: the share of all slots that one tenant or user may hold while no other one holds any, below 1.
+        shares: counts the waiting jobs.
     """
 
     def __init__(self, tenant_share: float, shares: Shares | None = None) -> None:
@@ -53,7 +53,7 @@ class FairQueue:
         return len(self._jobs)
 
     def add(self, job: Job) -> None:
-        """Let a job wait; if it does already, its latest row counts, at the better one of its places."""
+        """Add a job. If it waits already, its newest row counts, at the better of its two places."""
         waiting, place, parties = self._jobs.get(job.id), _place(job), job.parties
         self._jobs[job.id] = job
         if waiting is not None and waiting.parties == parties:
@@ -94,11 +94,11 @@ class FairQueue:
         return batch
 
     def _pop(self, parties: Parties) -> Job:
-        """Take the first in the queue whose turn it is."""
+        """Take the first job of the queue whose turn it is."""
         places = self._queues[parties].places
         while True:
             job = self._jobs.get(heapq.heappop(places)[-1])
-            if job is not None and job.parties == parties:  # else it was moved forward, and went then
+            if job is not None and job.parties == parties:  # else the job was taken already, at a better place
                 break
         del self._jobs[job.id]
         self._leave_queue(job)

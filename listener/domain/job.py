@@ -67,9 +67,9 @@ class Job:
     `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
     it or for a queued run of the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
     written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
-    who made it, else None: the service's own; `user` is who made it. `turn` tells how many other listeners are to claim
+    who made it, else None: the service's own; `user` is who made it. `turn` is how many other listeners may claim
     it before this one.
-    `waits_since` is when it last had its turn, if more of its past is left than is settled in one.
+    `waits_since` is the time of its last turn, if it has more missed instants than are settled in one.
     """
 
     id: int
@@ -90,12 +90,12 @@ class Job:
 
     @property
     def parties(self) -> Parties:
-        """Whose shares it uses up."""
+        """The parties whose shares it uses."""
         return parties_of(self.tenant, self.user)
 
     @property
     def party(self) -> str | None:
-        """Whose share of memory it uses up: the user's who made it, else the tenant's."""
+        """The party whose share of memory it uses: the user who made it, else the tenant."""
         return self.user or self.tenant
 
 
@@ -137,5 +137,5 @@ class Run:
 
     @property
     def parties(self) -> Parties:
-        """Whose shares it uses up."""
+        """The parties whose shares it uses."""
         return parties_of(self.tenant, self.user)

@@ -33,9 +33,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The ids of the jobs to keep in memory, of each party its share, the first of each party first.
+    """The ids of the jobs to keep in memory: of each party its share, the first jobs of each party first.
 
-    `complete_until`: nothing to act on before that was left out. `left_out`: how many are due and were.
+    `complete_until`: all jobs to act on before that are listed. `left_out`: how many are due and were left out.
     """
 
     ids: list[int]
@@ -170,7 +170,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a look at meetings did; `after` continues a page or a round, `more` says that changed ones are left."""
+    """The answer to a synchronisation of meetings; `after` continues a page or round, `more`: changed ones are left."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
     after: str | None = None

@@ -1,4 +1,4 @@
-"""How many jobs of each party are in memory; pure."""
+"""Counts the jobs of each party in memory, and decides whether one more may be kept; pure."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from listener.domain.job import Job
 
 NEAR = timedelta(seconds=10)
-"""What is due, or is so soon, may use the memory twice over: it ought to run before what is held for later."""
+"""Jobs due within this time may use twice the memory: they should run before jobs that are held for later."""
 
 
 class Shares:
     """The jobs of each party that a listener keeps; each counts once in the agenda and once in the queue.
 
     Args:
-        most: how many there may be before each party is held to an equal share.
+        most: how many jobs there may be before each party is limited to an equal share.
     """
 
     def __init__(self, most: int = 50_000) -> None:
@@ -32,7 +32,7 @@ class Shares:
         self.total += 1
 
     def leave(self, job: Job) -> None:
-        """Count it no more."""
+        """Stop counting a job."""
         self._held[job.party] -= 1
         self.total -= 1
         if not self._held[job.party]:
@@ -41,7 +41,7 @@ class Shares:
     def admits(self, job: Job, now: datetime, *, listed: bool) -> bool:
         """Whether one more job may be kept.
 
-        Always where there is memory, or its party is within its share; else, within twice the memory, if the database
+        Always while there is memory, or its party is within its share; else, within twice the memory, if the database
         chose it, or it has a priority, or is due soon.
         """
         if self.total < self.most or self._held[job.party] * len(self._held) < self.most:

@@ -18,7 +18,7 @@ import structlog
 
 from listener.errors import MALFORMED, StoreError
 from listener.execution.claim_request import claim_request, step_for
-from listener.execution.in_parts import in_parts
+from listener.execution.in_parts import in_parts, needs_operator
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -109,10 +109,18 @@ class Claimer:
     async def claim(self, batch: list[Job]) -> None:
         """Claim a batch; if one row makes the claim fail, split the batch until that row stands alone."""
         again = set[int]()
+        refused: list[tuple[Job, StoreError]] = []
         try:
             async for part, fault in in_parts(batch, partial(self._claim_part, again=again)):
-                if fault is not None:
-                    self._put_back(part, fault)
+                if fault is not None and fault.split_batch and not fault.retryable:
+                    refused.append((part[0], fault))
+                elif fault is not None:
+                    self._put_back(part, fault, SLOW_PAUSE if fault.needs_operator else RETRY_PAUSE, jobs=len(part))
+            is_general = len(refused) == len(batch) and needs_operator((job.id, fault) for job, fault in refused)
+            for job, fault in refused:
+                self._put_back([job], fault, SLOW_PAUSE if is_general else REFUSED_PAUSE, job_id=job.id)
+                if not is_general:
+                    await self._explain(job, fault)
         finally:
             self._answered(batch)
             self.in_flight -= 1
@@ -177,18 +185,22 @@ class Claimer:
                 self._reconciler.explain(job, malformed)
         return claims
 
-    def _put_back(self, jobs: list[Job], fault: StoreError) -> None:
-        is_guilty = fault.split_batch and not fault.retryable
-        told = {"job_id": jobs[0].id} if is_guilty else {"jobs": len(jobs)}
+    def _put_back(self, jobs: list[Job], fault: StoreError, pause: timedelta, /, **told: int) -> None:
+        """Arm jobs again whose claim failed, to rest for so long."""
         self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
-        again = self._clock.now() + (
-            REFUSED_PAUSE if is_guilty else SLOW_PAUSE if fault.needs_operator else RETRY_PAUSE
-        )
+        again = self._clock.now() + pause
         self._answered(jobs)
         for job in jobs:
             newest = self._seen_meanwhile.pop(job.id, job)
             if job.id not in self._agenda:  # unless a newer state of it was armed meanwhile
                 self._agenda.arm(newest, again)
+
+    async def _explain(self, job: Job, fault: StoreError) -> None:
+        """Say in the job's row why it does not run."""
+        try:
+            await self._store.explain(job.id, f"the database refused to begin a run of this job: {fault}")
+        except StoreError as mute:
+            self._log.warning(Event.CLAIM_FAILED, job_id=job.id, error=str(mute))
 
     def _rearm(self, batch: list[Job], claims: dict[int, ClaimRequest], claimed: Claimed) -> None:
         """Arm the jobs whose claims were granted at their next instants; for the others, the answer has rows."""

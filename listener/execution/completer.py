@@ -1,7 +1,7 @@
 """The completer writes run results in batches.
 
-Takes reports. Gives final ledger rows and updated jobs. Guarantees that it keeps each report until the database accepts
-or refuses it, and that one report that the database cannot take does not delay the others.
+Takes reports. Gives final ledger rows and jobs moved on. Guarantees that a report is kept until the database has taken
+or refused it, that one that the database cannot take does not hold up the others, and that its run does not run again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import structlog
 
 from listener.errors import StoreError
 from listener.execution.batch_size import take_batch
-from listener.execution.in_parts import in_parts
-from listener.execution.run_result import UNWRITABLE, run_result_of, unwritable
+from listener.execution.in_parts import in_parts, needs_operator
+from listener.execution.run_result import run_result_of, unwritable
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class Completer:
         self._in_flight = self._resting = 0
         self._unwritten = 0
         self._fault = ""
+        self._refusals: dict[object, StoreError] = {}  # of jobs whose runs could not be ended, since one could
+        self._to_blame: set[object] = set()  # those of them for which this has shown that an operator is not to act
         self._wake = anyio.Event()
         self._log = structlog.get_logger("completer")
 
@@ -119,14 +121,41 @@ class Completer:
             parts = [locked for part in parts for locked in await self._write_free(part)]
 
     async def _write_free(self, batch: list[RunResult]) -> list[list[RunResult]]:
-        """Write a batch; return the run results whose rows are locked, each as a part of its own."""
-        locked = []
+        """Write a batch but for run results that have to wait: these it gives back, each as a part of its own."""
+        waiting: list[list[RunResult]] = []
+        refused: list[tuple[RunResult, StoreError]] = []
         async for part, fault in in_parts(batch, self._finish):
             if fault is not None and fault.retryable:
-                locked.append(part)
+                waiting.append(part)  # its row is locked: the others go first
             elif fault is not None:
-                locked += await self._write_reduced(part[0], fault)
-        return locked
+                refused.append((part[0], fault))
+        return waiting + (await self._write_reduced(refused) if refused else [])
+
+    async def _write_reduced(self, refused: list[tuple[RunResult, StoreError]]) -> list[list[RunResult]]:
+        """Write what can still be said of run results that the database refuses; gives back those that have to wait.
+
+        A run whose bare failure is refused too is parked, unless the runs of several jobs meet the same fault.
+        """
+        originals = {(each.execution_id, each.fence): each for each, _ in refused}
+        waiting: list[list[RunResult]] = []
+        hopeless: list[tuple[RunResult, StoreError]] = []
+        async for part, fault in in_parts([unwritable(*each) for each in refused], self._finish):
+            original = originals[part[0].execution_id, part[0].fence]
+            if fault is not None and fault.retryable:
+                waiting.append([original])
+            elif fault is not None:
+                hopeless.append((original, fault))
+        self._refusals |= {job: fault for each, fault in hopeless if (job := self._job_of(each)) not in self._to_blame}
+        is_general = bool(hopeless) and needs_operator(self._refusals.items())
+        if is_general:
+            fault = hopeless[-1][1]
+            self._log.error(Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault))
+        for run_result, fault in hopeless:
+            if is_general and self._job_of(run_result) not in self._to_blame:
+                waiting.append([run_result])
+            else:
+                await self._park(run_result, fault)
+        return waiting
 
     async def _finish(self, part: list[RunResult]) -> None:
         """Write a part; wait while a fault lasts that no row causes: credentials, permissions or network.
@@ -146,6 +175,9 @@ class Completer:
                 await self._rest(len(part), pause, aside=False)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
+                if finished.taken:
+                    self._to_blame |= self._refusals.keys()  # for the database is in order
+                    self._refusals.clear()
                 self._let_go(part, finished.taken)
                 self._reconciler.apply(finished.jobs)
                 return
@@ -163,14 +195,19 @@ class Completer:
             self._in_flight += step
             self._resting -= step
 
-    async def _write_reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
-        """Write a reduced form of a run result that the database refuses."""
-        if run_result.reason != UNWRITABLE:
-            return await self._write_free([unwritable(run_result, fault)])
-        # Not even the reduced form can be written: the lease will expire, and the rescuer ends the run.
+    async def _park(self, run_result: RunResult, fault: StoreError) -> None:
+        """End a run of which not even the bare failure can be written, and let go of it."""
         self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
+        try:
+            await self._store.park((run_result.execution_id, run_result.fence), str(fault))
+        except StoreError as mute:  # the lease will run out, and the rescuer parks it
+            self._log.warning(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(mute))
+        self._to_blame.discard(self._job_of(run_result))
         self._let_go([run_result], frozenset({run_result.execution_id}))
-        return []
+
+    def _job_of(self, run_result: RunResult) -> object:
+        claimed_run = self._runs.find((run_result.execution_id, run_result.fence))
+        return claimed_run.run.job_id if claimed_run is not None else run_result.execution_id
 
     def _let_go(self, batch: list[RunResult], taken: frozenset[str]) -> None:
         for run_result in batch:

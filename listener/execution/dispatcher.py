@@ -97,7 +97,7 @@ class Dispatcher:
 
     @property
     def unended(self) -> int:
-        """Handlers whose tasks have not ended, whatever was reported of them."""
+        """The number of handlers whose tasks have not ended, reported or not."""
         return len(self._runners)
 
     @property
@@ -198,19 +198,19 @@ class Dispatcher:
                     claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
-                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
+                claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
             report = await self._executor.execute(claimed_run)
         finally:
             self._end(claimed_run, report)
 
     def abandon_stuck(self) -> None:
-        """Report the runs whose handlers were told to stop and did not; each keeps its place until it ends."""
+        """Report the runs whose handlers did not stop in time; each keeps its place until it ends."""
         for claimed_run, report in self._executor.stuck():
             self._abandoned += 1
             self._pass_on(claimed_run, report)
 
     def _end(self, claimed_run: ClaimedRun, report: Report | None = None) -> None:
-        """Free the place of a run whose task has ended; without a report, the handler has broken the task."""
+        """Free the place of a run whose task has ended; a task without a report was broken by its handler."""
         if claimed_run.ended:
             return
         claimed_run.ended = True
@@ -223,7 +223,7 @@ class Dispatcher:
         self._wake.set()
 
     def _pass_on(self, claimed_run: ClaimedRun, report: Report) -> None:
-        """Report a run once; of a report that cannot be worked on, only that."""
+        """Report a run once; if its report cannot be handled, report that."""
         claimed_run.reported = True
         try:
             self._sink.add(claimed_run.run, report)

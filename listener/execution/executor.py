@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_process
 import anyio.to_thread
 import structlog
 from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class
@@ -20,12 +19,14 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from listener.domain.outcome import Failed
 from listener.execution import admission, outcome_mapping
 from listener.execution.fair_limiter import FairLimiter
+from listener.execution.forks import leave_if_child
 from listener.execution.open_scopes import is_about_to_be_cancelled, leave_open_scopes, stop_cancelling
 from listener.execution.reporter import Reporter, identity
 from listener.execution.run_result import SHUTDOWN
 from listener.execution.shared_resources import SharedResources
 from listener.execution.threads import ThreadCall
-from listener.execution.worker import Task, work
+from listener.execution.worker import Task
+from listener.execution.worker_pool import WorkerPool
 from listener.handler_api.context import JobContext, Surroundings
 from listener.handler_api.payload import misfit
 from listener.masking.masker import Masker
@@ -81,7 +82,7 @@ class Executor:
         self._registry, self._clock = registry, clock
         self._metrics, self._limits = metrics or Metrics(), limits or Limits()
         self._sizes, self._grace_seconds = self._limits.sizes, self._limits.task_grace_seconds
-        self._shared = SharedResources()
+        self._shared, self._workers = SharedResources(), WorkerPool()
         self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
         share = self._limits.tenant_share
         self._threads, self._processes = (FairLimiter(n, share) for n in (self._limits.threads, self._limits.processes))
@@ -133,17 +134,18 @@ class Executor:
         return self._reporter.report(claimed_run, outcome)
 
     async def aclose(self) -> None:
-        """Close the resources that handlers share."""
+        """Close the resources that handlers share, and end the worker processes at rest."""
+        await self._workers.aclose()
         await self._shared.aclose()
 
     def lost(self, claimed_run: ClaimedRun) -> Report:
-        """Report a run whose task ended without a report: its handler has done something to the task."""
+        """Report a run whose task ended without a report: its handler broke the task."""
         return self._reporter.report(claimed_run, claimed_run.cancelled or outcome_mapping.task_cancelled())
 
     def stuck(self) -> list[tuple[ClaimedRun, Report]]:
-        """Report the async handlers that were told to stop and have not; to be called now and then.
+        """Report the async handlers that did not stop in time; to be called now and then.
 
-        At shutdown there is none: nobody else may start a run while its handler goes on here.
+        At shutdown there is none: no other listener may start a run while its handler continues here.
         """
         now, found = self._clock.monotonic(), []
         for claimed_run in self._running:
@@ -224,11 +226,13 @@ class Executor:
                 return outcome_mapping.task_cancelled()
             return outcome_mapping.of_result(value, self._sizes)
         except get_cancelled_exc_class() as error:
-            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
+            await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled from within
             details = outcome_mapping.details_of(error, claimed_run.run.attempt, self._sizes)
             return outcome_mapping.task_cancelled(details)
         except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service
             return self._judged(claimed_run, error)
+        finally:
+            leave_if_child()
 
     async def _in_thread(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> object:
         call = ThreadCall(handler.function, arguments)
@@ -256,8 +260,8 @@ class Executor:
         masker = claimed_run.context.masker
         secrets = masker.secrets if masker else frozenset()
         task = Task(handler.function, run, arguments, options, self._clock.now(), self._sizes, secrets)
-        unlimited = CapacityLimiter(float("inf"))  # the slot has counted this call already
-        answer = await anyio.to_process.run_sync(work, task, cancellable=True, limiter=unlimited)
+        tell = partial(claimed_run.context.log.info, source="output")
+        answer = await self._workers.call(task, tell)
         claimed_run.context.adopt(answer.logs, answer.progress)
         return answer.outcome
 

@@ -40,8 +40,8 @@ class FairLimiter:
     """A limiter whose tenants take turns.
 
     Args:
-        places: how many, at least 1.
-        tenant_share: the part of them that one tenant or user may take, below 1.
+        places: the number of concurrent runs, at least 1.
+        tenant_share: the part of the places that one tenant or user may take, below 1.
     """
 
     def __init__(self, places: int, tenant_share: float = 0.8) -> None:
@@ -73,7 +73,7 @@ class FairLimiter:
             raise
 
     def leave(self, run: Run) -> None:
-        """Give the place of a run back."""
+        """Return the place of a run."""
         self._give_back(run.parties)
 
     def _give_back(self, parties: Parties) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from listener.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 T = TypeVar("T")
 
@@ -34,3 +34,15 @@ async def in_parts(
                 yield part, fault
         else:
             yield part, None
+
+
+def needs_operator(refused: Iterable[tuple[object, StoreError]]) -> bool:
+    """Say whether rows that stand alone, each with its job and its fault, are not to blame, for no other was taken.
+
+    They are to blame unless they belong to several jobs and all meet the same fault, one that an operator can cause.
+    """
+    jobs, codes = set(), set()
+    for job, fault in refused:
+        jobs.add(job)
+        codes.add(fault.code if fault.needs_operator else None)
+    return len(jobs) > 1 and len(codes) == 1 and None not in codes

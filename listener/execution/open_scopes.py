@@ -1,4 +1,4 @@
-"""Cancel scopes of anyio that a handler has left open, or that cancel what does not stop.
+"""Leaves anyio's cancel scopes that a handler has left open, or that cancel a task that does not stop.
 
 anyio cancels a task in a cancelled scope at each turn of the loop until it has left the scope. A handler that enters a
 scope and never leaves it, or swallows its cancellation, would keep the loop turning without a pause.
@@ -26,7 +26,7 @@ def leave_open_scopes() -> None:
 
 
 def stop_cancelling(scope: CancelScope) -> None:
-    """Leave alone what did not stop when this scope was cancelled."""
+    """Stop cancelling tasks that did not stop when this scope was cancelled."""
     handle = getattr(scope, "_cancel_handle", None)
     if handle is not None:
         handle.cancel()

@@ -82,7 +82,7 @@ def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes
 
 
 def task_cancelled(details: Mapping[str, Any] | None = None) -> Failed:
-    """Judge a handler whose task was cancelled, but not by the service."""
+    """Map the cancellation of a handler's task that did not come from the service."""
     error = "CancelledError: the handler's task was cancelled, but not by the service"
     return Failed(error=error, reason="task_cancelled", details=details)
 
@@ -145,7 +145,7 @@ def _message(error: BaseException) -> str:
 
 
 def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
-    """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
+    """Return `error_details`; a long traceback keeps its end, where the fault is."""
     text = _traceback(error)
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",

@@ -36,7 +36,7 @@ class Reporter:
             completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
         outcome = _as_wanted(_within_attempts(outcome, claimed_run), claimed_run)
         self._count(claimed_run, STATUS[type(outcome)], completed_at)
-        self._tell(claimed_run, outcome)
+        self._tell(claimed_run, outcome, completed_at)
         return Report(
             execution_id=run.execution_id,
             outcome=outcome,
@@ -46,16 +46,19 @@ class Reporter:
             progress=claimed_run.context.fraction,
         )
 
-    def _tell(self, claimed_run: ClaimedRun, outcome: Outcome) -> None:
+    def _tell(self, claimed_run: ClaimedRun, outcome: Outcome, completed_at: datetime) -> None:
+        fields, started_at = identity(claimed_run), claimed_run.started_at
+        if started_at is not None:
+            fields["duration_ms"] = round((completed_at - started_at).total_seconds() * 1000, 1)
         match outcome:
             case Completed():
-                self._log.debug(Event.RUN_COMPLETED, **identity(claimed_run))
+                self._log.info(Event.RUN_COMPLETED, **fields)
             case Failed():
-                self._log.warning(Event.RUN_FAILED, **identity(claimed_run), error=outcome.error, reason=outcome.reason)
+                self._log.warning(Event.RUN_FAILED, **fields, error=outcome.error, reason=outcome.reason)
             case Snoozed():
-                self._log.debug(Event.RUN_SNOOZED, **identity(claimed_run), until=outcome.until.isoformat())
+                self._log.info(Event.RUN_SNOOZED, **fields, until=outcome.until.isoformat())
             case Cancelled():
-                self._log.info(Event.RUN_CANCELLED, **identity(claimed_run), reason=outcome.reason)
+                self._log.info(Event.RUN_CANCELLED, **fields, reason=outcome.reason)
 
     def _count(self, claimed_run: ClaimedRun, status: str, completed_at: datetime) -> None:
         started_at, name = claimed_run.started_at, claimed_run.handler.name if claimed_run.handler else UNKNOWN

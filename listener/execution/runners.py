@@ -1,4 +1,4 @@
-"""Each run in a task and a context of its own: what a handler leaves behind in either reaches no other run."""
+"""Runs each claimed run in a task and a context of its own, so that a handler's leftovers affect no other run."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class Runners:
-    """The tasks of the runs that go on.
+    """The tasks of the runs in progress.
 
     They belong to no stage: a stage that fails and comes back finds its runs where they were. Each context begins as
     the service's was when it started, with what the handlers' modules had set.
 
     Args:
-        execute: what each run is given to.
-        ended: called when its task has ended, however that was.
+        execute: called with each run.
+        ended: called when the task of a run has ended, for whatever reason.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class Runners:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many tasks have not ended."""
+        """The number of tasks that have not ended."""
         return len(self._tasks)
 
     def start(self, claimed_run: ClaimedRun) -> None:
-        """Run it at the loop's next turn."""
+        """Start the run at the loop's next turn."""
         context = self._base.copy()
         context.run(self._enter, claimed_run)
         task = asyncio.get_running_loop().create_task(self._execute(claimed_run), context=context)
@@ -57,5 +57,5 @@ class Runners:
     def _end(self, claimed_run: ClaimedRun, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # the run's report tells of it
+            task.exception()  # the run's report has it
         self._ended(claimed_run)

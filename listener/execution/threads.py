@@ -11,6 +11,8 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from listener.execution.forks import leave_if_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
@@ -68,6 +70,7 @@ class ThreadCall:
         try:
             return self._function(*self._arguments)
         finally:
+            leave_if_child()
             with self._lock:
                 self._state = State.ENDED
                 watched = self._watched

@@ -6,19 +6,22 @@ Exceptions, loggers and the client cannot cross the process boundary; outcomes a
 from __future__ import annotations
 
 import ctypes
+import decimal
 import functools
 import inspect
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from listener.execution import outcome_mapping
+from listener.execution.process_state import ProcessState
 from listener.handler_api.context import JobContext, Surroundings
 from listener.masking.masker import Masker
 from listener.masking.redaction import hiding
@@ -38,7 +41,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One call, as sent to a worker; `now` is the parent's clock at that moment, `parent` its process id."""
+    """One call, as sent to a worker; `now` is the parent's clock at that moment."""
 
     function: Callable[..., Any]
     run: Run
@@ -47,7 +50,6 @@ class Task:
     now: datetime
     sizes: Sizes
     secrets: frozenset[str] = frozenset()
-    parent: int = field(default_factory=os.getpid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,20 @@ class CarriedClock:
 
 
 def work(task: Task) -> Answer:
-    """Call the handler and return its outcome; every exception becomes an outcome."""
-    _belong_to(task.parent)
+    """Call the handler and return its outcome; every exception becomes one. What the handler changes is restored."""
+    state = ProcessState()
+    try:
+        return copy_context().run(_work, task)
+    finally:
+        state.restore()
+
+
+def _work(task: Task) -> Answer:
+    decimal.setcontext(decimal.getcontext().copy())
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
     context.masker = Masker(task.secrets) if task.secrets else None
+    context.run_log.is_shown = False  # the listener shows the lines, and what is printed here is the handler's
     with hiding(context.masker):
         try:
             outcome = outcome_mapping.of_result(_call(task, context), task.sizes)
@@ -93,8 +104,7 @@ def work(task: Task) -> Answer:
     return Answer(outcome, context.take_logs(), context.fraction)
 
 
-@functools.cache
-def _belong_to(parent: int) -> None:
+def belong_to(parent: int) -> None:
     """Let only the listener end this process, and let the kernel end it if the listener was killed.
 
     A terminal and systemd send OS signals to all processes of a service, whose runs may continue for a while.

@@ -108,11 +108,11 @@ class _Schema(GenerateJsonSchema):
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
         """Mark a type whose validator runs before the type is checked."""
-        return _marked_unless_told(super().function_before_schema(schema), schema)
+        return _marked_unless_described(super().function_before_schema(schema), schema)
 
     def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
         """Mark a type whose validator may skip the check of the type."""
-        return _marked_unless_told(super().function_wrap_schema(schema), schema)
+        return _marked_unless_described(super().function_wrap_schema(schema), schema)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         """Mark a model whose fields have several names: the schema has one of each."""
@@ -123,7 +123,7 @@ class _Schema(GenerateJsonSchema):
         return {}
 
 
-def _marked_unless_told(described: JsonSchemaValue, schema: Mapping[str, Any]) -> JsonSchemaValue:
+def _marked_unless_described(described: JsonSchemaValue, schema: Mapping[str, Any]) -> JsonSchemaValue:
     return described if schema.get("json_schema_input_schema") else {**described, LENIENT: True}
 
 
@@ -145,10 +145,10 @@ def misfit(error: Exception, shown: frozenset[str] | None = None) -> Failed:
     if isinstance(error, ValidationError) and count <= LISTED_FAULTS:
         faults = error.errors(include_url=False, include_context=False)
     other = f"{count} values do not fit" if count else redact_head(f"{type(error).__name__}: {error}", MAX_CHARACTERS)
-    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [f"metadata: {other}"]
+    sentences = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [f"metadata: {other}"]
     fields = [{"field": _field(fault), "expected": clean_text(fault["msg"])} for fault in faults[:SHOWN_FAULTS]]
     return Failed(
-        error=clean_text("; ".join(told)), reason="invalid_payload", details={"fields": fields}, retryable=False
+        error=clean_text("; ".join(sentences)), reason="invalid_payload", details={"fields": fields}, retryable=False
     )
 
 

@@ -179,7 +179,7 @@ class Registry:
 
     @classmethod
     def of(cls, handlers: Iterable[Callable[..., Any] | str]) -> Registry:
-        """Collect marked functions, and those of modules that are given by name; raises what `load` raises."""
+        """Collect marked functions, and those of named modules; raises what `load` raises."""
         given = list(handlers)
         functions = [Handler.of(each) for each in given if not isinstance(each, str)]
         return cls([*functions, *cls.load(each for each in given if isinstance(each, str))])

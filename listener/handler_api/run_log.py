@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from pydantic_core import to_json, to_jsonable_python
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from listener.masking.masker import Masker
     from listener.ports import Clock
 
-MAX_LINES, MAX_BYTES = 1000, 1024 * 1024
+MAX_LINES = 1000
+MAX_BYTES = 1024 * 1024
+"""Together; a run that logs more is not followed any further, neither in the ledger nor in the service's log."""
 MAX_MESSAGE_CHARACTERS = 8 * 1024
 MAX_FIELDS_BYTES = 8 * 1024
 KEPT_FROM_LEVEL = logging.INFO
@@ -40,17 +42,19 @@ class RunLog:
         masker: masks the run's secret values in every line.
     """
 
-    __slots__ = ("_bytes", "_clock", "_kept", "_lines", "_masker")
+    __slots__ = ("_bytes", "_clock", "_is_full", "_lines", "_masker", "_seen", "is_shown")
 
     def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
         self._clock, self._masker = clock, masker
         self._lines: deque[LogLine] = deque()
-        self._kept = self._bytes = 0
+        self._seen, self._bytes, self._is_full = [0, 0], 0, False  # lines for the log alone, and for the ledger
+        self.is_shown = True  # with the service's own lines
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
         """Make the logger that a handler uses: structlog's, with this log before its processors."""
         others = structlog.get_config()["processors"]
-        processors: list[Processor] = [redact, self._keep, *others, *([] if mask_line in others else [mask_line])]
+        shown = [*others, *([] if mask_line in others else [mask_line])] if self.is_shown else [_drop]
+        processors: list[Processor] = [self._limit, redact, self._keep, *shown]
         if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
             processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
@@ -68,23 +72,29 @@ class RunLog:
         """Add lines that were logged elsewhere, such as in a worker."""
         self._lines.extend(lines)
 
-    def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if NAME_TO_LEVEL.get(method, logging.INFO) < KEPT_FROM_LEVEL or self._kept > MAX_LINES:
+    def _limit(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Drop what is too much before anything is done with it: the loop would do that, and all runs wait for it."""
+        is_kept = _is_kept(method)
+        self._seen[is_kept] += 1
+        if self._seen[is_kept] <= MAX_LINES and self._bytes <= MAX_BYTES:
             return event
-        self._kept += 1
-        if self._kept > MAX_LINES or self._bytes > MAX_BYTES:
-            self._add("warning", f"no line after the first {self._kept - 1} was kept", {})
-            self._kept = MAX_LINES + 1
+        if is_kept and not self._is_full:
+            self._is_full = True
+            self._add("warning", f"no line after the first {self._seen[True] - 1} was kept", {})
+        raise structlog.DropEvent
+
+    def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if not _is_kept(method):
             return event
         message = event.get("event", "")
         if not isinstance(message, str):
             message = redact_head(str(message), MAX_MESSAGE_CHARACTERS)
-        fields = _fields(event, method)
-        self._add(LEVEL_NAMES.get(method, method), clean_text(message), fields)
+        message, fields = clean_text(message), _fields(event, method)
+        self._bytes += len(message) + len(to_json(fields))
+        self._add(LEVEL_NAMES.get(method, method), message, fields)
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
     def _add(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
-        self._bytes += len(message) + (len(to_json(fields)) if fields else 0)
         self._lines.append(LogLine(self._clock.now(), level, message, fields))
 
 
@@ -101,6 +111,14 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
         why = f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"
         return {"unprintable": clean_text(redact_head(why, MAX_FIELDS_BYTES // 2))}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _is_kept(method: str) -> bool:
+    return NAME_TO_LEVEL.get(method, logging.INFO) >= KEPT_FROM_LEVEL
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
 
 
 def _hidden(processor: Processor, masker: Masker) -> Processor:

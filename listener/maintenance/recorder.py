@@ -36,7 +36,7 @@ class Recorder:
 
     def __init__(self, store: LeaseStore, runs: HeldRuns) -> None:
         self._store, self._runs = store, runs
-        self._told: dict[str, float | None] = {}
+        self._fractions: dict[str, float | None] = {}
         self._waiting: list[Note] = []
         self._log = structlog.get_logger("recorder")
 
@@ -91,11 +91,11 @@ class Recorder:
 
     def _collect(self) -> list[Note]:
         notes = []
-        told: dict[str, float | None] = {}
+        fractions: dict[str, float | None] = {}
         for execution_id, claimed_run in self._runs.items():
-            progress = told[execution_id] = claimed_run.progress
+            progress = fractions[execution_id] = claimed_run.progress
             logs = claimed_run.take_logs()
-            if logs or progress != self._told.get(execution_id):
+            if logs or progress != self._fractions.get(execution_id):
                 notes.append(Note(execution_id, progress, logs, claimed_run.run.fence))
-        self._told = told
+        self._fractions = fractions
         return notes

@@ -19,7 +19,7 @@ RECOGNISED_CHARACTERS = 12
 LONG_CHARACTERS = 20
 SHORT_JSON = 8 * 1024
 MAX_WORK = 20_000_000
-"""Characters looked at for one text, each value once: some milliseconds. Of what takes more nothing is shown."""
+"""Characters read for one text, per value: some milliseconds. A text that needs more is not shown at all."""
 
 
 class Masker:

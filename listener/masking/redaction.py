@@ -39,11 +39,11 @@ SECRET_TEXT = re.compile(
 Bounded and anchored so that the time is linear: texts may come from a job's row.
 """
 SIGNS = ("apikey=", "token=", "bearer", "sb_secret_", "://", "eyj")
-"""One of them is in whatever `SECRET_TEXT` finds; to look for them takes a hundredth of its time."""
+"""Every hit of `SECRET_TEXT` contains one of them; searching them takes a hundredth of its time."""
 CUT_TOKEN = re.compile(r"(?<![\w-])eyJ[\w-]*+(\.[\w-]*)?$")
 """A bare JWT that was cut before its second dot."""
 TWO_WORDS = re.compile(r"[^\s&\"']*+[\s&\"']++[^\s&\"']*+[\s&\"']")
-"""What may be left of a token, or of the word before it."""
+"""The rest of a cut token, or of the word before it."""
 DELIMITERS = " \n\t\r&\"'"
 LONGEST_SIGN = 16
 OVERLAP = 512
@@ -54,7 +54,7 @@ MAX_NAME_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 8 * 1024
 MAX_EVENT_CHARACTERS = 24 * 1024
 MAX_EVENT_PARTS = 500
-"""Of one event, which may be as large as a payload: beyond this much, fields are left out."""
+"""Limit of one event, which may be as large as a payload: fields beyond it are left out."""
 LEFT_OUT = "…"
 
 _always: Masker = Masker()
@@ -116,7 +116,7 @@ def redact_text(text: str, *, numbers: bool = True) -> str:
 
 
 def redact_head(text: str, limit: int) -> str:
-    """Mask secrets in the first `limit` characters of a text, and tell how many more it has; the time has a bound."""
+    """Mask secrets in the first `limit` characters of a text, and return how many more it has; the time is bounded."""
     if len(text) <= limit:
         return redact_text(text)
     masked = redact_text(text[: limit + OVERLAP])
@@ -152,11 +152,11 @@ def redact_json(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
 
 
 class Bounded(dict[str, Any]):
-    """An event that has been bounded and masked; structlog's processors change it, and hand it on."""
+    """An event that has been bounded and masked; structlog's processors change it, and pass it on."""
 
 
 class _Budget:
-    """What is left of the bounds of an event."""
+    """The rest of the bounds of an event."""
 
     __slots__ = ("characters", "parts")
 

@@ -47,6 +47,7 @@ class Health:
         self._awaited: set[str] = set()
         self._heartbeat_due: float | None = None
         self._lagged = (-LAG_REMEMBERED_SECONDS, 0.0)  # when, by how much
+        self._held_up_by = HELD_UP_BY
         self._overdue = 0.0
 
     @property
@@ -96,12 +97,18 @@ class Health:
 
     def expect_heartbeat(self, within_seconds: float) -> float:
         """Note when the next heartbeat of the loop is due; return how late this one was."""
-        lag = self._lag()
+        lag = self.lag
         now = self._clock.monotonic()
         if lag > LAG_SECONDS:
             self._lagged = (now, lag)
+        elif now - self._lagged[0] >= LAG_REMEMBERED_SECONDS:
+            self._held_up_by = HELD_UP_BY
         self._heartbeat_due = now + within_seconds
         return lag
+
+    def held_up(self, by: str) -> None:
+        """Note who holds the loop up; told by a thread, while it does."""
+        self._held_up_by = by
 
     def work_waits(self, seconds: float) -> None:
         """Note for how long work has waited although slots are free."""
@@ -128,7 +135,7 @@ class Health:
                 f"{name} {'received' if received else 'stale'}" for name, received in self._received.items()
             )
             or "off",
-            "loop": f"{self._lag() * 1000:.0f} ms late",
+            "loop": f"{self.lag * 1000:.0f} ms late",
             "work": f"{self._overdue:.1f} s overdue",
         }
         return {part: fault or f"ok, {well[part]}" if part in well else fault or "ok" for part, fault in self._faults()}
@@ -158,15 +165,17 @@ class Health:
                 return str(fault)
         return None
 
-    def _lag(self) -> float:
+    @property
+    def lag(self) -> float:
+        """For how many seconds the next heartbeat of the loop has been overdue."""
         return 0.0 if self._heartbeat_due is None else max(0.0, self._clock.monotonic() - self._heartbeat_due)
 
     def _loop_fault(self) -> str | None:
         at, lag = self._lagged
         if self._clock.monotonic() - at >= LAG_REMEMBERED_SECONDS:
             lag = 0.0
-        lag = max(lag, self._lag())
-        return f"held up for {lag:.1f} s: {HELD_UP_BY}" if lag > LAG_SECONDS else None
+        lag = max(lag, self.lag)
+        return f"held up for {lag:.1f} s: {self._held_up_by}" if lag > LAG_SECONDS else None
 
     def _work_fault(self) -> str | None:
         waited = self._overdue

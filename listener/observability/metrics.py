@@ -49,7 +49,7 @@ class Metrics:
         )
         self._running = Gauge("listener_runs_in_progress", "Runs between their start and their report.", registry=of)
         self._abandoned = Counter(
-            "listener_threads_abandoned", "Plain handlers that did not stop when told to.", registry=of
+            "listener_threads_abandoned", "Plain handlers that did not stop in time.", registry=of
         )
 
     def _stages(self) -> None:

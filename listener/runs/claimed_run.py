@@ -45,7 +45,7 @@ class ClaimedRun:
         self.started_at: datetime | None = None
         self.trusted_since = 0.0  # the monotonic time of the request that made, or last extended, the claim
         self.slots = ExitStack()
-        self.stopping_since: float | None = None  # the monotonic time at which it was first seen to be told to stop
+        self.stopping_since: float | None = None  # the monotonic time at which its stop was first seen
         self.reported = self.ended = False  # its end was passed on; its task has ended, which may come later
         self._scope: CancelScope | None = None
         self._cancelled: Cancelled | None = None
@@ -57,7 +57,7 @@ class ClaimedRun:
 
     @property
     def scope(self) -> CancelScope | None:
-        """What ends the handler, once it has begun."""
+        """The scope that ends the handler, once it has begun."""
         return self._scope
 
     @property

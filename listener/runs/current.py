@@ -1,4 +1,4 @@
-"""Whose code is running: a handler's, or the service's own."""
+"""Shows whose code is running: a handler's, or the service's own."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ its present time; an outdated entry costs a refused claim, never a wrong run.
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 import anyio
@@ -32,8 +33,8 @@ class Agenda:
 
     Args:
         clock: the database's.
-        ahead_ms: how long before its time a job is given out at the latest.
-        shares: counts what is armed.
+        ahead_ms: a job is given out at least so long before its time.
+        shares: counts the armed jobs.
     """
 
     def __init__(self, clock: Clock, ahead_ms: int, shares: Shares | None = None) -> None:
@@ -80,14 +81,14 @@ class Agenda:
             self._changed.set()
 
     def disarm(self, job_id: int) -> None:
-        """Forget the job."""
+        """Remove the job."""
         job = self._jobs.pop(job_id, None)
         if job is not None:
             self.shares.leave(job)
             self._wheel.disarm(job_id)
 
     def take_due(self) -> list[Job]:
-        """Take out the jobs whose time is near, earliest first."""
+        """Remove and return the jobs whose time is near, earliest first."""
         due = [self._jobs.pop(job_id) for job_id in self._wheel.advance(milliseconds(self._clock.now()))]
         for job in due:
             self.shares.leave(job)
@@ -96,6 +97,10 @@ class Agenda:
     def next_due(self) -> int | None:
         """Milliseconds since 1970 of the next moment at which a job may be due."""
         return self._wheel.next_expiration()
+
+    def upcoming(self, most: int) -> list[Job]:
+        """Return the jobs that are due next, earliest first, at most so many; it reads all of them."""
+        return heapq.nsmallest(most, self._jobs.values(), key=lambda job: job.next_run_at or self._clock.now())
 
     async def wait(self) -> None:
         """Return when a job may be due: at the wheel's next expiration, or when an earlier job was armed."""

@@ -63,7 +63,7 @@ class Planner:
 
     def explain(self, job: Job, why: Exception) -> None:
         """Take a job whose next due instants cannot be computed, so that its row gets the reason."""
-        self._faults[job.id] = _told(why)
+        self._faults[job.id] = _error_of(why)
         self.add(job)
 
     def forget(self, job_id: int) -> None:
@@ -131,9 +131,9 @@ class Planner:
             return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
         except MALFORMED as malformed:  # the database refuses the malformed schedules that it can detect
             self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(malformed))
-            return Plan(job.id, job.revision, None, _told(malformed))
+            return Plan(job.id, job.revision, None, _error_of(malformed))
 
 
-def _told(why: Exception) -> str:
+def _error_of(why: Exception) -> str:
     """Return the error that row and ledger get for a schedule that is invalid here."""
     return f"{type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
 
 REMEMBERED = 20_000
-"""Revisions remembered, to tell repeated rows from new ones; forgetting one costs an unneeded read of the row."""
+"""Revisions remembered, to recognise repeated rows; forgetting one costs an unneeded read of the row."""
 REFUSED_PAUSE_MS = 250
 """Pause after a refused claim: the row was locked, its key taken, or the claim came too early."""
 TURN_PAUSE_MS = 20
@@ -51,13 +51,13 @@ class Reconciler:
         self.armed_until = self.complete_until = clock.now() + horizon
 
     def apply(self, jobs: Iterable[Job], requested_at: float | None = None, *, listed: bool = False) -> None:
-        """Take rows as they are now.
+        """Apply rows.
 
         Args:
             jobs: the rows.
-            requested_at: for rows that were only read, the monotonic time before that began: where this listener has
-                written such a row since, the answer to that tells more.
-            listed: whether the database chose them as what is to be kept.
+            requested_at: for rows that were only read, the monotonic time before the read. If this listener has
+                written such a row since, the answer to that write is newer.
+            listed: whether the database chose these rows to be kept.
         """
         for job in jobs:
             if self._is_news(job, requested_at):

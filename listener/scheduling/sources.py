@@ -1,8 +1,8 @@
 """The meeting source keeps one job for each upcoming meeting, due at the meeting's end.
 
-Takes hints; each causes a poll. Gives correct jobs, which the database writes, which holds both tables and the list of
-what changed. Guarantees that every upcoming meeting is looked at once on start, in the background, and every change at
-the next poll at the latest; tenants take turns, also while the check at the start goes on.
+Takes hints; each causes a poll. Gives correct jobs, which the database writes: it holds both tables and the list of
+changes. Guarantees that every upcoming meeting is checked once after the start, in the background, and every change at
+the next poll at the latest; tenants take turns, also during the check at the start.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RETRY_PAUSE_SECONDS = 2.0
 LEAST_PAUSE_SECONDS = 0.05
-"""Between two looks that found nothing more to do: any number of hints cost so many."""
+"""Between two polls that found nothing more to do: any number of hints costs at most one poll each time."""
 
 
 class MeetingSource:
@@ -57,7 +57,7 @@ class MeetingSource:
         self._log = structlog.get_logger("meetings")
 
     def take_hint(self, _: Hint) -> None:
-        """Look at once; which meetings changed is in the database."""
+        """Poll at once; the database knows which meetings changed."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -77,7 +77,7 @@ class MeetingSource:
                 await self._wake.wait()
 
     async def run_once(self) -> bool:
-        """Look at a page of all meetings, until it was the last, and at a part of what changed; tell whether to go on.
+        """Check a page of all meetings, until the last page, and a part of the changed ones; return whether to go on.
 
         Raises:
             StoreError: one of the two requests failed; it is made again next time.
@@ -91,7 +91,7 @@ class MeetingSource:
         return not checked or page.more or page.after is not None
 
     async def _check_page(self) -> bool:
-        """Look at the next page of all meetings; tell whether it was the last."""
+        """Check the next page of all meetings; return whether it was the last."""
         page = await self._store.sync_upcoming(self._checked)
         self._checked = page.after
         self._counts.update(page.counts)

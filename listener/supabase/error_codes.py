@@ -41,6 +41,8 @@ SLOWLY = Meaning(retryable=True, needs_operator=True)
 BOUNDED = Meaning(retryable=True, bounded=True)
 ROW = Meaning(retryable=False, split_batch=True)
 NEVER = Meaning(retryable=False, needs_operator=True)
+ROW_UNLESS_ALL = Meaning(retryable=False, split_batch=True, needs_operator=True)
+"""A row's, through somebody's trigger on its table; an operator's, if the rows of several jobs all meet it."""
 
 CODES: dict[str, Meaning] = {
     # PostgREST has no connection, PostgreSQL accepts no more
@@ -57,6 +59,12 @@ CODES: dict[str, Meaning] = {
     **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205", "PGRST303"], BOUNDED),
     "42501": ROW,  # a right that one row lacks
 }
+TRIGGERS = re.compile(r"(42|P0)...")
+"""What a project's own trigger on our tables may raise on purpose, or because it is wrong."""
+OF_ROWS = frozenset(
+    {"claim_runs_v1", "extend_leases_v1", "finish_runs_v1", "note_runs_v1", "park_runs_v1", "plan_jobs_v1"}
+)
+"""Functions that are given rows, one of which may be the cause."""
 CLASSES: tuple[tuple[str, Meaning], ...] = (
     ("08", MAYBE_APPLIED),  # the connection broke
     ("53", SLOWLY),  # out of memory, of files
@@ -81,12 +89,14 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
     """Return the meaning of a failed answer; `overdue`: the function has failed for longer than a fault may last."""
     try:
         answer = from_json(body)
-        told = answer.get("code")
-        code, message = str(status if told is None else told), str(answer.get("message") or answer)
+        named = answer.get("code")
+        code, message = str(status if named is None else named), str(answer.get("message") or answer)
     except (ValueError, AttributeError):
         code, message = str(status), text_of(body)
     meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(status, NEVER)
-    if message.startswith(NO_RIGHT_TO_CALL):
+    if function in OF_ROWS and TRIGGERS.fullmatch(code) and message != f"{NO_RIGHT_TO_CALL} {function}":
+        meaning = ROW_UNLESS_ALL
+    elif message.startswith(NO_RIGHT_TO_CALL):
         meaning = NEVER
     if code in ADVICE:
         message = f"{message}; {ADVICE[code]}"

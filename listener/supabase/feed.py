@@ -87,7 +87,7 @@ class RealtimeFeed:
         self.state = "down"
 
     async def run(self) -> None:
-        """Listen until cancelled."""
+        """Run until cancelled."""
         if not self._channels:
             await anyio.sleep_forever()
         self._waiting, hints = anyio.create_memory_object_stream[Hint](MOST_WAITING_HINTS)

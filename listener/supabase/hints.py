@@ -20,7 +20,7 @@ def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
     """Read a signal as `job_scheduler.notify` sends it by both channels: {table, rows, xid}.
 
     Rows of jobs are [id, revision, next_run_at, priority, tenant, user] of plain one-time jobs; of deleted jobs, [id];
-    of meetings, their ids; null where they are too many or not so plain. A later version may append to a row.
+    of meetings, their ids; null for too many rows, or other than plain ones. A later version may append to a row.
     """
     table, rows, xid = message["table"], message["rows"] or (), message["xid"]
     if table == DELETED_JOBS:

@@ -114,9 +114,9 @@ class Rpc:
         if status not in SUCCESS:
             failing_since = self._failing_since.get(function, answered_at)
             raise error_codes.of_answer(function, status, body, overdue=answered_at - failing_since > BOUNDED_SECONDS)
-        answer, told = _answer(function, body, fields)
-        if told is not None:
-            self._clock.observe(told, requested_at, answered_at)
+        answer, answered_now = _answer(function, body, fields)
+        if answered_now is not None:
+            self._clock.observe(answered_now, requested_at, answered_at)
         return answer
 
     async def _post(self, function: str, content: bytes) -> tuple[int, bytes]:
@@ -129,6 +129,7 @@ class Rpc:
         now = self._clock.monotonic()
         if (
             not fault.needs_operator
+            or fault.split_batch  # the caller knows whether other rows meet it too
             or self._reported_at.get(fault.code, -OPERATOR_NOTICE_SECONDS) > now - OPERATOR_NOTICE_SECONDS
         ):
             return

@@ -83,7 +83,7 @@ class Session:
         except TimeoutError:
             self._end("connecting took too long")
         except Exception as fault:  # noqa: BLE001 - the client raises what the socket, TLS and HTTP layers raise
-            self._end(_told(fault))
+            self._end(_text_of(fault))
         await self._ended.wait()
         raise SessionEndedError(self._why)
 
@@ -131,7 +131,7 @@ class Session:
         except TimeoutError:
             self.mark_stale(channel, "joining took too long")
         except Exception as fault:  # noqa: BLE001 - as above
-            self.mark_stale(channel, _told(fault))
+            self.mark_stale(channel, _text_of(fault))
 
     def _broadcast_subscription(self) -> AsyncRealtimeChannel:
         subscription = self._client.channel(
@@ -153,11 +153,11 @@ class Session:
         subscription.on_postgres_changes(
             RealtimePostgresChangesListenEvent.Insert, take, table=SIGNALS, schema="job_scheduler"
         )
-        return subscription.on_system(self._safely(self._told_by_system))
+        return subscription.on_system(self._safely(self._take_system_frame))
 
-    def _told_by_system(self, told: SuccessSystemPayload) -> None:
+    def _take_system_frame(self, frame: SuccessSystemPayload) -> None:
         """Take a system frame "Subscribed to PostgreSQL": it follows the join, and each change of the publication."""
-        if told.extension == "postgres_changes":
+        if frame.extension == "postgres_changes":
             self._subscribed("postgres_changes")
 
     def _signal(self, source: str, message: Mapping[str, Any]) -> None:
@@ -181,7 +181,7 @@ class Session:
             try:
                 callback(message)
             except Exception as fault:  # noqa: BLE001 - whatever it was, the session is not to be trusted
-                self._end(f"callback: {_told(fault)}")
+                self._end(f"callback: {_text_of(fault)}")
 
         return call
 
@@ -196,5 +196,5 @@ class Session:
             self._ended.set()
 
 
-def _told(fault: BaseException) -> str:
+def _text_of(fault: BaseException) -> str:
     return f"{type(fault).__name__}: {fault}"[:LONGEST_REASON]

@@ -110,6 +110,16 @@ class SupabaseStore:
         answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
 
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused."""
+        told = {"id": run[0], "fence": run[1], "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [told], "jobs": []}, "now")
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row why it cannot be claimed."""
+        told = {"id": job_id, "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [told]}, "now")
+
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend claims, and send a heartbeat."""
         request = {
@@ -193,7 +203,7 @@ def _held(pairs: list[list[Any]]) -> list[Held]:
     return [(execution_id, fence) for execution_id, fence in pairs]
 
 
-def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
+def _logs(entries: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
     return [
         {
             "execution_id": each.execution_id,
@@ -202,7 +212,7 @@ def _logs(told: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
             "message": line.message,
             "fields": line.fields,
         }
-        for each in told
+        for each in entries
         for line in each.logs
     ]
 
@@ -223,7 +233,7 @@ def _claim(claim: ClaimRequest) -> dict[str, Any]:
 
 
 def _run_result(run_result: RunResult) -> dict[str, Any]:
-    told = {
+    entries = {
         "id": run_result.execution_id,
         "fence": run_result.fence,
         "status": run_result.status,
@@ -236,4 +246,4 @@ def _run_result(run_result: RunResult) -> dict[str, Any]:
         "progress": run_result.progress,
         "retry_at": run_result.retry_at,
     }
-    return {key: value for key, value in told.items() if value is not None}
+    return {key: value for key, value in entries.items() if value is not None}

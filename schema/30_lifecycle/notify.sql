@@ -1,4 +1,4 @@
--- Tells the listeners to look again, by both channels: a row that postgres_changes delivers, and a private broadcast
+-- Notifies the listeners of a change, by both channels: a row that postgres_changes delivers, and a private broadcast
 -- where the database has that function. Either may be lost, so it never fails the write that sends it.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
@@ -21,7 +21,7 @@ end
 $$;
 revoke all on function job_scheduler.notify(text, jsonb) from public;
 
--- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+-- Names the cancelled job whose runs are to stop: if it is scheduled again at once, its row may never show it cancelled.
 create or replace function job_scheduler.notify_stopped(job bigint)
 returns void
 language sql
@@ -34,7 +34,7 @@ as $$
 $$;
 revoke all on function job_scheduler.notify_stopped(bigint) from public;
 
--- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+-- One message for any number of rows. Plain one-time jobs are sent whole, so that a listener may claim them at once.
 create or replace function job_scheduler.notify_inserted()
 returns trigger
 language plpgsql
@@ -75,7 +75,7 @@ end
 $$;
 revoke all on function job_scheduler.notify_changed() from public;
 
--- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
+-- Deleted rows are named, because no later poll would show them: up to thousands, as far as a message may be long.
 create or replace function job_scheduler.notify_deleted()
 returns trigger
 language plpgsql

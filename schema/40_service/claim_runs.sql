@@ -19,7 +19,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -40,9 +40,9 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
--- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
+-- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
 create or replace function public.claim_runs_v1(request jsonb)
@@ -52,7 +52,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
+set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -169,7 +169,7 @@ begin
         return;
     end if;
     perform job_scheduler.await_commits(ids);
-    -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
     from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
     inner join public.scheduled_jobs as j on c.id = j.id
@@ -191,7 +191,7 @@ begin
         )
         inner join public.scheduled_jobs as s on c.id = s.id
         where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
+        order by s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
     loop
         claimed := job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
@@ -209,7 +209,7 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
--- Locks the jobs whose claims are repeated, and gives them: what was asked before may be under way still.
+-- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
 create or replace function job_scheduler.lock_again(claims jsonb)
 returns bigint[]
 language sql
@@ -244,7 +244,7 @@ $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
 
 -- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. One that it knows of all the same it does not take twice.
+-- were granted now. The listener ignores a run that it holds already.
 create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
 returns uuid[]
 language sql

@@ -1,9 +1,9 @@
--- What the service asks of the database: one jsonb argument and one json answer each, so that one request carries
+-- The functions that the service calls: one jsonb argument and one json answer each, so that one request carries
 -- hundreds of jobs. Names end in a version, so that old and new replicas live together during a deploy.
 -- All are security definer, because they write columns that not even service_role may write itself, and only
 -- service_role may call them.
 
--- What a listener keeps of a job: enough to arm it and to compute what follows. A view, because a function is called
+-- The columns that a listener keeps of a job, to arm it and to compute later instants. A view, because a function is called
 -- for each row, and there may be thousands.
 create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
@@ -46,7 +46,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json

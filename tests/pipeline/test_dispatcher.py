@@ -218,8 +218,20 @@ async def test_a_job_whose_claim_fails_does_not_hold_up_the_others(parts, clock,
     assert sorted(each.run.job_id for each in started) == [each for each in range(1, 9) if each != guilty]
     assert list(world.agenda._jobs) == [guilty]
     assert (world.dispatcher._claimer.in_flight, world.dispatcher._claimer._claiming) == (0, set())
+    assert [job for job, _ in world.store.asked("explain")] == [guilty]
     clock.advance(30)
     assert world.agenda.take_due() == []
+
+
+async def test_jobs_whose_claims_all_fail_alike_are_not_to_blame(parts, clock):
+    """An operator has to act: nothing is said in their rows, and they are claimed again soon."""
+    missing = StoreError("claim_runs_v1", "42883", "", retryable=False, split_batch=True, needs_operator=True)
+    world = world_of(parts, clock, lambda _: missing)
+    world.dispatcher.add([parts.a_job(each) for each in range(1, 5)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert world.store.asked("explain") == []
+    clock.advance(10)
+    assert len(world.agenda.take_due()) == 4
 
 
 async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
@@ -231,8 +243,8 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
     assert len(world.agenda) == 8
 
 
-async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
-    """What follows it cannot be computed, so it is not claimed; that is to be told where the job is looked up."""
+async def test_an_invalid_job_does_not_delay_the_others(parts, clock):
+    """What follows it cannot be computed, so it is not claimed; that is reported where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
     malformed = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
     world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])

@@ -76,7 +76,7 @@ async def test_a_returned_model_or_dataclass_becomes_json():
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "reported"),
     [
         ({"message": "x"}, "metadata.event_id: is required"),
         ({"event_id": "7", "message": "x"}, "metadata.event_id: '7' is not allowed; Input should be a valid UUID"),
@@ -86,7 +86,7 @@ async def test_a_returned_model_or_dataclass_becomes_json():
         ),
     ],
 )
-async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, told):
+async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, reported):
     """The handler is not called, and no other attempt is made."""
 
     @handler
@@ -95,9 +95,9 @@ async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, t
 
     report = await run_handler(remind, payload)
     assert isinstance(report.outcome, Failed)
-    assert told in report.outcome.error
+    assert reported in report.outcome.error
     assert (report.outcome.reason, report.outcome.retryable) == ("invalid_payload", False)
-    assert report.outcome.details["fields"][0]["field"] == told.split(":")[0]
+    assert report.outcome.details["fields"][0]["field"] == reported.split(":")[0]
     assert report.started_at is None
 
 

@@ -171,7 +171,7 @@ async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypa
             for claimed_run in (first, second):
                 group.start_soon(execute, claimed_run)
                 await anyio.wait_all_tasks_blocked()
-            while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else tells of a line
+            while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else shows a line
                 await anyio.sleep(0.001)
             may_end.set()
     assert [line.message[:23] for line in lines] == ["waiting for a free slot"]

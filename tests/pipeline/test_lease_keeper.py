@@ -137,7 +137,7 @@ async def test_a_claim_whose_row_is_locked_is_neither_lost_nor_extended(keeper_o
 
 
 async def test_a_claim_that_cannot_be_extended_does_not_cost_the_others_theirs(keeper_of, clock):
-    """The guilty one is found by halving; the others are extended, before the fault is told."""
+    """The guilty one is found by halving; the others are extended, before the fault is raised."""
     poison = StoreError("extend_leases_v1", "P0001", "a trigger of somebody's", retryable=False, split_batch=True)
     keeper, hold, world = keeper_of(lambda held, **_: poison if guilty in held else KEPT)
     runs = [hold() for _ in range(9)]

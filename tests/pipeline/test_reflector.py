@@ -29,13 +29,13 @@ def listing(*ids, cursor=100, complete_in=300.0, left_out=0):
 
 
 @pytest.fixture
-def told():
-    """What polls told of."""
+def reported():
+    """The hints of polls."""
     return []
 
 
 @pytest.fixture
-def reflector_of(clock, parts, told):
+def reflector_of(clock, parts, reported):
     """Make a reflector on a store that answers so; `world` has its neighbours."""
 
     def make(**scripts):
@@ -54,7 +54,7 @@ def reflector_of(clock, parts, told):
             poll_seconds=5,
             stale_poll_seconds=1,
             relist_seconds=60,
-            sink=SimpleNamespace(deliver=told.append),
+            sink=SimpleNamespace(deliver=reported.append),
         )
         return reflector, world, health
 
@@ -102,8 +102,8 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
 
 async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
     """A hint may be slower than a poll; what no poll could have announced counts for nobody."""
-    before, told, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
-    pages = [Page([before], 101, None), *[Page([before, told, late, lost], 101, None)] * 3]
+    before, reported, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
+    pages = [Page([before], 101, None), *[Page([before, reported, late, lost], 101, None)] * 3]
     reflector, world, health = reflector_of(poll=pages)
     missed = lambda: missed_by(world.metrics)  # noqa: E731 - asked four times
     await reflector.run_once()
@@ -275,14 +275,14 @@ async def test_beyond_its_share_a_tenant_keeps_what_is_urgent_and_never_more_tha
     assert 30 not in world.agenda, "what waits for a slot is in memory too"
 
 
-async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, told):
+async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, reported):
     """Of every page."""
     stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
     pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
     reflector, *_ = reflector_of(poll=pages)
     await reflector.run_once()
     await reflector.poll()
-    assert told == stops
+    assert reported == stops
 
 
 async def test_lists_that_follow_closely_do_not_take_the_place_of_polls(reflector_of, clock, parts):

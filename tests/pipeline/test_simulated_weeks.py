@@ -224,7 +224,7 @@ def build(store, clock, function):
 
 
 def lived(days, store, runs, cpu_seconds):
-    """Tell what a life left behind."""
+    """Return the rows that a life left behind."""
     print(f"{days} days, {len(store.lateness)} runs: {cpu_seconds:.2f} s of CPU")  # noqa: T201
     return SimpleNamespace(store=store, held=len(runs), end=START + timedelta(days=days))
 

@@ -48,7 +48,7 @@ async def test_a_stage_comes_back_after_growing_pauses(supervisor, naps):
 
 
 async def test_failures_in_a_row_end_the_service(supervisor, naps):
-    """Rather than a service that looks alive without a stage; the last line of the log tells the cause."""
+    """Rather than a service that looks alive without a stage; the last line of the log names the cause."""
     stage, starts = failing(100)
     with pytest.raises(StageFailedError, match=r"stage poll failed 6 times .* ValueError: boom") as failed:
         await supervisor.run("poll", stage)

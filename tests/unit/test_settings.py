@@ -73,7 +73,7 @@ def test_each_missing_setting_is_one_line(read):
         ("LISTENER_LEASE_SECONDS", "nan"),
         ("LISTENER_HORIZON_SECONDS", "inf"),
         ("LISTENER_CLEANUP_AFTER_DAYS", "-1"),
-        ("LISTENER_CHANNELS", "broadcast,bell"),
+        ("LISTENER_CHANNELS", "broadcast,pigeon"),
         ("LISTENER_HTTP_BIND", "8787"),
         ("LISTENER_HTTP_BIND", "0.0.0.0:99999"),
         ("LISTENER_ALLOWED_HOSTS", "http://listener.internal"),

@@ -55,8 +55,8 @@ def change(change: Change, facts: TableFacts, chosen: frozenset[str], new: Texts
     if kind in {UPDATE, DELETE}:
         before = old or Texts({})
         secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: only its key is sent
-        told = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
-        previous = f',"old_record":{_object(told, chosen, _kept(before, too_large))}'
+        old_columns = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
+        previous = f',"old_record":{_object(old_columns, chosen, _kept(before, too_large))}'
     columns = _columns(facts.columns, chosen)
     return (
         f'{{"table":{compact(relation.table)},"type":"{EVENTS[kind]}",{record}"columns":{columns},'

@@ -39,7 +39,7 @@ LARGEST_FRAME_BYTES = 4 * 1024 * 1024
 FIRST_STREAM_SECONDS = 10.0
 CLOSE_SECONDS = 0.5  # a client's time to answer a close
 CLEAN_UP_SECONDS = 3600.0
-LOOK_AGAIN_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 _CLEAN_UP = "delete from realtime.messages where inserted_at < (now() at time zone 'utc') - interval '3 days'"
 
 
@@ -201,7 +201,7 @@ class Server:
                     self._subscribe_all_again()
             except psycopg.Error as fault:  # a table that is dropped at this moment is enough
                 log.info("published_tables_unknown", reason=str(fault))
-                await asyncio.sleep(min(LOOK_AGAIN_SECONDS, self._options.tables_check_seconds))
+                await asyncio.sleep(min(CHECK_SECONDS, self._options.tables_check_seconds))
             else:
                 await asyncio.sleep(self._options.tables_check_seconds)
 

@@ -55,7 +55,7 @@ def test_within_a_tenant_priority_then_ones_own_then_the_earlier_goes_first():
 
 
 def held_by(queue, capacity, tenants):
-    """Take all that may be held, and tell how much each tenant holds."""
+    """Take all that may be held, and return how much each tenant holds."""
     held = Counter()
     while queue.may_take(capacity - held.total()):
         held.update(job.tenant for job in queue.take(capacity - held.total(), 1000))

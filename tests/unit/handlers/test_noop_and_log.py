@@ -36,7 +36,7 @@ async def test_noop_refuses_to_sleep_a_time_that_is_none(seconds):
 
 
 async def test_log_writes_its_line_to_the_ledger():
-    """At the level that it is told, with the fields that it is given, whatever their names are."""
+    """At the given level, with the fields that it is given, whatever their names are."""
     report = await run_handler(log, {"message": "hello", "level": "warning", "fields": {"event": 1, "self": 2}})
     assert report.outcome == Completed()
     (line,) = report.logs

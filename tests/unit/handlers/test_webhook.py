@@ -1,4 +1,4 @@
-"""A webhook is sent once an attempt, tells the receiver which, and cannot be turned against the listener's network."""
+"""A webhook is sent once an attempt, names the attempt, and cannot be turned against the listener's network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPEN = {"webhook_allow_private": True}
 
 @dataclass
 class Endpoint:
-    """A real HTTP server that answers as it is told and keeps what it was sent."""
+    """A real HTTP server with prepared answers that keeps what it was sent."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -319,9 +319,9 @@ async def test_what_is_often_a_key_in_a_url_is_not_told(endpoint):
     """Neither by the error nor by test mode: the ledger and the log have other readers than the job."""
     endpoint.status = 404
     url = endpoint.url.replace("http://", "http://ann:hush@") + "?key=hush"
-    told = [await call(endpoint, {"url": url}), await call(endpoint, {"url": url}, test_mode=True)]
-    assert [endpoint.url + "?…" in str(outcome) for outcome in told] == [True, True]
-    assert "hush" not in str(told)
+    reported = [await call(endpoint, {"url": url}), await call(endpoint, {"url": url}, test_mode=True)]
+    assert [endpoint.url + "?…" in str(outcome) for outcome in reported] == [True, True]
+    assert "hush" not in str(reported)
     assert endpoint.requests[0][1] == "/hook?key=hush"
     assert endpoint.requests[0][2]["authorization"].startswith("Basic ")
 
@@ -350,7 +350,7 @@ async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(m
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "reported"),
     [
         ({"url": "ftp://example.com"}, "metadata.url: 'ftp://example.com' is not allowed"),
         ({"url": "not a url"}, "metadata.url"),
@@ -366,12 +366,12 @@ async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(m
         ({}, "metadata.url: is required"),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_refused_by_field(payload, told):
+async def test_an_invalid_call_is_refused_by_field(payload, reported):
     """Before anything is sent."""
     outcome = (await run_handler(webhook, payload)).outcome
     assert isinstance(outcome, Failed)
     assert outcome.reason == "invalid_payload"
-    assert told in outcome.error
+    assert reported in outcome.error
 
 
 @pytest.mark.parametrize(

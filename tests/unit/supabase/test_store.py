@@ -19,7 +19,7 @@ ROWS["complete_until"] = NOON.isoformat()
 
 
 class ScriptedRpc:
-    """Answers what it is told; errors are raised."""
+    """Gives prepared answers; errors are raised."""
 
     def __init__(self):
         self.answers, self.asked = [], []

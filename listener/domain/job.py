@@ -58,6 +58,10 @@ class Trigger:
     dst_fold: DstFold = DstFold.FIRST
 
 
+HINTED = 0
+"""The revision of a job that only a notification named: older than any that the table has."""
+
+
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Job:
     """What the listener keeps of a row: when to act on it, and what it needs to compute what follows.

@@ -51,7 +51,8 @@ class ClaimRequest:
     `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
     follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
     `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` tells the definition from
-    which they were computed: an edit may lead to the same `due`, and to another `next_due`.
+    which they were computed: an edit may lead to the same `due`, and to another `next_due`. `hinted` says that only a
+    notification named the job: the database grants it if the job runs once and is not to be skipped when it is late.
     """
 
     job_id: int
@@ -63,6 +64,7 @@ class ClaimRequest:
     missed_reason: str | None = None
     again: bool = False
     defined_at: datetime | None = None
+    hinted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a channel says of a table; it may be late, doubled or lost.
+    """What a channel says of a table; it may be late, doubled, lost or forged. A poll's (source `poll`) is the table's.
 
     `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
     rows where the channel told them. A hint without any of the three means: poll now, unless you have seen

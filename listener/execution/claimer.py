@@ -183,6 +183,7 @@ class Claimer:
 
     def _rearm(self, batch: list[Job], claims: dict[int, ClaimRequest], claimed: Claimed) -> None:
         """Arm what follows the granted claims; the rows that came back say the rest themselves."""
+        self._reconciler.granted(claimed.runs)
         granted = {run.job_id for run in claimed.runs}.difference(job.id for job in claimed.jobs)
         for job in batch:
             if job.id not in granted or job.id in self._agenda:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from listener.domain.job import HINTED
 from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import timedelta
 
-    from listener.domain.job import Job
+    from listener.domain.job import Job, Run
     from listener.domain.messages import ClaimRequest
     from listener.ports import Clock
     from listener.runs.held_runs import HeldRuns
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 20_000
 """Enough to tell an echo from news; forgetting one costs a needless look at the row."""
+AT_ONCE = timedelta(seconds=1)
+"""What a channel announces is claimed without a look if it is due by then."""
 REFUSED_PAUSE_MS = 250
 """How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
 TURN_PAUSE_MS = 20
@@ -62,10 +66,27 @@ class Reconciler:
             if self._is_news(job, requested_at):
                 self._settle(job)
 
-    def announce(self, job: Job) -> None:
-        """Take a row that a channel brought along, unless this revision of it is known already."""
-        if not self.knows(job.id, job.revision):
-            self.apply([job], -math.inf)
+    def announce(self, job: Job) -> bool:
+        """Have a job claimed at once that a channel says is due. The claim decides, and nothing of it is kept.
+
+        Returns whether that is all: what is not due, or differs from what is armed, takes a look at the table.
+        """
+        if self.knows(job.id, job.revision):
+            return True
+        armed = self._agenda.find(job.id)
+        if armed is not None:
+            return armed.next_run_at == job.next_run_at
+        if job.next_run_at is None or job.next_run_at > self._clock.now() + AT_ONCE:
+            return False
+        self._arm(replace(job, revision=HINTED))
+        return True
+
+    def granted(self, runs: Iterable[Run]) -> None:
+        """Take note of claimed jobs that only a channel had named: an echo, or a page read before, is no news."""
+        for run in runs:
+            if not self.knows(run.job_id, run.revision):
+                self._remember(self._revisions, run.job_id, run.revision)
+                self._remember(self._answered, run.job_id, self._clock.monotonic())
 
     def arm(self, job: Job) -> None:
         """Arm a job whose next instant this listener has just written itself."""

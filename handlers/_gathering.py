@@ -1,4 +1,4 @@
-"""Calls that many runs make at one time become one request."""
+"""Gathers calls that many runs make at the same time into one request."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class _Call:
 
 
 class Gathering:
-    """Sends one request at a time, with all the questions that arrived during the one before.
+    """Sends one request at a time, with all the calls that arrived during the previous one.
 
     Args:
-        most: questions in one request.
+        most: calls in one request.
     """
 
     def __init__(self, most: int) -> None:
@@ -37,7 +37,7 @@ class Gathering:
         self._turn = anyio.Lock()
 
     async def ask(self, question: object, send: Send) -> Any:  # noqa: ANN401 - what `send` answers
-        """Give the answer to one question; `send` takes a list of them and gives as many answers, in their order.
+        """Return the answer to one call; `send` takes a list of calls and returns as many answers, in their order.
 
         Raises:
             Retry: the request failed.
@@ -55,7 +55,7 @@ class Gathering:
         return call.answer
 
     async def _send(self, send: Send) -> None:
-        """Answer the calls that have waited longest; if this is cancelled, the next turn asks for them again."""
+        """Answer the calls that have waited longest; if this is cancelled, the next turn sends them again."""
         calls = list(islice(self._waiting, self._most))
         try:
             answers = await send([call.question for call in calls])

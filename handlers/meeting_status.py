@@ -1,4 +1,4 @@
-"""Meetings become done when their end has passed; the ends of many are one request."""
+"""A handler that sets meetings to done after their end; many of them in one request."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 MOST = 500
 """Meetings in one request."""
 LOCKED_PAUSE = timedelta(seconds=2)
-"""After which a meeting is looked at again whose row another transaction holds."""
+"""Pause before a meeting whose row another transaction holds is tried again."""
 
 
 class Ended(BaseModel):
-    """Which meeting has ended."""
+    """The meeting that has ended."""
 
     meeting_id: UUID
 
@@ -54,7 +54,7 @@ async def _end(client: Any, questions: Sequence[dict[str, Any]]) -> list[dict[st
 
 
 def _reason(meeting: dict[str, Any], ended_by: datetime, *, test_mode: bool) -> str:
-    """Say why the meeting was set to done, or why not."""
+    """Return why the meeting was set to done, or why not."""
     if meeting["updated"]:
         return "its end has passed"
     if meeting["error"] is not None:

@@ -186,7 +186,7 @@ $$;
 revoke all on function public.end_meetings_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.end_meetings_v1(jsonb) to service_role;
 
--- What a change of a meeting leaves for the service, and tells the listeners.
+-- Notes changed meetings for the service, and notifies the listeners.
 
 -- The revision is the service's: it follows what concerns the job, whatever a client writes into it.
 create or replace function job_scheduler.stamp_meeting()
@@ -222,7 +222,7 @@ as $$
 $$;
 revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
 
--- Notes the meetings that a statement changed, and tells the listeners to look at them.
+-- Notes the meetings that a statement changed, and notifies the listeners.
 create or replace function job_scheduler.note_changed_meetings()
 returns trigger
 language plpgsql

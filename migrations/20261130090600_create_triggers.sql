@@ -116,7 +116,7 @@ for each row when (
 )
 execute function job_scheduler.admit_edit_to_quotas();
 
--- The service says that it is the one who writes by job_scheduler.stage, or, where the rules for clients hold for it too,
+-- The service marks its writes by job_scheduler.stage, or, where the rules for clients hold for it too,
 -- by job_scheduler.actor; a client of the API can set neither.
 create or replace trigger t50_audit_change
 after update of
@@ -148,7 +148,7 @@ after insert on public.scheduled_jobs
 referencing new table as new_rows
 for each statement execute function job_scheduler.notify_inserted();
 
--- Rings for every change that makes a revision: a listener counts those that it was not told of as missed.
+-- Notifies of every change that makes a revision: a listener counts those without a notification as missed.
 create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
@@ -219,6 +219,10 @@ create or replace trigger t30_empty_workspace
 after delete on public.job_workspaces
 for each row execute function job_scheduler.empty_workspace();
 
+create or replace trigger t10_name_invitation
+before insert on public.job_workspace_invitations
+for each row execute function job_scheduler.name_invitation();
+
 create or replace trigger t10_keep_an_admin
 after update of role on public.job_workspace_members
 for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.job_workspaces'::regclass))
@@ -228,6 +232,10 @@ create or replace trigger t10_keep_an_admin_left
 after delete on public.job_workspace_members
 for each row when (old.role = 'admin' and row_security_active('public.job_workspaces'::regclass))
 execute function job_scheduler.keep_an_admin();
+
+create or replace trigger t20_use_invitation
+after insert on public.job_workspace_members
+for each row execute function job_scheduler.use_invitation();
 
 -- Only of a table that we made: a project's own is its own.
 do $$

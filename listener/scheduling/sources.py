@@ -1,8 +1,8 @@
-"""Meetings become jobs: an upcoming one has exactly one, due when it ends.
+"""The meeting source keeps one job for each upcoming meeting, due at the meeting's end.
 
-Takes hints, each of which causes a look. Gives jobs made right by the database, which holds both tables and the list of
-what changed. Guarantees that every upcoming meeting is looked at once on start, in the background, and every change at
-the next poll at the latest; tenants take turns, also while the check at the start goes on.
+Takes hints; each causes a poll. Gives correct jobs, which the database writes: it holds both tables and the list of
+changes. Guarantees that every upcoming meeting is checked once after the start, in the background, and every change at
+the next poll at the latest; tenants take turns, also during the check at the start.
 """
 
 from __future__ import annotations
@@ -17,37 +17,37 @@ from listener.errors import StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from listener.domain.messages import Hint
     from listener.observability.health import Health
-    from listener.ports import MeetingStore
+    from listener.ports import MeetingStore, Poller
 
 RETRY_PAUSE_SECONDS = 2.0
 LEAST_PAUSE_SECONDS = 0.05
-"""Between two looks that found nothing more to do: any number of hints cost so many."""
+"""Between two polls that found nothing more to do: any number of hints costs at most one poll each time."""
 
 
 class MeetingSource:
-    """Keeps the jobs of meetings right.
+    """Keeps one job for each upcoming meeting.
 
     Args:
-        store: where meetings and their jobs are.
-        health: tells whether a channel is received.
-        changed: called when jobs were written, so that they are looked at.
+        store: the database, which holds meetings and their jobs.
+        health: reports whether a channel is received.
+        poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
-        stale_poll_seconds: how often while none is.
+        stale_poll_seconds: how often to poll while no channel is received.
     """
 
     def __init__(
         self,
         store: MeetingStore,
         health: Health,
-        changed: Callable[[], None],
+        poller: Poller,
         poll_seconds: float,
         stale_poll_seconds: float,
     ) -> None:
-        self._store, self._health, self._changed = store, health, changed
+        self._store, self._health, self._poller = store, health, poller
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
         self._checked: str | None = None  # up to which meeting, by id
         self._turn: str | None = None  # which tenant's was the last one
@@ -58,12 +58,12 @@ class MeetingSource:
         self._log = structlog.get_logger("meetings")
 
     def take_hint(self, _: Hint) -> None:
-        """Look at once; which meetings changed is in the database, where a commit shows shortly after it is told of."""
+        """Poll at once, and again: the database knows which meetings changed, and a commit may show a moment later."""
         self._looks = 2
         self._wake.set()
 
     async def run(self) -> None:
-        """React until cancelled."""
+        """Run until cancelled."""
         while True:
             self._wake = anyio.Event()
             try:
@@ -82,7 +82,7 @@ class MeetingSource:
                 await self._wake.wait()
 
     async def run_once(self) -> bool:
-        """Look at a page of all meetings, until it was the last, and at a part of what changed; tell whether to go on.
+        """Check a page of all meetings, until the last page, and a part of the changed ones; return whether to go on.
 
         Raises:
             StoreError: one of the two requests failed; it is made again next time.
@@ -96,7 +96,7 @@ class MeetingSource:
         return not checked or page.more or page.after is not None
 
     async def _check_page(self) -> bool:
-        """Look at the next page of all meetings; tell whether it was the last."""
+        """Check the next page of all meetings; return whether it was the last."""
         page = await self._store.sync_upcoming(self._checked)
         self._checked = page.after
         self._counts.update(page.counts)
@@ -110,7 +110,7 @@ class MeetingSource:
 
     def _tell(self, counts: Mapping[str, int]) -> None:
         if any(counts.get(key) for key in ("jobs_scheduled", "jobs_moved", "jobs_cancelled")):
-            self._changed()
+            self._poller.poll_now()
 
 
 _REQUIRED = {"total_meetings": 0, "jobs_scheduled": 0, "jobs_already_exist": 0, "errors": 0}

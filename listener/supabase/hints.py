@@ -1,6 +1,6 @@
-"""From what Realtime delivers to hints. Nothing here is trusted: a hint makes the listener look, the claim decides.
+"""Turns Realtime's frames into hints. Frames are not trusted: a hint only starts a read; the claim decides.
 
-Where a project's policies are wide anybody may send one, so that any JSON at all has to be read.
+Where a project's policies are wide, anybody may send one, so that any JSON at all has to be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
 PROBE = "probe"
-"""A signal for nobody in particular, which proves the channel that brings it."""
+"""The table name of a probe: a signal without a job, which proves that its channel is received."""
 MOST_ROWS = 100
 """The database names no more rows of jobs in one message."""
 MOST_ID, MOST_PRIORITY = 2**63 - 1, 2**15 - 1
@@ -37,18 +37,25 @@ def read_hint(source: str, message: Any) -> Hint:  # noqa: ANN401 - any JSON
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
     """Read what `job_scheduler.notify` sends by both channels and keeps in its table: {table, rows, xid}.
 
-    Rows of jobs are [id, revision, next_run_at, priority, tenant] of plain one-time jobs; of deleted jobs, [id]; of
-    stopped runs, their ids; null where they are too many or not so plain. A later version may append to a row.
+    Rows of jobs are [id, revision, next_run_at, priority, tenant, user] of plain one-time jobs; of deleted jobs, [id];
+    of stopped runs, their ids; null for too many rows, or other than plain ones. A later version may append to a row.
     """
     table, rows, xid = message["table"], message["rows"] or (), message["xid"]
     if table == DELETED_JOBS:
         return Hint(source, JOBS, gone=tuple(row[0] for row in rows), xid=xid)
     if table == JOBS:
-        return Hint(source, JOBS, jobs=tuple(_plain(*row[:5]) for row in rows[:MOST_ROWS]), xid=xid)
+        return Hint(source, JOBS, jobs=tuple(_plain(*row[:6]) for row in rows[:MOST_ROWS]), xid=xid)
     return Hint(source, table, ids=tuple(rows), xid=xid)
 
 
-def _plain(job_id: int, revision: int, next_run_at: str | None, priority: int, tenant: str | None = None) -> Job:
+def _plain(  # noqa: PLR0913, PLR0917 - a row of the message
+    job_id: int,
+    revision: int,
+    next_run_at: str | None,
+    priority: int,
+    tenant: str | None = None,
+    user: str | None = None,
+) -> Job:
     """Read a row of a job.
 
     Raises:
@@ -57,7 +64,7 @@ def _plain(job_id: int, revision: int, next_run_at: str | None, priority: int, t
     at = instant(next_run_at)
     if at is not None and at.tzinfo is None:
         raise ValueError(next_run_at)
-    if tenant is not None and not isinstance(tenant, str):
+    if not all(each is None or isinstance(each, str) for each in (tenant, user)):
         raise ValueError(tenant)
     return Job(
         _number(job_id, MOST_ID),
@@ -67,6 +74,7 @@ def _plain(job_id: int, revision: int, next_run_at: str | None, priority: int, t
         at,
         at,
         tenant=tenant,
+        user=user,
     )
 
 

@@ -22,10 +22,19 @@ create policy workspace_members_select on public.job_workspace_members
 for select to authenticated
 using (workspace_id = any((select job_scheduler.readable_workspaces())::uuid[]));
 
+-- Nobody becomes a member without consent: users enter themselves, as what their invitation says, which that uses up.
 drop policy if exists workspace_members_insert on public.job_workspace_members;
 create policy workspace_members_insert on public.job_workspace_members
 for insert to authenticated
-with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
+with check (
+    user_id = (select job_scheduler.caller())
+    and exists (
+        select from public.job_workspace_invitations as i
+        where
+            i.workspace_id = job_workspace_members.workspace_id and i.user_id = job_workspace_members.user_id
+            and i.role = job_workspace_members.role
+    )
+);
 
 drop policy if exists workspace_members_update on public.job_workspace_members;
 create policy workspace_members_update on public.job_workspace_members
@@ -33,7 +42,7 @@ for update to authenticated
 using (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]))
 with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Whoever is a member may also leave.
+-- Every member may also leave.
 drop policy if exists workspace_members_delete on public.job_workspace_members;
 create policy workspace_members_delete on public.job_workspace_members
 for delete to authenticated

@@ -1,5 +1,5 @@
--- The cases that the one statement leaves: queued runs, missed instants, a job that still runs, a shared key.
--- Answers the executions to start. It changes what it decides and leaves all else to a later claim.
+-- The cases that the one statement of claim_runs_v1 leaves: queued runs, missed instants, a job that still runs, a shared
+-- key. Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
     job bigint, due timestamptz, next_due timestamptz, run_for timestamptz, missed jsonb, missed_reason text,
     me uuid, good_until timestamptz, soon timestamptz, key_limit integer, planned_from timestamptz
@@ -12,18 +12,13 @@ declare
     j public.scheduled_jobs;
     e public.job_executions;
     is_due boolean;
-    key_is_taken boolean := false;
+    key_is_taken boolean;
     next_if_run timestamptz := next_due; -- none, when this run is the last that max_runs grants
-    must_skip boolean;
-    stopped jsonb;
 begin
     select s.* into j from public.scheduled_jobs as s where s.id = job for update skip locked;
-    if not found then
-        return '{}';
-    end if;
-    -- Locked before, unless the key was edited since: then it is left to a later claim, for whoever holds it may wait for
-    -- one that is held here.
-    if j.concurrency_key is not null and not pg_try_advisory_xact_lock(job_scheduler.key_lock(j)) then
+    -- Its key was locked before, unless it was edited since: then it is left to a later claim, for whoever holds the key may
+    -- wait for one that is held here.
+    if not found or j.concurrency_key is not null and not pg_try_advisory_xact_lock(job_scheduler.key_lock(j)) then
         return '{}';
     end if;
     -- Whether it meets a running job is seen when it is due, not when it is claimed ahead of that.
@@ -32,142 +27,32 @@ begin
         when j.status = 'running' then due <= clock_timestamp() + interval '20 milliseconds'
         else false
     end;
-    if j.max_runs is not null and j.scheduled_runs + 1 + (
-        select count(distinct u.scheduled_for) from public.job_executions as u
-        where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
-    ) >= j.max_runs then
+    if job_scheduler.is_last_run(j) then
         next_if_run := '9999-01-01Z';
     end if;
 
     if is_due and missed is not null then
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
-        select
-            j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-            now(), me
-        from jsonb_array_elements_text(missed) as m (at)
-        on conflict do nothing;
+        perform job_scheduler.record_missed(j, missed, missed_reason, me);
         if run_for is null then
             is_due := false;
-            update public.scheduled_jobs
-            set
-                due_at = next_due,
-                status = case
-                    when trigger_type = 'once' and status = 'scheduled' and not (
-                        queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
-                            select from public.job_executions as q
-                            where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
-                        )
-                    ) then 'cancelled'
-                    else status
-                end,
-                error = case
-                    when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
-                    else error
-                end,
-                updated_at = now()
-            where id = j.id
-            returning * into j;
+            j := job_scheduler.pass_over(j.id, next_due, missed_reason);
         end if;
     end if;
 
-    select q.* into e
-    from public.job_executions as q
-    cross join lateral (
-        select coalesce(
-            j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
-        ) as keeps_room
-    ) as k
-    where
-        q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-        and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first what keeps its room, see job_scheduler.key_room
-        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
-        q.run_at, q.scheduled_for
-    limit 1
-    for update of q;
-    if j.concurrency_key is not null then
-        key_is_taken := job_scheduler.key_room(j, key_limit, e) <= 0;
-    end if;
-    if e.id is not null and key_is_taken then
-        -- Blocked until a run of the same key ends: see job_scheduler.release_keys.
-        update public.job_executions
-        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
-        where id = e.id;
-        e := null;
-    elsif e.id is not null then
-        update public.job_executions
-        set
-            status = 'running', reason = null, blocked_since = null, listener_id = me, fence = fence + 1,
-            lease_expires_at = good_until, started_at = greatest(run_at, now())
-        where id = e.id
-        returning * into e;
-    elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
-        -- An instant that was due before the present run began did not meet a running job: it waits its turn.
-        must_skip := j.overlap = 'skip' and exists (
-            select from public.job_executions as o
-            where
-                o.scheduled_job_id = j.id and o.status = 'running' and o.lease_expires_at is not null
-                and o.cause = 'schedule' and o.stopped_at is null and o.started_at <= run_for
-        );
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
-        values (
-            j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-            case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
-        )
-        on conflict do nothing;
-        update public.scheduled_jobs
-        set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
-        where id = j.id;
-    elsif is_due then
-        if j.status = 'running' and j.overlap = 'replace' then
-            with replaced as (
-                update public.job_executions
-                set
-                    status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
-                    duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
-                    lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
-                    fence = fence + 1
-                where
-                    scheduled_job_id = j.id and status = 'running' and lease_expires_at is not null
-                    and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
-                returning id
-            )
-            select jsonb_agg(r.id) into stopped from replaced as r;
-            if stopped is not null then
-                perform job_scheduler.notify('stopped_runs', stopped);
-                key_is_taken := false;
-                update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
-                set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
-                where id = j.id;
-            end if;
-        end if;
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
-             listener_id, lease_expires_at, started_at)
-        select
-            j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
-            case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
-            case when key_is_taken then run_for end, case when not key_is_taken then me end,
-            case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
-        on conflict do nothing
-        returning * into e;
-        -- A one-time job that is asked to run again at an instant that it has had gets a new one.
-        update public.scheduled_jobs
-        set
-            due_at = case
-                when e.id is null and trigger_type = 'once' and status = 'scheduled' then clock_timestamp()
-                else next_if_run
-            end,
-            updated_at = now()
-        where id = j.id;
-        if key_is_taken then
-            e := null;
-        end if;
-    end if;
-
+    e := job_scheduler.first_queued_run(j, soon);
+    key_is_taken := j.concurrency_key is not null and job_scheduler.key_room(j, key_limit, e) <= 0;
     if e.id is not null then
+        e := job_scheduler.start_queued_run(e.id, key_is_taken, me, good_until);
+    elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
+        perform job_scheduler.await_running(j, run_for, next_due, next_if_run, me);
+    elsif is_due then
+        if j.status = 'running' and j.overlap = 'replace' and job_scheduler.stop_replaced(j.id, run_for) then
+            key_is_taken := false;
+        end if;
+        e := job_scheduler.start_due_run(j, run_for, next_if_run, key_is_taken, me, good_until);
+    end if;
+
+    if e.status = 'running' then
         update public.scheduled_jobs
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
@@ -177,10 +62,227 @@ begin
     end if;
     perform job_scheduler.set_wake(array[j.id]);
     perform job_scheduler.complete_exhausted(array[j.id]);
-    return array_remove(array[e.id], null);
+    return case when e.status = 'running' then array[e.id] else '{}' end;
 end
 $$;
 revoke all on function job_scheduler.claim_one(
     bigint, timestamptz, timestamptz, timestamptz, jsonb, text, uuid, timestamptz, timestamptz, integer,
     timestamptz
 ) from public;
+
+-- Whether the next run of a job's schedule is the last that max_runs grants, counting those that wait or go on.
+create or replace function job_scheduler.is_last_run(j public.scheduled_jobs)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+    return j.max_runs is not null and j.scheduled_runs + 1 + (
+        select count(distinct u.scheduled_for) from public.job_executions as u
+        where u.scheduled_job_id = j.id and u.cause = 'schedule' and u.status in ('queued', 'running')
+    ) >= j.max_runs;
+end
+$$;
+revoke all on function job_scheduler.is_last_run(public.scheduled_jobs) from public;
+
+-- Enters the instants that were missed as skipped.
+create or replace function job_scheduler.record_missed(
+    j public.scheduled_jobs, missed jsonb, missed_reason text, me uuid
+)
+returns void
+language sql
+set search_path = ''
+as $$
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+    select
+        j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
+        now(), me
+    from jsonb_array_elements_text(missed) as m (at)
+    on conflict do nothing
+$$;
+revoke all on function job_scheduler.record_missed(public.scheduled_jobs, jsonb, text, uuid) from public;
+
+-- Moves a job on to `next_due` without a run: each of its missed instants was skipped. A one-time job ends by that.
+create or replace function job_scheduler.pass_over(job bigint, next_due timestamptz, missed_reason text)
+returns public.scheduled_jobs
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs
+    set
+        due_at = next_due,
+        status = case
+            when trigger_type = 'once' and status = 'scheduled' and not (
+                queued_runs > 0 and exists ( -- an earlier instant is tried again, and ends the job
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = job and q.status = 'queued' and q.cause = 'schedule'
+                )
+            ) then 'cancelled'
+            else status
+        end,
+        error = case
+            when trigger_type = 'once' then missed_reason || ': the due instant passed by more than its grace'
+            else error
+        end,
+        updated_at = now()
+    where id = job
+    returning *
+$$;
+revoke all on function job_scheduler.pass_over(bigint, timestamptz, text) from public;
+
+-- Which queued run of a job may start first, locked; null where none may.
+create or replace function job_scheduler.first_queued_run(j public.scheduled_jobs, soon timestamptz)
+returns public.job_executions
+language sql
+set search_path = ''
+as $$
+    select q.*
+    from public.job_executions as q
+    cross join lateral (
+        select coalesce(
+            j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
+        ) as keeps_room
+    ) as k
+    where
+        q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
+        and (q.cause = 'manual' or j.status = 'scheduled')
+    order by -- first the runs that the key was given to, see job_scheduler.key_room
+        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
+        q.run_at, q.scheduled_for
+    limit 1
+    for update of q
+$$;
+revoke all on function job_scheduler.first_queued_run(public.scheduled_jobs, timestamptz) from public;
+
+-- Starts a queued run, or blocks it until a run of the same key ends: see job_scheduler.release_keys.
+create or replace function job_scheduler.start_queued_run(run uuid, key_is_taken boolean, me uuid, good_until timestamptz)
+returns public.job_executions
+language plpgsql
+set search_path = ''
+as $$
+declare
+    e public.job_executions;
+begin
+    if key_is_taken then
+        update public.job_executions
+        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
+        where id = run
+        returning * into e;
+    else
+        update public.job_executions
+        set
+            status = 'running', reason = null, blocked_since = null, listener_id = me, fence = fence + 1,
+            lease_expires_at = good_until, started_at = greatest(run_at, now())
+        where id = run
+        returning * into e;
+    end if;
+    return e;
+end
+$$;
+revoke all on function job_scheduler.start_queued_run(uuid, boolean, uuid, timestamptz) from public;
+
+-- Enters a due instant that met a running job: queued or skipped, as the job says. An instant that was due before the
+-- present run began did not meet a running job: it waits its turn.
+create or replace function job_scheduler.await_running(
+    j public.scheduled_jobs, run_for timestamptz, next_due timestamptz, next_if_run timestamptz, me uuid
+)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    must_skip constant boolean := j.overlap = 'skip' and exists (
+        select from public.job_executions as o
+        where
+            o.scheduled_job_id = j.id and o.status = 'running' and o.lease_expires_at is not null
+            and o.cause = 'schedule' and o.stopped_at is null and o.started_at <= run_for
+    );
+begin
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+    values (
+        j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
+        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
+    )
+    on conflict do nothing;
+    update public.scheduled_jobs
+    set due_at = case when must_skip then next_due else next_if_run end, updated_at = now()
+    where id = j.id;
+end
+$$;
+revoke all on function
+job_scheduler.await_running(public.scheduled_jobs, timestamptz, timestamptz, timestamptz, uuid)
+from public;
+
+-- Stops the runs of a job that the run of a due instant replaces; answers whether there were any.
+create or replace function job_scheduler.stop_replaced(job bigint, run_for timestamptz)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+    stopped jsonb;
+begin
+    with replaced as (
+        update public.job_executions
+        set
+            status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
+            duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
+            lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
+            fence = fence + 1
+        where
+            scheduled_job_id = job and status = 'running' and lease_expires_at is not null
+            and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
+        returning id
+    )
+    select jsonb_agg(r.id) into stopped from replaced as r;
+    if stopped is null then
+        return false;
+    end if;
+    perform job_scheduler.notify('stopped_runs', stopped);
+    update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
+    set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
+    where id = job;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.stop_replaced(bigint, timestamptz) from public;
+
+-- Enters the run of a due instant, started or, while its key is taken, blocked; null where the ledger has that instant.
+create or replace function job_scheduler.start_due_run(
+    j public.scheduled_jobs, run_for timestamptz, next_if_run timestamptz, key_is_taken boolean, me uuid,
+    good_until timestamptz
+)
+returns public.job_executions
+language plpgsql
+set search_path = ''
+as $$
+declare
+    e public.job_executions;
+begin
+    insert into public.job_executions
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
+         listener_id, lease_expires_at, started_at)
+    select
+        j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+        case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
+        case when key_is_taken then run_for end, case when not key_is_taken then me end,
+        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
+    on conflict do nothing
+    returning * into e;
+    -- A one-time job that is to run again at an instant that it has had gets a new one.
+    update public.scheduled_jobs
+    set
+        due_at = case
+            when e.id is null and trigger_type = 'once' and status = 'scheduled' then clock_timestamp()
+            else next_if_run
+        end,
+        updated_at = now()
+    where id = j.id;
+    return e;
+end
+$$;
+revoke all on function
+job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
+from public;

@@ -112,7 +112,7 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
+set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -122,12 +122,8 @@ declare
     );
     ids constant uuid[] := array(select k::uuid from jsonb_object_keys(results) as k);
     taken uuid[];
-    repeated uuid[];
-    repeated_jobs bigint[];
     to_wake bigint[];
     keyed bigint[];
-    late bigint[];
-    shared bigint[];
     to_arm json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
@@ -158,8 +154,9 @@ begin
             e.id = any(ids)
             and e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer
         returning
-            e.*, case when e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end as retry_at,
-            e.cause = 'schedule' and e.stopped_at is null as is_own -- the run that its job shows
+            e.id, e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.test_mode,
+            case when e.status = 'failed' and e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end
+            as retry_at
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -167,99 +164,17 @@ begin
             e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt + 1, 'queued',
             e.test_mode, e.retry_at
         from ended as e
-        where e.status = 'failed' and e.retry_at is not null
+        where e.retry_at is not null
         on conflict do nothing
-        returning id, scheduled_job_id
-    ), by_job as (
-        select
-            e.scheduled_job_id as id,
-            count(*) filter (where e.status = 'completed') as good,
-            count(*) filter (where e.status = 'failed' and e.retry_at is null) as bad,
-            count(*) filter (
-                where e.cause = 'schedule' and (e.status = 'completed' or e.status = 'failed' and e.retry_at is null)
-            ) as scheduled,
-            bool_or(e.is_own) as by_schedule,
-            bool_or(e.retry_at is not null) as waits,
-            bool_or(e.retry_at is not null and e.is_own) as own_waits,
-            max((
-                select max(case when o.stopped_at is null then o.cause else 'manual' end)
-                from public.job_executions as o
-                where
-                    o.scheduled_job_id = e.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
-                    and o.id not in (select x.id from ended as x)
-            )) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            -- of several runs of one job in a batch, the last one of its schedule speaks
-            (array_agg(e.status order by e.is_own desc, e.completed_at desc nulls last))[1] as status,
-            (array_agg(e.started_at order by e.is_own desc, e.completed_at desc nulls last))[1] as started_at,
-            (array_agg(e.duration_ms order by e.is_own desc, e.completed_at desc nulls last))[1] as duration_ms,
-            (array_agg(e.result order by e.is_own desc, e.completed_at desc nulls last))[1] as result,
-            (array_agg(e.error order by e.is_own desc, e.completed_at desc nulls last))[1] as error
-        from ended as e
-        group by e.scheduled_job_id
-    ), moved as (
-        update public.scheduled_jobs as j
-        set
-            status = case
-                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
-                when b.own_waits or j.queued_runs > 0 and exists (
-                    select from public.job_executions as q
-                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
-                ) then 'scheduled'
-                when j.due_at = '9999-01-01Z' then b.status
-                else 'scheduled'
-            end,
-            attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
-            last_run_at = coalesce(b.started_at, j.last_run_at),
-            last_run_status = case when b.status = 'queued' then j.last_run_status else b.status end,
-            last_run_duration_ms = coalesce(b.duration_ms, j.last_run_duration_ms),
-            total_runs = j.total_runs + b.good + b.bad,
-            successful_runs = j.successful_runs + b.good,
-            failed_runs = j.failed_runs + b.bad,
-            scheduled_runs = j.scheduled_runs + b.scheduled,
-            result = case when b.status = 'completed' then b.result else j.result end,
-            error = b.error,
-            claimed_by = case when b.others_run is not null then j.claimed_by end,
-            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
-            updated_at = now()
-        from by_job as b
-        where j.id = b.id
-        returning
-            j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
-            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared
     )
-    select
-        (select coalesce(array_agg(e.id), '{}') from ended as e),
-        (select coalesce(array_agg(m.id), '{}') from moved as m where m.waits),
-        (select array_agg(m.id) from moved as m where m.keyed),
-        (select array_agg(m.id) from moved as m where m.is_late),
-        (select array_agg(m.id) from moved as m where m.is_shared)
-    into taken, to_wake, keyed, late, shared;
-
-    if late is not null then -- cancelled while this was written
-        update public.job_executions
-        set status = 'cancelled', reason = 'cancelled', completed_at = now()
-        where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
-    end if;
-    if shared is not null then
-        to_wake := to_wake || job_scheduler.settle_shared(shared);
-    end if;
+    select coalesce(array_agg(e.id), '{}') into taken from ended as e;
+    select m.to_wake, m.keyed into to_wake, keyed from job_scheduler.move_jobs(taken) as m;
     if keyed is not null then
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
-    if cardinality(to_wake) > 0 then
-        perform job_scheduler.reopen(to_wake);
-        perform job_scheduler.set_wake(to_wake);
-    end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
-        -- An earlier try of this request may have been carried out: what it queued has to be armed all the same.
-        select coalesce(array_agg(e.id), '{}'), array_agg(e.scheduled_job_id) into repeated, repeated_jobs
-        from public.job_executions as e,
-            jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
-        where
-            e.id = any(ids) and e.id <> all(taken) and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
-            and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end;
-        taken := taken || repeated;
-        to_wake := to_wake || repeated_jobs;
+        -- What an earlier try of this request queued has to be armed all the same.
+        select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then
         select json_agg(j.job_row) into to_arm
@@ -267,7 +182,7 @@ begin
         where j.id = any(to_wake);
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
-        -- A listener that goes hands its runs to the others, which are to know at once.
+        -- A listener that leaves hands its runs to the others, which are notified at once.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
@@ -277,3 +192,20 @@ end
 $$;
 revoke all on function public.finish_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.finish_runs_v1(jsonb) to service_role;
+
+-- Those of these results that an earlier try of the request has written, because its answer was lost: the runs and their jobs.
+create or replace function job_scheduler.ended_before(
+    results jsonb, taken uuid[], me uuid, out runs uuid[], out jobs bigint[]
+)
+language sql
+set search_path = ''
+as $$
+    select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}')
+    from public.job_executions as e,
+        jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
+    where
+        e.id = any(array(select k::uuid from jsonb_object_keys(results) as k)) and e.id <> all(taken)
+        and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
+        and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
+$$;
+revoke all on function job_scheduler.ended_before(jsonb, uuid[], uuid) from public;

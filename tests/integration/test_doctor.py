@@ -57,7 +57,7 @@ def _eventually(stack: Stack, subject: str, **settings: str) -> tuple[int, dict[
     return code, report
 
 
-def test_a_stack_that_is_well_gets_nine_good_lines(stack: Stack):
+def test_a_stack_that_is_well_gets_ten_good_lines(stack: Stack):
     """And its table of jobs is as empty as before."""
     code, report = _doctor(stack)
     assert code == 0, report
@@ -68,6 +68,7 @@ def test_a_stack_that_is_well_gets_nine_good_lines(stack: Stack):
         "key",
         "migrations",
         "grants",
+        "memberships",
         "catalogue",
         "channel broadcast",
         "channel postgres_changes",
@@ -123,6 +124,38 @@ def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str,
     assert f"{publication} add table {table}" in report[stale]
 
 
+@pytest.mark.parametrize(
+    ("body", "security", "callers"),
+    [
+        (
+            "select workspace_id, role from public.job_workspace_members where user_id = (auth.jwt() ->> 'sub')::uuid",
+            "definer",
+            {"a subject that is no uuid"},
+        ),
+        (
+            "select id, null from (select (current_setting('request.jwt.claims')::jsonb ->> 'sub')::uuid as id) as c",
+            "definer",
+            {"a subject that is no uuid", "no claims"},
+        ),
+        ("select id, name from public.job_listeners", "invoker", {"a user", "no subject", "anon"}),
+    ],
+)
+def test_a_replaced_memberships_that_raises_is_named(stack: Stack, body: str, security: str, callers: set[str]):
+    """With each kind of caller for whom it raises, and how to fix it; Realtime would deliver nothing to anybody."""
+    start = "create or replace function job_scheduler.memberships() returns table (workspace_id uuid, role text)"
+    change = f"{start} language sql stable security {security} set search_path = '' as $$ {body} $$"
+    with psycopg.connect(stack.database_url) as connection:
+        query = "select pg_get_functiondef('job_scheduler.memberships()'::regprocedure)"
+        (back,) = connection.execute(query).fetchone()
+    with _changed(stack, change, back):
+        code, report = _doctor(stack)
+    assert code == 1
+    assert [subject for subject, line in report.items() if line.startswith("wrong")] == ["memberships"]
+    assert callers <= set(re.findall(r"raises for ([^:]+):", report["memberships"]))
+    assert "job_scheduler.caller()" in report["memberships"]
+    assert _doctor(stack)[0] == 0
+
+
 @pytest.mark.usefixtures("empty_catalogue")
 def test_an_empty_catalogue_is_no_fault(stack: Stack):
     """No listener has started yet."""
@@ -133,7 +166,7 @@ def test_an_empty_catalogue_is_no_fault(stack: Stack):
 
 @pytest.mark.usefixtures("empty_catalogue")
 def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
-    """Handlers that nobody has published, and one that is published otherwise; the bells ring all the same."""
+    """Handlers that nobody has published, and one that is published otherwise; the channels are received anyway."""
     noop = {"name": "noop", "exposed": False, "payload_schema": {"required": ["x"]}}
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         connection.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": [noop, {"name": "theirs"}]})])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import anyio
 import pytest
 
@@ -20,7 +22,8 @@ def meetings_of(clock, parts):
 
     def make(upcoming=lambda _: NOTHING, changed=lambda _: NOTHING):
         store, changes = parts.ScriptedStore(sync_upcoming=upcoming, sync_changed=changed), []
-        return MeetingSource(store, Health(clock), lambda: changes.append(None), 5, 1), store, changes
+        poller = SimpleNamespace(poll_now=lambda: changes.append(None))
+        return MeetingSource(store, Health(clock), poller, 5, 1), store, changes
 
     return make
 

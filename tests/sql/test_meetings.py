@@ -164,7 +164,7 @@ def test_the_run_that_ends_its_meeting_is_not_cancelled_for_it(database: Databas
 
 
 def test_a_meeting_done_early_needs_its_job_no_more(database: Database, sync):
-    """Somebody ended it by hand."""
+    """A user ended it."""
     meeting = meet(database)
     sync()
     change(database, meeting, status="done")
@@ -419,15 +419,15 @@ def test_the_revision_of_a_meeting_is_nobodys_to_write(database: Database):
         {"end_time": "1960-01-01"},
     ],
 )
-def test_a_meeting_that_makes_no_sense_is_refused(database: Database, columns: dict[str, Any]):
+def test_an_invalid_meeting_is_refused(database: Database, columns: dict[str, Any]):
     """By the table itself, before there could be a job."""
     with pytest.raises(psycopg.errors.IntegrityError):
         meet(database, **columns)
 
 
 @pytest.fixture
-def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
-    """Return what runs a statement and answers the ids that the channel named, in a database that has one."""
+def notified(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
+    """Return a function that runs a statement and returns the ids of the notification, in a database that has one."""
     with psycopg.connect(blank_database, autocommit=True, row_factory=dict_row) as connection:
         apply_migrations(blank_database, migrations_folder())
         connection.execute(
@@ -449,15 +449,15 @@ def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
         yield run
 
 
-def test_the_channel_rings_once_a_statement_for_what_matters(bell: Callable[[str], list[Any]]):
+def test_the_listeners_are_notified_once_a_statement(notified: Callable[[str], list[Any]]):
     """Without ids: they are on the list. Not for a change that does not concern the job; also for a delete."""
     one = "11111111-1111-1111-1111-111111111111"
-    assert bell(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [None]  # noqa: S608
-    assert bell("update public.meetings set start_time = '2029-12-31'") == []
-    assert bell("update public.meetings set end_time = '2030-01-02'") == [None]
-    assert bell("update public.meetings set end_time = '2030-01-02'") == []
-    assert bell("delete from public.meetings") == [None]
-    assert bell("delete from public.meetings") == []
+    assert notified(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [None]  # noqa: S608
+    assert notified("update public.meetings set start_time = '2029-12-31'") == []
+    assert notified("update public.meetings set end_time = '2030-01-02'") == [None]
+    assert notified("update public.meetings set end_time = '2030-01-02'") == []
+    assert notified("delete from public.meetings") == [None]
+    assert notified("delete from public.meetings") == []
     many = "insert into public.meetings (end_time) select '2030-01-01' from generate_series(1, 101)"
-    assert bell(many) == [None]
-    assert bell("update public.meetings set status = 'cancelled'") == [None]
+    assert notified(many) == [None]
+    assert notified("update public.meetings set status = 'cancelled'") == [None]

@@ -1,4 +1,4 @@
-"""The `data` of a `postgres_changes` event, as JSON text: records keep the text and key order of PostgreSQL's jsonb."""
+"""Builds the `data` of a `postgres_changes` event, as JSON text with the text and key order of PostgreSQL's jsonb."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def change(change: Change, facts: TableFacts, chosen: frozenset[str], new: Texts
     previous = ""
     if kind in {UPDATE, DELETE}:
         before = old or Texts({})
-        secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: its key is all that is told
-        told = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
-        previous = f',"old_record":{_object(told, chosen, _kept(before, too_large))}'
+        secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: only its key is sent
+        old_columns = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
+        previous = f',"old_record":{_object(old_columns, chosen, _kept(before, too_large))}'
     columns = _columns(facts.columns, chosen)
     return (
         f'{{"table":{compact(relation.table)},"type":"{EVENTS[kind]}",{record}"columns":{columns},'

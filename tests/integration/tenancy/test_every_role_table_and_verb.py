@@ -33,11 +33,13 @@ MATRIX = """
     job_handlers        any        ---- s---     s---   s---   s---  s---  s---
     job_listeners       any        ---- ----     ----   ----   ----  ----  s---
     job_workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
-    job_workspace_members   another    ---- ----     s---   s---   siud  ----  siud
-    job_workspace_members   own        ---- ----     s--d   s--d   siud  ----  -i--
+    job_workspace_members   another    ---- ----     s---   s---   s-ud  ----  siud
+    job_workspace_members   own        ---- ----     s--d   s--d   s-ud  ----  -i--
+    job_workspace_invitations another  ---- ----     ----   ----   si-d  ----  siud
+    job_workspace_invitations own      ---- s--d     s--d   s--d   si-d  s--d  siud
 """
 """A letter is a verb that takes effect. The owner of private rows is no member of the workspace. An insert of a private
-row is one in the owner's name, of `job_workspaces` a new one, into `job_workspace_members` that of another."""
+row is one in the owner's name, of `job_workspaces` a new one, of members and invitations that of another."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,14 @@ def _workspace(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.workspace}, {"name": "changed"}, {"name": "Another"})
 
 
+def _invitation(tenancy: Tenancy, kind: str, role: str) -> Target:
+    user = user_id(role) if kind == "own" else uuid.uuid4()
+    here = {"workspace_id": str(tenancy.workspace)}
+    query = "insert into public.job_workspace_invitations (workspace_id, user_id, role) values (%s, %s, 'viewer')"
+    tenancy.database.execute(query, [tenancy.workspace, user])
+    return Target({**here, "user_id": user}, {"role": "admin"}, {**here, "user_id": str(uuid.uuid4())})
+
+
 def _membership(tenancy: Tenancy, user: uuid.UUID) -> Target:
     here = {"workspace_id": str(tenancy.workspace)}
     fresh = {**here, "user_id": str(uuid.uuid4()), "role": "admin"}
@@ -135,6 +145,8 @@ def cells() -> list[Any]:
 
 def target_of(tenancy: Tenancy, cell: Cell) -> Target:
     """Make the row, and a second admin, so that the first one is not kept by being the last."""
+    if cell.table == "job_workspace_invitations":
+        return _invitation(tenancy, cell.kind, cell.role)
     if cell.table != "job_workspace_members":
         return TARGETS[cell.table](tenancy, cell.kind)
     boss = {"workspace_id": tenancy.workspace, "user_id": uuid.uuid4(), "role": "admin"}

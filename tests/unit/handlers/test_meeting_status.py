@@ -125,7 +125,7 @@ async def test_test_mode_changes_nothing_and_says_what_would_happen(stack, clien
 
 
 async def test_the_ends_of_many_meetings_are_few_requests(stack, meeting, counted_client):
-    """Two hundred at one instant, moved, cancelled and absent ones among them; each run is told of its own."""
+    """Two hundred at one instant, moved, cancelled and absent ones among them; each run gets its own answer."""
     client, requests = counted_client
     ended = [meeting() for _ in range(197)]
     others = [meeting("cancelled"), meeting(end_time=datetime(2999, 1, 1, tzinfo=UTC)), ABSENT]
@@ -161,7 +161,7 @@ async def test_a_meeting_that_somebody_holds_waits_alone(stack, client, meeting)
 
 
 async def test_a_meeting_that_cannot_be_written_stops_no_other(stack, client, meeting):
-    """A trigger of the project's own refuses one of two: the other becomes done, and each is told its own."""
+    """A trigger of the project's own refuses one of two: the other becomes done, and each gets its own answer."""
     good, bad = meeting(), meeting()
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         connection.execute(f"alter table public.meetings add constraint odd check (status <> 'done' or id <> '{bad}')")
@@ -170,10 +170,10 @@ async def test_a_meeting_that_cannot_be_written_stops_no_other(stack, client, me
             answer = (await client.rpc("end_meetings_v1", {"request": {"meetings": questions}}).execute()).data
         finally:
             connection.execute("alter table public.meetings drop constraint odd")
-    told = {each["id"]: each for each in answer["meetings"]}
-    assert told[good]["updated"] is True
-    assert (told[bad]["updated"], told[bad]["status"]) == (False, "upcoming")
-    assert '"odd"' in told[bad]["error"]
+    reported = {each["id"]: each for each in answer["meetings"]}
+    assert reported[good]["updated"] is True
+    assert (reported[bad]["updated"], reported[bad]["status"]) == (False, "upcoming")
+    assert '"odd"' in reported[bad]["error"]
 
 
 async def test_an_id_that_is_no_uuid_is_refused(client):

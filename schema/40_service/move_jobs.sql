@@ -1,0 +1,99 @@
+-- Moves jobs on after the end of these runs of theirs, which this transaction has written with their next attempts. Of several
+-- runs of one job, the last one of its schedule speaks. Answers the jobs to arm, and those whose keys may be free now.
+create or replace function job_scheduler.move_jobs(ended uuid[], out to_wake bigint[], out keyed bigint[])
+language plpgsql
+set search_path = ''
+set enable_seqscan = off -- as in finish_runs_v1
+as $$
+declare
+    late bigint[];
+    shared bigint[];
+begin
+    with runs as (
+        select
+            e.*, e.cause = 'schedule' and e.stopped_at is null as is_own, -- the run that its job shows
+            e.status = 'queued' or e.status = 'failed' and (
+                select n.id from public.job_executions as n -- not exists, for which the planner may read the whole ledger
+                where
+                    n.scheduled_job_id = e.scheduled_job_id and n.scheduled_for = e.scheduled_for and n.cause = e.cause
+                    and n.attempt = e.attempt + 1
+            ) is not null as waits
+        from public.job_executions as e
+        -- An ended run has no lease; that this is so few rows without statistics makes the planner look jobs up by key.
+        where e.id = any(ended) and e.lease_expires_at is null
+    ), by_job as (
+        select
+            r.scheduled_job_id as id,
+            count(*) filter (where r.status = 'completed') as good,
+            count(*) filter (where r.status = 'failed' and not r.waits) as bad,
+            count(*) filter (
+                where r.cause = 'schedule' and (r.status = 'completed' or r.status = 'failed' and not r.waits)
+            ) as scheduled,
+            bool_or(r.is_own) as by_schedule,
+            bool_or(r.waits) as waits,
+            bool_or(r.waits and r.is_own) as own_waits,
+            (
+                select max(case when o.stopped_at is null then o.cause else 'manual' end)
+                from public.job_executions as o
+                where
+                    o.scheduled_job_id = r.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
+            ) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
+            (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
+            (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
+            (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
+            (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
+            (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
+        from runs as r
+        group by r.scheduled_job_id
+    ), moved as (
+        update public.scheduled_jobs as j
+        set
+            status = case
+                when j.status <> 'running' or not b.by_schedule or b.others_run = 'schedule' then j.status
+                when b.own_waits or j.queued_runs > 0 and exists (
+                    select from public.job_executions as q
+                    where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
+                ) then 'scheduled'
+                when j.due_at = '9999-01-01Z' then b.status
+                else 'scheduled'
+            end,
+            attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
+            last_run_at = coalesce(b.started_at, j.last_run_at),
+            last_run_status = case when b.status = 'queued' then j.last_run_status else b.status end,
+            last_run_duration_ms = coalesce(b.duration_ms, j.last_run_duration_ms),
+            total_runs = j.total_runs + b.good + b.bad,
+            successful_runs = j.successful_runs + b.good,
+            failed_runs = j.failed_runs + b.bad,
+            scheduled_runs = j.scheduled_runs + b.scheduled,
+            result = case when b.status = 'completed' then b.result else j.result end,
+            error = b.error,
+            claimed_by = case when b.others_run is not null then j.claimed_by end,
+            lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
+            updated_at = now()
+        from by_job as b
+        where j.id = b.id
+        returning
+            j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
+            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared
+    )
+    select
+        coalesce(array_agg(m.id) filter (where m.waits), '{}'), array_agg(m.id) filter (where m.keyed),
+        array_agg(m.id) filter (where m.is_late), array_agg(m.id) filter (where m.is_shared)
+    into to_wake, keyed, late, shared
+    from moved as m;
+
+    if late is not null then -- cancelled while this was written
+        update public.job_executions
+        set status = 'cancelled', reason = 'cancelled', completed_at = now()
+        where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
+    end if;
+    if shared is not null then
+        to_wake := to_wake || job_scheduler.settle_shared(shared);
+    end if;
+    if cardinality(to_wake) > 0 then
+        perform job_scheduler.reopen(to_wake);
+        perform job_scheduler.set_wake(to_wake);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.move_jobs(uuid[]) from public;

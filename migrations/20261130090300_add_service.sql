@@ -328,7 +328,10 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
--- missed_reason}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- missed_reason, hinted}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the
+-- next.
+-- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
+-- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
@@ -369,7 +372,10 @@ begin
     with asked as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
-            as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz)
+            as c (
+                id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz,
+                hinted boolean
+            )
     ), free as (
         select
             j.id, a.due,
@@ -387,6 +393,7 @@ begin
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
+            and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         order by j.id
         for update of j skip locked
     ), sized as (
@@ -463,10 +470,11 @@ begin
     perform job_scheduler.await_commits(ids);
     -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
-    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
+    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz, hinted boolean)
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);
     for left_over in

@@ -221,6 +221,8 @@ def _claim(claim: ClaimRequest) -> dict[str, Any]:
     claim_request: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
     if claim.next_due is not None:
         claim_request["next"] = claim.next_due
+    if claim.hinted:
+        claim_request["hinted"] = True
     if claim.exhausted:
         claim_request["exhausted"] = True
     if claim.defined_at is not None:

@@ -83,7 +83,7 @@ begin
         select
             j.id, a.due,
             case
-                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
+                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
             end as next
         from public.scheduled_jobs as j
@@ -117,7 +117,7 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = nullif(f.next, '9999-01-01Z')
+        due_at = f.next, next_run_at = f.next
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 
@@ -174,7 +174,7 @@ begin
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
             missed_reason text, defined_at timestamptz

@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # uv trusts whom the machine trusts, as pip does: a company's proxy too.
 export UV_SYSTEM_CERTS ?= 1
+# Compiled modules and rewritten tests are kept: compiling them anew took a quarter of `make check`.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -89,10 +91,13 @@ bench-peers: install ## this scheduler beside its peers, in one run
 chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--seconds 120 --jobs 3000 --seed 7"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos $(CHAOS)
 
+hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
+	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos hostile soak bursts

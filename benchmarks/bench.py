@@ -1,4 +1,4 @@
-"""What the listener takes, measured on the embedded stack: pickup, lateness, throughput, a burst, a full table.
+"""Measures the listener on the embedded stack: pickup, lateness, throughput, a burst, a full table.
 
 Run it on an idle machine: `python benchmarks/bench.py` (or with the names of single measurements).
 """
@@ -64,7 +64,7 @@ class Bench:
                 await anyio.sleep(0.05)
 
     def value(self, query: LiteralString, arguments: Sequence[object] = ()) -> Any:  # noqa: ANN401 - any type of SQL
-        """Give the one value of a query."""
+        """Return the one value of a query."""
         row = self.sql.execute(query, arguments).fetchone()
         assert row is not None
         return row[0]
@@ -141,7 +141,7 @@ async def throughput(bench: Bench) -> dict[str, float]:
         bench.sql.execute("insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 20000)")
         began = time.perf_counter()
         while bench.value("select exists (select from public.scheduled_jobs where total_runs = 0)"):
-            await anyio.sleep(0.025)  # and not a count: the watching itself is work for the same two cores
+            await anyio.sleep(0.025)  # and not a count: the query itself would load the same two cores
         seconds = time.perf_counter() - began
         await bench.finished(20_000)
     return {"jobs": 20_000, "seconds": round(seconds, 2), "jobs_per_second": round(20_000 / seconds)}
@@ -255,7 +255,7 @@ async def main(names: list[str]) -> None:
 
 
 def machine() -> dict[str, object]:
-    """What it was measured on."""
+    """Describe the machine."""
     return {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
 
 

@@ -1,4 +1,4 @@
-"""What is made of measured times."""
+"""Summaries of measured times."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import statistics
 
 
 def summary(values: list[float]) -> dict[str, float]:
-    """p50, p99 and the greatest of milliseconds."""
+    """Return p50, p99 and the maximum of milliseconds."""
     ordered = sorted(values)
     return {
         "samples": len(ordered),

@@ -80,7 +80,7 @@ async def measure_peer(bench: Bench, command: Sequence[str], measurement: str) -
 
 
 def cell(measurement: str, result: dict[str, Any], ours: dict[str, Any]) -> str:
-    """Say a figure and how many times ours it is; for jobs a second more is better, for milliseconds less."""
+    """Return a figure and its ratio to ours; for jobs a second more is better, for milliseconds less."""
     if "failed" in result:
         return "failed"
     key = "jobs_per_second" if measurement == "throughput" else "p50_ms"

@@ -1,4 +1,4 @@
-"""What tenants and listeners do to one another: a flood beside somebody's jobs, and three listeners at one project."""
+"""Measures the sharing between tenants and listeners: a flood beside a user's jobs, and three listeners."""
 
 from __future__ import annotations
 

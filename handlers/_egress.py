@@ -1,4 +1,4 @@
-"""HTTP to addresses of other people's choosing: a job's row must not reach what stands beside the listener.
+"""HTTP requests to addresses that users choose: a job's row must not reach hosts beside the listener.
 
 The check is made on the address that is connected to, so neither a name that resolves twice in two ways nor a number in
 an unusual notation gets past it.
@@ -10,7 +10,7 @@ import functools
 import socket
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import anyio
@@ -29,20 +29,33 @@ MAX_CONNECTIONS = 100
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 15.0
 LOOKUPS = 32
-"""Names looked up at a time, in threads of their own: the loop's few are needed to find Supabase again."""
+"""Names looked up at a time, in threads of their own: the loop's few threads must stay free to find Supabase again."""
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
+SPECIAL_PURPOSE = tuple(
+    map(
+        ip_network,
+        [
+            "192.0.0.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.175.48.0/24",
+            "2001::/23", "2620:4f:8000::/48", "3fff::/20",
+        ],
+    )
+)  # fmt: skip
+"""Of IANA's registries of special-purpose addresses, those that `is_global` takes for public in some version of Python:
+protocol assignments, AS112, AMT, relays of 6to4, and documentation."""
 METADATA_SERVICES = frozenset(
     map(ip_address, ["168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"])
 )
-"""Beside link-local addresses: where clouds give keys to whoever asks from inside; the first is a public address."""
+"""Beside link-local addresses: where clouds give keys to any client inside; the first is a public address."""
 
 Address = IPv4Address | IPv6Address
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address belongs to the public internet, also one that carries another inside."""
+    """Return whether an address belongs to the public internet, also one that carries another inside."""
     if not address.is_global or address.is_multicast or not is_no_metadata_service(address):
+        return False
+    if any(address in network for network in SPECIAL_PURPOSE):
         return False
     if isinstance(address, IPv6Address) and address not in GLOBAL_UNICAST and address not in NAT64:
         return False
@@ -51,7 +64,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_no_metadata_service(address: Address) -> bool:
-    """Say whether an address is none that gives keys to whoever asks; nobody's webhook is there."""
+    """Return whether an address is no metadata service, which gives keys to any client; no webhook is there."""
     if address.is_link_local or address in METADATA_SERVICES:
         return False
     inner = _carried(address) if isinstance(address, IPv6Address) else None
@@ -68,7 +81,7 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Resolves a name once, and connects to those of its addresses that are allowed.
 
     Args:
-        is_allowed: says of each address whether it is.
+        is_allowed: returns whether an address is allowed.
     """
 
     def __init__(self, is_allowed: Callable[[Address], bool] = is_public) -> None:
@@ -140,14 +153,14 @@ async def public_client() -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def private_client() -> AsyncIterator[httpx.AsyncClient]:
-    """Open a client that reaches private addresses too, for deployments that have asked for it; no metadata service."""
+    """Open a client that reaches private addresses too, for deployments that allow it, but no metadata service."""
     async with _client(is_no_metadata_service) as client:
         yield client
 
 
 @asynccontextmanager
 async def _client(is_allowed: Callable[[Address], bool]) -> AsyncIterator[httpx.AsyncClient]:
-    """Share nothing between jobs but connections; a proxy of the environment would connect where no check is."""
+    """Build a client that shares nothing between jobs but connections; a proxy would connect without the check."""
     # In a thread: reading the authorities' certificates takes tens of milliseconds.
     transport = await anyio.to_thread.run_sync(GuardedTransport, is_allowed)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))

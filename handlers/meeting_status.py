@@ -1,18 +1,29 @@
-"""Meetings become done when their end has passed."""
+"""A handler that sets meetings to done after their end; many of them in one request."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from listener import JobContext, handler
+from handlers._gathering import Gathering
+from listener import JobContext, Retry, Snooze, handler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+MOST = 500
+"""Meetings in one request."""
+LOCKED_PAUSE = timedelta(seconds=2)
+"""Pause before a meeting whose row another transaction holds is tried again."""
 
 
 class Ended(BaseModel):
-    """Which meeting has ended."""
+    """The meeting that has ended."""
 
     meeting_id: UUID
 
@@ -20,40 +31,40 @@ class Ended(BaseModel):
 @handler("meeting_status", timeout=30)
 async def meeting_status(job: JobContext, payload: Ended) -> dict[str, Any]:
     """Set a meeting that is still upcoming to done, once its end has passed."""
-    ended_by = _ended_by(job)
-    if not job.test_mode and await _finish(job, payload.meeting_id, ended_by):
-        return _told(payload, "its end has passed", updated=True)
-    reason = await _why_not(job, payload.meeting_id, ended_by)
-    return _told(payload, reason, updated=False)
+    # The run is due at the end itself, and the estimate of the database's clock may be a moment behind it; a meeting
+    # whose end was moved ends later than both.
+    ended_by = max(job.now(), job.scheduled_for)
+    question = {"id": str(payload.meeting_id), "ended_by": ended_by.isoformat(), "test_mode": job.test_mode}
+    gathering = await job.shared(_gathering)
+    meeting = await gathering.ask(question, partial(_end, job.client))
+    reason = _reason(meeting, ended_by, test_mode=job.test_mode)
+    return {"meeting_id": question["id"], "updated": meeting["updated"], "reason": reason}
 
 
-def _ended_by(job: JobContext) -> datetime:
-    """Give the instant before which a meeting must have ended.
-
-    The run is due at the end itself, and the estimate of the database's clock may be a moment behind it; a meeting
-    whose end was moved ends later than both.
-    """
-    return max(job.now(), job.scheduled_for)
+@asynccontextmanager
+async def _gathering() -> AsyncIterator[Gathering]:
+    yield Gathering(MOST)
 
 
-async def _finish(job: JobContext, meeting_id: UUID, ended_by: datetime) -> bool:
+async def _end(client: Any, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: ANN401 - supabase.AsyncClient
     """Check and set in one statement, so that a meeting cancelled at this moment stays cancelled."""
-    update = job.client.table("meetings").update({"status": "done"})
-    matching = update.eq("id", str(meeting_id)).eq("status", "upcoming").lte("end_time", ended_by.isoformat())
-    return bool((await matching.execute()).data)
+    answer = (await client.rpc("end_meetings_v1", {"request": {"meetings": questions}}).execute()).data
+    meetings = {meeting["id"]: meeting for meeting in answer["meetings"]}
+    return [meetings[question["id"]] for question in questions]
 
 
-async def _why_not(job: JobContext, meeting_id: UUID, ended_by: datetime) -> str:
-    found = await job.client.table("meetings").select("status,end_time").eq("id", str(meeting_id)).execute()
-    if not found.data:
+def _reason(meeting: dict[str, Any], ended_by: datetime, *, test_mode: bool) -> str:
+    """Return why the meeting was set to done, or why not."""
+    if meeting["updated"]:
+        return "its end has passed"
+    if meeting["error"] is not None:
+        raise Retry(message=meeting["error"])
+    if meeting["status"] is None:
         return "there is no such meeting"
-    meeting = found.data[0]
     if meeting["status"] != "upcoming":
         return f"it is {meeting['status']} already"
     if datetime.fromisoformat(meeting["end_time"]) > ended_by:
         return f"it ends later, at {meeting['end_time']}"
-    return "test mode: it would become done" if job.test_mode else "it was changed at this very moment"
-
-
-def _told(payload: Ended, reason: str, *, updated: bool) -> dict[str, Any]:
-    return {"meeting_id": str(payload.meeting_id), "updated": updated, "reason": reason}
+    if not test_mode:
+        raise Snooze(LOCKED_PAUSE)
+    return "test mode: it would become done"

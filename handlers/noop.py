@@ -1,4 +1,4 @@
-"""A handler for trying things out."""
+"""A handler that does nothing, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A handler that calls somebody's HTTP endpoint."""
+"""A handler that sends an HTTP request to a URL."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 MAX_BODY_BYTES = 8 * 1024
+MAX_HEADERS, MAX_HEADER_CHARACTERS = 100, 8 * 1024
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
-"""A server may ask for patience, not for eternity."""
+"""The longest delay that a server may request."""
 CLOSE_SECONDS = 1.0
 RETRYABLE = frozenset({408, 425, 429})
 SERVER_ERRORS = range(500, 600)
@@ -32,6 +33,9 @@ HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
+        if len(name) + len(value) > MAX_HEADER_CHARACTERS:
+            message = f"{name[:40]!r} has more than {MAX_HEADER_CHARACTERS} characters"
+            raise ValueError(message)
         if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
             message = f"{name!r} is no header that can be sent: names are tokens, values printable ASCII"
             raise ValueError(message)
@@ -42,21 +46,23 @@ def _sendable(headers: dict[str, str]) -> dict[str, str]:
 
 
 class Call(BaseModel):
-    """What to send, and which answers count as success."""
+    """The request to send, and the answers that count as success."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: HttpUrl
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
     headers: Annotated[dict[str, str], AfterValidator(_sendable)] = Field(
-        default_factory=dict, json_schema_extra={"secret": "by_name"}
+        default_factory=dict, max_length=MAX_HEADERS, json_schema_extra={"secret": "by_name"}
     )
     body: Any = Field(default=None, description="sent as JSON; a text is sent as it is when headers name its type")
     timeout_seconds: float = Field(default=30, gt=0, le=300)
-    expected_status: int | list[int] | None = Field(default=None, description="any 2xx when absent")
+    expected_status: int | Annotated[list[int], Field(max_length=100)] | None = Field(
+        default=None, description="any 2xx when absent"
+    )
 
     def expects(self, status: int) -> bool:
-        """Say whether an answer's status is a success."""
+        """Return whether an answer's status is a success."""
         if self.expected_status is None:
             return status in SUCCESS
         return status in ([self.expected_status] if isinstance(self.expected_status, int) else self.expected_status)
@@ -90,14 +96,14 @@ def _request(job: JobContext, payload: Call) -> httpx.Request:
 
 
 def _shown(request: httpx.Request, payload: Call) -> dict[str, Any]:
-    """Show what would be sent; whoever reads the ledger may not know the keys."""
+    """Show the request that would be sent, without the keys: readers of the ledger may not know them."""
     ours = ("x-job-id", "x-execution-id", "x-attempt", "idempotency-key", "content-type")
     headers = {name: value if name in ours else "…" for name, value in request.headers.items()}
     return {"method": request.method, "url": _place(request.url), "headers": headers, "body": payload.body}
 
 
 async def _exchange(client: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
-    """Send, and read no more of the answer than is kept, and one byte to see whether there was more."""
+    """Send the request; read the part of the answer that is kept, and one byte more to detect a longer one."""
     answer = await client.send(request, stream=True)
     body = b""
     try:
@@ -138,7 +144,7 @@ def _result(answer: httpx.Response, body: bytes) -> dict[str, Any]:
 
 
 def _place(url: httpx.URL) -> str:
-    """Show where a URL leads, without what is often a key: the user, the password, and the query."""
+    """Show a URL without the parts that often are a key: the user, the password, and the query."""
     return str(url.copy_with(username="", password="", query=None)) + ("?…" if url.query else "")
 
 
@@ -150,7 +156,7 @@ def _parsed(text: str) -> Any:  # noqa: ANN401 - JSON of somebody else
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or is invalid."""
+    """Read `Retry-After`, seconds or a date, as seconds from now; None when it is absent or invalid."""
     if header is None:
         return None
     if re.fullmatch(r"\d{1,12}", header.strip()):

@@ -1,4 +1,4 @@
-"""What can be told from a Supabase API key by looking at it. Nothing is verified: that is the gateway's trade."""
+"""Reads what a Supabase API key shows about itself. Nothing is verified: the gateway does that."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SERVICE_ROLE = "service_role"
 
 
 def key_fault(key: str) -> str | None:
-    """Say why the service cannot work with this key, or nothing.
+    """Return why the service cannot work with this key, or nothing.
 
-    A key that is of neither kind passes: the gateway judges it.
+    A key of neither kind passes: the gateway checks it.
     """
     if key.startswith("sb_publishable_"):
         return "is a publishable key, which is for browsers; the service needs the secret key"
@@ -29,7 +29,7 @@ def is_legacy(key: str) -> bool:
 
 
 def jwt_claims(key: str) -> dict[str, Any] | None:
-    """Read what a JWT says of itself; None for what is no JWT."""
+    """Return the claims of a JWT; None for what is no JWT."""
     parts = key.split(".")
     if len(parts) != JWT_PARTS:
         return None

@@ -1,4 +1,4 @@
-"""The console script `listener`. Each command lives in its own module and is imported only when it is called."""
+"""The console script `listener`. Each command has its own module, which is imported only when it is called."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from listener.errors import ListenerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS: Final = ("run", "up", "migrate", "preview", "types", "token", "doctor", "demo")
+COMMANDS: Final = ("run", "up", "migrate", "preview", "types", "token", "doctor", "demo", "jobs", "runs", "logs")
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1
 DISTRIBUTION: Final = "supabase-job-listener"
@@ -37,7 +37,7 @@ class LazyGroup(TyperGroup):
         alone = typer.Typer(add_completion=False)
         try:
             function: Callable[..., None] = getattr(import_module(f"listener.commands.{cmd_name}"), cmd_name)
-        except ModuleNotFoundError as missing:  # the others, and help, must work without it
+        except ModuleNotFoundError as missing:  # the other commands, and help, must work without it
             alone.command(cmd_name, context_settings=ANYTHING)(_refusal(missing))
         else:
             alone.command(cmd_name)(function)

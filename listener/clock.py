@@ -1,4 +1,4 @@
-"""The database's clock, estimated: what a stepped or skewed local clock says does not matter."""
+"""Estimates the database's clock, so that steps and skew of the local clock do not matter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DRIFT = 200e-6
-"""How much two clocks may part in a second; a tenth of it is usual, and twice as much is what NTP slews at most."""
+"""Assumed drift between two clocks, per second: usual is a tenth of it, and NTP slews by at most half of it."""
 
 
 def seconds_since_boot() -> float:
@@ -26,7 +26,7 @@ def seconds_since_boot() -> float:
 
 
 class DatabaseClock:
-    """Follows the database's clock by the instants in its answers; the shortest round trip tells best (Cristian, 1989).
+    """Estimates the database's clock by the instants in its answers; the shortest round trip is best (Cristian, 1989).
 
     Args:
         monotonic: seconds that never step, nor stand still.
@@ -48,9 +48,9 @@ class DatabaseClock:
             await anyio.sleep(remaining)
 
     def observe(self, database_now: datetime, requested_at: float, answered_at: float) -> None:
-        """Learn from an answer: what the database's clock said between two monotonic instants."""
+        """Update the estimate from an answer: the database's time at a moment between two monotonic instants."""
         told, may_be_wrong = database_now.timestamp(), (answered_at - requested_at) / 2
-        # It was said between question and answer, so an estimate outside of that is wrong by at least what lacks.
+        # The moment lies between request and answer: an estimate outside of that is wrong at least by the distance.
         possible = min(max(self._offset, told - answered_at), told - requested_at)
         if self._is_known_better(may_be_wrong, answered_at, lacks=abs(possible - self._offset)):
             self._offset = possible
@@ -59,7 +59,7 @@ class DatabaseClock:
         self._offset = told - (requested_at + answered_at) / 2
 
     def _is_known_better(self, may_be_wrong: float, answered_at: float, lacks: float) -> bool:
-        """Whether the estimate stands; one that lacks more than it may be wrong by tells of a step, or of a sleep."""
+        """Whether the estimate stands; a deviation beyond its possible error means a clock step, or a sleep."""
         if self._best is None:
             return False
         known, taken_at = self._best

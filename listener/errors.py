@@ -1,12 +1,15 @@
-"""Everything that this project raises on purpose, each error built from the facts that it reports."""
+"""All errors that this project raises on purpose; each error is built from the facts that it reports."""
 
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+import numbers
+from datetime import UTC, datetime, timedelta
 
+MAX_SHOWN_CHARACTERS = 1000
+"""How much of a refused value its message shows."""
 MALFORMED = (ArithmeticError, LookupError, TypeError, ValueError)
-"""What reading or computing with a row that is invalid may raise."""
+"""Errors that reading or computing with an invalid row may raise."""
 
 
 class ListenerError(Exception):
@@ -14,11 +17,11 @@ class ListenerError(Exception):
 
 
 class InvalidValueError(ListenerError, ValueError):
-    """Input that names its field, the value and what is allowed instead."""
+    """Invalid input; it names the field, the value and the allowed values."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         self.field, self.value, self.allowed = field, value, allowed
-        super().__init__(f"{field}: {value!r} is not allowed; expected {allowed}")
+        super().__init__(f"{field}: {_shown(value)} is not allowed; expected {allowed}")
 
 
 class HandlerImportError(ListenerError):
@@ -30,7 +33,7 @@ class HandlerImportError(ListenerError):
 
 
 class InvalidHandlerError(ListenerError):
-    """A function marked with `@handler` cannot be one."""
+    """A function marked with `@handler` cannot be a handler."""
 
     def __init__(self, module: str, name: str, why: str) -> None:
         self.module, self.name, self.why = module, name, why
@@ -50,7 +53,7 @@ class RunStoppedError(ListenerError):
 
 
 class OutcomeRequest(ListenerError):  # noqa: N818 - what is raised reads as an order: `raise Retry(after=60)`
-    """Base of what a handler raises to choose its outcome; not a fault."""
+    """Base of the outcome exceptions, which a handler raises to choose its outcome; they are no faults."""
 
 
 class Retry(OutcomeRequest):
@@ -59,16 +62,14 @@ class Retry(OutcomeRequest):
     Args:
         after: seconds or a timedelta; None keeps the job's back-off.
         message: what the ledger shows as the error of this attempt.
+
+    Raises:
+        InvalidValueError: for a delay that is no finite number of seconds or is negative, or a message that is no text.
     """
 
     def __init__(self, after: float | timedelta | None = None, message: str | None = None) -> None:
-        seconds = after.total_seconds() if isinstance(after, timedelta) else after
-        if seconds is not None and not 0 <= seconds < math.inf:
-            raise InvalidValueError(
-                field="after", value=after, allowed="seconds or a timedelta, finite and not negative"
-            )
-        self.after_seconds, self.message = seconds, message
-        super().__init__(message or "the handler asked for another attempt")
+        self.after_seconds, self.message = None if after is None else _seconds(after), _text("message", message)
+        super().__init__(self.message or "the handler asked for another attempt")
 
 
 class Fail(OutcomeRequest):
@@ -77,25 +78,78 @@ class Fail(OutcomeRequest):
     Args:
         reason: a short word or sentence, the ledger's `reason`.
         message: what the ledger shows as the error; the reason when absent.
+
+    Raises:
+        InvalidValueError: for a reason or a message that is no text.
     """
 
     def __init__(self, reason: str, message: str | None = None) -> None:
-        self.reason, self.message = reason, message
-        super().__init__(message or reason)
+        text = _text("reason", reason)
+        if text is None:
+            raise InvalidValueError(field="reason", value=reason, allowed="a text")
+        self.reason, self.message = text, _text("message", message)
+        super().__init__(self.message or self.reason)
 
 
 class Snooze(OutcomeRequest):
     """Run again at an instant, or after a while; no attempt is used up.
 
     Args:
-        until: an aware datetime, or a timedelta from now.
+        until: an aware datetime, or a timedelta from now that is not negative.
+
+    Raises:
+        InvalidValueError: for anything else.
     """
 
     def __init__(self, until: datetime | timedelta) -> None:
-        if isinstance(until, datetime) and until.tzinfo is None:
-            raise InvalidValueError(field="until", value=until, allowed="a datetime with a time zone, or a timedelta")
-        self.until = until
-        super().__init__(f"snoozed until {until}")
+        self.until = _instant_or_delay(until)
+        super().__init__(f"snoozed until {self.until}")
+
+
+def _text(field: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidValueError(field=field, value=value, allowed="a text")
+    return None if value is None else str.__str__(value)
+
+
+def _seconds(after: object) -> float:
+    """Return a delay as a plain float, whatever class of numbers it is."""
+    try:
+        if isinstance(after, timedelta):
+            seconds = timedelta.total_seconds(after)
+        elif isinstance(after, numbers.Real) and not isinstance(after, bool):
+            seconds = float(after)
+        else:
+            seconds = math.nan
+    except Exception:  # noqa: BLE001 - a number without an end, or of a class that computes
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidValueError(field="after", value=after, allowed="seconds or a timedelta, finite and not negative")
+    return seconds
+
+
+def _instant_or_delay(until: object) -> datetime | timedelta:
+    """Return a plain value: a class of the handler's own may compute, and so may its time zone."""
+    try:
+        if isinstance(until, timedelta):
+            plain = timedelta.__add__(until, timedelta())
+            if plain >= timedelta():
+                return plain
+        elif isinstance(until, datetime) and datetime.utcoffset(until) is not None:
+            utc = datetime.astimezone(until, UTC)
+            return datetime.combine(datetime.date(utc), datetime.time(utc), UTC)
+    except Exception:  # noqa: BLE001, S110 - a zone of the handler's own may raise anything, and the year 10000 overflows
+        pass
+    allowed = "a datetime with a time zone, before the year 10000, or a timedelta that is not negative"
+    raise InvalidValueError(field="until", value=until, allowed=allowed)
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except BaseException:  # noqa: BLE001 - somebody else's __repr__
+        text = f"a value of type {type.__repr__(type(value))}"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]} …"
 
 
 class SettingsError(ListenerError):
@@ -107,11 +161,12 @@ class SettingsError(ListenerError):
 
 
 class StoreError(ListenerError):
-    """The database did not do what it was asked.
+    """A request to the database did not succeed.
 
     `code` is PostgreSQL's or PostgREST's code, the HTTP status, or the name of the transport's fault; `retryable` says
     whether the same request may succeed later, and `split_batch` whether a smaller one would: one row may be the cause.
-    `maybe_applied` says that it may have been carried out all the same, `needs_operator` that an operator has to act.
+    `maybe_applied` says that it may have been carried out all the same, `needs_operator` that an operator has to act:
+    beside `split_batch`, if the rows of several jobs all meet it.
     """
 
     def __init__(  # noqa: PLR0913 - each is a fact of its own
@@ -131,9 +186,17 @@ class StoreError(ListenerError):
 
 
 class StageFailedError(ListenerError):
-    """A stage failed again and again; the process must not look alive without it."""
+    """A stage failed repeatedly; the process ends rather than continue without it."""
 
     def __init__(self, stage: str, failures: int, window_seconds: float, last: BaseException) -> None:
         self.stage, self.failures, self.last = stage, failures, last
         why = f"{type(last).__name__}: {last}"
         super().__init__(f"stage {stage} failed {failures} times within {window_seconds:g} s, at last with {why}")
+
+
+class StageReturnedError(ListenerError):
+    """A stage, which is to run until the service ends, has returned."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        super().__init__(f"stage {stage} has returned; it is to run until the service ends")

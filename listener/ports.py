@@ -1,4 +1,7 @@
-"""What the stages need of the world, as protocols. Adapters live in `listener.supabase`; tests bring their own."""
+"""Protocols of what the stages need from outside and from one another.
+
+Adapters of the stores live in `listener.supabase`; tests bring their own. A stage hands over to another by its sink.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from listener.domain.job import Job, Run
     from listener.domain.messages import (
         Claimed,
         ClaimRequest,
         Extended,
         Finished,
         Held,
+        Hint,
+        Listing,
         Note,
         Page,
         Plan,
@@ -21,10 +27,11 @@ if TYPE_CHECKING:
         RunResult,
         Summary,
     )
+    from listener.domain.outcome import Report
 
 
 class Clock(Protocol):
-    """The database's clock, as well as it is known here. UTC at the edges, monotonic inside."""
+    """The database's clock, as estimated here. UTC at the edges, monotonic inside."""
 
     def now(self) -> datetime:
         """The database's present instant, aware, in UTC."""
@@ -49,12 +56,12 @@ class JobStore(Protocol):
         """Read jobs that changed since `cursor` and matter before `until`; `after` continues a page."""
         ...
 
-    async def due(self, until: datetime, after: object) -> Page:
-        """Read jobs to act on before `until`, earliest first."""
+    async def due(self, until: datetime, most: int) -> Listing:
+        """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         ...
 
-    async def urgent(self, until: datetime) -> Page:
-        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
+    async def read(self, ids: Sequence[int]) -> Page:
+        """Read jobs by id; `after` tells how many of the ids were looked up, where not all."""
         ...
 
     async def unplanned(self, after: object) -> Page:
@@ -62,53 +69,114 @@ class JobStore(Protocol):
         ...
 
     async def plan(self, plans: Sequence[Plan]) -> None:
-        """Write first due instants, or why there is none, each unless its job changed since."""
+        """Write first due instants, or the reason why there is none, for each job that has not changed since."""
         ...
 
     async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
-        """Claim due instants; what is not granted is answered with the job's present state."""
+        """Claim due instants; for each refused one the answer has the job's present state."""
         ...
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
-        """Write how attempts ended, each if this listener still holds it."""
+        """Write run results of the claims that this listener still holds."""
+        ...
+
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused, as far as it can be written; its job does not run again."""
+        ...
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row, if it can be written, why the job cannot be claimed."""
         ...
 
 
 class LeaseStore(Protocol):
-    """What keeps claims alive, and takes over those that are not. All raise `StoreError`."""
+    """Extends claims, and takes over runs whose claim expired. All methods raise `StoreError`."""
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
     async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that go on."""
+        """Write progress and log lines of runs that have not ended."""
         ...
 
     async def rescue(self) -> Rescued:
-        """End runs whose lease ran out and queue their next attempts."""
+        """End runs whose lease expired and queue their next attempts."""
         ...
 
     async def clean(self, retention_days: float) -> int:
-        """Forget a batch of what is older than `retention_days`; answers how much."""
+        """Delete a batch of rows older than `retention_days`; returns the number of rows."""
         ...
 
     async def leave(self) -> None:
-        """Say that this listener is going."""
+        """Announce that this listener leaves."""
         ...
 
 
 class CatalogueStore(Protocol):
-    """Where listeners say which handlers they have. Raises `StoreError`."""
+    """Stores which handlers the listeners have. Raises `StoreError`."""
 
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
-        """Enter handlers, each with `name`, `description`, `payload_schema` and `exposed`; tells how many."""
+        """Write handlers, each with `name`, `description`, `payload_schema` and `exposed`; returns how many."""
         ...
 
 
 class MeetingStore(Protocol):
-    """The reaction of jobs to meetings. All raise `StoreError`."""
+    """Synchronises jobs with meetings. Raises `StoreError`."""
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Make the jobs right of meetings changed since `cursor`, of `ids`, or of a page of all upcoming ones."""
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn; `after` continues a round."""
+        ...
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
+        ...
+
+
+class JobSink(Protocol):
+    """Takes jobs whose time is near: the dispatcher."""
+
+    def add(self, jobs: list[Job]) -> None:
+        """Take jobs, earliest first."""
+        ...
+
+    def wake(self) -> None:
+        """Check whether a slot is free now."""
+        ...
+
+
+class RunSink(Protocol):
+    """Takes the reports of runs: the completer."""
+
+    @property
+    def unwritten(self) -> int:
+        """The number of reports that the database has not answered yet."""
+        ...
+
+    def add(self, run: Run, report: Report) -> None:
+        """Take the report of an attempt."""
+        ...
+
+
+class PlanSink(Protocol):
+    """Takes planned jobs with their due instants: the reconciler."""
+
+    def arm(self, job: Job) -> None:
+        """Take a job whose next instant this listener has just written."""
+        ...
+
+
+class HintSink(Protocol):
+    """Takes hints: the router."""
+
+    def deliver(self, hint: Hint) -> None:
+        """Hand a hint to the stage that follows its table."""
+        ...
+
+
+class Poller(Protocol):
+    """Reads changed rows: the reflector."""
+
+    def poll_now(self) -> None:
+        """Poll as soon as possible."""
         ...

@@ -1,7 +1,8 @@
-"""The only reader of the environment. Every setting that users may make stands here, with its default and unit."""
+"""The only reader of the environment. Every setting is declared here, with its default and unit."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
@@ -12,16 +13,19 @@ from listener.errors import SettingsError
 from listener.masking.redaction import redact_text
 
 LAST_PORT = 65535
+HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
+ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
 class Settings(BaseSettings):
-    """What `listener run` is told; read from the environment, then `.env.local`, then `.env`."""
+    """The settings of `listener run`; read from the environment, then `.env.local`, then `.env`."""
 
     model_config = SettingsConfigDict(
         env_prefix="LISTENER_",
         env_file=(".env", ".env.local"),
-        env_ignore_empty=True,  # compose files and shells hand on what is not set as an empty text
+        populate_by_name=True,  # in programs: Settings(supabase_url=…, secret_key=…)
+        env_ignore_empty=True,  # compose files and shells pass unset variables on as empty texts
         extra="ignore",
     )
 
@@ -38,7 +42,7 @@ class Settings(BaseSettings):
         default=0.8,
         gt=0,
         lt=1,
-        description="The part of the concurrency that one tenant may take; the service's own jobs may take all.",
+        description="The part of the concurrency that a tenant or user may take; the service's own jobs may take all.",
     )
     thread_concurrency: int = Field(default=64, ge=1, le=1000, description="Plain handlers at a time.")
     process_concurrency: int = Field(default=2, ge=1, le=256, description='Handlers with run_in="process" at a time.')
@@ -48,7 +52,9 @@ class Settings(BaseSettings):
     horizon_seconds: float = Field(
         default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
     )
-    horizon_jobs: int = Field(default=50_000, ge=100, description="How many jobs are kept in memory at most.")
+    horizon_jobs: int = Field(
+        default=50_000, ge=100, description="How many jobs are kept in memory; of more, each tenant keeps a share."
+    )
     claim_ahead_seconds: float = Field(
         default=0.25, ge=0, le=5, description="How long before its time a job is claimed."
     )
@@ -71,6 +77,12 @@ class Settings(BaseSettings):
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
+    allowed_hosts: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Names under which the HTTP port is reached, beside localhost and its own address."
+    )
+    allowed_origins: Annotated[list[str], NoDecode] = Field(
+        default=[], description="Origins whose pages may ask for `/api/preview`, such as `https://app.example.com`."
+    )
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -84,7 +96,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in ("handlers", "channels"):
+        for name in ("handlers", "channels", "allowed_hosts", "allowed_origins"):
             if isinstance(values.get(name), str):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
         if values.get("channels") == ["none"]:
@@ -108,6 +120,22 @@ class Settings(BaseSettings):
             message = f"should be host:port, the port at most {LAST_PORT}"
             raise ValueError(message)
         return address
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: list[str]) -> list[str]:
+        if not all(HOST.fullmatch(host) for host in hosts):
+            message = "should be names or addresses without scheme, port and path, such as listener.internal"
+            raise ValueError(message)
+        return hosts
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, origins: list[str]) -> list[str]:
+        if not all(ORIGIN.fullmatch(origin) for origin in origins):
+            message = "should be origins without a path, such as https://app.example.com"
+            raise ValueError(message)
+        return [origin.lower() for origin in origins]
 
     @property
     def url(self) -> str:
@@ -134,7 +162,7 @@ def read_settings() -> Settings:
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
-    """Describe every setting: the name of its variable, its default, and what it does."""
+    """Return every setting: the name of its variable, its default, and its description."""
     described = {}
     for name, field in Settings.model_fields.items():
         default = None if field.is_required() else field.default
@@ -151,7 +179,7 @@ def _variable(name: str) -> str:
 
 
 def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    """Say it in one line, in the words of the environment; what looks like a secret is masked."""
+    """Describe a fault in one line, with the variable's name; values that look like secrets are masked."""
     name = str(fault["loc"][0]) if fault["loc"] else "settings"
     variable = _ALIASES.get(name) or _variable(name.lower().removeprefix("listener_"))
     if fault["type"] == "missing":

@@ -1,4 +1,4 @@
-"""Run a handler as the listener would, without a database: for the tests of those who write handlers."""
+"""Runs a handler as the listener would, without a database, for the tests of handlers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXECUTION_ID = "00000000-0000-4000-8000-000000000001"
 
 
 def make_run(handler: str, payload: Mapping[str, Any] | None = None, **changes: Any) -> Run:  # noqa: ANN401
-    """Make a first attempt of job 1, due at `NOON`; `changes` are fields of `Run`."""
+    """Return a first attempt of job 1, due at `NOON`; `changes` are fields of `Run`."""
     fields: dict[str, Any] = {
         "execution_id": EXECUTION_ID,
         "job_id": 1,
@@ -49,7 +49,7 @@ async def run_handler(
     now: datetime = NOON,
     **changes: Any,  # noqa: ANN401 - fields of Run
 ) -> Report:
-    """Validate the payload, run the handler once, and give its report: outcome, log lines, progress.
+    """Validate the payload, run the handler once, and return its report: outcome, log lines, progress.
 
     Args:
         function: a function marked with `@handler`.

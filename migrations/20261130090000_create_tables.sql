@@ -1,10 +1,10 @@
--- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
+-- `schema/` defines the database, one subject a file; `migrations/` has what was released.
 -- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
 
 create schema if not exists job_scheduler;
 comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
 revoke all on schema job_scheduler from public;
--- Triggers run as whoever writes the row, so clients need to find the functions that these call.
+-- Triggers run with the rights of the row's writer, so clients need access to the schema of the functions.
 grant usage on schema job_scheduler to authenticated, service_role;
 
 do $$
@@ -15,11 +15,11 @@ begin
 end
 $$;
 
--- Who sees and writes what: a signed-in user their own private rows and those of their workspaces (viewers only see),
+-- Rights: a signed-in user sees and writes their own private rows and those of their workspaces (viewers only see),
 -- anon nothing, service_role everything (it bypasses RLS).
 --
 -- A policy must never raise: Realtime evaluates the policies of all subscribers of a table, and one that raises
--- silences every one of them. So nothing here casts a claim without having looked at its shape.
+-- silences all of them. So nothing here casts a claim without checking its form first.
 
 -- The caller's id, or null where the token's subject is no uuid (auth.uid() would raise for it).
 create or replace function job_scheduler.caller()
@@ -34,7 +34,7 @@ as $$
     from (select auth.jwt() ->> 'sub' as sub) as claims
 $$;
 
--- What the policies ask stands before the tables that it reads.
+-- The policies' functions are declared before the tables that they read.
 set check_function_bodies = off;
 
 -- The workspaces that the caller belongs to, and the role there. All policies rest on it: a project with teams of its own
@@ -42,7 +42,7 @@ set check_function_bodies = off;
 do $do$
 begin
     if to_regprocedure('job_scheduler.memberships()') is null then
-        -- Security definer: the policy of job_workspace_members asks it, so that it cannot be subject to that policy.
+        -- Security definer: the policy of job_workspace_members calls it, so that it cannot be subject to that policy.
         execute $create$
             create function job_scheduler.memberships()
             returns table (workspace_id uuid, role text)
@@ -129,7 +129,7 @@ grant insert (name), update (name) on table public.job_workspaces to authenticat
 
 alter table public.job_workspaces enable row level security;
 
--- Who creates a workspace is entered as its admin after the statement, which may have to answer the row before that.
+-- A trigger makes the creator an admin after the statement, which may have to return the row before that.
 drop policy if exists workspaces_select on public.job_workspaces;
 create policy workspaces_select on public.job_workspaces
 for select to authenticated
@@ -246,7 +246,7 @@ for update to authenticated
 using (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]))
 with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Whoever is a member may also leave.
+-- Every member may also leave.
 drop policy if exists workspace_members_delete on public.job_workspace_members;
 create policy workspace_members_delete on public.job_workspace_members
 for delete to authenticated
@@ -255,11 +255,11 @@ using (
     or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
 );
 
--- One row is one job: what a client writes of it, what the service writes, and what only the service reads.
+-- One row is one job: columns that clients write, columns that the service writes, and columns that only it reads.
 
 create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
-    -- what a client writes
+    -- columns that clients write
     job_id text not null default gen_random_uuid()::text,
     workspace_id uuid,
     name text,
@@ -286,7 +286,7 @@ create table if not exists public.scheduled_jobs (
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
-    -- what the service writes
+    -- columns that the service writes
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -303,14 +303,14 @@ create table if not exists public.scheduled_jobs (
     revision bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    -- what only the service reads
+    -- columns that only the service reads
     due_at timestamptz,
     is_planned boolean not null default false,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
     scheduled_runs bigint not null default 0,
     exposed_only boolean not null default false
-) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
+) with (fillfactor = 70); -- free space for the end of a run beside its start, so that no index is updated
 
 comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
 comment on column public.scheduled_jobs.next_run_at is
@@ -343,9 +343,15 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What goes first when more is overdue than a listener keeps in memory.
+-- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
+-- most urgent goes first.
+create index if not exists scheduled_jobs_party_idx
+on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
+where next_run_at is not null;
 create index if not exists scheduled_jobs_urgent_idx
-on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+on public.scheduled_jobs (
+    coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), priority desc, next_run_at, id
+) where priority <> 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
@@ -355,7 +361,7 @@ on public.scheduled_jobs (created_by) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
 on public.scheduled_jobs (workspace_id) where workspace_id is not null;
 
--- What a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
 create index if not exists scheduled_jobs_active_idx
 on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
@@ -406,7 +412,7 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- How the job of a meeting is found, also when the meeting and with it the owner is gone.
+-- Finds the job of a meeting, also when the meeting and with it the owner is gone.
 create index if not exists scheduled_jobs_meeting_idx
 on public.scheduled_jobs (job_id) where handler = 'meeting_status';
 
@@ -422,7 +428,7 @@ begin
 end
 $$;
 
--- The ledger of what became of each due instant.
+-- The ledger: the outcome of each due instant.
 
 create table if not exists public.job_executions (
     id uuid primary key default gen_random_uuid(),
@@ -445,7 +451,7 @@ create table if not exists public.job_executions (
     error text,
     error_details jsonb,
     listener_id uuid,
-    -- what only the service reads
+    -- columns that only the service reads
     run_at timestamptz default now(),
     lease_expires_at timestamptz,
     fence integer not null default 1,
@@ -464,10 +470,10 @@ comment on column public.job_executions.stopped_at is
     'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
 comment on column public.job_executions.blocked_since is
     'From when a run that found its key taken could have started; null again once it starts.';
-comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
+comment on column public.job_executions.lease_expires_at is 'The end of the claim of listener_id unless it is extended.';
 
 -- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
--- It begins with the job, so that what else runs of a job is found without reading the job's whole ledger.
+-- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
@@ -487,7 +493,7 @@ on public.job_executions (workspace_id) where workspace_id is not null;
 revoke all on table public.job_executions from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_executions to service_role;
 grant select on table public.job_executions to authenticated;
-grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- what run_job_now writes
+grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- run_job_now writes these
 
 alter table public.job_executions enable row level security;
 
@@ -597,7 +603,7 @@ create table if not exists public.job_audit (
 
 comment on table public.job_audit is
     'Who did what to a job; append only. Readable as the job is, also when that is gone.';
-comment on column public.job_audit.actor is 'The signed-in user who did it; null for the service key and for SQL.';
+comment on column public.job_audit.actor is 'The signed-in user of the change; null for the service key and for SQL.';
 comment on column public.job_audit.role is 'The role of the API, else that of the database connection.';
 comment on column public.job_audit.changes is 'The columns that changed, each with [old, new]; a long value as its size.';
 
@@ -631,7 +637,8 @@ begin
     end if;
 
     create table public.meetings (
-        id uuid primary key default gen_random_uuid(),
+        -- stands for "none chosen": a trigger gives the id, so that it can tell and refuse one that a user chose
+        id uuid primary key default '00000000-0000-0000-0000-000000000000',
         title text,
         start_time timestamptz,
         end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
@@ -645,6 +652,7 @@ begin
     comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
     create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
     create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
+    create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
 
     revoke all on table public.meetings from public, anon, authenticated, service_role;
     grant select, insert, update, delete on table public.meetings to authenticated, service_role;
@@ -702,6 +710,24 @@ begin
 end
 $$;
 
+-- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
+-- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
+create table if not exists job_scheduler.changed_meetings (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    tenant uuid not null,
+    meeting_id uuid not null
+);
+
+comment on table job_scheduler.changed_meetings is
+'Meetings whose job may not be right; users take turns, whoever has changed more of them.';
+comment on column job_scheduler.changed_meetings.tenant is 'job_scheduler.turn_of the meeting.';
+
+create index if not exists changed_meetings_tenant_idx on job_scheduler.changed_meetings (tenant, id);
+create index if not exists changed_meetings_meeting_id_idx on job_scheduler.changed_meetings (meeting_id);
+
+alter table job_scheduler.changed_meetings enable row level security;
+
 create table if not exists job_scheduler.limits (
     name text primary key,
     value numeric not null check (value > 0 and value < 'Infinity'),
@@ -750,9 +776,9 @@ create table if not exists job_scheduler.signals (
     message jsonb not null
 );
 
-comment on table job_scheduler.signals is 'What the listeners receive through postgres_changes; forgotten after an hour.';
+comment on table job_scheduler.signals is 'Notifications of the listeners through postgres_changes; deleted after an hour.';
 
--- What stops runs is read by the polls too: a channel may be stale.
+-- Polls also read the signals that stop runs: a channel may be stale.
 create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
 where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
 
@@ -770,3 +796,15 @@ begin
     end if;
 end
 $$;
+
+-- Runs whose end cannot be written, for a trigger of the project's own refuses it: the rescuer looks again at `retry_at`.
+create table if not exists job_scheduler.parked_runs (
+    execution_id uuid primary key references public.job_executions on delete cascade,
+    error text not null,
+    tries integer not null default 1,
+    retry_at timestamptz not null
+);
+
+comment on table job_scheduler.parked_runs is 'Runs whose end cannot be written; each is tried again at growing intervals.';
+
+alter table job_scheduler.parked_runs enable row level security;

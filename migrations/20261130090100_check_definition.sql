@@ -1,4 +1,4 @@
--- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
+-- Returns the number of a word in a cron field; null where it is neither a number nor one of the names.
 create or replace function job_scheduler.cron_number(word text, lowest integer, names text[])
 returns integer
 language sql
@@ -31,7 +31,7 @@ begin
         return null;
     elsif first = last then
         return array[first];
-    elsif first > last then -- croniter goes round: 22-2 is 22, 23, 0, 1, 2; where its steps fall does not matter here
+    elsif first > last then -- croniter wraps: 22-2 is 22, 23, 0, 1, 2; where its steps fall does not matter here
         return array(select generate_series(first, highest)) || array(select generate_series(lowest, last));
     end if;
     return array(select generate_series(first, last, step));
@@ -134,7 +134,7 @@ begin
 end
 $$;
 
--- Refuse what croniter would refuse, and what it would take but nobody means.
+-- Refuse expressions that croniter would refuse, and probable mistakes that it would accept.
 create or replace function job_scheduler.check_cron(schedule jsonb)
 returns void
 language plpgsql
@@ -233,7 +233,7 @@ end
 $$;
 
 -- Refuse a job that is not well formed. Security definer: it reads the limits and zones, which clients may not.
--- Called for every row written, so whatever stands at its column's default is skipped.
+-- Called for every row written, so columns at their defaults are skipped.
 create or replace function job_scheduler.check_definition(job public.scheduled_jobs)
 returns void
 language plpgsql
@@ -287,7 +287,7 @@ begin
 end
 $$;
 
--- Refuse a time to keep that is none, NaN and infinity included: the cleaner reckons with those of all jobs at once.
+-- Refuse a retention that is no number, NaN and infinity included: the cleaner computes with all jobs' retentions at once.
 create or replace function job_scheduler.check_cleanup()
 returns trigger
 language plpgsql
@@ -421,8 +421,8 @@ begin
 end
 $$;
 
--- What a job may say: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
--- The database checks shape and refuses nonsense at once; when a job is due is computed by the listener alone.
+-- Checks of single values: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
+-- The database refuses malformed values at once; only the listener computes when a job is due.
 
 -- The bound called `limit_name`, or null where an operator has removed it.
 create or replace function job_scheduler.limit_of(limit_name text)
@@ -434,7 +434,7 @@ as $$
     select bound.value from job_scheduler.limits as bound where bound.name = limit_name
 $$;
 
--- Refuse `given` in the column: the one place where the words of a refusal are chosen.
+-- Refuse `given` in the column; no other function words a refusal of a value.
 create or replace function job_scheduler.refuse(
     column_name text, given jsonb, expected text, advice text default null
 )
@@ -505,7 +505,7 @@ begin
 end
 $$;
 
--- Refuse an instant that Python cannot hold, or that nobody can mean.
+-- Refuse an instant that Python cannot hold, or that is an obvious mistake.
 create or replace function job_scheduler.check_instant(column_name text, given timestamptz)
 returns void
 language plpgsql
@@ -519,7 +519,7 @@ begin
 end
 $$;
 
--- Refuse what is no IANA zone in its own spelling; a zone newer than the copy is looked up in PostgreSQL itself.
+-- Refuse a value that is no IANA zone in its own spelling; zones newer than the copy are looked up in PostgreSQL.
 create or replace function job_scheduler.check_timezone(given text)
 returns void
 language plpgsql
@@ -530,7 +530,7 @@ begin
     if exists (select from job_scheduler.timezones as zone where zone.name = given) then
         return;
     end if;
-    -- PostgreSQL refuses most nonsense here in microseconds, so that only a near miss costs the slow look-up.
+    -- PostgreSQL refuses most malformed zones here in microseconds, so that few values cost the slow look-up.
     perform now() at time zone given;
     if given ~ '^[A-Z][A-Za-z0-9_+-]*/[A-Za-z0-9_+/-]+$'
         and exists (select from pg_catalog.pg_timezone_names as zone where zone.name = given) then

@@ -1,4 +1,4 @@
--- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
+-- Marks the running run of a cancelled job: its end is entered, but does not change the job, not even if it was scheduled
 -- again meanwhile.
 create or replace function job_scheduler.mark_stopped(job bigint)
 returns void
@@ -10,7 +10,7 @@ as $$
     where id in (
         select e.id from public.job_executions as e
         where e.scheduled_job_id = job and e.status = 'running' and e.stopped_at is null
-        for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+        for update skip locked -- a transaction that writes its end now waits for this job, and finds it cancelled
     )
 $$;
 revoke all on function job_scheduler.mark_stopped(bigint) from public;
@@ -28,7 +28,7 @@ end
 $$;
 revoke all on function job_scheduler.stop_runs() from public;
 
--- Who cancels a job that has ended means the runs of it that somebody asked for: those are stopped, and the job stays as it
+-- Cancelling a job that has ended stops its manual runs, and the job stays as it
 -- is. Written as an update of its status to what it is, so that the policies decide who may.
 create or replace function job_scheduler.stop_asked_for()
 returns trigger
@@ -122,7 +122,7 @@ end
 $$;
 revoke all on function job_scheduler.refresh_wake(bigint) from public;
 
--- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+-- Cancels the queued runs of a cancelled or re-timed job; a paused one keeps its retries.
 create or replace function job_scheduler.settle_queue()
 returns trigger
 language plpgsql
@@ -140,7 +140,7 @@ begin
         set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
         where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
     end if;
-    if old.queued_runs > 0 then -- else it would write the row once more, for nothing, and watchers would see that
+    if old.queued_runs > 0 then -- else it would write the row once more, and watchers would see that
         perform job_scheduler.refresh_wake(new.id);
     end if;
     return null;
@@ -164,7 +164,7 @@ begin
 end
 $$;
 
--- What every write to scheduled_jobs must pass, whoever makes it, and the channel that tells the listeners of it.
+-- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
 -- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
 -- the API cannot set it. All else is a client's write.
@@ -238,7 +238,7 @@ end
 $$;
 
 -- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
--- because a transaction that began earlier may change the row later, and listeners take what is older for stale.
+-- because a transaction that began earlier may change the row later, and listeners ignore older revisions.
 create or replace function job_scheduler.next_revision(previous bigint)
 returns bigint
 language sql
@@ -285,7 +285,7 @@ as $$
         (b.trigger_type, b.run_date, b.schedule, b.timezone, b.ends_at, b.max_runs, b.dst_gap, b.dst_fold)
 $$;
 
--- An edited job: a new time forgets the old one, so that it never runs the past.
+-- An edited job: a new time replaces the old one, so that no past instant runs.
 create or replace function job_scheduler.redefine_job()
 returns trigger
 language plpgsql
@@ -306,7 +306,7 @@ begin
 end
 $$;
 
--- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
+-- Admits a client's manual run: whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
 language plpgsql
@@ -317,7 +317,7 @@ begin
     select j.workspace_id, j.created_by into new.workspace_id, new.created_by
     from public.scheduled_jobs as j
     where j.id = new.scheduled_job_id
-    for update; -- the job's wake time is computed next: two runs asked for at once must not miss each other
+    for update; -- the job's wake time is computed next: two runs requested at once must not miss each other
     new.status := 'queued';
     new.attempt := 1;
     new.scheduled_for := clock_timestamp();
@@ -343,7 +343,7 @@ end
 $$;
 revoke all on function job_scheduler.queue_manual_run() from public;
 
--- Tells the listeners to look again, by both channels: a row that postgres_changes delivers, and a private broadcast
+-- Notifies the listeners of a change, by both channels: a row that postgres_changes delivers, and a private broadcast
 -- where the database has that function. Either may be lost, so it never fails the write that sends it.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
@@ -366,7 +366,7 @@ end
 $$;
 revoke all on function job_scheduler.notify(text, jsonb) from public;
 
--- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+-- Names the cancelled job whose runs are to stop: if it is scheduled again at once, its row may never show it cancelled.
 create or replace function job_scheduler.notify_stopped(job bigint)
 returns void
 language sql
@@ -379,7 +379,7 @@ as $$
 $$;
 revoke all on function job_scheduler.notify_stopped(bigint) from public;
 
--- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+-- One message for any number of rows. Plain one-time jobs are sent whole, so that a listener may claim them at once.
 create or replace function job_scheduler.notify_inserted()
 returns trigger
 language plpgsql
@@ -395,7 +395,9 @@ begin
     select case
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
-                jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by))
+                jsonb_build_array(
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                )
             )
     end into plain
     from (select * from new_rows limit 101) as n;
@@ -418,7 +420,7 @@ end
 $$;
 revoke all on function job_scheduler.notify_changed() from public;
 
--- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
+-- Deleted rows are named, because no later poll would show them: up to thousands, as far as a message may be long.
 create or replace function job_scheduler.notify_deleted()
 returns trigger
 language plpgsql

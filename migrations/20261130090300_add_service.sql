@@ -147,7 +147,7 @@ as $$
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first what keeps its room, see job_scheduler.key_room
+    order by -- first the runs that the key was given to, see job_scheduler.key_room
         k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
         q.run_at, q.scheduled_for
     limit 1
@@ -271,7 +271,7 @@ begin
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
     on conflict do nothing
     returning * into e;
-    -- A one-time job that is asked to run again at an instant that it has had gets a new one.
+    -- A one-time job that is to run again at an instant that it has had gets a new one.
     update public.scheduled_jobs
     set
         due_at = case
@@ -308,7 +308,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -324,23 +324,24 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
+-- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
+-- missed_reason}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
--- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
--- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
+-- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
+-- from when the table was short reads all of it.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
+set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -354,14 +355,12 @@ declare
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
+    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
-        again_jobs := array(
-            select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c where (c ->> 'again')::boolean
-        );
-        perform from public.scheduled_jobs as j where j.id = any(again_jobs) order by j.id for update;
+    if request -> 'claims' @> '[{"again": true}]' then
+        again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
     with asked as (
@@ -374,7 +373,11 @@ begin
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
-            end as next
+            end as next,
+            case
+                when pg_column_compression(j.metadata) is null then pg_column_size(j.metadata)
+                else octet_length(j.metadata::text)
+            end as bytes
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
@@ -383,9 +386,12 @@ begin
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
         order by j.id
         for update of j skip locked
+    ), sized as (
+        select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(f.id), array_agg(f.due), array_agg(f.next) into free_jobs, free_dues, free_nexts
-    from free as f;
+    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, room
+    from sized as s where s.before < room;
 
     with entered as (
         insert into public.job_executions
@@ -411,26 +417,22 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        claimed := claimed || job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead);
+        select l.room, claimed || l.granted into room, claimed
+        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         good_until := clock_timestamp() + lease;
-        update public.job_executions set lease_expires_at = good_until where id = any(claimed);
-        update public.scheduled_jobs as j
-        set lease_expires_at = good_until
-        where j.claimed_by = me and j.id = any(
-            array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
-        );
+        perform job_scheduler.lease_anew(claimed, me, good_until);
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
     );
 end
 $$;
@@ -438,21 +440,25 @@ revoke all on function public.claim_runs_v1(jsonb) from public, anon, authentica
 grant execute on function public.claim_runs_v1(jsonb) to service_role;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked. It runs with the settings of its caller.
+-- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_left_over(
-    request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval
+    request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
+    inout room bigint, out granted uuid[]
 )
-returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-    claimed uuid[] := '{}';
+    claimed uuid[];
     unusual bigint[];
     left_over record;
 begin
+    granted := '{}';
+    if room <= 0 then
+        return;
+    end if;
     perform job_scheduler.await_commits(ids);
-    -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
     from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
     inner join public.scheduled_jobs as j on c.id = j.id
@@ -463,31 +469,71 @@ begin
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next,
+            case
+                when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
+                else octet_length(s.metadata::text)
+            end as bytes
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
             missed_reason text, defined_at timestamptz
         )
         inner join public.scheduled_jobs as s on c.id = s.id
         where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
+        order by s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
     loop
-        claimed := claimed || job_scheduler.claim_one(
+        claimed := job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
+        granted := granted || claimed;
+        room := room - left_over.bytes * cardinality(claimed);
+        exit when room <= 0;
     end loop;
-    return claimed;
 end
 $$;
 revoke all on function
-job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval)
+job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
+-- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
+create or replace function job_scheduler.lock_again(claims jsonb)
+returns bigint[]
+language sql
+set search_path = ''
+as $$
+    with locked as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(
+            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
+        )
+        order by j.id
+        for update
+    )
+    select coalesce(array_agg(l.id), '{}') from locked as l
+$$;
+revoke all on function job_scheduler.lock_again(jsonb) from public;
+
+-- Lets the leases of runs that were claimed just now begin now.
+create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions set lease_expires_at = good_until where id = any(executions);
+    update public.scheduled_jobs as j
+    set lease_expires_at = good_until
+    where j.claimed_by = me and j.id = any(
+        array(select e.scheduled_job_id from public.job_executions as e where e.id = any(executions))
+    );
+$$;
+revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
+
 -- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. One that it knows of all the same it does not take twice.
+-- were granted now. The listener ignores a run that it holds already.
 create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
 returns uuid[]
 language sql
@@ -511,8 +557,8 @@ as $$
 $$;
 revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
--- Deletes these rows, and tells how many; one that cannot be deleted, because somebody's trigger or reference is in the way,
--- does not keep the others.
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
+-- does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -551,7 +597,7 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
 -- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
@@ -561,7 +607,7 @@ set search_path = ''
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
-    -- the least of all keeps: what is younger need not be looked at
+    -- the least retention of all: younger rows need not be read
     youngest constant timestamptz := now() - least(
         retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
@@ -600,13 +646,15 @@ begin
     );
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
+    -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
+    delete from job_scheduler.changed_meetings where at < now() - interval '1 day';
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
 revoke all on function public.clean_ledger_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.clean_ledger_v1(jsonb) to service_role;
 
--- The lock of a job's key among those who share it.
+-- Returns the lock id of a job's concurrency key.
 create or replace function job_scheduler.key_lock(j public.scheduled_jobs)
 returns bigint
 language sql
@@ -677,7 +725,7 @@ revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, pu
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
 -- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
--- has its job locked, is given the key at the end of the next run that gets it. Answers the jobs to arm.
+-- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
@@ -705,7 +753,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.key_room(j, key_limit), 0)
-            for update of s skip locked -- who holds that job's row may be waiting for this key
+            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
@@ -718,7 +766,7 @@ begin
     end loop;
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
-        -- Another listener may be the one with room.
+        -- Another listener may be the one with free slots.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
     return all_freed;
@@ -840,7 +888,7 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
+set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -910,7 +958,7 @@ begin
         where j.id = any(to_wake);
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
-        -- A listener that goes hands its runs to the others, which are to know at once.
+        -- A listener that leaves hands its runs to the others, which are notified at once.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
@@ -981,7 +1029,7 @@ begin
         select s.id
         from public.scheduled_jobs as s
         where s.id = any(jobs) and s.claimed_by = me
-        for no key update skip locked -- it is for those who look; the ledger decides
+        for no key update skip locked -- it is only for display; the ledger decides
     ));
 
     select
@@ -999,7 +1047,7 @@ revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from p
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
 --   listeners: {id: its last heartbeat}}
--- One that does not share the jobs, because it starts or stops, does not beat. Alive is who missed no more than one beat.
+-- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
@@ -1039,7 +1087,7 @@ $$;
 revoke all on function public.extend_leases_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.extend_leases_v1(jsonb) to service_role;
 
--- A listener that leaves says so, so that its share passes on at once.
+-- A listener announces that it leaves, so that its share passes on at once.
 create or replace function public.leave_v1(request jsonb)
 returns json
 language plpgsql
@@ -1057,12 +1105,12 @@ $$;
 revoke all on function public.leave_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.leave_v1(jsonb) to service_role;
 
--- What the service asks of the database: one jsonb argument and one json answer each, so that one request carries
+-- The functions that the service calls: one jsonb argument and one json answer each, so that one request carries
 -- hundreds of jobs. Names end in a version, so that old and new replicas live together during a deploy.
 -- All are security definer, because they write columns that not even service_role may write itself, and only
 -- service_role may call them.
 
--- What a listener keeps of a job: enough to arm it and to compute what follows. A view, because a function is called
+-- The columns that a listener keeps of a job, to arm it and to compute later instants. A view, because a function is called
 -- for each row, and there may be thousands.
 create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
@@ -1077,7 +1125,7 @@ select
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'tenant', coalesce(j.workspace_id, j.created_by)
+            'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -1085,7 +1133,8 @@ select
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
-            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by)
+            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
+            'user', j.created_by
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -1104,7 +1153,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
@@ -1153,9 +1202,9 @@ $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.poll_jobs_v1(jsonb) to service_role;
 
--- Jobs to act on before `until`, in the order of that instant, a page at a time.
--- {until, after: [next_run_at, id] | null, limit} -> {now, cursor, rows, after}
-create or replace function public.due_jobs_v1(request jsonb)
+-- Jobs by id, as many of the first as fit: `after` of them, if that is not all.
+-- {ids: [bigint], limit} -> {now, cursor, rows, after}
+create or replace function public.jobs_v1(request jsonb)
 returns json
 language sql
 stable
@@ -1163,60 +1212,28 @@ security definer
 set search_path = ''
 as $$
     with page as (
-        select j.*
-        from job_scheduler.job_rows as j
-        where
-            j.next_run_at <= (request ->> 'until')::timestamptz
-            and (j.next_run_at, j.id) > (
-                coalesce((request -> 'after' ->> 0)::timestamptz, '-infinity'),
-                coalesce((request -> 'after' ->> 1)::bigint, 0)
-            )
-        order by j.next_run_at, j.id
+        select a.id::bigint as id, a.place
+        from jsonb_array_elements_text(request -> 'ids') with ordinality as a (id, place)
+        order by a.place
         limit (request ->> 'limit')::int
     )
 
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(p.job_row order by p.next_run_at, p.id), '[]') from page as p),
-        'after', (
-            select json_build_array(p.next_run_at, p.id) from page as p
-            where (select count(*) from page) = (request ->> 'limit')::int
-            order by p.next_run_at desc, p.id desc limit 1
-        )
+        'rows', (
+            select coalesce(json_agg(j.job_row order by p.place), '[]')
+            from page as p
+            inner join job_scheduler.job_rows as j on p.id = j.id
+            where j.id = any(array(select id from page))
+        ),
+        'after', case
+            when (request ->> 'limit')::int < jsonb_array_length(request -> 'ids') then (request ->> 'limit')::int
+        end
     )
 $$;
-revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.due_jobs_v1(jsonb) to service_role;
-
--- The jobs to act on before `until` that go before those of no priority, the most urgent first.
--- {until, limit} -> {now, cursor, rows, after: null}
-create or replace function public.urgent_jobs_v1(request jsonb)
-returns json
-language sql
-stable
-security definer
-set search_path = ''
-as $$
-    with urgent as (
-        select j.id, j.priority, j.next_run_at
-        from public.scheduled_jobs as j
-        where j.priority > 0 and j.next_run_at <= (request ->> 'until')::timestamptz
-        order by j.priority desc, j.next_run_at, j.id
-        limit (request ->> 'limit')::int
-    )
-
-    select json_build_object(
-        'now', clock_timestamp(),
-        'cursor', job_scheduler.horizon(),
-        'rows', coalesce(json_agg(j.job_row order by u.priority desc, u.next_run_at, u.id), '[]'),
-        'after', null
-    )
-    from urgent as u
-    inner join job_scheduler.job_rows as j on u.id = j.id
-$$;
-revoke all on function public.urgent_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.urgent_jobs_v1(jsonb) to service_role;
+revoke all on function public.jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.jobs_v1(jsonb) to service_role;
 
 -- Recurring jobs that have no due instant yet, a page at a time.
 -- {after: id | null, limit} -> {now, cursor, rows, after}
@@ -1347,7 +1364,7 @@ end
 $$;
 revoke all on function job_scheduler.move_jobs(uuid[]) from public;
 
--- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
+-- Stores the log lines of these runs, in their order; lines that are stored already, because an answer was lost, are skipped.
 create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
 language sql
@@ -1369,7 +1386,7 @@ as $$
 $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
--- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
+-- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
@@ -1401,6 +1418,106 @@ end
 $$;
 revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.note_runs_v1(jsonb) to service_role;
+
+-- Ends a run whose end the database refuses, as far as it can be written: the run as failed, and its job so that it does
+-- not run again. What is refused now is tried again later, without the handler.
+create or replace function job_scheduler.park_run(execution uuid, why text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    explanation constant text := 'unwritable: the database refused the end of the run: ' || why;
+    is_written boolean := true;
+    run public.job_executions;
+begin
+    select e.* into run from public.job_executions as e where e.id = execution;
+    begin
+        update public.job_executions
+        set
+            status = 'failed', reason = 'unwritable', error = explanation, completed_at = now(), lease_expires_at = null,
+            fence = fence + 1
+        where id = execution and status = 'running';
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            is_written := false;
+    end;
+    begin
+        update public.scheduled_jobs as j
+        set
+            status = 'failed', due_at = null, is_planned = true, next_run_at = null, error = explanation,
+            last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
+            revision = job_scheduler.next_revision(j.revision)
+        where
+            j.id = run.scheduled_job_id and j.status = 'running' and run.cause = 'schedule'
+            and not exists ( -- nothing else of it runs
+                select from public.job_executions as o
+                where
+                    o.scheduled_job_id = j.id and o.id <> execution and o.status = 'running' and o.cause = 'schedule'
+                    and o.lease_expires_at is not null
+            );
+    exception
+        when serialization_failure or deadlock_detected or lock_not_available then
+            raise;
+        when others then
+            is_written := false;
+    end;
+    if is_written then
+        delete from job_scheduler.parked_runs where execution_id = execution;
+    else
+        insert into job_scheduler.parked_runs as p (execution_id, error, retry_at)
+        values (execution, why, now() + interval '1 minute')
+        on conflict (execution_id) do update
+        set tries = p.tries + 1, retry_at = now() + least(interval '1 hour', interval '1 minute' * 2 ^ least(p.tries, 6));
+    end if;
+end
+$$;
+revoke all on function job_scheduler.park_run(uuid, text) from public;
+
+-- Ends runs whose results the database refuses, though their neighbours' are written; says in the rows of jobs why they
+-- cannot be claimed.
+-- {listener, runs: [{id, fence, error}], jobs: [{id, error}]} -> {now}
+create or replace function public.park_runs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+set lock_timeout = '2s' -- as in finish_runs_v1
+as $$
+declare
+    one record;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    for one in
+        select e.id, r.error
+        from jsonb_to_recordset(request -> 'runs') as r (id uuid, fence integer, error text)
+        inner join public.job_executions as e on r.id = e.id
+        where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = r.fence
+        order by e.id
+    loop
+        perform job_scheduler.park_run(one.id, one.error);
+    end loop;
+    for one in
+        select j.id, r.error
+        from jsonb_to_recordset(request -> 'jobs') as r (id bigint, error text)
+        inner join public.scheduled_jobs as j on r.id = j.id
+        where j.error is distinct from r.error
+        order by j.id
+    loop
+        begin
+            update public.scheduled_jobs set error = one.error, updated_at = now() where id = one.id;
+        exception when others then
+            continue; -- not even that can be written: the log of the listener has it
+        end;
+    end loop;
+    return json_build_object('now', clock_timestamp());
+end
+$$;
+revoke all on function public.park_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.park_runs_v1(jsonb) to service_role;
 
 -- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
 -- an error that none can be computed.
@@ -1487,7 +1604,7 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. A run that somebody asked for is not the schedule's.
+-- lead there. Manual runs do not belong to the schedule.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
@@ -1512,10 +1629,10 @@ end
 $$;
 revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
 
--- A probe is a signal for nobody in particular: a listener sends it when it has received nothing for a while, and whichever
--- channel does not bring it along is stale.
+-- Sends a probe, a signal without a job: a listener calls it when it has received nothing for a while, and a
+-- channel that does not deliver the probe is stale.
 
--- Rings by the same function, and so by the same two channels, as every trigger on jobs and meetings does.
+-- It sends by the same function, and so by the same two channels, as every trigger on jobs and meetings.
 -- {listener} -> {now, channels: [those that this database can send on]}
 create or replace function public.send_probe_v1(request jsonb)
 returns json
@@ -1537,7 +1654,7 @@ $$;
 revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.send_probe_v1(jsonb) to service_role;
 
--- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+-- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
 set search_path = ''
@@ -1576,9 +1693,35 @@ end
 $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
 
+-- Parks lost runs that cannot be ended, for which their rows are to blame: others were ended (`is_alone`), or those that were
+-- not belong to one job or differ in what refuses them. Else an operator is to act, and the fault is raised again.
+create or replace function job_scheduler.park_lost(failures jsonb, is_alone boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    failure record;
+begin
+    select
+        count(distinct e.scheduled_job_id) > 1 and count(distinct f.code) = 1 and not is_alone as is_general,
+        min(f.code) as code, min(f.error) as error
+    into failure
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    inner join public.job_executions as e on f.execution_id = e.id;
+    if failure.is_general then
+        raise exception '%', failure.error using errcode = failure.code;
+    end if;
+    perform job_scheduler.park_run(f.execution_id, f.code || ' ' || f.error)
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    where f.code ~ '^(2[123]|42|54|P0|XX)'; -- not what passes by itself, as a full disk does
+end
+$$;
+revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
+
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
--- left for the next look, and one that cannot be ended does not keep the others from it.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
+-- left for the next call, and one that cannot be ended does not delay the others.
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1598,7 +1741,9 @@ begin
         select e.id
         from public.job_executions as e
         inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        where
+            e.status = 'running' and e.lease_expires_at < clock_timestamp()
+            and not exists (select from job_scheduler.parked_runs as p where p.execution_id = e.id)
         order by e.lease_expires_at
         limit (request ->> 'limit')::int
         for update skip locked
@@ -1612,18 +1757,25 @@ begin
             when serialization_failure or deadlock_detected or lock_not_available then
                 raise;
             when others then
-                -- The slow way says which it is.
+                -- Ending them one by one shows which run it is.
                 foreach execution in array lost loop
                     begin
                         select * into one from job_scheduler.end_lost_runs(array[execution]);
                         jobs := jobs || one.jobs;
                         rescued := rescued + one.rescued;
                     exception when others then
-                        failures := failures || jsonb_build_object('execution_id', execution, 'error', sqlerrm);
+                        failures := failures || jsonb_build_object(
+                            'execution_id', execution, 'error', sqlerrm, 'code', sqlstate
+                        );
                     end;
                 end loop;
+                perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    perform job_scheduler.park_run(p.execution_id, p.error)
+    from job_scheduler.parked_runs as p
+    where p.retry_at < now()
+    limit 100;
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)
@@ -1648,3 +1800,217 @@ end
 $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
+
+-- Which jobs a listener keeps in memory. A listener that has room for all that are near keeps all; else each party gets a
+-- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
+-- that the service key made are their workspace's, or the service's own. Everything is looked up through one index that
+-- begins with the party, so that a list costs as much as what it lists and not as what there is.
+
+-- The parties that have a job to act on before `until`: one step in the index for each party that has any job to come.
+create or replace function job_scheduler.near_parties(until timestamptz)
+returns uuid[]
+language sql
+stable
+set search_path = ''
+as $$
+    with recursive parties (party) as (
+        (
+            select coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            from public.scheduled_jobs as j
+            where j.next_run_at is not null
+            order by coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            limit 1
+        )
+        union all
+        select (
+            select coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            from public.scheduled_jobs as j
+            where
+                j.next_run_at is not null
+                and coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') > p.party
+            order by coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000')
+            limit 1
+        )
+        from parties as p
+        where p.party is not null
+    )
+
+    select coalesce(array_agg(p.party), '{}')
+    from parties as p
+    where exists (
+        select from public.scheduled_jobs as j
+        where
+            coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+            and j.next_run_at <= until
+    )
+$$;
+revoke all on function job_scheduler.near_parties(timestamptz) from public;
+
+-- How many jobs each party may have in memory for `most` in all, and until when all of everybody's are within that.
+create or replace function job_scheduler.share_of_each(
+    parties uuid[], until timestamptz, most bigint, out share bigint, out complete_until timestamptz
+)
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    unserved uuid[] := parties; -- those that have more than the share
+    more uuid[];
+    used bigint;
+    free bigint := most;
+begin
+    loop
+        share := greatest(free / cardinality(unserved), 1);
+        select array_agg(p.party) filter (where c.jobs > share), coalesce(sum(c.jobs) filter (where c.jobs <= share), 0)
+        into more, used
+        from unnest(unserved) as p (party)
+        cross join lateral (
+            select count(*) as jobs
+            from (
+                select from public.scheduled_jobs as j
+                where
+                    coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                    and j.next_run_at <= until
+                limit share + 1
+            ) as few
+        ) as c;
+        exit when more is null or cardinality(more) = cardinality(unserved);
+        free := free - used;
+        unserved := more;
+    end loop;
+    select coalesce(min(l.next_run_at), until) into complete_until
+    from unnest(more) as p (party)
+    cross join lateral (
+        select j.next_run_at
+        from public.scheduled_jobs as j
+        where
+            coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+            and j.next_run_at <= until
+        order by j.next_run_at, j.id
+        offset share
+        limit 1
+    ) as l;
+    if cardinality(parties) > most then
+        complete_until := now();
+    end if;
+end
+$$;
+revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint) from public;
+
+-- The share of each party: what is due or is so in ten seconds, the highest priority first; then what comes next. First
+-- of all parties the first, then the second of each, and so on.
+create or replace function job_scheduler.shared_out(parties uuid[], share bigint, until timestamptz, most bigint)
+returns bigint[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select coalesce(array_agg(s.id order by s.place, s.next_run_at, s.id), '{}')
+    from (
+        select c.id, c.place, c.next_run_at
+        from unnest(parties) as p (party)
+        cross join lateral (
+            select
+                m.id, m.next_run_at,
+                row_number() over (
+                    order by
+                        m.next_run_at > now() + interval '10 seconds',
+                        case when m.next_run_at <= now() + interval '10 seconds' then -m.priority end,
+                        m.next_run_at, m.id
+                ) as place
+            from (
+                (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority > 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.priority desc, j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority = 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.priority < 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                    order by j.priority desc, j.next_run_at, j.id
+                    limit share
+                )
+                union all (
+                    select j.id, j.priority, j.next_run_at
+                    from public.scheduled_jobs as j
+                    where
+                        coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
+                        and j.next_run_at > now() + interval '10 seconds' and j.next_run_at <= until
+                    order by j.next_run_at, j.id
+                    limit share
+                )
+            ) as m
+            order by place
+            limit share
+        ) as c
+        order by c.place, c.next_run_at, c.id
+        limit most
+    ) as s
+$$;
+revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint) from public;
+
+-- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
+-- before that was left out; `left_out`: how many are due and were, as far as counted.
+-- {until, limit} -> {now, cursor, ids: [bigint], complete_until, left_out}
+create or replace function public.due_jobs_v1(request jsonb)
+returns json
+language plpgsql
+stable
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    until constant timestamptz := request ->> 'until';
+    most constant bigint := request ->> 'limit';
+    parties uuid[];
+    of_each record;
+    ids bigint[] := array(
+        select j.id from public.scheduled_jobs as j
+        where j.next_run_at <= until
+        order by j.next_run_at, j.id
+        limit most + 1
+    );
+    complete_until timestamptz := until;
+    left_out bigint := 0;
+begin
+    if cardinality(ids) > most then
+        parties := job_scheduler.near_parties(until);
+        of_each := job_scheduler.share_of_each(parties, until, most);
+        complete_until := of_each.complete_until;
+        ids := job_scheduler.shared_out(parties, of_each.share, until, most);
+        left_out := (
+            select count(*) from (
+                select from public.scheduled_jobs as j where j.next_run_at <= now() limit 4 * most
+            ) as d
+        ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
+    end if;
+    return json_build_object(
+        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'ids', to_json(ids),
+        'complete_until', complete_until, 'left_out', left_out
+    );
+end
+$$;
+revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.due_jobs_v1(jsonb) to service_role;

@@ -1,4 +1,4 @@
--- What a client calls instead of writing status itself: the same rules, the same policies, clearer errors.
+-- Functions that a client calls instead of writing status itself: the same rules, the same policies, clearer errors.
 -- All are security invoker, so row level security decides what the caller may see and change.
 
 -- Refuse because no such job exists for this caller; PostgREST answers PT404 with HTTP 404.
@@ -30,14 +30,14 @@ begin
     if found then
         return moved;
     end if;
-    -- Locking asks the policy of updates, so a job that the caller may only read is not found.
+    -- Locking applies the policy of updates, so a job that the caller may only read is not found.
     select j.* into moved from public.scheduled_jobs as j where j.id = job for no key update;
     present := moved.status;
     if present is null then
         perform job_scheduler.refuse_unknown_job(job, 'change');
     elsif target = 'cancelled' and present in ('completed', 'failed', 'cancelled')
         and (moved.claimed_by is not null or moved.queued_runs > 0) then
-        -- It has ended, but runs of it that somebody asked for have not.
+        -- The job has ended, but manual runs of it have not.
         perform set_config('job_scheduler.act', 'cancel', true);
         update public.scheduled_jobs as j set status = j.status where j.id = job returning j.* into moved;
         perform set_config('job_scheduler.act', '', true);
@@ -50,7 +50,7 @@ begin
 end
 $$;
 
--- Cancel a job; if it runs, its handler is stopped. Of one that has ended, the runs that somebody asked for are stopped.
+-- Cancel a job; if it runs, its handler is stopped. If the job has ended, its manual runs are stopped.
 create or replace function public.cancel_job(job bigint)
 returns public.scheduled_jobs
 language sql
@@ -60,7 +60,7 @@ as $$
 $$;
 
 -- Hold a scheduled job until resume_job. One that shows as running because it was claimed ahead of its time, or because its
--- run has just begun, is waited for, no longer than a second: else whoever pauses a job that is often due would mostly be
+-- run has just begun, is waited for, no longer than a second: else pausing a job that is often due would mostly be
 -- refused. Nothing is locked meanwhile.
 create or replace function public.pause_job(job bigint)
 returns public.scheduled_jobs
@@ -108,7 +108,7 @@ public.cancel_job(bigint), public.pause_job(bigint), public.resume_job(bigint), 
 job_scheduler.move_job(bigint, text, text, text[]), job_scheduler.refuse_unknown_job(bigint, text)
 to authenticated, service_role;
 
--- How a job has fared: counters of its whole life, durations of the runs that the ledger still holds.
+-- Statistics of a job: counters of its whole life, durations of the runs that the ledger still holds.
 create or replace function public.job_stats(job bigint)
 returns jsonb
 language plpgsql
@@ -146,7 +146,7 @@ $$;
 revoke all on function public.job_stats(bigint) from public, anon, authenticated, service_role;
 grant execute on function public.job_stats(bigint) to authenticated, service_role;
 
--- Run a job once at once, whatever its status and schedule; returns the id of the run in job_executions.
+-- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions.
 create or replace function public.run_job_now(job bigint, test_mode boolean default false)
 returns uuid
 language plpgsql
@@ -168,7 +168,7 @@ $$;
 revoke all on function public.run_job_now(bigint, boolean) from public, anon, authenticated, service_role;
 grant execute on function public.run_job_now(bigint, boolean) to authenticated, service_role;
 
--- Workspaces: who belongs together, and who of them may do what. A viewer reads, an editor also writes jobs and meetings,
+-- Workspaces and the rights of their members. A viewer reads, an editor also writes jobs and meetings,
 -- an admin also names the workspace, invites and removes members, and deletes it.
 
 -- A user's new workspace has that user as its admin. Their number is bounded, because quotas count by workspace.
@@ -204,7 +204,7 @@ as $$
 declare
     actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
-    perform set_config('job_scheduler.actor', 'service', true); -- with the workspace goes whoever might read the audit
+    perform set_config('job_scheduler.actor', 'service', true); -- no reader of the audit is left
     delete from public.meetings as m where m.workspace_id = forget_workspace.id;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
     perform set_config('job_scheduler.actor', actor, true);
@@ -501,7 +501,7 @@ end
 $$;
 revoke all on function job_scheduler.cron_interval(text) from public;
 
--- The least number of seconds between due instants of a job, or null where it has one only or none can be told.
+-- The least number of seconds between due instants of a job, or null where it has only one, or where that is unknown.
 create or replace function job_scheduler.least_interval(trigger_type text, schedule jsonb)
 returns numeric
 language sql
@@ -593,7 +593,7 @@ end
 $$;
 
 -- How many jobs of a tenant have not ended, looked up without reading those that have: these have neither a run to come
--- nor one under way. Planned anew at each call, like what a listener asks for (docs/adr/0008).
+-- nor one under way. Planned anew at each call, like a listener's requests (docs/adr/0008).
 create or replace function job_scheduler.active_jobs(tenant uuid)
 returns bigint
 language plpgsql
@@ -624,8 +624,8 @@ end
 $$;
 revoke all on function job_scheduler.active_jobs(uuid) from public;
 
--- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Whoever adds jobs to a
--- tenant waits for whoever else does, and for nobody else; what the other has written is then seen.
+-- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Writers of one
+-- tenant's jobs wait for each other, and for nobody else; each then sees the other's rows.
 create or replace function job_scheduler.check_active_quota(
     workspace uuid, owner uuid, added bigint, by_client boolean
 )
@@ -703,9 +703,9 @@ job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quot
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 to authenticated, service_role; -- their writes fire the triggers
 
--- Where quotas hold: at inserts, edits, revivals and runs asked for manually.
+-- Applies quotas at inserts, edits, revivals and manual runs.
 
--- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot wait in a ring.
+-- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot deadlock.
 create or replace function job_scheduler.admit_to_quotas()
 returns trigger
 language plpgsql
@@ -806,7 +806,7 @@ end
 $$;
 revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;
 
--- What a schema marks as secret, and a payload without it.
+-- Finds the values that a schema marks secret, and removes them from a payload.
 
 -- Whether a schema marks a value as a secret: SecretStr, or json_schema_extra={"secret": True}.
 create or replace function job_scheduler.is_secret(property jsonb)
@@ -1084,7 +1084,7 @@ end
 $$;
 revoke all on function job_scheduler.misfit(jsonb, jsonb, jsonb, text, integer) from public;
 
--- What of an object cannot fit `property`: a key that lacks, one too many, or a value; `wrong` is the verdict on the whole.
+-- The part of an object that cannot fit `property`: a missing key, one too many, or a value; `wrong` is the answer for the whole.
 create or replace function job_scheduler.misfit_of_object(
     given jsonb, property jsonb, definitions jsonb, wrong jsonb, within text, depth integer
 )
@@ -1138,9 +1138,9 @@ end
 $$;
 revoke all on function job_scheduler.misfit_of_object(jsonb, jsonb, jsonb, jsonb, text, integer) from public;
 
--- The catalogue of handlers: what the listeners can run, and which of it a signed-in user may schedule.
+-- The catalogue of handlers: those that the listeners have, and those that a signed-in user may schedule.
 
--- Enters what a listener can run, and forgets what no listener has published for a week.
+-- Stores the handlers that a listener has, and deletes those that no listener has published for a week.
 -- {listener, handlers: [{name, description, payload_schema, exposed}]} -> {now, published}
 create or replace function public.publish_handlers_v1(request jsonb)
 returns json
@@ -1301,7 +1301,7 @@ end
 $$;
 revoke all on function job_scheduler.admit_handlers() from public;
 
--- Notes who defined what a new job runs.
+-- Notes whether a signed-in user defined a new job.
 create or replace function job_scheduler.note_client()
 returns trigger
 language plpgsql
@@ -1343,7 +1343,7 @@ job_scheduler.check_handler(text, boolean), job_scheduler.check_payload(text, js
 job_scheduler.demanding_handlers(text[])
 to authenticated, service_role; -- their writes fire the triggers
 
--- Who did what to a job: what clients of the API wrote, not what the service made of it.
+-- The audit: the changes that clients of the API made to jobs, not those of the service.
 
 -- A value as the audit shows it.
 create or replace function job_scheduler.audited(value jsonb)
@@ -1356,7 +1356,7 @@ as $$
 $$;
 revoke all on function job_scheduler.audited(jsonb) from public;
 
--- A payload as the audit shows it: without its secrets, which nobody can tell where the handler is in no catalogue any more,
+-- A payload as the audit shows it: without its secrets, which are unknown where the handler is in no catalogue any more,
 -- or where its fields have names that the schema does not show.
 create or replace function job_scheduler.audited_payload(handler text, payload jsonb)
 returns jsonb

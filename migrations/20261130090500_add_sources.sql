@@ -1,4 +1,192 @@
--- What a change of a meeting tells the listeners.
+-- What a client's meeting must pass; for a table that we made only.
+
+-- Gives the id. A key that a client chose could be that of a meeting which is gone and whose traces are somebody else's; an
+-- upsert may name a row that the client sees.
+create or replace function job_scheduler.choose_meeting_id()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if coalesce(new.id, '00000000-0000-0000-0000-000000000000') = '00000000-0000-0000-0000-000000000000' then
+        new.id := gen_random_uuid();
+    elsif row_security_active('public.meetings'::regclass)
+        and not exists (select from public.meetings as m where m.id = new.id) then
+        raise exception 'meetings.id: % is not allowed; the database chooses the id', new.id
+        using errcode = '42501', hint = 'Leave the id out, and read it from the answer.';
+    end if;
+    return new;
+end
+$$;
+revoke all on function job_scheduler.choose_meeting_id() from public;
+
+create or replace function job_scheduler.keep_meeting_id()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+    raise exception 'meetings.id is settled when the row is created; it cannot be changed' using errcode = '42501';
+end
+$$;
+revoke all on function job_scheduler.keep_meeting_id() from public;
+
+-- Refuses more meetings than a tenant may have active jobs, counting its other active jobs too; `added` of them were
+-- written by this statement.
+create or replace function job_scheduler.check_meeting_quota(
+    workspace uuid, owner uuid, added bigint, by_client boolean
+)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    tenant constant uuid := coalesce(workspace, owner);
+    most constant numeric := job_scheduler.quota_of(workspace, 'max_active_jobs', by_client);
+    used bigint;
+begin
+    if most is null then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of ' || tenant, 0));
+    select count(*) into used
+    from public.meetings as m
+    where coalesce(m.workspace_id, m.created_by) = tenant and m.status = 'upcoming';
+    if used <= most then
+        -- The jobs of meetings are counted with them: a meeting of just now has none yet.
+        used := used + job_scheduler.active_jobs(tenant) - (
+            select count(*) from public.scheduled_jobs as j
+            where coalesce(j.workspace_id, j.created_by) = tenant and j.handler = 'meeting_status'
+                and j.status in ('scheduled', 'running', 'paused')
+                and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
+        );
+    end if;
+    if used > most then
+        perform job_scheduler.refuse_quota(
+            'max_active_jobs',
+            format(
+                case when added = 1 then '%s more upcoming meeting is not allowed, since it'
+                    else '%s more upcoming meetings are not allowed, since each' end || ' has an active job', added
+            ),
+            most, used - added
+        );
+    end if;
+end
+$$;
+revoke all on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boolean) from public;
+grant execute on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boolean)
+to authenticated, service_role; -- their writes fire the trigger
+
+-- All of a statement's meetings that are upcoming and were not before, tenants in order: see admit_to_quotas.
+create or replace function job_scheduler.admit_meetings()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    by_client constant boolean := row_security_active('public.meetings'::regclass);
+    opened uuid[];
+    one record;
+begin
+    if tg_op = 'INSERT' then
+        opened := array(select n.id from new_rows as n where n.status = 'upcoming');
+    else
+        opened := array(
+            select n.id from new_rows as n
+            inner join old_rows as o on n.id = o.id
+            where n.status = 'upcoming' and o.status <> 'upcoming'
+        );
+    end if;
+    for one in
+        select
+            n.workspace_id, case when n.workspace_id is null then n.created_by end as owner, count(*) as added
+        from unnest(opened) as u (id)
+        inner join new_rows as n on u.id = n.id
+        where coalesce(n.workspace_id, n.created_by) is not null
+            and (by_client or job_scheduler.any_limits_service(array[n.workspace_id]))
+        group by 1, 2
+        order by 1, 2
+    loop
+        perform job_scheduler.check_meeting_quota(one.workspace_id, one.owner, one.added, by_client);
+    end loop;
+    return null;
+end
+$$;
+revoke all on function job_scheduler.admit_meetings() from public;
+
+-- The ends of meetings, many at a time.
+
+-- Sets those of these meetings to done that are upcoming and have ended; answers which. A row that somebody else holds is
+-- passed over: it is asked for again.
+create or replace function job_scheduler.end_meetings(asked jsonb)
+returns uuid[]
+language plpgsql
+set search_path = ''
+as $$
+declare
+    ended uuid[];
+begin
+    with free as (
+        select m.id
+        from (
+            select (a ->> 'id')::uuid as id, max((a ->> 'ended_by')::timestamptz) as ended_by
+            from jsonb_array_elements(asked) as a
+            where a -> 'test_mode' is distinct from 'true'
+            group by 1
+        ) as wanted
+        inner join public.meetings as m on wanted.id = m.id
+        where m.status = 'upcoming' and m.end_time <= wanted.ended_by
+        for update of m skip locked
+    ), done as (
+        update public.meetings as m set status = 'done'
+        where m.id in (select f.id from free as f)
+        returning m.id
+    )
+    select coalesce(array_agg(d.id), '{}') into ended from done as d;
+    return ended;
+end
+$$;
+revoke all on function job_scheduler.end_meetings(jsonb) from public;
+grant execute on function job_scheduler.end_meetings(jsonb) to service_role;
+
+-- {meetings: [{id, ended_by, test_mode}]} -> {now, meetings: [{id, updated, status, end_time, error}]}, one for each asked,
+-- in any order; status is null where there is no such meeting. One that cannot be written stops no other.
+create or replace function public.end_meetings_v1(request jsonb)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+    ended uuid[] := '{}';
+    errors jsonb := '{}';
+    one jsonb;
+begin
+    begin
+        ended := job_scheduler.end_meetings(request -> 'meetings');
+    exception when others then -- a trigger of the project's own, perhaps: the slow way says which it is
+        for one in select a from jsonb_array_elements(request -> 'meetings') as a loop
+            begin
+                ended := ended || job_scheduler.end_meetings(jsonb_build_array(one));
+            exception when others then
+                errors := errors || jsonb_build_object(one ->> 'id', sqlerrm);
+            end;
+        end loop;
+    end;
+    return jsonb_build_object('now', clock_timestamp(), 'meetings', (
+        select coalesce(jsonb_agg(jsonb_build_object(
+            'id', a.id, 'updated', a.id = any(ended), 'status', m.status, 'end_time', m.end_time,
+            'error', errors ->> a.id::text
+        )), '[]')
+        from (select distinct (e ->> 'id')::uuid as id from jsonb_array_elements(request -> 'meetings') as e) as a
+        left join public.meetings as m on a.id = m.id
+    ));
+end
+$$;
+revoke all on function public.end_meetings_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.end_meetings_v1(jsonb) to service_role;
+
+-- What a change of a meeting leaves for the service, and tells the listeners.
 
 -- The revision is the service's: it follows what concerns the job, whatever a client writes into it.
 create or replace function job_scheduler.stamp_meeting()
@@ -23,65 +211,47 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- The three channels: up to a hundred ids, else null for "look yourself".
-create or replace function job_scheduler.notify_new_meetings()
-returns trigger
-language plpgsql
-security definer -- a client may not notify by itself
+-- In whose turn the service looks at a meeting: the user's who created it, else its workspace's, else one for all others.
+create or replace function job_scheduler.turn_of(created_by uuid, workspace_id uuid)
+returns uuid
+language sql
+immutable
 set search_path = ''
 as $$
-begin
-    perform job_scheduler.notify('meetings', (
-        select case when count(*) <= 100 then jsonb_agg(fresh.id) end
-        from (select new_rows.id from new_rows limit 101) as fresh
-    ))
-    where exists (select from new_rows);
-    return null;
-end
+    select coalesce(created_by, workspace_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 $$;
-revoke all on function job_scheduler.notify_new_meetings() from public;
+revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
 
-create or replace function job_scheduler.notify_changed_meetings()
+-- Notes the meetings that a statement changed, and tells the listeners to look at them.
+create or replace function job_scheduler.note_changed_meetings()
 returns trigger
 language plpgsql
-security definer -- a client may not notify by itself
+security definer -- a client may neither note nor notify by itself
 set search_path = ''
 as $$
-declare
-    changed uuid[] := array(
-        select new_rows.id
-        from new_rows
-        left join old_rows on new_rows.id = old_rows.id
-        where new_rows.revision is distinct from old_rows.revision
-        limit 101
-    );
 begin
-    if cardinality(changed) > 0 then
-        perform job_scheduler.notify('meetings', case when cardinality(changed) <= 100 then to_jsonb(changed) end);
+    if tg_op = 'INSERT' then
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id from new_rows as n;
+    elsif tg_op = 'UPDATE' then
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id
+        from new_rows as n
+        left join old_rows as o on n.id = o.id
+        where n.revision is distinct from o.revision;
+    else
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(o.created_by, o.workspace_id), o.id from old_rows as o;
+    end if;
+    if found then
+        perform job_scheduler.notify('meetings', null);
     end if;
     return null;
 end
 $$;
-revoke all on function job_scheduler.notify_changed_meetings() from public;
+revoke all on function job_scheduler.note_changed_meetings() from public;
 
-create or replace function job_scheduler.notify_deleted_meetings()
-returns trigger
-language plpgsql
-security definer -- a client may not notify by itself
-set search_path = ''
-as $$
-begin
-    perform job_scheduler.notify('meetings', (
-        select case when count(*) <= 100 then jsonb_agg(gone.id) end
-        from (select old_rows.id from old_rows limit 101) as gone
-    ))
-    where exists (select from old_rows);
-    return null;
-end
-$$;
-revoke all on function job_scheduler.notify_deleted_meetings() from public;
-
--- Meetings: what their jobs are made of, and how a poll finds those that changed.
+-- Meetings: what their jobs are made of, and how those that changed are found.
 
 -- A meeting's title as the name of its job, whatever its length: a job's name has bounds, a meeting has a job.
 create or replace function job_scheduler.name_for(title text)
@@ -94,33 +264,85 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- Makes the jobs of these meetings right and answers what it wrote. `restart` also runs a job again that ended
--- although its meeting is still upcoming; otherwise that needs a change of the meeting newer than the job, because
--- a poll may show the same meeting many times, and a failing job must not run once a poll.
+-- Whether a job is of this meeting's tenant: the key alone proves nothing, because that of a meeting that is gone may be
+-- used again by another tenant.
+create or replace function job_scheduler.is_of_tenant(job public.scheduled_jobs, meeting public.meetings)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select job.workspace_id is not distinct from meeting.workspace_id
+        and (meeting.workspace_id is not null or job.created_by is not distinct from meeting.created_by)
+$$;
+revoke all on function job_scheduler.is_of_tenant(public.scheduled_jobs, public.meetings) from public;
+
+-- What is to be done about a job, given what stands under its meeting's id: cancel, write, or nothing (null). `restart` also
+-- runs a job again that ended although its meeting is still upcoming; otherwise that needs a change of the meeting newer
+-- than the job, because a failing job must not run again at each look.
+create or replace function job_scheduler.meeting_job_act(
+    job public.scheduled_jobs, meeting public.meetings, restart boolean
+)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when (
+            meeting.status = 'upcoming' and meeting.end_time is not null and job_scheduler.is_of_tenant(job, meeting)
+        ) is not true then
+            -- A running job is what has just set its meeting to done; let it end.
+            case
+                when
+                    job.status in ('scheduled', 'paused')
+                    or job.status = 'running' and (
+                        meeting.status::text is distinct from 'done' or not job_scheduler.is_of_tenant(job, meeting)
+                    ) then 'cancel'
+            end
+        when
+            job.run_date <> meeting.end_time
+            or job.name is distinct from job_scheduler.name_for(meeting.title)
+            or job.trigger_type <> 'once'
+            or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
+            or job.status = 'cancelled'
+            or (job.status in ('completed', 'failed') and (restart or meeting.revision > job.revision)) then 'write'
+    end
+$$;
+revoke all on function job_scheduler.meeting_job_act(public.scheduled_jobs, public.meetings, boolean) from public;
+
+-- Makes the jobs of these meetings right and answers what it wrote. A job whose row somebody holds stays as it is: `busy`
+-- names its meeting. Nothing is deleted: the ledger stays with the tenant whose it is.
 create or replace function job_scheduler.settle_meetings(
     meetings uuid[], restart boolean,
-    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[]
+    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[], out busy uuid[]
 )
 language plpgsql
 set search_path = ''
 as $$
+declare
+    wrong bigint[];
+    free bigint[];
 begin
-    -- A job follows its meeting to a new owner as a new row: Realtime would show the old row to the new owner.
-    delete from public.scheduled_jobs as job
-    using public.meetings as meeting
-    where meeting.id = any(meetings) and job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-        and (job.workspace_id, job.created_by) is distinct from (meeting.workspace_id, meeting.created_by);
+    wrong := array(
+        select job.id
+        from unnest(meetings) as asked (id)
+        inner join public.scheduled_jobs as job
+            on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || asked.id
+        left join public.meetings as meeting on asked.id = meeting.id
+        where job_scheduler.meeting_job_act(job, meeting, restart) is not null
+    );
+    free := array(select job.id from public.scheduled_jobs as job where job.id = any(wrong) for update skip locked);
+    busy := array(
+        select substr(job.job_id, 16)::uuid from public.scheduled_jobs as job
+        where job.id = any(wrong) and job.id <> all(free)
+    );
 
-    -- A running job is what has just set its meeting to done; let it end.
     update public.scheduled_jobs as job set status = 'cancelled'
     from unnest(meetings) as asked (id)
     left join public.meetings as meeting on asked.id = meeting.id
-    where job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || asked.id
-        and (
-            job.status in ('scheduled', 'paused')
-            or (job.status = 'running' and meeting.status::text is distinct from 'done')
-        )
-        and (meeting.status = 'upcoming' and meeting.end_time is not null) is not true;
+    where job.id = any(free) and job.job_id = 'meeting-status:' || asked.id
+        and job_scheduler.meeting_job_act(job, meeting, restart) = 'cancel';
     get diagnostics cancelled = row_count;
 
     update public.scheduled_jobs as job set
@@ -131,16 +353,8 @@ begin
         metadata = jsonb_build_object('meeting_id', meeting.id),
         status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
     from public.meetings as meeting
-    where meeting.id = any(meetings) and meeting.status = 'upcoming'
-        and job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-        and (
-            job.run_date <> meeting.end_time
-            or job.name is distinct from job_scheduler.name_for(meeting.title)
-            or job.trigger_type <> 'once'
-            or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
-            or job.status = 'cancelled'
-            or (job.status in ('completed', 'failed') and (restart or meeting.revision > job.revision))
-        );
+    where job.id = any(free) and meeting.id = any(meetings) and job.job_id = 'meeting-status:' || meeting.id
+        and job_scheduler.meeting_job_act(job, meeting, restart) = 'write';
     get diagnostics moved = row_count;
 
     insert into public.scheduled_jobs (job_id, workspace_id, created_by, name, handler, metadata, run_date)
@@ -153,6 +367,7 @@ begin
         and not exists (
             select from public.scheduled_jobs as job
             where job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
+                and job_scheduler.is_of_tenant(job, meeting)
         )
     order by meeting.id
     on conflict do nothing;
@@ -162,6 +377,7 @@ begin
     from public.meetings as meeting
     left join public.scheduled_jobs as job
         on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
+            and job_scheduler.is_of_tenant(job, meeting)
     where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null;
 end
 $$;
@@ -177,49 +393,147 @@ declare
     cancelled bigint;
 begin
     update public.scheduled_jobs as job set status = 'cancelled'
-    where job.handler = 'meeting_status' and job.job_id like 'meeting-status:%' and job.status in ('scheduled', 'paused')
-        and not exists (
-            select from public.meetings as meeting
-            where 'meeting-status:' || meeting.id = job.job_id
-                and meeting.status = 'upcoming' and meeting.end_time is not null
-        );
+    where job.id in (
+        select orphan.id from public.scheduled_jobs as orphan
+        where orphan.handler = 'meeting_status' and orphan.job_id like 'meeting-status:%'
+            and orphan.status in ('scheduled', 'paused')
+            and not exists (
+                select from public.meetings as meeting
+                where 'meeting-status:' || meeting.id = orphan.job_id and job_scheduler.is_of_tenant(orphan, meeting)
+                    and meeting.status = 'upcoming' and meeting.end_time is not null
+            )
+        for update skip locked
+    );
     get diagnostics cancelled = row_count;
     return cancelled;
 end
 $$;
 revoke all on function job_scheduler.cancel_orphans() from public;
 
--- The meetings that a request chooses, at most `limit` of them in the order of id.
-create or replace function job_scheduler.choose_meetings(request jsonb)
-returns uuid[]
-language sql
-stable
+-- Which meetings the service looks at next, and the looking.
+
+-- Takes changed meetings off the list, at most about `most`: of each tenant its share, the longest waiting first, tenants in
+-- turn after `after`. `turn` is the tenant to go on after, null at the end of the round.
+create or replace function job_scheduler.take_changed_meetings(
+    after uuid, most integer, out meetings uuid[], out turn uuid
+)
+language plpgsql
 set search_path = ''
 as $$
-    select case
-        when jsonb_typeof(request -> 'ids') = 'array' then array(
-            select id::uuid from jsonb_array_elements_text(request -> 'ids') as id
+declare
+    tenants uuid[];
+begin
+    with recursive turns as (
+        (
+            select c.tenant from job_scheduler.changed_meetings as c
+            where c.tenant > coalesce(after, '00000000-0000-0000-0000-000000000000')
+            order by c.tenant limit 1
         )
-        else array(
-            select meeting.id
-            from public.meetings as meeting
-            where meeting.id > coalesce((request ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000')
-                and case
-                    when request ->> 'cursor' is not null then meeting.revision >= (request ->> 'cursor')::bigint
-                    else meeting.status = 'upcoming'
-                end
-            order by meeting.id
-            limit (request ->> 'limit')::integer
+        union all
+        select (
+            select c.tenant from job_scheduler.changed_meetings as c
+            where c.tenant > t.tenant
+            order by c.tenant limit 1
         )
-    end
+        from turns as t
+        where t.tenant is not null
+    )
+    select array_agg(t.tenant) into tenants
+    from (select turns.tenant from turns where turns.tenant is not null limit most) as t;
+    turn := case when cardinality(tenants) = most then tenants[most] end;
+    meetings := array(
+        select distinct c.meeting_id
+        from unnest(tenants) as t (tenant)
+        cross join lateral (
+            select q.meeting_id from job_scheduler.changed_meetings as q
+            where q.tenant = t.tenant
+            order by q.id
+            limit greatest(1, most / cardinality(tenants))
+        ) as c
+    );
+    -- What is read after this has seen all of these changes.
+    delete from job_scheduler.changed_meetings as c where c.meeting_id = any(meetings);
+end
 $$;
-revoke all on function job_scheduler.choose_meetings(jsonb) from public;
+revoke all on function job_scheduler.take_changed_meetings(uuid, integer) from public;
 
--- Makes the jobs of the chosen meetings right; writes nothing where they are.
--- {cursor: bigint | null, ids: [uuid] | null, after: uuid | null, limit: int}: the meetings changed since the cursor,
--- or these ids (a deleted one included), or else a page of all that are upcoming.
--- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, errors, failures, cursor, after}
--- Where `after` is not null there is a next page; the cursor to poll from is the one of the first page.
+-- Settles meetings, also where one of them makes it fail: that one is named in `failures`. Those that have to wait for a
+-- lock are put on the list again, behind the others of their tenant.
+create or replace function job_scheduler.settle_each(chosen uuid[], restart boolean)
+returns jsonb
+language plpgsql
+set search_path = ''
+as $$
+declare
+    done record;
+    one record;
+    meeting uuid;
+    patience integer := 3; -- locks that are waited for: each costs a lock_timeout
+    failures jsonb := '[]';
+begin
+    select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled,
+        '{}'::uuid[] as taken, '{}'::uuid[] as busy
+    into done;
+    begin
+        if cardinality(chosen) > 0 then -- else every look would notify the channels for nothing
+            select * into done from job_scheduler.settle_meetings(chosen, restart);
+        end if;
+    exception
+        when serialization_failure or deadlock_detected then
+            raise;
+        when others then
+            foreach meeting in array chosen loop
+                begin
+                    if patience = 0 then
+                        done.busy := done.busy || meeting;
+                        continue;
+                    end if;
+                    select * into one from job_scheduler.settle_meetings(array[meeting], restart);
+                    done.upcoming := done.upcoming + one.upcoming;
+                    done.scheduled := done.scheduled + one.scheduled;
+                    done.moved := done.moved + one.moved;
+                    done.cancelled := done.cancelled + one.cancelled;
+                    done.taken := done.taken || one.taken;
+                    done.busy := done.busy || one.busy;
+                exception
+                    when lock_not_available then
+                        patience := patience - 1;
+                        done.busy := done.busy || meeting;
+                    when others then
+                        done.upcoming := done.upcoming + 1;
+                        failures := failures || jsonb_build_object('meeting_id', meeting, 'error', sqlerrm);
+                end;
+            end loop;
+    end;
+    insert into job_scheduler.changed_meetings (tenant, meeting_id)
+    select job_scheduler.turn_of(m.created_by, m.workspace_id), b.id
+    from unnest(done.busy) as b (id)
+    left join public.meetings as m on b.id = m.id;
+    select failures || coalesce(jsonb_agg(jsonb_build_object(
+        'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
+    )), '[]') into failures
+    from unnest(done.taken) as id;
+    return jsonb_build_object(
+        'total_meetings', done.upcoming,
+        'jobs_scheduled', done.scheduled,
+        'jobs_already_exist', done.upcoming - done.scheduled - jsonb_array_length(failures),
+        'jobs_moved', done.moved,
+        'jobs_cancelled', done.cancelled,
+        'jobs_locked', cardinality(done.busy),
+        'errors', jsonb_array_length(failures),
+        'failures', failures
+    );
+end
+$$;
+revoke all on function job_scheduler.settle_each(uuid[], boolean) from public;
+
+-- Makes the jobs of some meetings right; writes nothing where they are.
+-- {changed: true, after: uuid | null, limit: int}: meetings that changed, tenants in turn; `after` continues the round.
+-- {ids: [uuid]}: these meetings, a deleted one included. {after: uuid | null, limit: int}: a page of all that are upcoming.
+-- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, jobs_locked, errors, failures, after,
+--   more}
+-- Where `after` is not null the page or the round goes on there; `more` says that changed meetings are left, and not for a
+-- lock alone.
 create or replace function public.sync_meetings_v1(request jsonb)
 returns jsonb
 language plpgsql
@@ -227,65 +541,40 @@ security definer -- it writes jobs in the name of the meeting's owner, which no 
 set search_path = ''
 as $$
 declare
-    horizon bigint;
+    after constant uuid := request ->> 'after';
+    most constant integer := coalesce((request ->> 'limit')::integer, 500);
     chosen uuid[];
-    meeting uuid;
-    done record;
-    one record;
-    restart boolean := request ->> 'cursor' is null and jsonb_typeof(request -> 'ids') is distinct from 'array';
+    next uuid;
     orphans bigint := 0;
-    failures jsonb := '[]';
+    settled jsonb;
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
     -- One at a time over all replicas, so that none waits for rows in another's order.
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
-    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    chosen := job_scheduler.choose_meetings(request);
-    select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
-    into done;
-    begin
-        if cardinality(chosen) > 0 then -- else every poll would notify the channels for nothing
-            select * into done from job_scheduler.settle_meetings(chosen, restart);
-        end if;
-    exception
-        when serialization_failure or deadlock_detected or lock_not_available then
-            raise;
-        when others then
-            -- One bad row must not stop the others: the slow way says which it is.
-            foreach meeting in array chosen loop
-                begin
-                    select * into one from job_scheduler.settle_meetings(array[meeting], restart);
-                    done.upcoming := done.upcoming + one.upcoming;
-                    done.scheduled := done.scheduled + one.scheduled;
-                    done.moved := done.moved + one.moved;
-                    done.cancelled := done.cancelled + one.cancelled;
-                    done.taken := done.taken || one.taken;
-                exception when others then
-                    done.upcoming := done.upcoming + 1;
-                    failures := failures || jsonb_build_object('meeting_id', meeting, 'error', sqlerrm);
-                end;
-            end loop;
-    end;
-    select failures || coalesce(jsonb_agg(jsonb_build_object(
-        'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
-    )), '[]') into failures
-    from unnest(done.taken) as id;
-    if restart and request ->> 'after' is null then
-        orphans := job_scheduler.cancel_orphans();
+    perform set_config('lock_timeout', '300', true); -- a client's transaction may stay open
+    if request -> 'changed' = 'true' then
+        select t.meetings, t.turn into chosen, next from job_scheduler.take_changed_meetings(after, most) as t;
+    elsif jsonb_typeof(request -> 'ids') = 'array' then
+        chosen := array(select id::uuid from jsonb_array_elements_text(request -> 'ids') as id);
+    else
+        chosen := array(
+            select meeting.id
+            from public.meetings as meeting
+            where meeting.id > coalesce(after, '00000000-0000-0000-0000-000000000000') and meeting.status = 'upcoming'
+            order by meeting.id
+            limit most
+        );
+        next := case when cardinality(chosen) = most then chosen[most] end;
+        orphans := case when after is null then job_scheduler.cancel_orphans() else 0 end;
     end if;
-    return jsonb_build_object(
-        'total_meetings', done.upcoming,
-        'jobs_scheduled', done.scheduled,
-        'jobs_already_exist', done.upcoming - done.scheduled - jsonb_array_length(failures),
-        'jobs_moved', done.moved,
-        'jobs_cancelled', done.cancelled + orphans,
-        'errors', jsonb_array_length(failures),
-        'failures', failures,
-        'cursor', horizon,
-        'after', case
-            when jsonb_typeof(request -> 'ids') is distinct from 'array'
-                and cardinality(chosen) = (request ->> 'limit')::integer then chosen[cardinality(chosen)]
-        end
+    settled := job_scheduler.settle_each(
+        chosen, request -> 'changed' is distinct from 'true' and jsonb_typeof(request -> 'ids') is distinct from 'array'
+    );
+    return settled || jsonb_build_object(
+        'jobs_cancelled', (settled ->> 'jobs_cancelled')::bigint + orphans,
+        'after', next,
+        'more', request -> 'changed' = 'true' and cardinality(chosen) > (settled ->> 'jobs_locked')::integer
+        and exists (select from job_scheduler.changed_meetings)
     );
 end
 $$;

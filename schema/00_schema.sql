@@ -1,10 +1,10 @@
--- `schema/` is what the database is to be, one subject a file; `migrations/` is what was released.
+-- `schema/` defines the database, one subject a file; `migrations/` has what was released.
 -- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
 
 create schema if not exists job_scheduler;
 comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
 revoke all on schema job_scheduler from public;
--- Triggers run as whoever writes the row, so clients need to find the functions that these call.
+-- Triggers run with the rights of the row's writer, so clients need access to the schema of the functions.
 grant usage on schema job_scheduler to authenticated, service_role;
 
 do $$
@@ -15,11 +15,11 @@ begin
 end
 $$;
 
--- Who sees and writes what: a signed-in user their own private rows and those of their workspaces (viewers only see),
+-- Rights: a signed-in user sees and writes their own private rows and those of their workspaces (viewers only see),
 -- anon nothing, service_role everything (it bypasses RLS).
 --
 -- A policy must never raise: Realtime evaluates the policies of all subscribers of a table, and one that raises
--- silences every one of them. So nothing here casts a claim without having looked at its shape.
+-- silences all of them. So nothing here casts a claim without checking its form first.
 
 -- The caller's id, or null where the token's subject is no uuid (auth.uid() would raise for it).
 create or replace function job_scheduler.caller()
@@ -34,7 +34,7 @@ as $$
     from (select auth.jwt() ->> 'sub' as sub) as claims
 $$;
 
--- What the policies ask stands before the tables that it reads.
+-- The policies' functions are declared before the tables that they read.
 set check_function_bodies = off;
 
 -- The workspaces that the caller belongs to, and the role there. All policies rest on it: a project with teams of its own
@@ -42,7 +42,7 @@ set check_function_bodies = off;
 do $do$
 begin
     if to_regprocedure('job_scheduler.memberships()') is null then
-        -- Security definer: the policy of job_workspace_members asks it, so that it cannot be subject to that policy.
+        -- Security definer: the policy of job_workspace_members calls it, so that it cannot be subject to that policy.
         execute $create$
             create function job_scheduler.memberships()
             returns table (workspace_id uuid, role text)

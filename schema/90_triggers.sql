@@ -116,7 +116,7 @@ for each row when (
 )
 execute function job_scheduler.admit_edit_to_quotas();
 
--- The service says that it is the one who writes by job_scheduler.stage, or, where the rules for clients hold for it too,
+-- The service marks its writes by job_scheduler.stage, or, where the rules for clients hold for it too,
 -- by job_scheduler.actor; a client of the API can set neither.
 create or replace trigger t50_audit_change
 after update of
@@ -148,7 +148,7 @@ after insert on public.scheduled_jobs
 referencing new table as new_rows
 for each statement execute function job_scheduler.notify_inserted();
 
--- Rings for every change that makes a revision: a listener counts those that it was not told of as missed.
+-- Notifies of every change that makes a revision: a listener counts those without a notification as missed.
 create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
@@ -255,6 +255,25 @@ begin
         before update on public.meetings
         for each row when (old.workspace_id is distinct from new.workspace_id)
         execute function job_scheduler.keep_workspace();
+
+        create or replace trigger t30_choose_id
+        before insert on public.meetings
+        for each row execute function job_scheduler.choose_meeting_id();
+
+        create or replace trigger t30_keep_id
+        before update of id on public.meetings
+        for each row when (old.id <> new.id and row_security_active('public.meetings'::regclass))
+        execute function job_scheduler.keep_meeting_id();
+
+        create or replace trigger t40_admit_new
+        after insert on public.meetings
+        referencing new table as new_rows
+        for each statement execute function job_scheduler.admit_meetings();
+
+        create or replace trigger t40_admit_reopened
+        after update on public.meetings
+        referencing old table as old_rows new table as new_rows
+        for each statement execute function job_scheduler.admit_meetings();
     end if;
 end
 $$;
@@ -267,14 +286,14 @@ for each row execute function job_scheduler.stamp_meeting();
 create or replace trigger zz_job_scheduler_notify_changed
 after update on public.meetings
 referencing old table as old_rows new table as new_rows
-for each statement execute function job_scheduler.notify_changed_meetings();
+for each statement execute function job_scheduler.note_changed_meetings();
 
 create or replace trigger zz_job_scheduler_notify_deleted
 after delete on public.meetings
 referencing old table as old_rows
-for each statement execute function job_scheduler.notify_deleted_meetings();
+for each statement execute function job_scheduler.note_changed_meetings();
 
 create or replace trigger zz_job_scheduler_notify_new
 after insert on public.meetings
 referencing new table as new_rows
-for each statement execute function job_scheduler.notify_new_meetings();
+for each statement execute function job_scheduler.note_changed_meetings();

@@ -1,4 +1,4 @@
-"""Write what `schema/` says beyond `migrations/` as a new migration: `make migration NAME=verb_object`.
+"""Writes the difference between `schema/` and `migrations/` as a new migration: `make migration NAME=verb_object`.
 
 `--first` writes all of migrations/ anew from schema/, and their checksums: only while nothing has been released.
 """
@@ -62,14 +62,14 @@ REMARK = re.compile(r"[ \t]*--[^\n]*")
 
 
 class UnwritableError(ListenerError):
-    """A difference that has to be written by hand: what it is, or what the database said."""
+    """A difference that no statement of `schema/` makes: its name, or the database's message."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"write it by hand: {reason}")
 
 
 def statements_of(text: str) -> list[str]:
-    """Return the statements of `text` with what is remarked before them and behind them."""
+    """Return the statements of `text` with the comments before and behind them."""
     found: list[str] = []
     start = 0
     for token in TOKEN.finditer(text):
@@ -82,7 +82,7 @@ def statements_of(text: str) -> list[str]:
 
 
 def makes(statement: str) -> set[Key]:
-    """Return what `statement` makes: kind and name, a function's without its arguments."""
+    """Return the object that `statement` makes: kind and name, a function's without its arguments."""
     code = re.sub(r"^--.*\n", "", statement, flags=re.MULTILINE).strip()
     keys = {(kind, name) for kind, pattern in MAKES for name in pattern.findall(code)}
     for kind, pattern in ON_TABLE:
@@ -140,7 +140,7 @@ def schema_files(parts: Iterable[str] = ("",), folder: Path = SCHEMA) -> list[Pa
 
 
 def schema_text(parts: Iterable[str] = ("",), folder: Path = SCHEMA) -> str:
-    """Return what they say."""
+    """Return their text."""
     return "\n".join(path.read_text(encoding="utf-8") for path in schema_files(parts, folder))
 
 
@@ -229,7 +229,7 @@ def write_next(name: str) -> None:
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", nargs="?", help="verb_object, such as end_runs_by_key")
     parser.add_argument("--first", action="store_true")

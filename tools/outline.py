@@ -1,4 +1,4 @@
-"""What a database has, read from its catalogs: what migrations make, and what `schema/` says there is to be."""
+"""Reads the outline of a database from its catalogs, to compare what `migrations/` and `schema/` make."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ QUERIES = (
 def outline_of(connection: psycopg.Connection) -> Outline:
     """Return every table, column, default, constraint, index, policy, grant, comment, function, trigger and limit."""
     with connection.transaction():
-        connection.execute("set local search_path = ''")  # names are written in full
+        connection.execute("set local search_path = ''")  # so that names are qualified
         rows = [row for query in QUERIES for row in connection.execute(query.encode()).fetchall()]
         return {(kind, name): value for kind, name, value in rows}
 
@@ -97,5 +97,5 @@ def outline(url: str) -> Outline:
 
 
 def changed(before: Outline, after: Outline) -> list[Key]:
-    """Return what the two do not say alike."""
+    """Return the lines in which the two differ."""
     return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

@@ -1,4 +1,4 @@
-"""What every peer is put through: the same jobs, in its own process, timed in its own handler.
+"""The measurement of every peer: the same jobs, in its own process, timed in its own handler.
 
 This module imports nothing but the standard library: each peer runs in an environment of its own.
 """
@@ -91,7 +91,7 @@ class Drill:
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
-    """p50, p99 and the greatest of milliseconds."""
+    """Return p50, p99 and the maximum of milliseconds."""
     ordered = sorted(values)
     return {
         "p50_ms": round(ordered[len(ordered) // 2], 2),

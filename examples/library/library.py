@@ -17,7 +17,7 @@ def lend(scheduler: SupabaseJobScheduler, reader: str, book: str, back: datetime
 
 
 def main() -> None:
-    """Lend, extend, watch, and make a list every morning."""
+    """Lend, extend, watch, and schedule a list every morning."""
     with SupabaseJobScheduler(
         config, "Europe/Berlin", key=os.environ["SUPABASE_ANON_KEY"], access_token=os.environ["USER_TOKEN"]
     ) as scheduler:

@@ -6,7 +6,7 @@ from listener import JobContext, handler
 
 
 class Loan(BaseModel):
-    """What a notice is about."""
+    """The content of a notice."""
 
     reader: str
     book: str
@@ -21,5 +21,5 @@ async def bring_back(job: JobContext, payload: Loan) -> dict[str, str]:
 
 @handler("overdue_list", exposed=True)
 async def overdue_list(job: JobContext) -> dict[str, bool]:
-    """List what is overdue; in test mode nobody is told."""
-    return {"told": not job.test_mode}
+    """List what is overdue; in test mode nobody is notified."""
+    return {"notified": not job.test_mode}

@@ -6,11 +6,11 @@ from pydantic import BaseModel
 from listener import Fail, JobContext, handler
 
 NEWS = {"databases": ["PostgreSQL 19 is out", "Row level security, explained"], "gardens": ["Plant tulips now"]}
-"""Stands for the sites that a real one would read."""
+"""Stands for the sites that a real handler would read."""
 
 
 class Issue(BaseModel):
-    """What the job's metadata must be."""
+    """The model of the job's metadata."""
 
     topic: str
     readers: list[str]
@@ -25,14 +25,14 @@ async def gather(topic: str) -> list[str]:
 
 
 async def write(topic: str, news: list[str]) -> str:
-    """Make an issue of the news."""
+    """Write an issue from the news."""
     await anyio.sleep(0.1)
     return f"This week in {topic}: {'; '.join(news)}."
 
 
 @handler("newsletter_issue", timeout=60, max_attempts=3, exposed=True)
 async def newsletter_issue(job: JobContext, payload: Issue) -> dict[str, str | int]:
-    """Gather, write, send; each step says how far the run is. A trial sends nothing."""
+    """Gather, write, send; each step reports the progress. In test mode nothing is sent."""
     news = await gather(payload.topic)
     await job.progress(0.3, f"{len(news)} news gathered")
     text = await write(payload.topic, news)

@@ -13,7 +13,7 @@ WEEKLY = [
 
 
 def due(scheduler: SupabaseJobScheduler, job: Job) -> str:
-    """Say when the next issue comes, where its readers are; the listener plans it a moment after the insert."""
+    """Return when the next issue comes, in its readers' zone; the listener plans it a moment after the insert."""
     while job.next_run_at is None:
         time.sleep(0.05)
         [job] = scheduler.list_jobs(id=job.id)

@@ -1,4 +1,4 @@
-"""The client: plans two reminders of an event, moves one, and shows what the ledger says of them."""
+"""The client: schedules two reminders of an event, moves one, and shows their ledger rows."""
 
 import os
 import time

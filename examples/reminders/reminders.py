@@ -6,7 +6,7 @@ from listener import Fail, JobContext, handler
 
 
 class Reminder(BaseModel):
-    """What the job's metadata must be."""
+    """The model of the job's metadata."""
 
     guest: str
     title: str

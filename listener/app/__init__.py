@@ -1,1 +1,1 @@
-"""The service put together: it builds the stages, starts them in order, keeps them running and drains them."""
+"""Assembles the service: builds the stages, starts them in order, restarts failed ones and drains them at shutdown."""

@@ -1,4 +1,4 @@
-"""How a listener goes: it claims nothing more, lets runs end, hands back the rest, writes everything, and leaves."""
+"""Drains a listener: stops claiming, lets runs finish, hands the other runs back, writes all results, and leaves."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.02
 LEAVE_SECONDS = 1.0
-"""How long saying so may take at the beginning of the end."""
+"""Time limit of the request that announces this listener's departure, at the start of the drain."""
 INTERRUPT_SECONDS = 7.0
-"""How long a run that was told to stop (a thread has five seconds), and the last writes, may take at the end."""
+"""Time limit at the end of the drain, for runs that were told to stop (a thread has five seconds) and last writes."""
 LONGEST_SECONDS = LEAVE_SECONDS + INTERRUPT_SECONDS
-"""How long all of it may take beside what runs are granted."""
+"""Time limit of the whole drain, without the time that runs are granted."""
 
 
 async def drain(
     stages: Stages, runs: HeldRuns, within_seconds: float, immediate_shutdown: anyio.Event | None = None
 ) -> None:
-    """Let runs end for so long, and hand back the others: another listener starts them at once.
+    """Let runs finish for `within_seconds`, then hand the others back: another listener starts them at once.
 
     Args:
-        stages: what is to come to rest.
-        runs: what is held.
+        stages: the stages to drain.
+        runs: the runs that this listener holds.
         within_seconds: how long runs may go on.
-        immediate_shutdown: once it is set, they may not any more.
+        immediate_shutdown: when this is set, runs are stopped at once.
     """
     dispatcher, completer = stages.dispatcher, stages.completer
     dispatcher.drain()
-    with anyio.move_on_after(LEAVE_SECONDS):  # the others are to take over at once
+    with anyio.move_on_after(LEAVE_SECONDS):  # the other listeners should take over at once
         await leave(stages)
     with anyio.move_on_after(within_seconds):
         while not dispatcher.is_idle and not (immediate_shutdown and immediate_shutdown.is_set()):  # noqa: ASYNC110 - shutdown only
@@ -50,8 +50,8 @@ async def drain(
 
 
 async def leave(stages: Stages) -> None:
-    """Leave this listener's share to the others."""
+    """Announce that this listener leaves, so that the other listeners take over its jobs."""
     try:
         await stages.lease_keeper.leave()
-    except StoreError as fault:  # the others find out by themselves
+    except StoreError as fault:  # the other listeners notice when the last heartbeat is too old
         structlog.get_logger("service").warning(Event.LEASES_NOT_EXTENDED, error=str(fault))

@@ -1,53 +1,46 @@
-"""The service's own port: alive, ready, metrics, what it is doing, and what a schedule would do."""
+"""The HTTP server of the service: liveness, readiness, metrics, debug page and schedule preview."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import anyio
-import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from listener.app.http_guard import RequestGuard
 from listener.errors import InvalidValueError
-from listener.preview.request import read_request
-from listener.preview.schedule_preview import as_answer
-from listener.preview.schedule_preview import preview as occurrences_of
+from listener.preview.answers import PreviewAnswers, TooManyPreviewsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
     from typing import Any
 
     from starlette.requests import Request
 
 
-MOST_PREVIEWED = 1000
-"""Runs in one preview: the loop computes them, and other jobs are waiting for it."""
-
-
 class Readiness(Protocol):
-    """What tells whether the service is ready."""
+    """Reports whether the service is ready."""
 
     def fault(self) -> str | None:
-        """Why it is not, or None."""
+        """The reason why the service is not ready, or None."""
         ...
 
     def parts(self) -> Mapping[str, str]:
-        """How each part of it is."""
+        """The state of each part."""
         ...
 
 
-class _Server(uvicorn.Server):
-    """Leaves the signals to the service, which drains first."""
+@dataclass(frozen=True, slots=True)
+class HttpAccess:
+    """Access to the pages: `hosts` are names of the port, `origins` are the web pages that may request previews."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
-        yield
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 def application(
@@ -55,14 +48,16 @@ def application(
     exposition: Callable[[], bytes],
     describe: Callable[[], Mapping[str, Any]] | None,
     now: Callable[[], datetime],
-) -> Starlette:
+    access: HttpAccess = HttpAccess(),
+) -> RequestGuard:
     """Build the application.
 
     Args:
-        health: what `/readyz` says.
+        health: the readiness that `/readyz` reports.
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
-        now: the present, where `/api/preview` begins unless it is told otherwise.
+        now: the present instant, the default start of `/api/preview`.
+        access: the hosts and origins with access.
     """
 
     async def livez(_: Request) -> Response:
@@ -79,44 +74,32 @@ def application(
     async def metrics(_: Request) -> Response:
         return Response(exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def preview(request: Request) -> Response:
-        try:
-            asked = read_request(dict(request.query_params), now(), most=MOST_PREVIEWED)
-            occurrences = occurrences_of(asked.trigger, asked.after, asked.n)
-        except InvalidValueError as invalid:
-            return JSONResponse({"message": str(invalid)}, status_code=400)
-        return JSONResponse(as_answer(asked.trigger, occurrences))
-
     async def debug(_: Request) -> Response:
         return JSONResponse(describe() if describe else {})
 
+    cors = Middleware(CORSMiddleware, allow_origins=access.origins, allow_methods=["GET"])
     routes = [
         Route("/livez", livez),
         Route("/readyz", readyz),
         Route("/metrics", metrics),
-        Route("/api/preview", preview),
+        Route("/api/preview", _preview_page(now), methods=["GET", "OPTIONS"], middleware=[cors]),
     ]
     if describe is not None:
         routes.append(Route("/debug/scheduler", debug))
-    return Starlette(routes=routes)
+    return RequestGuard(Starlette(routes=routes), access.hosts)
 
 
-async def serve(app: Starlette, host: str, port: int) -> None:
-    """Serve until cancelled.
+def _preview_page(now: Callable[[], datetime]) -> Callable[[Request], Awaitable[Response]]:
+    previews = PreviewAnswers()
 
-    Raises:
-        OSError: the address cannot be bound; uvicorn itself would end the process without a word.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host.strip("[]"), port), family=family) as listening:
-        await _serve(app, listening)
+    async def preview(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": "GET, HEAD, OPTIONS"})
+        try:
+            return JSONResponse(await previews.answer(request.scope["query_string"], now()))
+        except InvalidValueError as invalid:
+            return JSONResponse({"message": str(invalid)}, status_code=400)
+        except TooManyPreviewsError as busy:
+            return JSONResponse({"message": str(busy)}, status_code=503, headers={"retry-after": "1"})
 
-
-async def _serve(app: Starlette, listening: socket.socket) -> None:
-    server = _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", ws="none"))
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        if server.started:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(1):
-                await server.shutdown()
+    return preview

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
 
+ARMED_SHOWN = 20
+"""How many of the next jobs `/debug/scheduler` lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a row passes on its way, in that order, and the agents that keep the table honest."""
+    """The stages that a row passes, in that order, and the maintenance agents."""
 
     feed: RealtimeFeed
     reflector: Reflector
@@ -46,12 +49,16 @@ class Stages:
     meetings: MeetingSource | None
 
     def describe(self) -> dict[str, Any]:
-        """Describe what each is doing."""
+        """Describe the state of each stage."""
         return {
             "feed_state": self.feed.state,
             "feed_sessions": self.feed.sessions,
             "jobs_armed": len(self.agenda),
             "next_due_ms": self.agenda.next_due(),
+            "armed_next": [
+                {"id": job.id, "next_run_at": job.next_run_at and job.next_run_at.isoformat()}
+                for job in self.agenda.upcoming(ARMED_SHOWN)
+            ],
             "jobs_waiting_for_room": self.dispatcher.waiting,
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,

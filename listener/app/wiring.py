@@ -1,17 +1,17 @@
-"""The wiring: which stage is given which parts, in five functions from the core outwards.
+"""The wiring: five functions build the stages, and pass each stage the parts that it needs.
 
-Takes the settings and what all stages share. Gives the stages. Guarantees nothing runs yet: the service starts them.
+Takes the shared parts. Gives the stages. Guarantees that nothing runs until the service starts them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
 from listener.app.stages import Stages
+from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
@@ -36,43 +36,14 @@ from listener.supabase.watched_session import Times
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.clock import DatabaseClock
+    from listener.app.shared import Shared
     from listener.domain.messages import Hint
-    from listener.handler_api.registry import Registry
-    from listener.observability.health import Health
-    from listener.observability.metrics import Metrics
     from listener.runs.held_runs import HeldRuns
-    from listener.settings import Settings
-    from listener.supabase.rpc import Rpc
-    from listener.supabase.store import SupabaseStore
-
-
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """Parts that several stages of one listener use."""
-
-    settings: Settings
-    listener_id: str
-    key: str
-    clock: DatabaseClock
-    metrics: Metrics
-    health: Health
-    runs: HeldRuns
-    rpc: Rpc
-    store: SupabaseStore
-    registry: Registry
-    client_factory: Callable[[], Any]
-    jitter: Callable[[], float]
-
-    @property
-    def horizon(self) -> timedelta:
-        """How far ahead jobs are armed."""
-        return timedelta(seconds=self.settings.horizon_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """What keeps jobs armed: the near future, and who shares it."""
+    """The parts that keep jobs armed: agenda, planner, reconciler and peers."""
 
     agenda: Agenda
     peers: Peers
@@ -82,7 +53,7 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What claims, runs and completes."""
+    """The parts that claim, run and complete jobs."""
 
     executor: Executor
     completer: Completer
@@ -91,7 +62,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """Agents beside the flow."""
+    """The maintenance agents, which run beside the flow."""
 
     lease_keeper: LeaseKeeper
     rescuer: Rescuer
@@ -103,7 +74,7 @@ class Maintenance:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What brings rows and hints."""
+    """The parts that bring rows and hints."""
 
     feed: RealtimeFeed
     reflector: Reflector
@@ -123,7 +94,7 @@ def build_stages(shared: Shared) -> Stages:
         reconciler=core.reconciler,
         planner=core.planner,
         agenda=core.agenda,
-        timekeeper=Timekeeper(core.agenda, execution.dispatcher.add, core.peers, shared.clock),
+        timekeeper=Timekeeper(core.agenda, execution.dispatcher, core.peers, shared.clock),
         dispatcher=execution.dispatcher,
         executor=execution.executor,
         completer=execution.completer,
@@ -138,20 +109,20 @@ def build_stages(shared: Shared) -> Stages:
 
 
 def build_core(shared: Shared) -> Core:
-    """Build the agenda and what keeps it in line with the rows."""
+    """Build the agenda and the stages that keep it in line with the rows."""
     settings, clock = shared.settings, shared.clock
-    agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000))
+    agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000), Shares(settings.horizon_jobs))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
-    # The planner arms through the reconciler, which hands it what to plan.
-    planner = Planner(shared.store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(shared.store, clock)
     reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
+    planner.sink = reconciler
     return Core(agenda, peers, planner, reconciler)
 
 
 def build_execution(shared: Shared, core: Core) -> Execution:
-    """Build the way of a job that is due: dispatcher, executor, completer."""
+    """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
-    limits = Limits(settings.thread_concurrency, settings.process_concurrency)
+    limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
     options = {"webhook_allow_private": settings.webhook_allow_private}
     executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
@@ -160,7 +131,6 @@ def build_execution(shared: Shared, core: Core) -> Execution:
         core.reconciler,
         shared.jitter,
         settings.batch_size,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )
     dispatcher = Dispatcher(
         store=store,
@@ -171,18 +141,18 @@ def build_execution(shared: Shared, core: Core) -> Execution:
         clock=shared.clock,
         metrics=shared.metrics,
         peers=core.peers,
-        report=completer.add,
-        unwritten=lambda: completer.unwritten,
+        sink=completer,
         concurrency=settings.concurrency,
         batch_size=settings.batch_size,
         tenant_share=settings.tenant_share,
         trusted_seconds=settings.lease_seconds * TRUSTED_SHARE,
     )
+    completer.upstream = dispatcher
     return Execution(executor, completer, dispatcher)
 
 
 def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maintenance:
-    """Build the agents that keep claims alive, the ledger small and the state visible."""
+    """Build the agents that keep claims alive, delete expired rows and report state."""
     settings, store, jitter = shared.settings, shared.store, shared.jitter
     clock, metrics, health = shared.clock, shared.metrics, shared.health
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
@@ -197,7 +167,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
 
 
 def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
-    """Build what brings rows and hints, and route each hint to the stage that follows its table."""
+    """Build the parts that bring rows and hints, and route each hint to the stage that follows its table."""
     settings, store, health = shared.settings, shared.store, shared.health
     router = HintRouter()
     reflector = Reflector(
@@ -211,7 +181,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         poll_seconds=settings.poll_seconds,
         stale_poll_seconds=settings.stale_poll_seconds,
         relist_seconds=settings.relist_seconds,
-        deliver=router.deliver,
+        sink=router,
     )
     router.register("scheduled_jobs", reflector.take_hint)
     # A claim with `overlap` `replace` has ended these runs in the ledger already.
@@ -221,7 +191,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
     meetings = None
     if settings.meetings:
-        meetings = MeetingSource(store, health, reflector.poll_now, settings.poll_seconds, settings.stale_poll_seconds)
+        meetings = MeetingSource(store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds)
         router.register("meetings", meetings.take_hint)
     feed = RealtimeFeed(
         url=settings.url,
@@ -244,7 +214,7 @@ def _stopper(runs: HeldRuns, reason: str) -> Callable[[Hint], object]:
 
 
 def watch_metrics(shared: Shared, core: Core, execution: Execution) -> None:
-    """Let the gauges ask the stages at every scrape."""
+    """Let the gauges read the stages at every scrape."""
     metrics = shared.metrics
     metrics.watch_wheel(lambda: len(core.agenda))
     metrics.watch_leases(lambda: len(shared.runs))

@@ -8,6 +8,7 @@ from listener.client.errors import (
     JobForbidden,
     JobNotFound,
     JobRefused,
+    NaiveDatetimeWarning,
     Unreachable,
 )
 from listener.client.meeting_schedulers import AsyncSchedulerService, SchedulerService, scheduler_service
@@ -32,6 +33,7 @@ __all__ = [
     "JobStatus",
     "JobType",
     "LogLine",
+    "NaiveDatetimeWarning",
     "RunStatus",
     "SchedulerService",
     "Statistics",

@@ -1,4 +1,4 @@
-"""Which client a scheduler uses: the caller's own, one for a URL and a key, or one for what the environment says."""
+"""Chooses the client of a scheduler: the caller's own, one for a URL and a key, or one from the environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from listener.errors import InvalidValueError, SettingsError
 
 TIMEOUTS = httpx.Timeout(15.0, connect=5.0)
 KEYS = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY")
-"""Where the key is looked for, the strongest first."""
+"""Variables with a key, the strongest key first."""
 
 
 class Environment(BaseSettings):
-    """What an application's environment says; read from there, then `.env.local`, then `.env`."""
+    """The environment's settings, then `.env.local`, `.env`, and the file that `listener up` writes while it is up."""
 
-    model_config = SettingsConfigDict(env_file=(".env", ".env.local"), env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file=(".listener/env", ".env", ".env.local"), env_ignore_empty=True, extra="ignore"
+    )
 
     url: str = Field(validation_alias="SUPABASE_URL")
     key: SecretStr = Field(validation_alias=AliasChoices(*KEYS))
@@ -28,7 +30,7 @@ class Environment(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a client's project is, and as whom it speaks: `token` is a signed-in user's, or the key again."""
+    """The project of a client, and its identity: `token` is a signed-in user's, or the key again."""
 
     url: str
     key: str
@@ -36,7 +38,7 @@ class Address:
 
 
 def address_of(client: Client | AsyncClient) -> Address:
-    """Look it up anew each time: a session that is refreshed has another token."""
+    """Return the address of a client; look it up each time: a refreshed session has another token."""
     token = client.options.headers.get("Authorization", "").removeprefix("Bearer ")
     return Address(str(client.supabase_url).rstrip("/"), client.supabase_key, token or client.supabase_key)
 
@@ -57,11 +59,11 @@ def make_client(
     Args:
         url: the project's; by default the environment's `SUPABASE_URL`.
         key: any key of the project; by default the first of `KEYS` that the environment has.
-        access_token: the JWT of a signed-in user, in whose name everything is done then.
+        access_token: the JWT of the signed-in user whose rights the client uses.
         asynchronous: make an `AsyncClient`.
 
     Raises:
-        SettingsError: the environment does not say what was not given.
+        SettingsError: a value is neither given nor in the environment.
     """
     if not (url and key):
         told = _environment()
@@ -89,7 +91,7 @@ def expect(client: Client | AsyncClient, kind: type[Client | AsyncClient], use_i
     """Refuse a client of the other kind.
 
     Raises:
-        InvalidValueError: it is none of `kind`.
+        InvalidValueError: the client is no `kind`.
     """
     if not isinstance(client, kind):
         raise InvalidValueError(

@@ -1,4 +1,4 @@
-"""What Realtime tells of one job, through stock `postgres_changes`; a session that ends is replaced by a new one."""
+"""Watches one job through stock `postgres_changes`; a session that ends is replaced by a new one."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ INSTANT = TypeAdapter(datetime)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A status that the job has, or had; `at` is the row's `updated_at`."""
+    """A status of the job, present or past; `at` is the row's `updated_at`."""
 
     status: JobStatus
     at: datetime
 
 
 class JobSession:
-    """One Realtime client that watches one job, as the caller: row level security holds for what it receives.
+    """One Realtime client that watches one job, with the caller's rights: row level security applies to its changes.
 
     Args:
-        address: where the project is, and as whom to listen.
+        address: the project, and the identity.
         job: the job's `id`.
-        tell: takes each change, and None when the row has to be looked at: there may be changes that were not told.
+        tell: called with each change, and with None when the row has to be read: changes may have been missed.
     """
 
     def __init__(self, address: Address, job: int, tell: Callable[[Change | None], None]) -> None:
@@ -58,11 +58,11 @@ class JobSession:
 
     @property
     def receiving(self) -> bool:
-        """Whether Realtime listens for it."""
+        """Whether Realtime confirmed the subscription."""
         return self.settled.is_set() and not self.is_over
 
     async def open(self) -> None:
-        """Connect and join; returns when it receives, or when it is over."""
+        """Connect and join; returns when the session receives, or has ended."""
         try:
             with anyio.fail_after(JOIN_SECONDS):
                 await self._client.connect()
@@ -73,7 +73,7 @@ class JobSession:
             self._end(fault)
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """Stop everything that the session runs."""
         await discard(self._client, self._channels)
 
     def _channel(self) -> AsyncRealtimeChannel:
@@ -97,7 +97,7 @@ class JobSession:
             self._tell(None)
 
     def _ready(self, _: object) -> None:
-        """Realtime says so when it begins to listen, after the join, and again after it has lost changes."""
+        """Realtime confirms the subscription after the join, and again after it has lost changes."""
         if self.settled.is_set():
             self._tell(None)
         self.settled.set()
@@ -107,7 +107,7 @@ class JobSession:
             self._end(fault)
 
     def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Wrap: an exception in a callback would end realtime-py's listening without a word."""
+        """Wrap a callback: an exception in it would silently end realtime-py's receiving."""
 
         def call(message: Any) -> None:  # noqa: ANN401 - realtime-py's payloads
             try:
@@ -123,7 +123,7 @@ class JobSession:
         task.add_done_callback(lambda _: self._end(None))
 
     def _end(self, why: BaseException | None) -> None:
-        """The watcher reads the row instead, and tries again later."""
+        """End the session; the watcher reads the row instead, and tries again later."""
         if not self.is_over:
             log.debug("Realtime does not deliver: %s", why)
             self.is_over = True
@@ -133,10 +133,10 @@ class JobSession:
 
 
 class Receiver:
-    """Hears the changes of a job as well as can be; close it.
+    """Receives the changes of a job, with a new session after each that ends; close it.
 
     Args:
-        address: looked up for each session.
+        address: read for each session.
         job: the job's `id`.
     """
 
@@ -148,7 +148,7 @@ class Receiver:
 
     @property
     def receiving(self) -> bool:
-        """Whether Realtime listens for it."""
+        """Whether Realtime confirmed the subscription."""
         return self._session is not None and self._session.receiving
 
     async def connect(self) -> bool:
@@ -166,13 +166,13 @@ class Receiver:
         return True
 
     async def next(self, patience_seconds: float) -> Change | None:
-        """Give the next change; None says that it is time to look at the row."""
+        """Return the next change; None means that the row has to be read."""
         with anyio.move_on_after(patience_seconds):
             return await self._receive.receive()
         return None
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """Stop everything that the receiver runs."""
         await self._leave()
         self._send.close()
         self._receive.close()

@@ -1,6 +1,6 @@
-"""The two ways to carry out a plan: on a stock `Client`, which blocks, and on a stock `AsyncClient`, which is awaited.
+"""Carries out plans: on a stock `Client`, which blocks, and on a stock `AsyncClient`, which is awaited.
 
-All that a scheduler decides is in its plans; here is only who waits, and how.
+Plans make all decisions of a scheduler; this module only sends requests and waits for answers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 import anyio
 import httpx
+import sniffio
 from postgrest import APIError
 from supabase import AsyncClient, Client
 
 from listener.client.errors import Unreachable, fault_of
+from listener.client.models import NoAnswer
 from listener.client.requests import Call, Delete, Insert, Pause, Select, Update
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ C = TypeVar("C", bound=Client | AsyncClient)
 
 
 def build(client: Client | AsyncClient, request: Request) -> Any:  # noqa: ANN401 - one of postgrest's builders
-    """Say a request in the client's own words; sent by its `execute`, which alone differs between the two clients."""
+    """Build a request with the client's methods; `execute`, which alone differs between the two clients, sends it."""
     if isinstance(request, Call):
         return client.rpc(request.function, dict(request.arguments))
     assert not isinstance(request, Pause), "a pause is not for the database"  # noqa: S101 - narrows the type
@@ -55,7 +57,7 @@ def _select(query: Any, request: Select) -> Any:  # noqa: ANN401 - one of postgr
 
 
 class Course(Generic[T]):
-    """A plan under way: iterate over its requests, and answer each in a `with course.answering():`."""
+    """A plan in progress: iterate over its requests, and answer each in a `with course.answering():`."""
 
     result: T
 
@@ -80,7 +82,7 @@ class Course(Generic[T]):
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Hand what the client raises to the plan, as what it means."""
+        """Translate the client's exceptions, and raise them in the plan."""
         try:
             yield
         except APIError as error:
@@ -115,8 +117,16 @@ async def run_async(client: AsyncClient, plan: Plan[T]) -> T:
     return course.result
 
 
+def _is_on_a_loop() -> bool:
+    """Whether the caller may be about to await the answer."""
+    try:
+        return bool(sniffio.current_async_library())
+    except sniffio.AsyncLibraryNotFoundError:
+        return False
+
+
 class Caller(Generic[C]):
-    """Whose operations run on `client`: it decides whether they give their answers or awaitables of them."""
+    """An object whose operations use `client`, which decides whether they return answers or awaitables."""
 
     def __init__(self, client: C, own: Defaults) -> None:
         self._client, self._own = client, own
@@ -128,15 +138,16 @@ class Caller(Generic[C]):
 
     @property
     def own(self) -> Defaults:
-        """What is added to each job."""
+        """The columns that are added to each job."""
         return self._own
 
     def carry_out(self, plan: Plan[T]) -> Any:  # noqa: ANN401 - T or an awaitable of it, which `operation` tells apart
-        """Carry out a plan as the client can."""
+        """Carry out a plan, blocking or asynchronously, as the client does."""
         client: Client | AsyncClient = self.client
         if isinstance(client, AsyncClient):
             return run_async(client, plan)
-        return run_blocking(client, plan)
+        answer = run_blocking(client, plan)
+        return NoAnswer() if answer is None and _is_on_a_loop() else answer
 
 
 class operation(Generic[P, T]):  # noqa: N801 - it stands where a method would

@@ -1,4 +1,4 @@
-"""What the database refused, as errors that name the facts; nobody has to read an `APIError`."""
+"""Errors for refusals of the database, built from its facts, so that nobody has to read an `APIError`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ REFUSED_VALUE = re.compile(
     r"(?P<table>\w+)\.(?P<column>\w+): (?P<value>.*?) (?:is not allowed|and cannot be \w+)(?P<rest>.*)", re.DOTALL
 )
 HTTP_STATUS = re.compile(r"\d{3}")
-"""What stands between here and the database has codes of its own, and the client then shows the status."""
+"""A proxy on the way to the database has codes of its own; the client then shows the HTTP status."""
 OWNED_COLUMN = re.compile(r"(?P<table>\w+)\.(?P<column>\w+) is written by the service only")
 EXPECTED = "; expected "
+NO_USER = "the public (anon) key alone may read and write nothing: sign a user in, or set SUPABASE_SECRET_KEY"
 WRONG_VALUE, FORBIDDEN, TAKEN, NOT_FOUND, QUOTA = "22023", "42501", "23505", "PT404", "PT403"
 
 
 class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below say it
-    """Base of what a scheduler raises.
+    """Base of the errors that a scheduler raises.
 
     Attributes:
         code: PostgreSQL's or PostgREST's code, or the HTTP status; None where no answer came.
@@ -36,8 +37,12 @@ class JobFault(ListenerError):  # noqa: N818 - what happened, as the names below
         super().__init__(message)
 
 
+class NaiveDatetimeWarning(UserWarning):
+    """A datetime without an offset was taken as UTC: nobody gave the time zone that it is in."""
+
+
 class JobNotFound(JobFault):
-    """No such job for this caller: deleted, somebody else's, or never there."""
+    """The caller can see no such job: it was deleted, belongs to another user, or never existed."""
 
 
 class JobAmbiguous(JobFault):
@@ -57,7 +62,7 @@ class JobExists(JobFault):
 
 
 class JobRefused(JobFault):
-    """A column has a value that it cannot have, or a status does not follow the present one; nothing was written.
+    """A column has an invalid value, or a status does not follow the present one; nothing was written.
 
     Attributes:
         column: of `scheduled_jobs`; None where the database named none.
@@ -80,25 +85,25 @@ class JobRefused(JobFault):
 
 
 class JobForbidden(JobFault):
-    """Row level security, a missing grant or a quota: this caller may not do that."""
+    """Row level security, a missing grant or a quota refuses this to the caller."""
 
 
 class Unreachable(JobFault):
-    """No answer, or none of the database's; the request may or may not have been carried out."""
+    """There is no answer, or none from the database; the request may or may not have been carried out."""
 
 
 KINDS = {NOT_FOUND: JobNotFound, FORBIDDEN: JobForbidden, QUOTA: JobForbidden}
 
 
 def refused(column: str, value: object, allowed: str) -> JobRefused:
-    """Refuse a value before it is sent, in the database's words."""
+    """Refuse a value before it is sent, with the database's message."""
     shown = json.dumps(value, default=repr, ensure_ascii=False).encode(errors="backslashreplace").decode()
     message = f"scheduled_jobs.{column}: {shown} is not allowed; expected {allowed}"
     return JobRefused(message, column=column, value=shown, allowed=allowed)
 
 
 def fault_of(error: APIError) -> JobFault:
-    """Give the error that says what an `APIError` means."""
+    """Return the error for an `APIError`."""
     message, code, hint = error.message or str(error), str(error.code), error.hint
     if code == TAKEN:
         return JobExists(message)
@@ -107,6 +112,9 @@ def fault_of(error: APIError) -> JobFault:
         return _refused_by_database(message, code, hint, owned)
     if HTTP_STATUS.fullmatch(code):
         return Unreachable(f"{code} {message}", code, hint)
+    if code == FORBIDDEN and message.startswith("permission denied"):
+        hint = hint or NO_USER
+        message = f"{message}; {hint}"
     return KINDS.get(code, JobFault)(message, code, hint)
 
 

@@ -1,4 +1,4 @@
-"""Plans that make jobs. A `job_id` makes them repeatable: nothing is made twice, and no edit is lost without a word."""
+"""Plans that create jobs. A `job_id` makes them repeatable: no job is created twice, and no edit is lost silently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from listener.client.errors import JobExists, refused
 from listener.client.jobs import JOBS, find_job, update_job
 from listener.client.models import Job, JobType
 from listener.client.requests import Insert
-from listener.client.schedule_arguments import WORDS, schedule_of
+from listener.client.schedule_arguments import schedule_of, words_of
 from listener.domain.job import TriggerType
 from listener.domain.status import JobStatus
 
@@ -28,7 +28,7 @@ def schedule_job(own: Defaults, /, handler: Handler, *, replace_existing: bool =
     With a `job_id` it may be repeated: the same definition gives the job that is there.
 
     Args:
-        own: what every job of the scheduler has.
+        own: the columns of every job of the scheduler.
         handler: its name, or the function that is declared with `@handler`.
         replace_existing: give a job of that `job_id` the new definition; one that ended runs again.
         **columns: as in the SQL reference; None leaves a column at its default.
@@ -128,12 +128,14 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
         replace_existing: see `schedule_job`.
         columns: further columns of the row.
         **words: `hour`, `minute`, `second`, `days`, `day`, `hours`, `minutes`, `seconds`, `cron_expression` and the
-            like say when; all others join `metadata`.
+            like say when, for `cron` also APScheduler's fields (`minute="*/5"`, `day_of_week="mon-fri"`); all others
+            join `metadata`.
 
     Raises:
         JobFault: see `schedule_job`.
     """
-    when = {word: words.pop(word) for word in list(words) if word in WORDS}
+    kind = word_of(TriggerType, "trigger_type", trigger_type)
+    when = {word: words.pop(word) for word in list(words) if word in words_of(kind)}
     if when and schedule is not None:
         raise refused(
             column="schedule",
@@ -151,9 +153,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
         replace_existing=replace_existing,
         columns={
             "trigger_type": str(trigger_type),
-            "schedule": schedule
-            if schedule is not None
-            else schedule_of(word_of(TriggerType, "trigger_type", trigger_type), when),
+            "schedule": schedule if schedule is not None else schedule_of(kind, when),
             "ends_at": ends_at,
             "max_runs": max_runs,
             **(columns or {}),
@@ -253,11 +253,11 @@ def schedule_notification(  # noqa: PLR0913 - each is one keyword of the call
 
 
 def _settle(own: Defaults, row: Row, taken: JobExists, *, replace_existing: bool) -> Plan[Job]:
-    """Give the job that has the `job_id` already, if it is the one that was meant or may become it."""
+    """Return the job that has the `job_id` already, if it equals the requested one or may be changed into it."""
     job = yield from find_job(own, row["job_id"])
     if job is None:
         raise taken
-    changed = differences(row, job)
+    changed = differences(row, job, own.now())
     if not changed:
         return job
     if not replace_existing:

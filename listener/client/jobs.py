@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from listener.client.requests import Plan, Row
 
 JobRef: TypeAlias = Job | int | str | UUID
-"""A job as a caller names it: itself, its `id`, or its `job_id`, of which a random one is a UUID."""
+"""A reference to a job: a `Job`, its `id`, or its `job_id`, of which a random one is a UUID."""
 JOBS, EXECUTIONS = "scheduled_jobs", "job_executions"
 PAGE = 1000
-"""More rows than this an answer does not have by default, whatever was asked for."""
+"""An answer has no more rows than this by default, whatever the request's limit."""
 
 
 def find_job(own: Defaults, job: JobRef) -> Plan[Job | None]:
-    """Give a job as it is now, or None.
+    """Return a job as it is now, or None.
 
     A `job_id` is unique within a workspace, and among its owner's private jobs: the caller's own private job comes
     before those of workspaces and other owners.
@@ -52,14 +52,14 @@ def _choose(rows: Sequence[Row]) -> Job | None:
 
 
 def name_of(job: JobRef) -> int | str:
-    """Give the `id` of a job where it is known, else its `job_id`."""
+    """Return the `id` of a job where it is known, else its `job_id`."""
     if isinstance(job, Job):
         return job.id
     return str(job) if isinstance(job, UUID) else job
 
 
 def id_of(own: Defaults, job: JobRef) -> Plan[int]:
-    """Give the `id` of a job; only a `job_id` has to be looked up.
+    """Return the `id` of a job; only a `job_id` has to be looked up.
 
     Raises:
         JobNotFound: no job has this `job_id`.
@@ -86,10 +86,10 @@ def list_jobs(
     limit: int | None = None,
     **columns: object,
 ) -> Plan[Answers[Job]]:
-    """Give the jobs that the caller may see, oldest first.
+    """Return the jobs that the caller may see, oldest first.
 
     Args:
-        own: its workspace is meant where none is named.
+        own: its workspace is the default.
         status: only with this one.
         workspace_id: only of this workspace.
         handler: only with this one.
@@ -113,12 +113,12 @@ def list_jobs(
 
 
 def get_jobs_by_status(own: Defaults, status: JobStatus | str) -> Plan[Answers[Job]]:
-    """Give the jobs with this status that the caller may see, oldest first."""
+    """Return the jobs with this status that the caller may see, oldest first."""
     return (yield from list_jobs(own, status=status))
 
 
 def update_job(own: Defaults, /, job: JobRef, **columns: object) -> Plan[Job]:
-    """Change columns of a job, and give it as it is then. A new time holds at once; None becomes null.
+    """Change columns of a job, and return it as it is then. A new time applies at once; None becomes null.
 
     Raises:
         JobNotFound: no such job that the caller may change.
@@ -143,7 +143,7 @@ def _present(own: Defaults, job: JobRef) -> Plan[Job]:
 
 
 def delete_job(own: Defaults, job: JobRef) -> Plan[Job]:
-    """Remove a job and its ledger, and give it as it was.
+    """Remove a job and its ledger, and return it as it was.
 
     Raises:
         JobNotFound: no such job that the caller may remove.
@@ -170,17 +170,17 @@ def cancel_job(own: Defaults, job: JobRef) -> Plan[Job]:
 
 
 def pause_job(own: Defaults, job: JobRef) -> Plan[Job]:
-    """Hold a scheduled job until `resume_job`.
+    """Pause a scheduled job until `resume_job`.
 
     Raises:
         JobNotFound: no such job that the caller may change.
-        JobRefused: it is in no status from which that is possible.
+        JobRefused: its present status does not allow that.
     """
     return (yield from _move(own, "pause_job", job))
 
 
 def resume_job(own: Defaults, job: JobRef) -> Plan[Job]:
-    """Let a paused job go on; raises what `pause_job` raises."""
+    """Let a paused job continue; raises what `pause_job` raises."""
     return (yield from _move(own, "resume_job", job))
 
 
@@ -190,12 +190,12 @@ def retry_job(own: Defaults, job: JobRef) -> Plan[Job]:
 
 
 def run_job_now(own: Defaults, job: JobRef, test_mode: bool = False) -> Plan[Execution]:  # noqa: FBT001, FBT002 - as the function of the database takes it
-    """Run a job once, whatever its status and schedule; gives the run, queued.
+    """Run a job once, whatever its status and schedule; returns the run, queued.
 
     Args:
         own: the scheduler's defaults.
         job: which one.
-        test_mode: let the handler say what it would do instead of doing it.
+        test_mode: let the handler report what it would do instead of doing it.
 
     Raises:
         JobNotFound: no such job that the caller may run.

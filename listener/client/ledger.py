@@ -1,4 +1,4 @@
-"""Plans that read what became of jobs."""
+"""Plans that read the ledger."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGS = "job_execution_logs"
 
 
 def get_execution(_: Defaults, execution: Execution | UUID | str) -> Plan[Execution]:
-    """Give a run as it is now.
+    """Return a run as it is now.
 
     Raises:
         JobNotFound: no such run that the caller may see.
@@ -34,7 +34,7 @@ def get_execution(_: Defaults, execution: Execution | UUID | str) -> Plan[Execut
 
 
 def get_history(own: Defaults, job: JobRef, limit: int = 100) -> Plan[Answers[Execution]]:
-    """Give the latest runs of a job, latest first; also what did not run, with the reason.
+    """Return the latest runs of a job, latest first; also instants that did not run, with the reason.
 
     Raises:
         JobNotFound: no job has this `job_id`.
@@ -45,13 +45,13 @@ def get_history(own: Defaults, job: JobRef, limit: int = 100) -> Plan[Answers[Ex
 
 
 def get_logs(_: Defaults, execution: Execution | UUID | str) -> Plan[Answers[LogLine]]:
-    """Give what a run's handler logged, in order; a run keeps at most 1,000 lines."""
+    """Return what a run's handler logged, in order; a run has at most 1,000 lines."""
     rows = yield Select(LOGS, {"execution_id": _key(execution)}, limit=PAGE)
     return Answers(map(LogLine.model_validate, rows))
 
 
 def get_statistics(own: Defaults, job: JobRef) -> Plan[Statistics]:
-    """Give how a job has fared.
+    """Return the statistics of a job.
 
     Raises:
         JobNotFound: no such job that the caller may see.

@@ -1,4 +1,4 @@
-"""The scheduler service for meetings: a meeting's job follows its row by itself; these make sure of it, and show it."""
+"""The scheduler service for meetings: a meeting's job follows its row by itself; these functions check and show it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ C = TypeVar("C", bound=Client | AsyncClient)
 MEETINGS, SYNC = "meetings", "sync_meetings_v1"
 PAGE = 500
 LOOKS, LOOK_SECONDS = 100, 0.05
-"""How often, and after which pauses, a caller without the service's key looks whether the listener made the job."""
+"""How often, and with which pauses, a caller without the service's key checks whether the listener made the job."""
 
 
 def job_id_of(meeting_id: UUID | str) -> str:
-    """Give the `job_id` of a meeting's job."""
+    """Return the `job_id` of a meeting's job."""
     return f"meeting-status:{meeting_id}"
 
 
 def schedule_meeting_status_update(
     own: Defaults, meeting_id: UUID | str, end_time: datetime | str | None = None
 ) -> Plan[Job]:
-    """Give the job that sets a meeting to done when it ends. An `end_time` that is not the meeting's moves the meeting.
+    """Return the job that sets a meeting to done at its end. An `end_time` other than the meeting's moves the meeting.
 
     Raises:
         JobNotFound: there is no such meeting, or it is not upcoming, or no listener made its job within some seconds.
@@ -85,7 +85,7 @@ def cancel_meeting_status_update(own: Defaults, meeting_id: UUID | str) -> Plan[
 
 
 def get_scheduled_jobs(own: Defaults) -> Plan[Answers[dict[str, Any]]]:
-    """Give what is to come: `id`, `next_run_time`, `func` and `status` of each job that has not ended."""
+    """Return the pending jobs: `id`, `next_run_time`, `func` and `status` of each job that has not ended."""
     jobs = yield from list_jobs(own)
     return Answers(
         {"id": job.job_id, "next_run_time": job.next_run_at, "func": job.handler, "status": job.status}
@@ -95,9 +95,9 @@ def get_scheduled_jobs(own: Defaults) -> Plan[Answers[dict[str, Any]]]:
 
 
 def ensure_scheduled_jobs_for_existing_meetings(_: Defaults) -> Plan[Summary]:
-    """Make the jobs of all upcoming meetings right; the listener does so when it starts, too.
+    """Correct the jobs of all upcoming meetings; the listener does so when it starts, too.
 
-    Gives `total_meetings`, `jobs_scheduled`, `jobs_already_exist`, `errors` (a list of texts) and `success`.
+    Returns `total_meetings`, `jobs_scheduled`, `jobs_already_exist`, `errors` (a list of texts) and `success`.
 
     Raises:
         JobForbidden: the caller has not the service's key.

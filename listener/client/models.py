@@ -1,10 +1,10 @@
-"""What a scheduler answers, typed. Columns that a newer database has and this model has not are left out."""
+"""Models of a scheduler's answers. Columns of a newer database that a model lacks are left out."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 FINAL = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
-"""What a job stays in unless somebody schedules it again."""
+"""The statuses that a job keeps unless somebody schedules it again."""
 DONE = frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED})
 
 
 class JobType(StrEnum):
-    """Kinds of job, each the name of the handler that such a job has unless it names another."""
+    """Kinds of job; each value is the name of the default handler."""
 
     EVENT_REMINDER = "event_reminder"
     NOTIFICATION = "notification"
@@ -32,20 +32,43 @@ class JobType(StrEnum):
 
 
 class Answer:
-    """An answer that is there may also be awaited.
+    """A complete answer that may also be awaited.
 
-    The classes that people wrote by hand under the same names were awaited in some programs and not in others; so a
-    blocking scheduler's answers fit both, and only an `AsyncSupabaseJobScheduler` gives way to other tasks.
+    Programs awaited the hand-written classes of the same names in some places and not in others, so a
+    blocking scheduler's answers fit both; only an `AsyncSupabaseJobScheduler` yields to other tasks.
     """
 
     def __await__(self) -> Generator[Any, None, Self]:
-        """Give the answer at once."""
+        """Return the answer at once."""
         yield from ()
         return self
 
 
+class NoAnswer(Answer):
+    """None for code that may await it: false, equal to None, and None once awaited."""
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """Give None."""
+        yield from ()
+
+    def __bool__(self) -> bool:
+        """Be false."""
+        return False
+
+    def __eq__(self, other: object) -> bool:
+        """Equal None."""
+        return other is None or isinstance(other, NoAnswer)
+
+    __hash__ = None  # type: ignore[assignment] # as whatever compares equal to something else
+
+    def __getattr__(self, name: str) -> NoReturn:
+        """Refuse, as None would, but say why."""
+        message = f"there is no such job, so it has no {name!r}"
+        raise AttributeError(message)
+
+
 class Answers(Answer, list[T]):
-    """A list of them."""
+    """A list of answers."""
 
 
 class Summary(Answer, dict[str, Any]):
@@ -57,7 +80,7 @@ class _Model(Answer, BaseModel):
 
 
 class Job(_Model):
-    """A row of `scheduled_jobs`: what it is, when it is due, and how it has fared."""
+    """A row of `scheduled_jobs`: its definition, its next due instant, and its results."""
 
     id: int
     job_id: str
@@ -107,7 +130,7 @@ class Job(_Model):
 
     @property
     def job_type(self) -> JobType:
-        """The kind that its handler is named after; `custom` for any other."""
+        """The kind with the handler's name; `custom` for any other."""
         return JobType(self.handler) if self.handler in list(JobType) else JobType.CUSTOM
 
     @property
@@ -122,7 +145,7 @@ class Job(_Model):
 
 
 class Execution(_Model):
-    """A row of `job_executions`: what became of one attempt at one due instant."""
+    """A row of `job_executions`: one attempt at one due instant."""
 
     id: UUID
     scheduled_job_id: int
@@ -143,7 +166,7 @@ class Execution(_Model):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more will become of it."""
+        """Whether its status is final."""
         return self.status in DONE
 
 
@@ -157,7 +180,7 @@ class LogLine(_Model):
 
 
 class Statistics(_Model):
-    """How a job has fared: counters of its whole life, durations in ms of the runs that the ledger still holds."""
+    """Statistics of a job: counters of its whole life, durations in ms of the runs that the ledger still holds."""
 
     total_runs: int
     successful_runs: int

@@ -1,4 +1,4 @@
-"""What a plan asks of the database, as values: nothing here knows a client, a socket or a clock."""
+"""The requests of plans to the database, as values: nothing here knows a client, a socket or a clock."""
 
 from __future__ import annotations
 
@@ -64,4 +64,4 @@ class Pause:
 
 Request: TypeAlias = Select | Insert | Update | Delete | Call | Pause
 Plan: TypeAlias = Generator[Request, Any, T]
-"""Yields requests, is sent their answers (or thrown a `JobFault`), and returns a `T`, whatever the client."""
+"""Yields requests, receives their answers (or a thrown `JobFault`), and returns a `T`, whatever the client."""

@@ -1,4 +1,4 @@
-"""Schedules in the words that APScheduler's users write: `hour=8, minute=30`, `days="mon-fri"`, `minutes=5`."""
+"""Schedules in the words of APScheduler: `hour=8, minute=30`, `days="mon-fri"`, `minutes=5`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ if TYPE_CHECKING:
 WEEK = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LONGEST = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}
 CLOCK = ("hour", "minute", "second")
+CRON_FIELDS = ("month", "day", "day_of_week", "hour", "minute", "second")
+"""From the greatest to the least, as APScheduler orders them; it has no more that cron has."""
 WORDS = frozenset({*CLOCK, *LONGEST, "time", "day", "day_of_week", "missing_day", "expression", "cron_expression"})
-"""Keyword arguments of `schedule_recurring` that say when; all others belong to the handler."""
+"""Keyword arguments of `schedule_recurring` that define the time; all others belong to the handler."""
+
+
+def words_of(kind: TriggerType) -> frozenset[str]:
+    """Return the words that define the time of this trigger; `month` and the like belong to the handler elsewhere."""
+    return WORDS | frozenset(TRANSLATIONS[kind][1])
 
 
 def schedule_of(kind: TriggerType, words: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate words into the `schedule` of a row; the database checks what they say.
+    """Translate words into the `schedule` of a row; the database checks the values.
 
     Args:
         kind: the trigger that they are for.
         words: some of `WORDS`.
 
     Raises:
-        JobRefused: a word is not one of this trigger, or says no time.
+        JobRefused: a word does not belong to this trigger, or has an invalid value.
     """
     translate, known = TRANSLATIONS[kind]
     strange = sorted(set(words) - set(known))
@@ -71,11 +78,45 @@ def _interval(words: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cron(words: Mapping[str, Any]) -> dict[str, Any]:
-    return {"expression": words.get("expression", words.get("cron_expression"))}
+    """As APScheduler reads its fields: those below the least one that is given are at their minimum, others are `*`."""
+    whole = words.get("expression", words.get("cron_expression"))
+    if whole is not None:
+        if len(words) > 1:
+            message = "either an expression or its fields, not both"
+            raise ValueError(message)
+        return {"expression": whole}
+    given = {name: str(words[name]).strip().lower() for name in CRON_FIELDS if name in words}
+    if not given:
+        message = f"an expression, or one of {', '.join(CRON_FIELDS)}"
+        raise ValueError(message)
+    if given.get("day", "*") != "*" and given.get("day_of_week", "*") != "*":
+        message = "day or day_of_week, not both: APScheduler means days that are both, cron means either"
+        raise ValueError(message)
+    least = max(CRON_FIELDS.index("day" if name == "day_of_week" else name) for name in given)
+    fields = {
+        name: given.get(name, minimum if CRON_FIELDS.index(name) > least else "*")
+        for name, minimum in zip(CRON_FIELDS, ("1", "1", "*", "0", "0", "0"), strict=True)
+    }
+    if fields["day"] == "last":
+        fields["day"] = "L"
+    if fields["day_of_week"] != "*":
+        fields["day_of_week"] = _cron_weekdays(fields["day_of_week"])
+    order = ("minute", "hour", "day", "month", "day_of_week", *(("second",) if fields["second"] != "0" else ()))
+    return {"expression": " ".join(fields[name] for name in order)}
+
+
+def _cron_weekdays(text: str) -> str:
+    """Name the days: APScheduler's 0 is Monday, cron's is Sunday."""
+    named = []
+    for part in text.split(","):
+        span, _, step = part.partition("/")
+        days = weekdays(["mon-sun" if span == "*" else span])[:: int(step) if step else 1]
+        named += [day[:3] for day in days]
+    return ",".join(dict.fromkeys(named))
 
 
 def weekdays(days: Iterable[str | int]) -> list[str]:
-    """Give weekdays in full, of names, of their beginnings, of ranges (`mon-fri`), and of numbers from 0, Monday.
+    """Return weekdays in full, from names, their beginnings, ranges (`mon-fri`), and numbers from 0, Monday.
 
     Raises:
         ValueError: a day is none.
@@ -103,5 +144,5 @@ TRANSLATIONS: dict[TriggerType, tuple[Callable[[Mapping[str, Any]], dict[str, An
     TriggerType.WEEKLY: (_weekly, ("time", *CLOCK, "days", "day_of_week")),
     TriggerType.MONTHLY: (_monthly, ("time", *CLOCK, "days", "day", "missing_day")),
     TriggerType.INTERVAL: (_interval, tuple(LONGEST)),
-    TriggerType.CRON: (_cron, ("expression", "cron_expression")),
+    TriggerType.CRON: (_cron, ("expression", "cron_expression", *CRON_FIELDS)),
 }

@@ -1,4 +1,4 @@
-"""The schedulers: which operations there are, and whose client carries them out."""
+"""The schedulers: the operations, blocking and asynchronous."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ class SupabaseJobScheduler(Scheduler[Client]):
 
     Args:
         config: what every job has; see `JobSchedulerConfig`.
-        timezone: of schedules, and of instants without an offset.
+        timezone: of schedules, and of instants without an offset; by default UTC, with a warning for the latter.
         client: the caller's own; it is left open.
         url: the project's, for a client of the scheduler's own; by default the environment's `SUPABASE_URL`.
         key: its key; by default the environment's.
         access_token: the JWT of a signed-in user, for a client of the scheduler's own.
         workspace_id: where its jobs go, and where it looks for them.
 
-    Raises:
+    SettingsError: a value is neither given nor in the environment.
         SettingsError: the environment does not say what was not given.
         InvalidValueError: `client` is an `AsyncClient`.
     """
@@ -67,7 +67,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
     def __init__(  # noqa: PLR0913 - each is one keyword of the call
         self,
         config: JobSchedulerConfig | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         *,
         client: Client | None = None,
         url: str | None = None,
@@ -81,7 +81,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
         super().__init__(client, Defaults(config or JobSchedulerConfig(), timezone, workspace_id))
 
     def watch(self, job: JobRef) -> BlockingWatch:
-        """Give the job's statuses as they come, for `for` and `async for`; see `Watch`."""
+        """Return the job's statuses as they come, for `for` and `async for`; see `Watch`."""
 
         async def read(named: int | str) -> Job | None:
             return await to_thread.run_sync(self.get_job, named)
@@ -94,7 +94,7 @@ class SupabaseJobScheduler(Scheduler[Client]):
             self.client.options.httpx_client.close()
 
     def __enter__(self) -> Self:
-        """Give itself; closed at the end."""
+        """Return the scheduler; it is closed at the end."""
         return self
 
     def __exit__(
@@ -110,7 +110,7 @@ class AsyncSupabaseJobScheduler(Scheduler[AsyncClient]):
     def __init__(  # noqa: PLR0913 - each is one keyword of the call
         self,
         config: JobSchedulerConfig | None = None,
-        timezone: str = "UTC",
+        timezone: str | None = None,
         *,
         client: AsyncClient | None = None,
         url: str | None = None,
@@ -124,7 +124,7 @@ class AsyncSupabaseJobScheduler(Scheduler[AsyncClient]):
         super().__init__(client, Defaults(config or JobSchedulerConfig(), timezone, workspace_id))
 
     def watch(self, job: JobRef) -> Watch:
-        """Give the job's statuses as they come, for `async for`; see `Watch`."""
+        """Return the job's statuses as they come, for `async for`; see `Watch`."""
         return Watch(jobs.name_of(job), self.get_job, lambda: address_of(self.client))
 
     async def aclose(self) -> None:
@@ -133,7 +133,7 @@ class AsyncSupabaseJobScheduler(Scheduler[AsyncClient]):
             await self.client.options.httpx_client.aclose()
 
     async def __aenter__(self) -> Self:
-        """Give itself; closed at the end."""
+        """Return the scheduler; it is closed at the end."""
         return self
 
     async def __aexit__(

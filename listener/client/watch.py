@@ -1,4 +1,4 @@
-"""The statuses of a job as they come: Realtime tells them, the table has the last word."""
+"""Watches the statuses of a job: Realtime reports changes, the table decides."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 STALE_SECONDS = 1.0
 """How often the row is read while Realtime does not deliver."""
 RECEIVING_SECONDS = 15.0
-"""How often it is read although Realtime delivers: a change event is delivered at most once."""
+"""How often the row is read although Realtime delivers: Realtime delivers a change at most once."""
 
 
 class Watch:
     """An asynchronous iterator of a job's statuses: the present one first, then each new one, up to a final one.
 
-    Realtime is listened to before the row is first read, so nothing happens in between unheard. Without Realtime the
-    row is read once a second; what came and went within that second is not seen then.
+    Realtime is subscribed before the row is first read, so that no change in between is lost. Without Realtime the
+    row is read once a second; a status that lasts less than a second may then be missed.
 
     Args:
         job: the job's `id` or `job_id`.
-        read: gives the job as it is now.
-        address: where to listen, and as whom.
+        read: returns the job as it is now.
+        address: the project, and the identity.
 
     Attributes:
         job: the job as last read; of a final status, with its result.
@@ -50,7 +50,7 @@ class Watch:
         return self.statuses()
 
     async def statuses(self) -> AsyncGenerator[JobStatus, None]:
-        """Give the statuses; `aclosing` it ends the watch at once where a loop is left early.
+        """Yield the statuses; `aclosing` it ends the watch at once where a loop is left early.
 
         Raises:
             JobNotFound: there is no such job for the caller, or no longer.
@@ -75,13 +75,13 @@ class Watch:
             await receiver.close()
 
     async def _following(self, receiver: Receiver, job: int, status: JobStatus) -> JobStatus:
-        """Give the status told next, or found by looking; the present one when nothing was learnt."""
+        """Return the next status from Realtime or from the row; the present one when there is no news."""
         is_new = await receiver.connect()
         change = None if is_new else await receiver.next(RECEIVING_SECONDS if receiver.receiving else STALE_SECONDS)
         is_news = change is not None and self.job is not None and change.at >= self.job.updated_at
         if change is not None and is_news and change.status not in FINAL:
             return change.status
-        try:  # told late of something older than what was read, or not told, or told the end: look
+        try:  # a change that is older than the row, a missed one, or the end: read the row
             found = await self._look(job)
         except Unreachable:
             return status
@@ -96,7 +96,7 @@ class Watch:
 
 
 class BlockingWatch(Watch):
-    """A `Watch` that a plain `for` can iterate over too; an event loop in a thread of its own listens meanwhile."""
+    """A `Watch` that a plain `for` can iterate over too; an event loop in a thread of its own receives meanwhile."""
 
     def __iter__(self) -> Iterator[JobStatus]:
         """Begin to watch."""

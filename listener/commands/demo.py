@@ -1,4 +1,4 @@
-"""`listener demo`: everything once, live in the terminal."""
+"""`listener demo`: runs jobs of every kind on a stack of its own, live in the terminal."""
 
 from __future__ import annotations
 

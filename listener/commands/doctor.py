@@ -1,4 +1,4 @@
-"""`listener doctor`: what is wrong, and how to fix it."""
+"""`listener doctor`: reports faults, and how to fix them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def doctor() -> None:
     """Check URL, key, migrations, grants, handlers and Realtime; exit with 1 if anything is wrong."""
     settings = read_settings()
-    configure_logging(settings.log_format, "critical")  # the libraries' complaints would stand between the findings
+    configure_logging(settings.log_format, "critical")  # the libraries' log lines would stand between the findings
     raise typer.Exit(0 if anyio.run(_report, settings) else 1)
 
 

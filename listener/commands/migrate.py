@@ -1,4 +1,4 @@
-"""`listener migrate`: bring a database up to date."""
+"""`listener migrate`: applies migrations to a database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`listener preview`: what a schedule will do."""
+"""`listener preview`: shows the next runs of a schedule."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,13 +16,12 @@ if TYPE_CHECKING:
     from listener.settings import Settings
 
 SPARE_SECONDS = 1.5
-"""For the connections, after all runs were handed back."""
+"""Time for closing the connections, after all runs were handed back."""
 
 
 def run() -> None:
     """Run the listener against SUPABASE_URL until SIGTERM."""
-    import anyio  # noqa: PLC0415 - the settings' faults are told before anything heavy is loaded
-
+    # The settings' faults are reported before anything heavy is loaded.
     from listener.observability.events import configure_logging  # noqa: PLC0415
     from listener.os_signals import exit_on_early_signal  # noqa: PLC0415
     from listener.settings import read_settings  # noqa: PLC0415
@@ -33,10 +31,11 @@ def run() -> None:
     configure_logging(settings.log_format, settings.log_level)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())
     import listener.supabase.client  # noqa: PLC0415, F401 - thousands of objects, for the collector to leave alone
+    from listener.app.event_loop import run_to_its_end  # noqa: PLC0415
     from listener.app.service import Service  # noqa: PLC0415
 
     _tune_garbage_collection()
-    anyio.run(_serve, Service, settings, backend_options={"use_uvloop": True})
+    run_to_its_end(_serve(Service, settings))
 
 
 def _warn_of_legacy_key(key: str) -> None:
@@ -50,10 +49,10 @@ def _warn_of_legacy_key(key: str) -> None:
 
 
 def _tune_garbage_collection() -> None:
-    """Leave what start-up made alone, and look often at little: a request leaves some cycles, which live for a moment.
+    """Exempt the objects of the start-up from garbage collection, and collect often: requests leave short-lived cycles.
 
-    Measured: a look at 50,000 new objects holds the loop for 20 to 90 ms, one at 2,000 for 4 ms at most, and 20,000
-    jobs due now are done sooner. By the interpreter's own thresholds a fifth of the time goes into looks at what lives.
+    Measured: a collection at 50,000 new objects holds the loop for 20 to 90 ms, at 2,000 for 4 ms at most, and 20,000
+    jobs due now end sooner. With the interpreter's own thresholds, a fifth of the time goes into scanning live objects.
     """
     gc.collect()
     gc.freeze()
@@ -61,31 +60,27 @@ def _tune_garbage_collection() -> None:
 
 
 async def _serve(make: type[Service], settings: Settings) -> None:
-    service = make(settings, _be_gone)
+    from anyio.lowlevel import current_token  # noqa: PLC0415 - as above
+
+    from listener.maintenance.loop_watch import LoopWatch  # noqa: PLC0415
+    from listener.observability.events import Event  # noqa: PLC0415
+
+    service = make(settings, lambda within_seconds: watch.be_gone(within_seconds + SPARE_SECONDS))
+    watch = LoopWatch(service.shared.health)
+    watch.start(current_token().native_token)
     failed: list[StageFailedError] = []
     try:
         await service.run()
     except* StageFailedError as group:
         failed += _leaves(group)
-    if service.stages.executor.abandoned_threads:  # the interpreter would wait for handlers that did not stop
-        sys.stderr.writelines(f"listener: {fault}\n" for fault in failed)
-        os._exit(1 if failed else 0)
-    if failed:
-        raise failed[0]
-
-
-def _be_gone(within_seconds: float) -> None:
-    """See to it, whatever handlers do: one that catches its cancellation, or computes, keeps the loop from its end."""
-    timer = threading.Timer(within_seconds + SPARE_SECONDS, _cut_short)
-    timer.daemon = True
-    timer.start()
-
-
-def _cut_short() -> None:
-    from listener.observability.events import Event  # noqa: PLC0415 - as above
-
-    structlog.get_logger("service").error(Event.SERVICE_CUT_SHORT)
-    os._exit(1)
+    if service.stages.dispatcher.unended:  # handlers that did not stop
+        structlog.get_logger("service").error(Event.SERVICE_CUT_SHORT)
+    elif not service.stages.executor.abandoned_threads:  # otherwise the interpreter would wait for them
+        if failed:
+            raise failed[0]
+        return
+    sys.stderr.writelines(f"listener: {fault}\n" for fault in failed)
+    os._exit(1 if failed or service.stages.dispatcher.unended else 0)
 
 
 def _leaves(group: BaseExceptionGroup[StageFailedError]) -> list[StageFailedError]:

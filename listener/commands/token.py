@@ -1,4 +1,4 @@
-"""`listener token`: be a signed-in user of the embedded stack."""
+"""`listener token`: prints the token of a signed-in user of the embedded stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`listener types`: what clients may insert, checked by their compiler."""
+"""`listener types`: prints the types of what clients may insert, so that their compiler checks it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from listener.typegen.typescript import typescript
 
 
 class Language(StrEnum):
-    """What can be written: TypeScript, or the JSON schema that generators of other languages read."""
+    """The output format: TypeScript, or the JSON schema that generators of other languages read."""
 
     TYPESCRIPT = "typescript"
     JSON_SCHEMA = "json-schema"

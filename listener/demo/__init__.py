@@ -1,1 +1,1 @@
-"""`listener demo`: a few seconds of everything, on a stack of its own, seen through a stock Supabase client."""
+"""`listener demo`: runs jobs of every kind on a stack of its own, watched through a stock Supabase client."""

@@ -24,7 +24,7 @@ SUBSCRIBE_SECONDS = 10.0
 
 
 class NotHeardError(ListenerError):
-    """Realtime did not say that the subscription works."""
+    """Realtime did not confirm the subscription."""
 
     def __init__(self) -> None:
         super().__init__(f"Realtime did not confirm the subscription within {SUBSCRIBE_SECONDS:g} s")
@@ -32,7 +32,7 @@ class NotHeardError(ListenerError):
 
 @asynccontextmanager
 async def signed_in(stack: Stack, name: str) -> AsyncIterator[AsyncClient]:
-    """Sign in as `name`: the public key, and the user's own token. Row level security holds for all it does."""
+    """Sign in as `name`: the public key, and the user's own token. Row level security applies to all requests."""
     token = stack.user_token(name)
     options = AsyncClientOptions(
         headers={"Authorization": f"Bearer {token}"}, auto_refresh_token=False, persist_session=False
@@ -48,7 +48,7 @@ async def signed_in(stack: Stack, name: str) -> AsyncIterator[AsyncClient]:
 
 
 async def watch(client: AsyncClient, board: Board) -> None:
-    """Show the board every change of a job that the user may see, from now on.
+    """Pass every change of a job that the user may see to the board, from now on.
 
     Raises:
         NotHeardError: Realtime does not confirm.
@@ -66,7 +66,7 @@ async def watch(client: AsyncClient, board: Board) -> None:
 
 
 async def _subscribe(channel: AsyncRealtimeChannel, confirmed: Callable[[object], None]) -> None:
-    """Join; what counts is the later word of the server that it listens to PostgreSQL."""
+    """Join, and wait for the server's message that it streams changes from PostgreSQL."""
     channel.on_system(confirmed)
     await channel.subscribe()
 

@@ -1,4 +1,4 @@
-"""The board: what Realtime has told of each job so far, and how that looks."""
+"""The board: the state of each job as Realtime last reported it, and its display."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ A_WHILE, HALF_A_YEAR = timedelta(hours=12), timedelta(days=183)
 
 @dataclass(slots=True)
 class Line:
-    """One job as it was last delivered; `due` is the instant that its present or next run is for."""
+    """One job as last delivered; `due` is the instant of its present or next run."""
 
     scene: Scene
     row: Mapping[str, Any] = field(default_factory=dict)
@@ -44,11 +44,11 @@ class Line:
 
     @property
     def reached(self) -> bool:
-        """Whether the job is where it should come to."""
+        """Whether the job has reached its expected outcome."""
         return (self.status, self.row.get("total_runs", 0)) == (self.scene.status, self.scene.counted_runs)
 
     def take(self, row: Mapping[str, Any]) -> bool:
-        """Take a delivered row; says whether it is a transition, or the end of one more run."""
+        """Take a delivered row; return whether it is a transition, or the end of one more run."""
         before = self.row
         self.row = row
         if row["last_run_at"] != before.get("last_run_at"):
@@ -58,17 +58,17 @@ class Line:
         return any(row[name] != before.get(name) for name in ("status", "total_runs", "error"))
 
     def _measure(self, started: datetime | None) -> None:
-        if started and self.due and started >= self.due:  # a run out of turn is not late
+        if started and self.due and started >= self.due:  # a manual run is not late
             self.late_ms = (started - self.due).total_seconds() * MILLISECONDS
 
     def cells(self) -> tuple[str, ...]:
-        """Say all that the table shows beside name and trigger."""
+        """Return the table's cells beside name and trigger."""
         late = "" if self.late_ms is None else f"{self.late_ms:.0f} ms"
         attempt = str(self.row.get("attempt") or "")
         return self._due_shown(), self.status, late, str(self.row.get("total_runs", "")), attempt, self._told()
 
     def _due_shown(self) -> str:
-        """Show no more of the instant than is needed; the row's last change tells what today is."""
+        """Show no more of the instant than is needed; the row's last change is today."""
         if self.due is None:
             return ""
         ahead = self.due - datetime.fromisoformat(self.row["updated_at"])
@@ -99,24 +99,24 @@ class Board:
         self.lines = {scene.name: Line(scene) for scene in scenes}
 
     def name_job(self, job_id: str, name: str) -> None:
-        """Know a job that was not inserted under the name of its scene."""
+        """Register a job whose name is not its scene's."""
         self._names[job_id] = name
 
     def take(self, row: Mapping[str, Any]) -> None:
-        """Take a delivered row; one of no scene is nothing to show."""
+        """Take a delivered row; rows of other jobs are ignored."""
         line = self.lines.get(self._names.get(row["job_id"], row["job_id"]))
         if line is not None and line.take(row):
             self._tell(line)
 
     @property
     def missing(self) -> list[Line]:
-        """The jobs that are not where they should come to."""
+        """The jobs that have not reached their expected outcome."""
         return [line for line in self.lines.values() if not line.reached]
 
     def __rich__(self) -> Table:
         """Draw the board."""
         columns = [Column(title, no_wrap=True, overflow="ellipsis") for title in COLUMNS]
-        columns[-1].ratio = 1  # what is told last is what gives way in a narrow terminal
+        columns[-1].ratio = 1  # in a narrow terminal the last column is cut
         table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0), expand=True)
         for line in self.lines.values():
             due, status, late, runs, attempt, told = line.cells()

@@ -1,4 +1,4 @@
-"""What a person would do while the jobs run: insert them, cancel, pause, resume, rehearse, move a meeting."""
+"""Does what a user would do while the jobs run: insert, cancel, pause, resume, run in test mode, move a meeting."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.05
 WORK_SECONDS = 2.0
-# since the opening: each with a second to spare before the next due instant of what it concerns
+# seconds since the opening, each at least a second before the next due instant of its job
 PAUSED_AT, RESUMED_AT = timedelta(seconds=1.5), timedelta(seconds=7)
 REHEARSED_AT = timedelta(seconds=2.5)
 MOVED_AT, PLANNED_END, MOVED_END = timedelta(seconds=3), timedelta(seconds=6), timedelta(seconds=10)
@@ -33,7 +33,7 @@ class Director:
     Args:
         client: a signed-in user's.
         board: shows the jobs.
-        clock: says when to act.
+        clock: the clock of the scenes.
         opening: when the scenes begin.
     """
 
@@ -42,7 +42,7 @@ class Director:
         self.meeting: Mapping[str, Any] = {}
 
     async def play(self) -> None:
-        """Insert everything, then do what each scene needs; returns when nothing is left to do."""
+        """Insert everything, then play each scene; returns when all are done."""
         ids = {line.scene.name: await self._insert(line.scene) for line in self._board.lines.values() if line.scene.row}
         async with anyio.create_task_group() as acts:
             acts.start_soon(self._hold_a_meeting)
@@ -59,7 +59,7 @@ class Director:
         await self._client.rpc(function, {"job": job, **arguments}).execute()
 
     async def _cancel(self, job: int) -> None:
-        """Cancel once the handler is in the middle of its work."""
+        """Cancel the job while its handler works."""
         while self._board.lines["cancelled"].status != "running":  # noqa: ASYNC110 - as a person looks at the board
             await anyio.sleep(LOOK_SECONDS)
         await anyio.sleep(WORK_SECONDS)
@@ -76,7 +76,7 @@ class Director:
         await self._call("run_job_now", job, test_mode=True)
 
     async def _hold_a_meeting(self) -> None:
-        """Insert a meeting, and let it take longer than planned: its job moves along."""
+        """Insert a meeting, then move its end: its job follows."""
         start, end = self._opening.isoformat(), (self._opening + PLANNED_END).isoformat()
         meetings = self._client.table("meetings")
         row = {"title": "Demo", "start_time": start, "end_time": end}

@@ -1,4 +1,4 @@
-"""What the jobs of the demo do; loaded through LISTENER_HANDLERS as anybody's handlers are."""
+"""The handlers of the demo; loaded through LISTENER_HANDLERS like any others."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ STEP_SECONDS = 0.1
 
 
 class Greeting(BaseModel):
-    """Whom to greet."""
+    """The name to greet."""
 
     name: str
 
 
 class Stubborn(BaseModel):
-    """At which attempt to give in."""
+    """The attempt that succeeds."""
 
     succeeds_at: int
 
 
 class Work(BaseModel):
-    """How long to work."""
+    """The duration of the work."""
 
     seconds: float
 
 
 @handler("demo_greet", exposed=True)
 async def greet(job: JobContext, payload: Greeting) -> str:
-    """Greet somebody; in test mode, say whom it would greet."""
+    """Greet somebody; in test mode, return the greeting's addressee."""
     return f"would greet {payload.name}" if job.test_mode else f"hello, {payload.name}"
 
 
@@ -45,7 +45,7 @@ async def stubborn(job: JobContext, payload: Stubborn) -> str:
 
 @handler("demo_work", exposed=True)
 async def work(job: JobContext, payload: Work) -> str:
-    """Work for a while and tell how far it is."""
+    """Work for a while and report progress."""
     steps = max(1, round(payload.seconds / STEP_SECONDS))
     for step in range(steps):
         await anyio.sleep(STEP_SECONDS)

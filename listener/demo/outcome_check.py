@@ -1,4 +1,4 @@
-"""What the ledger says in the end, and where that is not what should have come."""
+"""Compares the ledger, and what Realtime delivered, with the expected outcomes."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ COLUMNS = "scheduled_job_id,scheduled_for,attempt,status,reason,test_mode,starte
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCheck:
-    """Everything that is wrong, one sentence each, and the runs of the ledger."""
+    """All differences, one sentence each, and the runs of the ledger."""
 
     faults: tuple[str, ...]
     runs: tuple[Mapping[str, Any], ...]
 
     def lateness(self, share: float) -> float:
-        """Give the milliseconds by which `share` (0 to 1) of all started runs were late at most."""
+        """Return the lateness in milliseconds that a `share` (0 to 1) of all started runs did not exceed."""
         late = sorted(run["lateness_ms"] for run in self.runs if run["lateness_ms"] is not None)
         return float(late[min(len(late) - 1, int(share * len(late)))]) if late else 0.0
 
 
 async def judge(client: AsyncClient, board: Board, meeting: Mapping[str, Any]) -> OutcomeCheck:
-    """Compare the ledger, and what Realtime has delivered, with what should have come."""
+    """Compare the ledger, and what Realtime has delivered, with the expected outcomes."""
     ledger: Any = (await client.table("job_executions").select(COLUMNS).order("scheduled_for").execute()).data
     held: Any = (await client.table("meetings").select("status,end_time").eq("id", meeting["id"]).execute()).data
     faults = [fault for line in board.lines.values() for fault in _faults_of(line, _of(line, ledger))]

@@ -1,4 +1,4 @@
-"""The jobs of the demo: what a client inserts, and the outcome that each should reach."""
+"""The jobs of the demo: the row that a client inserts, and the expected outcome of each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Scene:
     """One job.
 
     `row` is what the client inserts, without its `job_id`, which is `name`; empty when the service makes the job.
-    `status` and `runs` are what it should come to: the job's status, and of each run in the ledger its status, with its
+    `status` and `runs` are the expected outcome: the job's status, and of each run in the ledger its status, with its
     reason after a colon where it has one.
     """
 
@@ -39,7 +39,7 @@ class Scene:
 
     @property
     def counted_runs(self) -> int:
-        """What `total_runs` should come to: retries belong to one run, and one cancelled or skipped does not count."""
+        """The expected `total_runs`: retries belong to one run, and a cancelled or skipped one does not count."""
         completed = self.runs.count("completed")
         return completed or sum(run.startswith("failed") for run in self.runs)
 
@@ -110,7 +110,7 @@ def _troubled(now: datetime) -> list[Scene]:
 
 
 def _directed(now: datetime) -> list[Scene]:
-    """Jobs that need somebody to do something: see `listener.demo.director`."""
+    """Jobs that a user changes while they run: see `listener.demo.director`."""
     later = {**EVERY_TWO_SECONDS, "run_date": (now + 4 * SECOND).isoformat()}
     paused = _greet("patience", **later, max_runs=RESUMED_TICKS)
     return [

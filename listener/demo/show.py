@@ -1,4 +1,4 @@
-"""The demo from curtain to curtain."""
+"""Runs the demo from its start to its exit code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 USER = "demo"
 HANDLERS = "handlers,listener.demo.handlers"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-INTERRUPTED = 130  # what a shell says of a program that Ctrl-C has ended
+INTERRUPTED = 130  # a shell's exit code of a program that Ctrl-C has ended
 PLAY_SECONDS = 40.0
 SETTLE_SECONDS = 3.0
 LOOK_SECONDS = 0.1
@@ -42,7 +42,7 @@ FRAMES_PER_SECOND = 10
 
 
 async def play() -> int:
-    """Run the demo; give the exit code.
+    """Run the demo; return the exit code.
 
     Raises:
         ListenerError: the stack or the listener did not start, or Realtime does not deliver.
@@ -85,7 +85,7 @@ async def _on_stage(console: Console, folder: Path) -> int:
 
 
 def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextManager[None]:
-    """Run the service as in production, a process of its own, with the demo's handlers."""
+    """Run the service as in production, in a process of its own, with the demo's handlers."""
     environment = {**stack.environment(), "LISTENER_HANDLERS": HANDLERS}
     return running(listener_program(StateFolder.at(folder), environment))
 
@@ -106,7 +106,7 @@ async def _perform(console: Console, client: AsyncClient) -> OutcomeCheck:
 
 
 async def _judge_settled(client: AsyncClient, board: Board, director: Director) -> OutcomeCheck:
-    """Judge; the last runs may need a moment to be written, but not more."""
+    """Check the outcomes; the last runs may need a moment until they are written."""
     until = anyio.current_time() + SETTLE_SECONDS
     while True:
         outcome = await judge(client, board, director.meeting)
@@ -117,7 +117,7 @@ async def _judge_settled(client: AsyncClient, board: Board, director: Director) 
 
 @contextlib.contextmanager
 def _shown(console: Console, board: Board) -> Iterator[None]:
-    """Show the board at a terminal; elsewhere `_tell` prints a line for each transition."""
+    """Show the board in a terminal; elsewhere print a line for each transition."""
     if not console.is_terminal:
         yield
         return

@@ -1,10 +1,10 @@
-"""`listener doctor`: looks at everything that a listener needs, and says how to fix what is wrong."""
+"""`listener doctor`: checks everything that a listener needs, and reports how to fix each fault."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from listener.doctor.channels import examine_bells
+from listener.doctor.channels import examine_channels
 from listener.doctor.finding import Finding
 from listener.doctor.handler_check import examine_catalogue
 from listener.doctor.interface import examine_interface
@@ -21,7 +21,7 @@ __all__ = ["Finding", "examine"]
 
 
 async def examine(settings: Settings) -> AsyncIterator[Finding]:
-    """Give finding after finding; what cannot be known because of an earlier one is left out."""
+    """Yield findings one by one; checks that an earlier fault makes impossible are left out."""
     yield examine_handlers(settings.handlers)
     is_well = True
     async for finding in examine_interface(settings):
@@ -30,12 +30,12 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if is_well:
         yield await examine_memberships(settings)
         yield await examine_catalogue(settings)
-        async for finding in examine_bells(settings):
+        async for finding in examine_channels(settings):
             yield finding
 
 
 def examine_handlers(modules: list[str]) -> Finding:
-    """Import what the listener would import."""
+    """Import the handler modules as the listener would."""
     try:
         names = Registry.load(modules).names
     except ListenerError as fault:

@@ -1,4 +1,4 @@
-"""Rings: inserts a job that is due in a thousand years, deletes it, and listens who receives of it."""
+"""Checks the notification channels: inserts a job that is due in a thousand years, deletes it, and awaits the hint."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import Hint
     from listener.settings import Settings
 
-SETTLE_SECONDS, HEAR_SECONDS = 15.0, 5.0
+SETTLE_SECONDS, RECEIVE_SECONDS = 15.0, 5.0
 SHOWN_CHARACTERS = 300
 FAR = "2999-12-31T00:00:00Z"
 CLIENTS = "clients"
@@ -30,7 +30,7 @@ SUBJECTS: Final = {
     "postgres_changes": "channel postgres_changes",
     CLIENTS: "clients' subscription",
 }
-MENDS: Final = {
+FIXES: Final = {
     "broadcast": "this project's Realtime may lack broadcasts from the database: LISTENER_CHANNELS=postgres_changes",
     "postgres_changes": "alter publication supabase_realtime add table job_scheduler.signals; and look whether Realtime"
     " is enabled in the project's settings",
@@ -39,7 +39,7 @@ MENDS: Final = {
 
 
 class Receiver:
-    """One who listens: whether it is subscribed, why not, and after how many seconds it has received of the job."""
+    """A receiver of one channel: its subscription, the fault of it, and the seconds until it received the deletion."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,34 +49,34 @@ class Receiver:
         self.seconds: float | None = None
 
     def subscribed(self, _: object = None) -> None:
-        """Note that the server listens for it."""
+        """Note that the server confirmed the subscription."""
         self.is_subscribed = True
         self.settled.set()
 
     def failed(self, why: object) -> None:
-        """Note that it will never receive."""
+        """Note that this receiver will receive nothing."""
         self.why_not = self.why_not or f": {why}"[:SHOWN_CHARACTERS]
         self.is_subscribed = False
         self.settled.set()
 
     def finding(self) -> Finding:
-        """Say how it went."""
+        """Return the finding on this channel."""
         subject = SUBJECTS[self.name]
         if self.seconds is not None:
             return Finding(subject, f"received after {self.seconds * 1000:.0f} ms")
         what = "subscribed, but not received" if self.is_subscribed else f"no subscription{self.why_not}"
-        return Finding(subject, what, MENDS[self.name])
+        return Finding(subject, what, FIXES[self.name])
 
 
-class Bell:
-    """The job, and who receives of it."""
+class RoundTrip:
+    """The job of the check; notes which receiver received its deletion."""
 
     def __init__(self) -> None:
         self.job = 0
-        self.rung_at = 0.0
+        self.deleted_at = 0.0
 
     def hint_for(self, receiver: Receiver) -> Callable[[Hint], None]:
-        """Give what takes the hints of a listener's session."""
+        """Return a callback for the hints of a listener's session."""
 
         def take_hint(hint: Hint) -> None:
             self._note(receiver, {*hint.gone, *(job.id for job in hint.jobs)})
@@ -84,7 +84,7 @@ class Bell:
         return take_hint
 
     def change_for(self, receiver: Receiver) -> Callable[[Any], None]:
-        """Give what takes the changes of a client."""
+        """Return a callback for the changes of a client."""
 
         def take_hint(change: Any) -> None:  # noqa: ANN401 - realtime-py's payload
             rows = change["data"].get("record"), change["data"].get("old_record")
@@ -94,20 +94,20 @@ class Bell:
 
     def _note(self, receiver: Receiver, jobs: set[int]) -> None:
         if self.job in jobs and not receiver.received.is_set():
-            receiver.seconds = anyio.current_time() - self.rung_at
+            receiver.seconds = anyio.current_time() - self.deleted_at
             receiver.received.set()
 
 
-async def examine_bells(settings: Settings) -> AsyncIterator[Finding]:
-    """Subscribe as a listener and as a client do, ring, and tell who has received."""
-    bell, receivers = Bell(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
-    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+async def examine_channels(settings: Settings) -> AsyncIterator[Finding]:
+    """Subscribe as a listener and as a client do, change a job, and report which channels delivered the change."""
+    trip, receivers = RoundTrip(), [Receiver(name) for name in (*settings.channels, CLIENTS)]
+    client = make_client(settings.url, settings.secret_key.get_secret_value())
     async with anyio.create_task_group() as tasks:
         for receiver in receivers[:-1]:
-            tasks.start_soon(_listen, settings, bell, receiver)
-        await _watch(client, bell, receivers[-1])
+            tasks.start_soon(_receive, settings, trip, receiver)
+        await _watch(client, trip, receivers[-1])
         await _wait_for_all([receiver.settled for receiver in receivers], SETTLE_SECONDS)
-        await _ring(client, bell, [receiver for receiver in receivers if receiver.is_subscribed])
+        await _change_a_job(client, trip, [receiver for receiver in receivers if receiver.is_subscribed])
         tasks.cancel_scope.cancel()
     with anyio.move_on_after(1):
         await client.realtime.close()
@@ -116,10 +116,10 @@ async def examine_bells(settings: Settings) -> AsyncIterator[Finding]:
         yield receiver.finding()
 
 
-async def _listen(settings: Settings, bell: Bell, receiver: Receiver) -> None:
-    """Be a listener's session, with one channel alone: the other one's fault must not end it."""
+async def _receive(settings: Settings, trip: RoundTrip, receiver: Receiver) -> None:
+    """Run a listener's session with one channel only: a fault of the other one must not end it."""
     key = settings.secret_key.get_secret_value()
-    session = Session(settings.url, key, bell.hint_for(receiver), receiver.subscribed)
+    session = Session(settings.url, key, trip.hint_for(receiver), receiver.subscribed)
     try:
         await session.live((receiver.name,))
     except SessionEndedError as ended:
@@ -128,8 +128,8 @@ async def _listen(settings: Settings, bell: Bell, receiver: Receiver) -> None:
         await session.close()
 
 
-async def _watch(client: AsyncClient, bell: Bell, receiver: Receiver) -> None:
-    """Be a client that watches its jobs."""
+async def _watch(client: AsyncClient, trip: RoundTrip, receiver: Receiver) -> None:
+    """Subscribe as a client that watches its jobs."""
 
     def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:
         if state is not RealtimeSubscribeStates.SUBSCRIBED:
@@ -137,7 +137,7 @@ async def _watch(client: AsyncClient, bell: Bell, receiver: Receiver) -> None:
 
     every = RealtimePostgresChangesListenEvent.All
     channel = client.channel(f"doctor-{uuid.uuid4()}")
-    channel.on_postgres_changes(every, bell.change_for(receiver), schema="public", table="scheduled_jobs")
+    channel.on_postgres_changes(every, trip.change_for(receiver), schema="public", table="scheduled_jobs")
     channel.on_system(receiver.subscribed)
     try:
         await channel.subscribe(follow)
@@ -146,7 +146,7 @@ async def _watch(client: AsyncClient, bell: Bell, receiver: Receiver) -> None:
 
 
 async def _some_handler(client: AsyncClient) -> str:
-    """Find one that takes a job without a payload; the job never runs."""
+    """Return the name of a handler that takes a job without a payload; the job never runs."""
     rows: Any = (await client.table("job_handlers").select("name,payload_schema").execute()).data
     return next((row["name"] for row in rows if not row["payload_schema"].get("required")), "noop")
 
@@ -157,8 +157,8 @@ async def _wait_for_all(events: list[anyio.Event], seconds: float) -> None:
             await event.wait()
 
 
-async def _ring(client: AsyncClient, bell: Bell, receivers: list[Receiver]) -> None:
-    """Insert a job and delete it: the deletion is what is listened for, because it is told by its id."""
+async def _change_a_job(client: AsyncClient, trip: RoundTrip, receivers: list[Receiver]) -> None:
+    """Insert a job and delete it: receivers wait for the deletion, because every channel names it by the job's id."""
     jobs = client.table("scheduled_jobs")
     row = {"job_id": f"doctor-{uuid.uuid4()}", "run_date": FAR, "status": "paused"}
     try:
@@ -167,6 +167,6 @@ async def _ring(client: AsyncClient, bell: Bell, receivers: list[Receiver]) -> N
         for receiver in receivers:
             receiver.failed(f"no job could be inserted: {fault.message}")
         return
-    bell.job, bell.rung_at = inserted[0]["id"], anyio.current_time()
-    await jobs.delete().eq("id", bell.job).execute()
-    await _wait_for_all([receiver.received for receiver in receivers], HEAR_SECONDS)
+    trip.job, trip.deleted_at = inserted[0]["id"], anyio.current_time()
+    await jobs.delete().eq("id", trip.job).execute()
+    await _wait_for_all([receiver.received for receiver in receivers], RECEIVE_SECONDS)

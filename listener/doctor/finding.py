@@ -1,4 +1,4 @@
-"""What was found, and how to fix it."""
+"""A finding of `listener doctor`, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report; with `fix` it is something wrong."""
+    """One line of the report; a finding with `fix` reports a fault."""
 
     subject: str
     what: str

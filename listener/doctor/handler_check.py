@@ -1,4 +1,4 @@
-"""Looks whether the database knows the handlers that this environment has."""
+"""Checks whether the database's catalogue has the handlers of this environment."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ COMPARED = ("payload_schema", "exposed")
 
 
 async def examine_catalogue(settings: Settings) -> Finding:
-    """Compare what is published with what would be."""
+    """Compare the published handlers with those of this environment."""
     try:
         wanted = Registry.load(settings.handlers).catalogue()
     except ListenerError:
         return Finding(SUBJECT, "not compared: the handlers cannot be loaded", "see the line on handlers")
-    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+    client = make_client(settings.url, settings.secret_key.get_secret_value())
     try:
         answer = await client.table("job_handlers").select("name,payload_schema,exposed").execute()
     except APIError as fault:
@@ -40,7 +40,7 @@ async def examine_catalogue(settings: Settings) -> Finding:
 
 
 def judge_catalogue(wanted: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]]) -> Finding:
-    """Tell what differs; handlers that only others have are theirs, or are forgotten in a week."""
+    """Report the differences; handlers that only other listeners have are ignored."""
     if not published:
         return Finding(SUBJECT, "empty until the first listener starts")
     known = {row["name"]: row for row in published}

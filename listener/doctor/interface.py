@@ -1,4 +1,4 @@
-"""Looks at the project's API: is it there, does it take the key, are the migrations applied, are the grants given."""
+"""Checks the project's API: is it there, does it accept the key, are the migrations applied, are the grants given."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FUNCTIONS: Final = (
     "poll_jobs_v1",
     "due_jobs_v1",
-    "urgent_jobs_v1",
+    "jobs_v1",
     "unplanned_jobs_v1",
     "plan_jobs_v1",
     "claim_runs_v1",
@@ -36,9 +36,9 @@ FUNCTIONS: Final = (
     "publish_handlers_v1",
     "send_probe_v1",
 )
-MEETINGS_FUNCTION = "sync_meetings_v1"
+MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
-NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "after": None, "limit": 1}
+NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `supabase db push` with the files of migrations/'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"
 GRANT_FUNCTIONS = "grant execute on function public.<name>(jsonb) to service_role"
@@ -50,7 +50,7 @@ NO_FUNCTION, FORBIDDEN = "PGRST202", "42501"
 
 
 async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
-    """Ask for what is due before 1970: nothing, but the answer tells about URL, key and migrations at once."""
+    """Request jobs that are due before 1970: there are none, but the answer shows faults of URL, key and migrations."""
     key = settings.secret_key.get_secret_value()
     rpc = Rpc(settings.url, key, DatabaseClock())
     fault: StoreError | None = None
@@ -64,15 +64,15 @@ async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
     for finding in findings:
         yield finding
     if all(finding.is_well for finding in findings):
-        client = await make_client(settings.url, key)
-        functions = [*FUNCTIONS, *([MEETINGS_FUNCTION] if settings.meetings else [])]
+        client = make_client(settings.url, key)
+        functions = [*FUNCTIONS, *(MEETINGS_FUNCTIONS if settings.meetings else ())]
         yield await _examine_functions(settings.url, key, functions)
         yield await _examine_tables(client, [*TABLES, *(["meetings"] if settings.meetings else [])])
         await client.postgrest.aclose()
 
 
 def judge_answer(url: str, fault: StoreError | None) -> list[Finding]:
-    """Tell from one answer what it says about URL and key, as far as it says something."""
+    """Read from an answer whether URL and key are right, as far as it shows that."""
     there = Finding("url", f"{url} answers")
     taken = Finding("key", "accepted, with the role service_role")
     if fault is None or fault.code == NO_FUNCTION:
@@ -86,7 +86,7 @@ def judge_answer(url: str, fault: StoreError | None) -> list[Finding]:
 
 
 async def _examine_functions(url: str, key: str, functions: list[str]) -> Finding:
-    """Read PostgREST's own description, which lists what this role may call."""
+    """Read PostgREST's own description, which lists the functions that this role may call."""
     async with httpx.AsyncClient(headers={"apikey": key, "Authorization": f"Bearer {key}"}, timeout=TIMEOUTS) as http:
         response = await http.get(f"{url}/rest/v1/")
     if not response.is_success:

@@ -23,7 +23,7 @@ REPLACE = (
 
 async def examine_memberships(settings: Settings) -> Finding:
     """Let the database call it as each kind of caller."""
-    client = await make_client(settings.url, settings.secret_key.get_secret_value())
+    client = make_client(settings.url, settings.secret_key.get_secret_value())
     try:
         answer = await client.rpc("check_memberships_v1", {"request": {}}).execute()
     except APIError as fault:

@@ -1,1 +1,1 @@
-"""The rules of scheduling, pure: no I/O, no clock, no logging."""
+"""The rules of scheduling; pure: no I/O, no clock, no logging."""

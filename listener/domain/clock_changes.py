@@ -1,4 +1,4 @@
-"""From local times to instants: where clocks go forward a local time may not exist, where they go back it comes twice.
+"""Converts local times to instants: in a gap a local time does not exist, in a fold it occurs twice.
 
 Two regimes, after Vixie cron. A schedule that follows the clock (a wildcard hour or minute) is due whenever the clock
 shows one of its times: never in a gap, in both passes of a fold. A fixed time is an appointment: in a gap it is due at
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 _SECOND = timedelta(seconds=1)
 _UTC = ZoneInfo("UTC")
 _ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]{0,31}(/[A-Za-z0-9_+-]{1,31}){0,3}", re.ASCII)
-# Names under which an installation keeps its own setting, or clocks that count leap seconds: not the same everywhere.
+# Names under which an installation stores its own setting, or clocks that count leap seconds: not portable.
 _LOCAL_NAMES = re.compile(r"(posix|right)/.*|localtime|posixrules|Factory", re.ASCII)
 
 
 @lru_cache(maxsize=1024)
 def zone(name: str) -> ZoneInfo:
-    """The IANA zone `name`.
+    """Return the IANA zone `name`.
 
     Raises:
         InvalidValueError: there is none, in this spelling.
@@ -50,7 +50,7 @@ def _load(name: str) -> ZoneInfo | None:
 
 
 def next_instant(times: LocalTimes, tz: ZoneInfo, after: datetime, gap: DstGap, fold: DstFold) -> datetime | None:
-    """The first instant later than `after` (in UTC) at which one of `times` is due in `tz`; None when there is none.
+    """Return the first instant later than `after` (in UTC) at which one of `times` is due in `tz`, or None.
 
     Raises:
         OverflowError: it would lie beyond the year 9999.
@@ -78,14 +78,14 @@ def next_instant(times: LocalTimes, tz: ZoneInfo, after: datetime, gap: DstGap, 
 
 
 def offset_change(tz: ZoneInfo, instant: datetime) -> timedelta:
-    """By how much clocks in `tz` are set forward at `instant` itself: zero at most instants."""
+    """Return by how much clocks in `tz` are set forward at `instant` itself: zero at most instants."""
     after = instant.astimezone(tz).utcoffset()
     before = (instant - _SECOND).astimezone(tz).utcoffset()
     return (after or timedelta()) - (before or timedelta())
 
 
 def _resolve(times: LocalTimes, tz: ZoneInfo, start: datetime, gap: DstGap, fold: DstFold) -> datetime | None:
-    """The earliest instant of the local times from `start` on, which no pass of a fold precedes."""
+    """Return the earliest instant of the local times from `start` on, which no pass of a fold precedes."""
     found = times.at_or_after(start)
     while found is not None and found.year <= start.year + HORIZON_YEARS:
         first, second = _offsets(tz, found)
@@ -99,14 +99,14 @@ def _resolve(times: LocalTimes, tz: ZoneInfo, start: datetime, gap: DstGap, fold
 
 
 def _offsets(tz: ZoneInfo, local: datetime) -> tuple[timedelta, timedelta]:
-    """UTC offsets of both readings of `local`: equal as a rule, falling in a fold, rising in a gap."""
+    """Return the UTC offsets of both readings of `local`: equal as a rule, falling in a fold, rising in a gap."""
     first = local.replace(tzinfo=tz).utcoffset()
     second = local.replace(tzinfo=tz, fold=1).utcoffset()
     return first or timedelta(), second or timedelta()
 
 
 def _changed(tz: ZoneInfo, local: datetime) -> tuple[datetime, datetime]:
-    """The local times [begin, end) that the clock change around `local` repeats or leaves out."""
+    """Return the local times [begin, end) that the clock change around `local` repeats or omits."""
     offsets = first, second = _offsets(tz, local)
     before, at = _instant(local, max(offsets)), _instant(local, min(offsets))
     while at - before > _SECOND:

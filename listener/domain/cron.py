@@ -1,4 +1,4 @@
-"""Cron expressions: croniter reads the fields, this module gives them their meaning as local times.
+"""Parses cron expressions: croniter reads the fields, this module converts them to local times.
 
 Five fields, or six: the sixth, at the end, is the second. croniter's own search is not used, because it runs a daily
 01:30 twice when clocks go back, and because parsing anew at every call costs more than the answer.
@@ -19,7 +19,7 @@ from listener.domain.refusal import refuse
 
 FIELD = "schedule.expression"
 MAX_EXPRESSION_CHARACTERS = 255
-"""A list of 200,000 elements holds croniter for most of a second."""
+"""croniter needs most of a second for a list of 200,000 elements."""
 
 ALIASES = {
     "@hourly": "0 * * * *",
@@ -45,7 +45,7 @@ _ANY_YEAR = date(2000, 1, 1)
 
 
 def normal(expression: object) -> str:
-    """`expression` in lower case, its alias spelled out, its fields a space apart.
+    """Return `expression` in lower case, its alias spelled out, its fields separated by one space.
 
     Raises:
         InvalidValueError: it is no text, too long, or has the wrong number of fields or foreign words.
@@ -63,7 +63,7 @@ def normal(expression: object) -> str:
 
 @lru_cache(maxsize=2048)
 def parse(expression: str) -> LocalTimes:
-    """The local times that `expression` names.
+    """Return the local times that `expression` names.
 
     Raises:
         InvalidValueError: it is no cron expression, or names no date that ever comes.
@@ -90,7 +90,7 @@ def _values(expanded: list[Any], count: int) -> tuple[int, ...]:
 
 
 def _wild(text: str, values: tuple[int, ...], count: int) -> bool:
-    """Whether a field means "every so often". Vixie's rule is the leading star; `0-23` says the same in other words."""
+    """Return whether a field means "every so often": by Vixie's rule a leading star does, `0-23` does not."""
     return text.startswith("*") or len(values) == count
 
 

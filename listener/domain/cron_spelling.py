@@ -1,6 +1,6 @@
-"""How a cron expression may be written: what the database takes at the insert, and so what a preview may show.
+"""Checks the spelling of a cron expression, as the database does at the insert and a preview must do.
 
-Stricter than croniter, which also takes what nobody means: `*/90`, `5-5` (every value), a star inside of a list.
+Stricter than croniter, which also accepts probable mistakes: `*/90`, `5-5` (every value), a star inside of a list.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class _Field:
     names: tuple[str, ...] = ()
 
     def reads(self, text: str) -> bool:
-        """Whether it is a star, or a list of values, ranges and steps."""
+        """Return whether the field is a star, or a list of values, ranges and steps."""
         return text == "*" or all(self._reads_element(element) for element in text.split(","))
 
     def _reads_element(self, element: str) -> bool:
@@ -41,7 +41,7 @@ class _Field:
         return in_bounds and is_range and 1 <= int(step or 1) <= self.highest - self.lowest + 1
 
     def _number(self, word: str) -> int:
-        """What a word stands for; below every bound where it is no name."""
+        """Return the number that a word stands for; a number below every bound if it is no name."""
         if word.isdigit():
             return int(word)
         return self.names.index(word) + self.lowest if word in self.names else -1
@@ -62,7 +62,7 @@ _WHOLE = "five fields apart by blanks, a sixth for seconds, or an alias such as 
 
 
 def check_spelling(expression: str) -> None:
-    """Refuse what the database would refuse of the fields of an expression.
+    """Refuse an expression whose fields the database would refuse.
 
     Raises:
         InvalidValueError: naming the field and what is allowed.

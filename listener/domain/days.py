@@ -1,4 +1,4 @@
-"""Which local dates a schedule names. Each rule answers one question: the first date at or after a given one."""
+"""Rules for the local dates of a schedule. Each rule returns the first of its dates at or after a given one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Protocol
 
 HORIZON_YEARS = 50
-"""How far a rule looks before it says never: a 29 February on a given weekday comes at least every 40 years."""
+"""How many years a rule searches: a 29 February on a given weekday comes at least every 40 years."""
 
 SATURDAY, SUNDAY = 5, 6
 LAST = -1
@@ -18,7 +18,7 @@ class DayRule(Protocol):
     """A set of local dates."""
 
     def at_or_after(self, day: date) -> date | None:
-        """The first date of the set that is not before `day`; None when there is none within the horizon."""
+        """Return the first date of the set that is not before `day`; None when there is none within the horizon."""
         ...
 
 
@@ -27,7 +27,7 @@ class EveryDay:
     """Every date."""
 
     def at_or_after(self, day: date) -> date | None:
-        """`day` itself."""
+        """Return `day` itself."""
         return day
 
 
@@ -38,7 +38,7 @@ class Weekdays:
     days: frozenset[int]
 
     def at_or_after(self, day: date) -> date | None:
-        """The first of the next seven dates that is one of the weekdays."""
+        """Return the first of the next seven dates that is one of the weekdays."""
         weekday = day.weekday()
         ahead = min((wanted - weekday) % 7 for wanted in self.days)
         return day + timedelta(days=ahead) if ahead else day
@@ -56,11 +56,11 @@ class MonthDays:
     clamp: bool
 
     def at_or_after(self, day: date) -> date | None:
-        """The first such date from `day` on."""
+        """Return the first such date from `day` on."""
         return _scan(day, _ALL_MONTHS, self)
 
     def of_month(self, year: int, month: int) -> list[int]:
-        """The numbers of the month's dates, ascending."""
+        """Return the numbers of the month's dates, ascending."""
         length = monthrange(year, month)[1]
         numbers = {day if day > 0 else length + 1 + day for day in self.days}
         if self.clamp:
@@ -87,11 +87,11 @@ class CronDays:
     either: bool
 
     def at_or_after(self, day: date) -> date | None:
-        """The first such date from `day` on."""
+        """Return the first such date from `day` on."""
         return _scan(day, self.months, self)
 
     def of_month(self, year: int, month: int) -> list[int]:
-        """The numbers of the month's dates, ascending."""
+        """Return the numbers of the month's dates, ascending."""
         first_weekday, length = monthrange(year, month)
         numbers = set(range(1, length + 1)) if self.any_number else self._by_number(first_weekday, length)
         weekdays = set(range(1, length + 1)) if self.any_weekday else self._by_weekday(first_weekday, length)
@@ -112,7 +112,7 @@ class CronDays:
 
 
 def _nearest_weekday(number: int, first_weekday: int, length: int) -> int:
-    """The working day nearest to `number` that lies in the same month."""
+    """Return the working day nearest to `number` that lies in the same month."""
     number = min(number, length)
     weekday = (first_weekday + number - 1) % 7
     if weekday == SATURDAY:
@@ -126,13 +126,12 @@ _ALL_MONTHS = frozenset(range(1, 13))
 
 
 def _scan(day: date, months: frozenset[int], rule: MonthDays | CronDays) -> date | None:
-    year, month, earliest = day.year, day.month, day.day
-    last_year = min(year + HORIZON_YEARS, date.max.year)
-    while year <= last_year:
-        if month in months:
+    for year in range(day.year, min(day.year + HORIZON_YEARS, date.max.year) + 1):
+        for month in sorted(months):
+            if (year, month) < (day.year, day.month):
+                continue
+            earliest = day.day if (year, month) == (day.year, day.month) else 1
             for number in rule.of_month(year, month):
                 if number >= earliest:
                     return date(year, month, number)
-        earliest = 1
-        year, month = (year, month + 1) if month < len(_ALL_MONTHS) else (year + 1, 1)
     return None

@@ -1,28 +1,31 @@
-"""The order in which ready jobs of several tenants are taken; pure.
+"""Orders the ready jobs of several tenants; pure.
 
-Tenants take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one tenant. Each
-may hold a part of the room only, and the more tenants hold some, the less each may: there is always room for one who
-comes anew. The service's own jobs (tenant None) take turns with the others, and may hold all room.
+Tenants and users take turns, one job each, whatever priorities their jobs have: a priority orders the jobs of one user
+of one tenant. Each may hold a part of the room only, and the more of them hold some, the less each may: there is always
+room for one who comes anew. The service's own jobs (tenant None) take turns with the others, and may hold all room.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from typing import TYPE_CHECKING, TypeAlias
+
+from listener.domain.shares import Shares
+from listener.domain.turns import Holdings, Turns
 
 if TYPE_CHECKING:
     from listener.domain.job import Job
+    from listener.domain.turns import Parties
 
 Place: TypeAlias = tuple[int, bool, float, int]
 """-priority, whether another listener is to claim it first, time, id."""
 
 FAIR_BATCH = 100
-"""What is taken at a time when not all of it is the service's: who comes next waits for a claim of so many."""
+"""Jobs taken at a time unless all belong to the service: a new tenant waits for a claim of so many."""
 
 
-class _TenantQueue:
-    """The jobs of one tenant: how many they are, and a heap of their places; a place whose job went is passed over."""
+class _PartyQueue:
+    """The jobs of one user of one tenant: how many, and a heap of places; that of a job that went is passed over."""
 
     __slots__ = ("length", "places")
 
@@ -32,18 +35,18 @@ class _TenantQueue:
 
 
 class FairQueue:
-    """Ready jobs, each once.
+    """Ready jobs, each at most once.
 
     Args:
-        tenant_share: the part of all room that one tenant may hold when no other one holds any, below 1.
+        tenant_share: the part of all room that one tenant or user may hold when no other one holds any, below 1.
+        shares: counts what waits.
     """
 
-    def __init__(self, tenant_share: float) -> None:
-        self._share = tenant_share
+    def __init__(self, tenant_share: float, shares: Shares | None = None) -> None:
+        self._shares = shares or Shares()
         self._jobs: dict[int, Job] = {}
-        self._queues: dict[str | None, _TenantQueue] = {}
-        self._turns: deque[str | None] = deque()
-        self._held: dict[str, int] = {}
+        self._queues: dict[Parties, _PartyQueue] = {}
+        self._turns, self.holdings = Turns(), Holdings(tenant_share)
 
     def __len__(self) -> int:
         """How many jobs wait."""
@@ -51,78 +54,64 @@ class FairQueue:
 
     def add(self, job: Job) -> None:
         """Let a job wait; if it does already, its latest row counts, at the better one of its places."""
-        waiting, place = self._jobs.get(job.id), _place(job)
+        waiting, place, parties = self._jobs.get(job.id), _place(job), job.parties
         self._jobs[job.id] = job
-        if waiting is not None and waiting.tenant == job.tenant:
+        if waiting is not None and waiting.parties == parties:
             if place < _place(waiting):
-                heapq.heappush(self._queues[job.tenant].places, place)
+                heapq.heappush(self._queues[parties].places, place)
             return
         if waiting is not None:
-            self._leave_queue(waiting.tenant)
-        queue = self._queues.get(job.tenant)
+            self._leave_queue(waiting)
+        self._shares.enter(job)
+        queue = self._queues.get(parties)
         if queue is None:
-            queue = self._queues[job.tenant] = _TenantQueue()
-            self._turns.append(job.tenant)
+            queue = self._queues[parties] = _PartyQueue()
+            self._turns.enter(parties)
         queue.length += 1
         heapq.heappush(queue.places, place)
 
     def may_take(self, room: int) -> bool:
         """Whether there is a job to take while so many more may be held."""
-        return bool(self._jobs) and room > 0 and any(self._has_room(tenant, room) for tenant in self._turns)
+        return room > 0 and any(self.holdings.has_room(parties, room) for parties in self._queues)
 
     def take(self, room: int, most: int) -> list[Job]:
         """Take and hold at most `most` jobs while `room` more may be held."""
-        if any(tenant is not None for tenant in self._turns):
+        if any(self._queues):  # somebody's but the service's
             most = min(most, FAIR_BATCH)
-        size, passed = min(room, most), 0
+        size, passed = min(room, most), []
         batch: list[Job] = []
-        while len(batch) < size and passed < len(self._turns):
-            tenant = self._turns[0]
-            if not self._has_room(tenant, room - len(batch)):
-                passed += 1
-            else:
-                batch.append(self._pop(tenant))
-                self.hold(tenant)
-                passed = 0
-            if tenant in self._queues:
-                self._turns.rotate(-1)
+        while len(batch) < size and (parties := self._turns.first()) is not None:
+            if not self.holdings.has_room(parties, room - len(batch)):
+                passed.append(parties)
+                continue
+            self._turns.served(parties)
+            self.holdings.hold(parties)
+            batch.append(self._pop(parties))
+            if parties in self._queues:
+                self._turns.enter(parties)
+        for parties in passed:
+            self._turns.enter(parties)
         return batch
 
-    def hold(self, tenant: str | None) -> None:
-        """Count one more that is held."""
-        if tenant is not None:
-            self._held[tenant] = self._held.get(tenant, 0) + 1
-
-    def release(self, tenant: str | None) -> None:
-        """Count one less."""
-        if tenant is None:
-            return
-        self._held[tenant] -= 1
-        if not self._held[tenant]:
-            del self._held[tenant]
-
-    def _has_room(self, tenant: str | None, room: int) -> bool:
-        """Whether a tenant holds less than its share of what it holds and what is free, so that some stays free."""
-        held = self._held.get(tenant, 0) if tenant is not None else 0
-        return room > 0 and held < self._share * (held + room)
-
-    def _pop(self, tenant: str | None) -> Job:
-        """Take the first in a tenant's queue, whose turn it is."""
-        places = self._queues[tenant].places
+    def _pop(self, parties: Parties) -> Job:
+        """Take the first in the queue whose turn it is."""
+        places = self._queues[parties].places
         while True:
             job = self._jobs.get(heapq.heappop(places)[-1])
-            if job is not None and job.tenant == tenant:  # else it was moved forward, and went then
+            if job is not None and job.parties == parties:  # else it was moved forward, and went then
                 break
         del self._jobs[job.id]
-        self._leave_queue(tenant)
+        self._leave_queue(job)
         return job
 
-    def _leave_queue(self, tenant: str | None) -> None:
-        queue = self._queues[tenant]
+    def _leave_queue(self, job: Job) -> None:
+        self._shares.leave(job)
+        parties = job.parties
+        queue = self._queues[parties]
         queue.length -= 1
         if not queue.length:
-            del self._queues[tenant]
-            self._turns.remove(tenant)  # the first, where a job was taken
+            del self._queues[parties]
+            self._turns.leave(parties)
 
 
 def _place(job: Job) -> Place:

@@ -1,10 +1,12 @@
-"""What a row of `scheduled_jobs` says, in the terms of the domain. All instants are aware datetimes in UTC."""
+"""A row of `scheduled_jobs` as domain values. All instants are aware datetimes in UTC."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from listener.domain.turns import Parties, parties_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +25,7 @@ class TriggerType(StrEnum):
 
 
 class Misfire(StrEnum):
-    """What becomes of due instants missed by more than the grace."""
+    """What happens with due instants missed by more than the grace."""
 
     RUN_ONCE = "run_once"
     RUN_ALL = "run_all"
@@ -31,7 +33,7 @@ class Misfire(StrEnum):
 
 
 class DstGap(StrEnum):
-    """What a fixed local time does on the day that its hour does not exist."""
+    """When a fixed local time is due on a day without its hour."""
 
     RUN_AFTER = "run_after"
     SKIP = "skip"
@@ -60,12 +62,13 @@ class Trigger:
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Job:
-    """What the listener keeps of a row: when to act on it, and what it needs to compute what follows.
+    """The columns of a row that a listener keeps: when to act on the job, and what computes its later instants.
 
     `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
-    it or for a run that waits in the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
+    it or for a queued run of the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
     written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
-    who made it, else None: the service's own. `turn` tells how many other listeners are to claim it before this one.
+    who made it, else None: the service's own; `user` is who made it. `turn` tells how many other listeners are to claim
+    it before this one.
     `waits_since` is when it last had its turn, if more of its past is left than is settled in one.
     """
 
@@ -81,13 +84,24 @@ class Job:
     misfire: Misfire = Misfire.RUN_ONCE
     misfire_grace_seconds: float = 60
     tenant: str | None = None
+    user: str | None = None
     turn: int = 0
     waits_since: datetime | None = None
+
+    @property
+    def parties(self) -> Parties:
+        """Whose shares it uses up."""
+        return parties_of(self.tenant, self.user)
+
+    @property
+    def party(self) -> str | None:
+        """Whose share of memory it uses up: the user's who made it, else the tenant's."""
+        return self.user or self.tenant
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class RetryPolicy:
-    """How often and after how long a failed attempt is tried again; delays in seconds."""
+    """How often, and after which delay in seconds, a failed attempt is repeated."""
 
     max_attempts: int = 4
     delay_seconds: float = 5.0
@@ -96,10 +110,10 @@ class RetryPolicy:
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Run:
-    """One claimed attempt at one due instant: all that the executor needs.
+    """One claimed attempt at one due instant, with everything that the executor needs.
 
-    `execution_id` and `fence`, which counts its claims, are its fencing token: every later write names them, and is
-    refused once the claim was given up or taken over.
+    `execution_id` and `fence`, the number of its claim, are its fencing token: every later write names them, and is
+    refused once the claim was released or taken over.
     `start_at` is when it may start: its due instant, or the time of its retry. `row` is the job as it was when claimed.
     """
 
@@ -118,4 +132,10 @@ class Run:
     recurring: bool
     row: Mapping[str, Any]
     tenant: str | None = None
+    user: str | None = None
     fence: int = 1
+
+    @property
+    def parties(self) -> Parties:
+        """Whose shares it uses up."""
+        return parties_of(self.tenant, self.user)

@@ -1,4 +1,4 @@
-"""Local wall-clock times that a schedule names, before any time zone: a rule for dates and a set of times of day."""
+"""The local wall-clock times of a schedule, before any time zone: a rule for dates and a set of times of day."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONE_DAY = timedelta(days=1)
 class LocalTimes:
     """Every combination of the hours, minutes and seconds (each ascending, none empty) on every date of `days`.
 
-    `follows_clock` says that hours or minutes are a wildcard: such a schedule means "every so often", no time of day.
+    `follows_clock` means that hours or minutes are a wildcard: such a schedule means "every so often", no time of day.
     """
 
     days: DayRule
@@ -29,7 +29,7 @@ class LocalTimes:
     follows_clock: bool = False
 
     def at_or_after(self, local: datetime) -> datetime | None:
-        """The first of these times not before `local` (naive, whole seconds); None when there is none.
+        """Return the first of these times not before `local` (naive, whole seconds); None when there is none.
 
         Raises:
             OverflowError: it would lie beyond the year 9999.

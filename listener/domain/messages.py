@@ -1,4 +1,4 @@
-"""What goes to the database and comes back, as values. All instants are aware datetimes in UTC."""
+"""Requests to the database and their answers, as values. All instants are aware datetimes in UTC."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 Held = tuple[str, int]
-"""What a listener claimed: an execution, and which claim of it."""
+"""A held claim: an execution, and the fence of its claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some jobs, and where the next page begins (None: this was the last).
+    """Some jobs, and the start of the next page (None: this was the last).
 
     `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing. `hints`
-    tell what stopped runs meanwhile, which rows do not show.
+    report what stopped runs meanwhile, which rows do not show.
     """
 
     jobs: list[Job]
@@ -32,10 +32,23 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """The ids of the jobs to keep in memory, of each party its share, the first of each party first.
+
+    `complete_until`: nothing to act on before that was left out. `left_out`: how many are due and were.
+    """
+
+    ids: list[int]
+    cursor: int
+    complete_until: datetime
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The first due instant of a recurring job at a revision; None when it has none.
 
-    `error` says why its due instants cannot be computed here; then `due` says nothing.
+    `error` is the reason why its due instants cannot be computed here; then `due` means nothing.
     """
 
     job_id: int
@@ -48,9 +61,9 @@ class Plan:
 class ClaimRequest:
     """A request to run a job's due instant.
 
-    `due` is the due instant that the job must still have, None when a run that waits in the ledger is meant. `next_due`
-    follows; `exhausted` says that nothing does. With `missed`, those instants are entered in the ledger as skipped for
-    `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` tells the definition from
+    `due` is the due instant that the job must still have, None for a queued run of the ledger. `next_due`
+    follows; `exhausted` means that no instant does. With `missed`, those instants become skipped in the ledger for
+    `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` names the definition from
     which they were computed: an edit may lead to the same `due`, and to another `next_due`.
     """
 
@@ -67,10 +80,14 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What became of a batch of claims: runs granted, and the present state of other jobs."""
+    """The answer to a batch of claim requests: granted runs, and the present state of other jobs.
+
+    `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    """
 
     runs: list[Run]
     jobs: list[Job]
+    full: bool = False
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -97,7 +114,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a run told while it goes on: how far it is, from 0 to 1, and what it logged since the last note."""
+    """A note from a run in progress: its progress from 0 to 1, and its log lines since the previous note."""
 
     execution_id: str
     progress: float | None
@@ -107,7 +124,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What became of a batch of run results: the executions written, and jobs that have to be armed again."""
+    """The answer to a batch of run results: the executions written, and jobs that have to be armed again."""
 
     taken: frozenset[str]
     jobs: list[Job]
@@ -117,7 +134,7 @@ class Finished:
 class Extended:
     """Executions whose claim is lost, and the last heartbeat of each listener alive, by id.
 
-    All that counts of a heartbeat is whether it is another one than before.
+    A heartbeat only matters as equal to, or different from, the previous one.
     """
 
     lost: list[Held]
@@ -127,7 +144,7 @@ class Extended:
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """How many runs were taken from the dead, the jobs to arm for it, and why the others could not be ended."""
+    """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs."""
 
     runs: int
     jobs: list[Job]
@@ -136,10 +153,10 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What a channel says of a table; it may be late, doubled or lost.
+    """The content of a notification about one table; it may be late, doubled or lost.
 
-    `jobs` are plain one-time jobs that travelled whole; `gone` are the ids of deleted rows; `ids` are those of changed
-    rows where the channel told them. A hint without any of the three means: poll now, unless you have seen
+    `jobs` are plain one-time jobs, sent whole; `gone` are the ids of deleted rows; `ids` are those of changed
+    rows if the channel sent them. A hint without any of the three means: poll now, unless you have seen
     everything up to transaction `xid`.
     """
 
@@ -153,8 +170,8 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a look at meetings did; `after` continues a page of all, `cursor` the next poll."""
+    """What a look at meetings did; `after` continues a page or a round, `more` says that changed ones are left."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
-    cursor: int = 0
     after: str | None = None
+    more: bool = False

@@ -1,8 +1,8 @@
-"""What becomes of a due instant that the service comes to late, and of those that passed meanwhile.
+"""Decides what happens with a late due instant, and with those that passed meanwhile.
 
 An instant that is late by no more than the grace still runs as if it were on time. One that is later is a misfire, and
-the job's policy says whether it runs. Bounds keep one neglected job from holding up the others: the latest instants
-run, because they are the ones that still matter; what has no room is skipped. A long past is settled in steps, the
+the job's policy says whether it runs. Limits stop one neglected job from delaying the others: the latest instants
+run, because they still matter; those beyond the limit are skipped. Many missed instants are settled in steps, the
 earliest instants first, so that every one of them gets its outcome and no step takes long.
 """
 
@@ -27,9 +27,9 @@ STEP = 500
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The outcome of the due instants from the first one on: each before `next_due` is in `run` or in `skipped`.
+    """The outcome of the due instants from the first one on: each one before `next_due` is in `run` or in `skipped`.
 
-    Both ascend. `next_due` is later than now, or the first instant that is left to the next step: then nothing runs
+    Both ascend. `next_due` is later than now, or the first instant of the next step: then nothing runs
     yet. None means that the job is exhausted.
     """
 
@@ -73,7 +73,7 @@ def settle(  # noqa: PLR0913 - the columns that decide it, and the bound
 
 
 def _take(instants: Iterator[datetime], now: datetime, passed: list[datetime], count: int) -> datetime | None:
-    """Append up to `count` instants that have passed; give the one that has not, if there is one and it was met."""
+    """Append up to `count` instants that have passed; return the first one that has not, if there is one."""
     for instant in islice(instants, count):
         if instant > now:
             return instant
@@ -82,7 +82,7 @@ def _take(instants: Iterator[datetime], now: datetime, passed: list[datetime], c
 
 
 def _chosen(passed: list[datetime], on_time_from: datetime, misfire: Misfire) -> tuple[datetime, ...]:
-    """What runs: always the last of what passed, so that whatever has `MAX_RUNS` instants behind it is skipped."""
+    """Return the instants that run: always the last ones, so that an instant with `MAX_RUNS` later ones is skipped."""
     missed = [instant for instant in passed if instant < on_time_from]
     on_time = [instant for instant in passed if instant >= on_time_from]
     wanted = {Misfire.RUN_ONCE: missed[-1:], Misfire.RUN_ALL: missed, Misfire.SKIP: []}[misfire] + on_time

@@ -1,4 +1,4 @@
-"""How an attempt ended, as a value: the executor returns one, the completer writes it."""
+"""The outcome of an attempt, as a value: the executor returns it, the completer writes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the domain refuses input: the value is shown, but never at full length, however long it is."""
+"""Errors for invalid input: the value is shown, but a long one is shortened."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxdict = 8
 _shortener.maxlevel = 3
+LONGEST_NUMBER = 10**40
+"""Greater numbers are not written out: that takes quadratic time, and Python refuses it beyond 4,300 digits."""
 
 
 class _Shown:
-    """A value too long to keep, which prints as what is left of it."""
+    """A shortened value, which prints as its beginning."""
 
     def __init__(self, value: object) -> None:
         self._text = _shortener.repr(value)
@@ -30,18 +32,20 @@ class _Shown:
 
 
 def refuse(field: str, value: object, allowed: str) -> NoReturn:
-    """Refuse `value` in `field`; a long value is shortened before it is kept or shown.
+    """Refuse `value` in `field`; a long value is shortened before it is stored or shown.
 
     Raises:
         InvalidValueError: always.
     """
-    short = not isinstance(value, str) or len(value) <= _shortener.maxstring
-    keep = short and isinstance(value, (str, int, float, type(None)))
+    is_short = len(value) <= _shortener.maxstring if isinstance(value, str) else True
+    if isinstance(value, int) and not -LONGEST_NUMBER < value < LONGEST_NUMBER:
+        is_short, value = False, f"a number of about {value.bit_length() * 3 // 10} digits"
+    keep = is_short and isinstance(value, (str, int, float, type(None)))
     raise InvalidValueError(field, value if keep else _Shown(value), allowed) from None
 
 
 def word(kind: type[Word], field: str, value: object) -> Word:
-    """`value` as one of the words of `kind`.
+    """Return `value` as one of the words of `kind`.
 
     Raises:
         InvalidValueError: it is none of them.
@@ -54,7 +58,7 @@ def word(kind: type[Word], field: str, value: object) -> Word:
 
 
 def instant(field: str, value: datetime) -> datetime:
-    """`value`, which must be aware.
+    """Return `value`, which must be aware.
 
     Raises:
         InvalidValueError: it names no time zone.

@@ -1,4 +1,4 @@
-"""Rendezvous hashing: for each job, all listeners agree on who comes first, without asking one another; pure.
+"""Rendezvous hashing: all listeners compute the same order of listeners for a job, without communication; pure.
 
 Each listener's weight for a job is a hash of both; the highest comes first. When a listener goes, only its own jobs
 pass to others, and not all of them to the same. (D. Thaler and C. Ravishankar, "Using name-based mappings to increase
@@ -13,7 +13,7 @@ _MASK = (1 << 64) - 1
 
 
 def seed(listener_id: str) -> int:
-    """Give 64 bits that stand for a listener, the same in every process and version."""
+    """Return 64 bits that stand for a listener, the same in every process and version."""
     return int.from_bytes(blake2b(listener_id.encode(), digest_size=8).digest(), "big")
 
 
@@ -30,6 +30,6 @@ def weight(job_id: int, listener_seed: int) -> int:
 
 
 def turn(job_id: int, mine: int, others: tuple[int, ...]) -> int:
-    """Tell how many of the others come before me: 0 is the first."""
+    """Return how many of the others come before me: 0 is the first."""
     own = weight(job_id, mine)
     return sum(weight(job_id, other) > own for other in others)

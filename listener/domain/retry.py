@@ -1,4 +1,4 @@
-"""What follows an attempt: another one, or the end of the run. The decision is a value; others carry it out."""
+"""Decides what follows an attempt: another one, or the end of the run. The decision is a value; others carry it out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ NextStep = RetryAt | SnoozeUntil | Finished
 
 
 def delay_seconds(policy: RetryPolicy, attempt: int, jitter: float) -> float:
-    """Seconds between the failure of `attempt` (from 1) and the next one: exponential, jittered, at most a day.
+    """Return the seconds between the failure of `attempt` (from 1) and the next: exponential, jittered, at most a day.
 
     Args:
         policy: the job's first delay and its growth.
@@ -63,7 +63,7 @@ def delay_seconds(policy: RetryPolicy, attempt: int, jitter: float) -> float:
 
 
 def decide(outcome: Outcome, attempt: int, policy: RetryPolicy, jitter: float, now: datetime) -> NextStep:
-    """The step after `outcome` of `attempt` (from 1), which ended at `now`; `jitter` as in `delay_seconds`."""
+    """Return the step after `outcome` of `attempt` (from 1), which ended at `now`; `jitter` as in `delay_seconds`."""
     match outcome:
         case Completed():
             return Finished(RunStatus.COMPLETED)

@@ -1,4 +1,4 @@
-"""When a job is due. The one place that computes it: the database stores the answer and never derives its own."""
+"""Computes when a job is due, and is the only place that does: the database stores its answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ORIGIN = datetime.min.replace(tzinfo=UTC)
 
 
 def next_run(trigger: Trigger, after: datetime) -> datetime | None:
-    """The first due instant later than `after` (aware), in UTC; None when the job is exhausted.
+    """Return the first due instant later than `after` (aware), in UTC; None when the job is exhausted.
 
     A recurring job is due neither before its `run_date` nor after its `ends_at`; both are instants that it may have.
 
@@ -43,7 +43,7 @@ def next_run(trigger: Trigger, after: datetime) -> datetime | None:
 
 
 def first_run(trigger: Trigger, defined_at: datetime) -> datetime | None:
-    """The first due instant of a job defined, edited or resumed at `defined_at`: never before that instant.
+    """Return the first due instant of a job defined, edited or resumed at `defined_at`: never before that instant.
 
     A one-time job whose `run_date` has passed is due at once, because whoever defined it wants it to run.
 
@@ -58,7 +58,7 @@ def first_run(trigger: Trigger, defined_at: datetime) -> datetime | None:
 
 
 def upcoming(trigger: Trigger, after: datetime) -> Iterator[datetime]:
-    """The due instants later than `after`, one by one, until the job is exhausted.
+    """Yield the due instants later than `after`, one by one, until the job is exhausted.
 
     Raises:
         InvalidValueError: the trigger is not one that `validate` accepts.

@@ -1,4 +1,4 @@
-"""What each trigger's `schedule` may say, read into local times or an interval."""
+"""Reads the `schedule` of each trigger type into local times or an interval."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_keys(kind: TriggerType, schedule: Mapping[str, Any]) -> None:
 
 
 def local_times(kind: TriggerType, schedule: Mapping[str, Any]) -> LocalTimes:
-    """The local times of a daily, weekly, monthly or cron schedule.
+    """Return the local times of a daily, weekly, monthly or cron schedule.
 
     Raises:
         InvalidValueError: a value is not one that its key may have.
@@ -62,7 +62,7 @@ def local_times(kind: TriggerType, schedule: Mapping[str, Any]) -> LocalTimes:
 
 
 def interval(schedule: Mapping[str, Any]) -> timedelta:
-    """The interval of an interval schedule, to the microsecond.
+    """Return the interval of an interval schedule, to the microsecond.
 
     Raises:
         InvalidValueError: it is no number, or out of bounds.

@@ -1,1 +1,1 @@
-"""From due jobs to written results: dispatcher, executor, completer, and what they are made of."""
+"""From due jobs to written results: dispatcher, claimer, executor, completer, and their parts."""

@@ -1,6 +1,6 @@
-"""Whether a job may run at all: what signed-in users may schedule is decided again when it is due.
+"""Decides whether a job may run at all: a job of a signed-in user is checked again when it is due.
 
-The database decides it when the row is written, and keeps in `exposed_only` whether a user wrote what the job runs; a
+The database checks the row at its write, and stores in `exposed_only` whether a user wrote the job's definition; a
 handler may have ceased to be exposed since.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refusal(run: Run, *, exposed: bool) -> Failed | None:
-    """Refuse what a signed-in user has scheduled and its handler is not for; None where it may run."""
+    """Refuse a signed-in user's job whose handler is not exposed; None if the job may run."""
     if exposed or not run.row.get("exposed_only"):
         return None
     error = (

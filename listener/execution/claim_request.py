@@ -1,4 +1,4 @@
-"""What to ask of the database for a job whose time is near; pure."""
+"""Builds the claim request for a job whose time is near; pure."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from listener.domain.job import Job, Trigger
 
 MOST_MISSED = 5_000
-"""Instants entered as missed in one request, whose other claims wait for it: a tenth of a second."""
+"""Instants entered as missed in one request, which delays its other claims by about a tenth of a second."""
 _NEVER_ON_TIME_SECONDS = -1.0
 
 
 def step_for(jobs: Iterable[Job], now: datetime) -> int:
-    """How many missed instants each of these jobs may enter in one request."""
+    """Return how many missed instants each of these jobs may enter in one request."""
     behind = sum(
         job.trigger is not None
         and job.due_at is not None
@@ -34,8 +34,8 @@ def step_for(jobs: Iterable[Job], now: datetime) -> int:
 def claim_request(job: Job, now: datetime, step: int = STEP) -> ClaimRequest:
     """Compute the claim for a job at `now`: its due instant, what follows it, and what was missed.
 
-    A job without a due instant near has a run that waits in the ledger; the database knows which. Of a job with a long
-    past, `step` instants are entered as missed, nothing runs yet, and `next_due` is the first one that is left.
+    A job without a due instant near has a queued run in the ledger; the database knows which. Of a job with many missed
+    instants, `step` are entered as missed, nothing runs yet, and `next_due` is the first one that is left.
     """
     if job.due_at is None or (job.next_run_at is not None and job.next_run_at < job.due_at):
         return ClaimRequest(job.id, None)
@@ -50,7 +50,7 @@ def claim_request(job: Job, now: datetime, step: int = STEP) -> ClaimRequest:
 
 
 def _recurring(job: Job, due: datetime, now: datetime, step: int) -> ClaimRequest:
-    """Compute what runs of the instants up to now, one at a time: the rest of them is claimed right after."""
+    """Compute which of the instants up to now runs, one at a time: the rest is claimed right afterwards."""
     assert job.trigger is not None, "a recurring job has a trigger"  # noqa: S101 - the caller has looked
     if job.defined_at is not None and due < job.defined_at:
         return _resumed(job, job.trigger, due, job.defined_at, step)
@@ -65,7 +65,7 @@ def _recurring(job: Job, due: datetime, now: datetime, step: int) -> ClaimReques
 
 
 def _resumed(job: Job, trigger: Trigger, due: datetime, resumed_at: datetime, step: int) -> ClaimRequest:
-    """Skip the instants that passed while the job was paused: only a pause leaves an instant behind the definition."""
+    """Skip the instants that passed during a pause: only a pause leaves an instant older than the definition."""
     until = resumed_at - timedelta(microseconds=1)
     passed = settle(trigger, due, until, Misfire.SKIP, _NEVER_ON_TIME_SECONDS, step=step)
     exhausted, follows = passed.next_due is None, passed.next_due

@@ -1,19 +1,19 @@
-"""The completer writes how attempts ended, in batches.
+"""The completer writes run results in batches.
 
 Takes reports. Gives final ledger rows and jobs moved on. Guarantees that a report is kept until the database has taken
-or refused it, and that one that the database cannot take does not hold up the others.
+or refused it, that one that the database cannot take does not hold up the others, and that its run does not run again.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
-from listener.execution.run_result import UNWRITABLE, run_result_of, unwritable
+from listener.execution.in_parts import in_parts, needs_operator
+from listener.execution.run_result import run_result_of, unwritable
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -22,58 +22,60 @@ if TYPE_CHECKING:
     from listener.domain.job import Run
     from listener.domain.messages import RunResult
     from listener.domain.outcome import Report
-    from listener.ports import JobStore
+    from listener.ports import JobSink, JobStore
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.reconciler import Reconciler
 
 WRITES_IN_FLIGHT = 2
 MAX_RESTING = 8
-"""Batches that may wait beside those in flight, because of a row that somebody has locked; more tell of overload."""
+"""Batches that may wait beside those in flight because a row is locked; more mean overload."""
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.1, 10.0
 
 
 class Completer:
-    """Collects run results while a batch is being written, and writes them together.
+    """Collects run results while a batch is being written, then writes them together.
 
     Args:
         store: where run results are written.
-        runs: lets go of what is written.
-        reconciler: takes jobs that have to be armed again.
+        runs: releases the runs whose results are written.
+        reconciler: applies jobs that have to be armed again.
         jitter: numbers from 0 to 1 that spread retries.
         batch_size: how many run results go in one request.
-        written: told when fewer run results wait.
     """
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    upstream: JobSink | None = None
+    """Woken when fewer run results wait, because it may have stopped for them."""
+
+    def __init__(
         self,
         store: JobStore,
         runs: HeldRuns,
         reconciler: Reconciler,
         jitter: Callable[[], float],
         batch_size: int,
-        *,
-        written: Callable[[], None],
     ) -> None:
         self._store, self._runs, self._reconciler = store, runs, reconciler
-        self._jitter, self._batch_size, self._written = jitter, batch_size, written
+        self._jitter, self._batch_size = jitter, batch_size
         self._waiting: list[RunResult] = []
         self._in_flight = self._resting = 0
         self._unwritten = 0
         self._fault = ""
+        self._refusals: dict[object, StoreError] = {}  # of jobs whose runs could not be ended, since one could
+        self._to_blame: set[object] = set()  # those of them for which this has shown that an operator is not to act
         self._wake = anyio.Event()
         self._log = structlog.get_logger("completer")
 
     @property
     def unwritten(self) -> int:
-        """Endings that the database has not answered yet."""
+        """The number of run results that the database has not answered yet."""
         return self._unwritten
 
     def add(self, run: Run, report: Report) -> None:
-        """Take the end of an attempt."""
+        """Take the report of an attempt."""
         self.put(run_result_of(run, report, self._jitter()))
 
     def put(self, run_result: RunResult) -> None:
-        """Take a run result that is decided already."""
+        """Take a finished run result."""
         self._waiting.append(run_result)
         self._unwritten += 1
         self._wake.set()
@@ -89,7 +91,7 @@ class Completer:
                 tasks.start_soon(self._write_and_release, self._take_batch())
 
     async def run_once(self) -> int:
-        """Write one batch; tells how many run results it was."""
+        """Write one batch; returns the number of run results."""
         batch = self._take_batch()
         await self._write(batch)
         return len(batch)
@@ -102,7 +104,7 @@ class Completer:
     async def _write_and_release(self, batch: list[RunResult]) -> None:
         try:
             await self._write(batch)
-        except BaseException:  # the stage ends: its next start writes what this one has not
+        except BaseException:  # the stage ends; after its restart it writes the rest
             self._waiting += [
                 run_result for run_result in batch if self._runs.find((run_result.execution_id, run_result.fence))
             ]
@@ -112,37 +114,78 @@ class Completer:
             self._wake.set()
 
     async def _write(self, batch: list[RunResult]) -> None:
-        """Write a batch; one that the database cannot take is split until the guilty run result stands alone."""
-        parts, pause = deque([batch]), FIRST_PAUSE_SECONDS
-        held_up: deque[list[RunResult]] = deque()
-        while parts or held_up:
-            if not parts:
-                await self._rest(held_up, pause, aside=True)
-                parts, held_up, pause = held_up, deque(), min(pause * 2, MAX_PAUSE_SECONDS)
-            part = parts.popleft()
+        """Write a batch; results whose rows are locked wait, and are tried again."""
+        parts, pause = await self._write_free(batch), FIRST_PAUSE_SECONDS
+        while parts:
+            await self._rest(sum(map(len, parts)), pause, aside=True)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
+            parts = [locked for part in parts for locked in await self._write_free(part)]
+
+    async def _write_free(self, batch: list[RunResult]) -> list[list[RunResult]]:
+        """Write a batch but for run results that have to wait: these it gives back, each as a part of its own."""
+        waiting: list[list[RunResult]] = []
+        refused: list[tuple[RunResult, StoreError]] = []
+        async for part, fault in in_parts(batch, self._finish):
+            if fault is not None and fault.retryable:
+                waiting.append(part)  # its row is locked: the others go first
+            elif fault is not None:
+                refused.append((part[0], fault))
+        return waiting + (await self._write_reduced(refused) if refused else [])
+
+    async def _write_reduced(self, refused: list[tuple[RunResult, StoreError]]) -> list[list[RunResult]]:
+        """Write what can still be said of run results that the database refuses; gives back those that have to wait.
+
+        A run whose bare failure is refused too is parked, unless the runs of several jobs meet the same fault.
+        """
+        originals = {(each.execution_id, each.fence): each for each, _ in refused}
+        waiting: list[list[RunResult]] = []
+        hopeless: list[tuple[RunResult, StoreError]] = []
+        async for part, fault in in_parts([unwritable(*each) for each in refused], self._finish):
+            original = originals[part[0].execution_id, part[0].fence]
+            if fault is not None and fault.retryable:
+                waiting.append([original])
+            elif fault is not None:
+                hopeless.append((original, fault))
+        self._refusals |= {job: fault for each, fault in hopeless if (job := self._job_of(each)) not in self._to_blame}
+        is_general = bool(hopeless) and needs_operator(self._refusals.items())
+        if is_general:
+            fault = hopeless[-1][1]
+            self._log.error(Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault))
+        for run_result, fault in hopeless:
+            if is_general and self._job_of(run_result) not in self._to_blame:
+                waiting.append([run_result])
+            else:
+                await self._park(run_result, fault)
+        return waiting
+
+    async def _finish(self, part: list[RunResult]) -> None:
+        """Write a part; wait while a fault lasts that no row causes: credentials, permissions or network.
+
+        Raises:
+            StoreError: a row of the part causes it.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
             try:
                 finished = await self._store.finish(part)
             except StoreError as fault:
                 self._fault = str(fault)
-                if fault.split_batch and len(part) > 1:
-                    middle = len(part) // 2
-                    parts += [part[:middle], part[middle:]]
-                elif fault.split_batch and fault.retryable:
-                    held_up.append(part)  # its row is locked: the others go first
-                elif fault.split_batch:
-                    parts += self._reduced(part[0], fault)
-                else:  # not caused by a row: credentials, permissions or network
-                    parts.append(part)
-                    pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
-                    await self._rest(parts, pause, aside=False)
-                    pause = min(pause * 2, MAX_PAUSE_SECONDS)
+                if fault.split_batch:
+                    raise
+                pause = MAX_PAUSE_SECONDS if fault.needs_operator else pause
+                await self._rest(len(part), pause, aside=False)
+                pause = min(pause * 2, MAX_PAUSE_SECONDS)
             else:
+                if finished.taken:
+                    self._to_blame |= self._refusals.keys()  # for the database is in order
+                    self._refusals.clear()
                 self._let_go(part, finished.taken)
                 self._reconciler.apply(finished.jobs)
+                return
 
-    async def _rest(self, parts: deque[list[RunResult]], seconds: float, *, aside: bool) -> None:
-        """Wait before these are tried again; `aside`, without keeping others from writing."""
-        self._log.warning(Event.REPORT_DELAYED, run_results=sum(map(len, parts)), error=self._fault)
+    async def _rest(self, run_results: int, seconds: float, *, aside: bool) -> None:
+        """Pause before so many are tried again; with `aside`, other batches are written meanwhile."""
+        self._log.warning(Event.REPORT_DELAYED, run_results=run_results, error=self._fault)
         step = 1 if aside and self._resting < MAX_RESTING else 0
         self._in_flight -= step
         self._resting += step
@@ -153,20 +196,26 @@ class Completer:
             self._in_flight += step
             self._resting -= step
 
-    def _reduced(self, run_result: RunResult, fault: StoreError) -> list[list[RunResult]]:
-        """Give what can still be said of a run result that the database refuses, as the parts to write."""
-        if run_result.reason != UNWRITABLE:
-            return [[unwritable(run_result, fault)]]
-        # Not even the bare fault can be written: the lease will run out, and the rescuer ends the run.
+    async def _park(self, run_result: RunResult, fault: StoreError) -> None:
+        """End a run of which not even the bare failure can be written, and let go of it."""
         self._log.error(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(fault))
+        try:
+            await self._store.park((run_result.execution_id, run_result.fence), str(fault))
+        except StoreError as mute:  # the lease will run out, and the rescuer parks it
+            self._log.warning(Event.REPORT_REFUSED, execution_id=run_result.execution_id, error=str(mute))
+        self._to_blame.discard(self._job_of(run_result))
         self._let_go([run_result], frozenset({run_result.execution_id}))
-        return []
+
+    def _job_of(self, run_result: RunResult) -> object:
+        claimed_run = self._runs.find((run_result.execution_id, run_result.fence))
+        return claimed_run.run.job_id if claimed_run is not None else run_result.execution_id
 
     def _let_go(self, batch: list[RunResult], taken: frozenset[str]) -> None:
         for run_result in batch:
             self._runs.remove(run_result.execution_id, run_result.fence)
             if run_result.execution_id not in taken:
-                # Another listener, or an earlier try of this very request, has ended the run before.
+                # Another listener, or an earlier try of this request, has ended the run before.
                 self._log.info(Event.REPORT_REFUSED, execution_id=run_result.execution_id, status=run_result.status)
         self._unwritten -= len(batch)
-        self._written()
+        if self.upstream is not None:
+            self.upstream.wake()

@@ -6,6 +6,7 @@ nothing starts without a granted claim, and that each tenant gets a share of the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,19 +14,21 @@ import anyio.lowlevel
 import structlog
 
 from listener.domain.fairness import FairQueue
+from listener.domain.outcome import Failed
 from listener.execution.claimer import Claimer
 from listener.execution.run_result import LEASE_LOST, SHUTDOWN
 from listener.execution.runners import Runners
+from listener.observability.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from listener.domain.job import Job, Run
+    from listener.domain.job import Job
     from listener.domain.messages import Claimed
     from listener.domain.outcome import Report
     from listener.execution.executor import Executor
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, JobStore, RunSink
     from listener.runs.claimed_run import ClaimedRun
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.agenda import Agenda
@@ -33,29 +36,28 @@ if TYPE_CHECKING:
     from listener.scheduling.reconciler import Reconciler
 
 CLAIMS_IN_FLIGHT = 2
-"""While one batch is claimed, the results of another are worked on; more only compete for the same rows."""
+"""While one batch is being claimed, the results of another are handled; more would compete for the same rows."""
 MAX_UNWRITTEN = 5_000
-"""Reports that may wait to be written before no more is claimed: the database is behind."""
+"""Claiming stops while more reports than this wait to be written: the database is behind."""
 
 
 class Dispatcher:
-    """Queue, capacity and start of runs.
+    """Queues jobs, limits them to the capacity, and starts their runs.
 
     Args:
         store: where claims are made.
         executor: runs handlers.
-        runs: what is held.
+        runs: the runs that this listener holds.
         agenda: where recurring jobs are armed again.
-        reconciler: takes the rows that claims come back with.
+        reconciler: applies the rows in the answers.
         clock: the database's.
         metrics: where answers are counted.
-        peers: told of jobs that another listener should have claimed.
-        report: takes the end of each run.
-        unwritten: tells how many reports wait.
-        concurrency: how many runs may execute at a time.
+        peers: notified of jobs that another listener should have claimed.
+        sink: receives the report of each run.
+        concurrency: how many runs may execute at the same time.
         batch_size: how many claims go in one request.
-        tenant_share: which part of the concurrency one tenant may take.
-        trusted_seconds: how long a claim is relied on after it was asked for.
+        tenant_share: the part of the concurrency that one tenant, or one user, may take.
+        trusted_seconds: how long a claim is trusted after its request.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -69,49 +71,53 @@ class Dispatcher:
         clock: Clock,
         metrics: Metrics,
         peers: Peers,
-        report: Callable[[Run, Report], None],
-        unwritten: Callable[[], int],
+        sink: RunSink,
         concurrency: int,
         batch_size: int,
         tenant_share: float,
         trusted_seconds: float,
     ) -> None:
         self._executor, self._runs, self._clock = executor, runs, clock
-        self._report, self._unwritten = report, unwritten
-        self._concurrency, self._batch_size = concurrency, batch_size
-        self._ready, self._trusted_seconds = FairQueue(tenant_share), trusted_seconds
+        self._sink, self._concurrency, self._batch_size = sink, concurrency, batch_size
+        self._ready, self._trusted_seconds = FairQueue(tenant_share, agenda.shares), trusted_seconds
         self._claimer = Claimer(
             store=store, agenda=agenda, reconciler=reconciler, clock=clock, metrics=metrics, peers=peers, sink=self
         )
-        self._start_run: Callable[[ClaimedRun], object]
-        self._executing = 0
+        self._runners = Runners(self.execute, self._end)
+        self._start_run: Callable[[ClaimedRun], object] = self._runners.start
+        self._executing = self._abandoned = 0
         self._wake = anyio.Event()
         self._draining = False
         self._log = structlog.get_logger("dispatcher")
 
     @property
     def executing(self) -> int:
-        """Runs between their claim and their report."""
+        """Runs between their claim and their end."""
         return self._executing
 
     @property
+    def unended(self) -> int:
+        """Handlers whose tasks have not ended, whatever was reported of them."""
+        return len(self._runners)
+
+    @property
     def answered(self) -> int:
-        """How many claims have been answered, or put off; while work waits it must grow."""
+        """The number of claims answered, or put off; it must grow while work waits."""
         return self._claimer.answers
 
     @property
     def has_cause_to_claim(self) -> bool:
-        """Whether a claim is under way, or could be."""
+        """Whether a claim is under way, or is possible now."""
         return self._claimer.in_flight > 0 or self._ready.may_take(self._room())
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing executes, and no claim is under way that could change that."""
-        return not (self._executing or self._claimer.in_flight)
+        return not (self._executing > self._abandoned or self._claimer.in_flight)
 
     @property
     def waiting(self) -> int:
-        """Jobs that are due and wait for room."""
+        """The number of due jobs that wait for a free slot."""
         return len(self._ready)
 
     def add(self, jobs: list[Job]) -> None:
@@ -122,23 +128,23 @@ class Dispatcher:
         self.wake()
 
     def wake(self) -> None:
-        """See whether there is room now."""
+        """Check whether a slot is free now."""
         self._wake.set()
 
     def drain(self) -> None:
-        """Claim nothing more."""
+        """Stop claiming."""
         self._draining = True
 
     async def run(self) -> None:
         """Claim and start until cancelled."""
         async with anyio.create_task_group() as tasks:
-            self._start_run = Runners(tasks, self.execute).start
+            self._start_run = self._runners.start
             while True:
                 await self._wait_for_work()
                 tasks.start_soon(self._claim, self._take_batch())
 
     async def run_once(self, start: Callable[[ClaimedRun], object]) -> int:
-        """Claim one batch and start what was granted; tells how much was asked for."""
+        """Claim one batch and start the granted runs; returns the number of claim requests."""
         self._start_run = start
         batch = self._take_batch()
         await self._claim(batch)
@@ -152,10 +158,10 @@ class Dispatcher:
 
     def release(self, job: Job) -> None:
         """Free the slot that was kept for a claim."""
-        self._ready.release(job.tenant)
+        self._ready.holdings.release(job.parties)
 
     def _room(self) -> int:
-        if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._unwritten() > MAX_UNWRITTEN:
+        if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._sink.unwritten > MAX_UNWRITTEN:
             return 0
         return self._concurrency - self._executing - self._claimer.claiming
 
@@ -170,33 +176,61 @@ class Dispatcher:
         return batch
 
     def granted(self, claimed: Claimed, requested_at: float) -> None:
-        """Start the runs that a claim was granted, except those that are held already."""
+        """Start the granted runs, except those that are held already."""
         for run in claimed.runs:
             if self._runs.find((run.execution_id, run.fence)):
-                continue  # granted before, and known
+                continue  # granted before and held already
             claimed_run = self._executor.prepare(run)
             claimed_run.trusted_since = requested_at
             self._runs.add(claimed_run)
             self._executing += 1
-            self._ready.hold(run.tenant)
+            self._ready.holdings.hold(run.parties)
             self._start_run(claimed_run)
-        if self._draining:  # granted too late: another listener is to have them at once
+        if self._draining:  # granted too late: another listener should have it at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 
     async def execute(self, claimed_run: ClaimedRun) -> None:
         """Wait for the run's time, run it, and pass its report on."""
+        report = None
         try:
             if claimed_run.run.start_at > self._clock.now() and claimed_run.cancelled is None:
                 with anyio.CancelScope() as waiting:
-                    claimed_run.runs_in(waiting)  # what is withdrawn before its time ends at once
+                    claimed_run.runs_in(waiting)  # a run that is cancelled before its time ends at once
                     await self._clock.sleep_until(claimed_run.run.start_at)
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
                 claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: somebody else may run it
-            self._report(claimed_run.run, await self._executor.execute(claimed_run))
-        except BaseException:  # the stage ends, and nobody will report the run: let its lease run out
-            self._runs.remove(claimed_run.run.execution_id)
-            raise
+            report = await self._executor.execute(claimed_run)
         finally:
-            self._executing -= 1
-            self._ready.release(claimed_run.run.tenant)
-            self._wake.set()
+            self._end(claimed_run, report)
+
+    def abandon_stuck(self) -> None:
+        """Report the runs whose handlers were told to stop and did not; each keeps its place until it ends."""
+        for claimed_run, report in self._executor.stuck():
+            self._abandoned += 1
+            self._pass_on(claimed_run, report)
+
+    def _end(self, claimed_run: ClaimedRun, report: Report | None = None) -> None:
+        """Free the place of a run whose task has ended; without a report, the handler has broken the task."""
+        if claimed_run.ended:
+            return
+        claimed_run.ended = True
+        if claimed_run.reported:
+            self._abandoned -= 1
+        else:
+            self._pass_on(claimed_run, report or self._executor.lost(claimed_run))
+        self._executing -= 1
+        self._ready.holdings.release(claimed_run.run.parties)
+        self._wake.set()
+
+    def _pass_on(self, claimed_run: ClaimedRun, report: Report) -> None:
+        """Report a run once; of a report that cannot be worked on, only that."""
+        claimed_run.reported = True
+        try:
+            self._sink.add(claimed_run.run, report)
+        except Exception as fault:  # noqa: BLE001 - it would end the stage, or be lost with the run's task
+            self._log.error(Event.RUN_UNREPORTED, execution_id=report.execution_id, exc_info=fault)
+            error = f"the outcome could not be worked on: {type(fault).__name__}: {fault}"
+            try:
+                self._sink.add(claimed_run.run, replace(report, outcome=Failed(error, "unwritable", retryable=False)))
+            except Exception:  # noqa: BLE001 - as above; its lease runs out
+                self._runs.remove(claimed_run.run.execution_id)

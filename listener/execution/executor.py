@@ -1,7 +1,7 @@
 """The executor runs handlers.
 
-Takes runs that were claimed. Gives a report for each. Guarantees that nothing a handler does, short of blocking the
-loop, reaches another run: every end is an outcome, and only the cancellation of the whole service passes through.
+Takes claimed runs. Gives a report for each. Guarantees that nothing a handler does, except blocking the
+loop, affects another run: every end is an outcome, and only the cancellation of the whole service passes through.
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio.to_process
 import structlog
-from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class
+from anyio import CancelScope, current_time, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.domain.outcome import Failed
 from listener.execution import admission, outcome_mapping
 from listener.execution.fair_limiter import FairLimiter
+from listener.execution.forks import leave_if_child
+from listener.execution.open_scopes import is_about_to_be_cancelled, leave_open_scopes, stop_cancelling
 from listener.execution.reporter import Reporter, identity
+from listener.execution.run_result import SHUTDOWN
 from listener.execution.shared_resources import SharedResources
 from listener.execution.threads import ThreadCall
-from listener.execution.worker import Task, work
+from listener.execution.worker import Task
+from listener.execution.worker_pool import WorkerPool
 from listener.handler_api.context import JobContext, Surroundings
 from listener.handler_api.payload import misfit
 from listener.masking.masker import Masker
@@ -43,11 +46,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What handlers may use together."""
+    """Limits that all handlers share."""
 
     threads: int = 64
     processes: int = os.cpu_count() or 2
+    tenant_share: float = 0.8  # the part of either, and of a handler's own places, that one tenant or user may take
     thread_grace_seconds: float = 5.0  # between telling a thread to stop and abandoning it
+    task_grace_seconds: float = 5.0  # between cancelling an async handler and abandoning it
     sizes: outcome_mapping.Sizes = field(default_factory=outcome_mapping.Sizes)
 
 
@@ -57,9 +62,9 @@ class Executor:
     Args:
         registry: the handlers.
         clock: the database's clock.
-        client_factory: gives the Supabase client, the same one each time.
-        metrics: where ends are counted.
-        limits: what handlers may use together.
+        client_factory: returns the Supabase client, the same one each time.
+        metrics: where run results are counted.
+        limits: limits that all handlers share.
         options: settings that handlers may read, as `JobContext.options`.
     """
 
@@ -75,18 +80,20 @@ class Executor:
     ) -> None:
         self._registry, self._clock = registry, clock
         self._metrics, self._limits = metrics or Metrics(), limits or Limits()
-        self._shared = SharedResources()
+        self._sizes, self._grace_seconds = self._limits.sizes, self._limits.task_grace_seconds
+        self._shared, self._workers = SharedResources(), WorkerPool()
         self._surroundings = Surroundings(clock, client_factory, options or {}, self._shared.get)
-        self._threads, self._processes = FairLimiter(self._limits.threads), FairLimiter(self._limits.processes)
-        self._own = {each.name: FairLimiter(each.concurrency) for each in registry if each.concurrency}
+        share = self._limits.tenant_share
+        self._threads, self._processes = (FairLimiter(n, share) for n in (self._limits.threads, self._limits.processes))
+        self._own = {each.name: FairLimiter(each.concurrency, share) for each in registry if each.concurrency}
         self._log = structlog.get_logger("executor").bind()
         self._reporter = Reporter(clock, self._metrics, self._log)
-        self._running = 0
+        self._running: set[ClaimedRun] = set()
         self.abandoned_threads = 0
-        self._metrics.watch_running(lambda: self._running)
+        self._metrics.watch_running(lambda: len(self._running))
 
     def prepare(self, run: Run) -> ClaimedRun:
-        """Look the handler up and validate the payload, before the run is due; never raises."""
+        """Find the handler and validate the payload, before the run is due; never raises."""
         context = JobContext(run, self._surroundings)
         handler = self._registry.get(run.handler)
         claimed_run = ClaimedRun(run, context, handler, None)
@@ -105,7 +112,7 @@ class Executor:
         return claimed_run
 
     async def execute(self, claimed_run: ClaimedRun) -> Report:
-        """Start the handler now, and report its end.
+        """Start the handler now, and report its outcome.
 
         A run cancelled through `ClaimedRun.cancel` reports `Cancelled`; the cancellation of the surrounding scope
         passes through, and there is no report.
@@ -118,46 +125,87 @@ class Executor:
     async def _execute(self, claimed_run: ClaimedRun) -> Report:
         outcome: Outcome | None = claimed_run.refusal or claimed_run.cancelled
         if outcome is None:
-            self._running += 1
+            self._running.add(claimed_run)
             try:
                 outcome = await self._run(claimed_run)
             finally:
-                self._running -= 1
+                self._running.discard(claimed_run)
         return self._reporter.report(claimed_run, outcome)
 
     async def aclose(self) -> None:
-        """Close what handlers share."""
+        """Close the resources that handlers share, and end the worker processes at rest."""
+        await self._workers.aclose()
         await self._shared.aclose()
 
+    def lost(self, claimed_run: ClaimedRun) -> Report:
+        """Report a run whose task ended without a report: its handler has done something to the task."""
+        return self._reporter.report(claimed_run, claimed_run.cancelled or outcome_mapping.task_cancelled())
+
+    def stuck(self) -> list[tuple[ClaimedRun, Report]]:
+        """Report the async handlers that were told to stop and have not; to be called now and then.
+
+        At shutdown there is none: nobody else may start a run while its handler goes on here.
+        """
+        now, found = self._clock.monotonic(), []
+        for claimed_run in self._running:
+            scope, cancelled = claimed_run.scope, claimed_run.cancelled
+            if scope is None or not scope.cancel_called or (cancelled and cancelled.reason == SHUTDOWN):
+                continue
+            if claimed_run.stopping_since is None:
+                claimed_run.stopping_since = now
+            is_on_loop = claimed_run.handler is not None and claimed_run.handler.mode == "loop"
+            if is_on_loop and not claimed_run.reported and now - claimed_run.stopping_since > self._grace_seconds:
+                found.append((claimed_run, scope))
+        return [(claimed_run, self._abandon_task(claimed_run, scope)) for claimed_run, scope in found]
+
+    def _abandon_task(self, claimed_run: ClaimedRun, scope: CancelScope) -> Report:
+        stop_cancelling(scope)
+        self._log.warning(Event.RUN_TASK_ABANDONED, **identity(claimed_run))
+        timed_out = outcome_mapping.timed_out(self._limit_seconds(claimed_run))
+        unwilling = replace(timed_out, error=f"{timed_out.error}, and goes on although it was cancelled")
+        return self._reporter.report(claimed_run, claimed_run.cancelled or unwilling)
+
     async def _run(self, claimed_run: ClaimedRun) -> Outcome:
-        handler, seconds = claimed_run.handler, claimed_run.run.timeout_seconds
+        handler, seconds = claimed_run.handler, self._limit_seconds(claimed_run)
         assert handler is not None, "a run without a handler was refused"  # noqa: S101 - states what `prepare` ensures
-        seconds = min(seconds, handler.timeout_seconds or seconds)
         outcome: Outcome | None = None
-        with CancelScope() as scope:
-            claimed_run.runs_in(scope)
-            if handler.mode == "loop" and handler.concurrency is None:
-                outcome = await self._attempt(claimed_run, handler, scope, seconds)
-            else:
-                outcome = await self._attempt_in_slot(claimed_run, handler, scope, seconds)
+        scope = CancelScope()
+        try:
+            with scope:
+                claimed_run.runs_in(scope)
+                if handler.mode == "loop" and handler.concurrency is None:
+                    outcome = await self._attempt(claimed_run, handler, scope, seconds)
+                else:
+                    outcome = await self._attempt_in_slot(claimed_run, handler, scope, seconds)
+        except get_cancelled_exc_class():
+            await checkpoint_if_cancelled()  # raises again, unless the handler has cancelled its own task
+            outcome = outcome or outcome_mapping.task_cancelled()
+        except BaseException as error:  # noqa: BLE001 - anyio's complaint of a scope that the handler left open
+            leave_open_scopes()
+            outcome = self._judged(claimed_run, error)
         if claimed_run.cancelled is not None:
             return claimed_run.cancelled
         if outcome is None or (scope.cancel_called and isinstance(outcome, Failed)):
-            return outcome_mapping.timed_out(seconds)  # what a handler raises when it is stopped is not why it failed
+            return outcome_mapping.timed_out(seconds)  # the exception of a stopped handler is not the cause
         return outcome
+
+    @staticmethod
+    def _limit_seconds(claimed_run: ClaimedRun) -> float:
+        seconds, handler = claimed_run.run.timeout_seconds, claimed_run.handler
+        return min(seconds, (handler and handler.timeout_seconds) or seconds)
 
     async def _attempt_in_slot(
         self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float
     ) -> Outcome:
-        """Wait for room; neither the timeout nor `started_at` counts the waiting."""
+        """Wait for a free slot; neither the timeout nor `started_at` counts the waiting."""
         with claimed_run.slots:
             for room in self._rooms(handler):
                 await room.enter(claimed_run.run, partial(_complain, claimed_run))
-                claimed_run.slots.callback(room.leave)
+                claimed_run.slots.callback(room.leave, claimed_run.run)
             return await self._attempt(claimed_run, handler, scope, seconds)
 
     def _rooms(self, handler: Handler) -> list[FairLimiter]:
-        """Give the handler's own first: a run that waits for it must not hold a thread or process meanwhile."""
+        """Yield the handler's own limiter first: a run that waits for it must not hold a thread or process."""
         own = [self._own[handler.name]] if handler.name in self._own else []
         rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
         return own + rooms[handler.mode]
@@ -173,14 +221,17 @@ class Executor:
                 value = await self._in_thread(claimed_run, handler, arguments)
             else:
                 value = await handler.function(*arguments)
-            return outcome_mapping.of_result(value, self._limits.sizes)
+            if not scope.cancel_called and is_about_to_be_cancelled(scope):
+                return outcome_mapping.task_cancelled()
+            return outcome_mapping.of_result(value, self._sizes)
         except get_cancelled_exc_class() as error:
             await checkpoint_if_cancelled()  # raises again, unless the handler was cancelled by something of its own
-            return self._judged(claimed_run, error)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
+            details = outcome_mapping.details_of(error, claimed_run.run.attempt, self._sizes)
+            return outcome_mapping.task_cancelled(details)
         except BaseException as error:  # noqa: BLE001 - also SystemExit: a handler must not end the service
             return self._judged(claimed_run, error)
+        finally:
+            leave_if_child()
 
     async def _in_thread(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> object:
         call = ThreadCall(handler.function, arguments)
@@ -207,23 +258,23 @@ class Executor:
         options = dict(self._surroundings.options)
         masker = claimed_run.context.masker
         secrets = masker.secrets if masker else frozenset()
-        task = Task(handler.function, run, arguments, options, self._clock.now(), self._limits.sizes, secrets)
-        unlimited = CapacityLimiter(float("inf"))  # the slot has counted this call already
-        answer = await anyio.to_process.run_sync(work, task, cancellable=True, limiter=unlimited)
+        task = Task(handler.function, run, arguments, options, self._clock.now(), self._sizes, secrets)
+        tell = partial(claimed_run.context.log.info, source="output")
+        answer = await self._workers.call(task, tell)
         claimed_run.context.adopt(answer.logs, answer.progress)
         return answer.outcome
 
     def _judged(self, claimed_run: ClaimedRun, error: BaseException) -> Outcome:
-        return outcome_mapping.of_exception(error, claimed_run.run.attempt, self._clock.now(), self._limits.sizes)
+        return outcome_mapping.of_exception(error, claimed_run.run.attempt, self._clock.now(), self._sizes)
 
 
 def _complain(claimed_run: ClaimedRun) -> None:
-    """Tell whoever looks at the run, which is claimed, so that its row says that it is running."""
+    """Report in the log that the run waits: its row already says that it is running."""
     claimed_run.context.log.info("waiting for a free slot: the concurrency limit is reached")
 
 
 def _mask_secrets(claimed_run: ClaimedRun, handler: Handler) -> None:
-    """Hide what the payload's model marks as secret, in all that this run will tell."""
+    """Mask the values that the payload's model marks as secret, in all texts of this run."""
     payload, metadata = handler.payload, claimed_run.run.payload
     claimed_run.context.masker = Masker(payload.secrets(metadata) | payload.parsed_secrets(claimed_run.payload))
     if claimed_run.refusal is not None:

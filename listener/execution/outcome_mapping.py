@@ -1,11 +1,12 @@
-"""From what a handler returned or raised to an outcome; nothing here runs anything."""
+"""Maps what a handler returned or raised to an outcome; nothing here runs a handler."""
 
 from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from anyio import BrokenWorkerProcess
@@ -13,44 +14,80 @@ from anyio import BrokenWorkerProcess
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
 from listener.errors import Fail, OutcomeRequest, Retry, Snooze
 from listener.handler_api.jsonable import clean_text, to_jsonb
-from listener.masking.redaction import redact_json, redact_text
+from listener.masking.redaction import redact_head, redact_json, redact_tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_ERROR_CHARACTERS = 2 * 1024
 MAX_REASON_CHARACTERS = 200
 SHOWN_HANDLERS = 20
+MAX_CAUSES = 100
+MAX_PARTS_LOOKED_AT = 10_000
+SHORTEST_SNOOZE = timedelta(seconds=1)
+"""A handler that snoozes into the past, or for less, would be claimed dozens of times a second without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of a run's outcome is kept, in bytes and characters."""
+    """Limits on the stored parts of an outcome, in bytes and characters."""
 
     result_bytes: int = 256 * 1024
     traceback_characters: int = 12 * 1024
 
 
 def of_result(value: object, sizes: Sizes) -> Outcome:
-    """Judge a handler that returned."""
+    """Map a handler's return value; never raises."""
     if value is None:
         return Completed()
-    if inspect.iscoroutine(value):
-        value.close()
-        return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
     try:
+        if inspect.iscoroutine(value):
+            value.close()
+            return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
+        _refuse_iterators(value)
         return Completed(redact_json(to_jsonb(value, sizes.result_bytes)))
-    except Exception as error:  # noqa: BLE001 - a model's own serializer may raise anything
+    except BaseException as error:  # noqa: BLE001 - a model's own serializer may raise anything
         return _no_json(f"the handler's result is not JSON: {_message(error)}")
 
 
+def _refuse_iterators(value: object) -> None:
+    """Refuse an iterator, which may have no end.
+
+    Raises:
+        TypeError: the value is, or contains, an iterator.
+    """
+    waiting, seen = [value], 0
+    while waiting and seen < MAX_PARTS_LOOKED_AT:
+        part, seen = waiting.pop(), seen + 1
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting += part
+        elif isinstance(part, Iterator | AsyncIterator):
+            message = f"a {type(part).__name__} has no end that could be known; return a list"
+            raise TypeError(message)
+
+
 def _no_json(error: str) -> Failed:
-    """Say that the work was done, so it is not done again, but that its result cannot be kept."""
+    """Report that the work was done and is not repeated, but that its result cannot be stored."""
     return Failed(error=_shown(error), reason="invalid_result", retryable=False)
 
 
 def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
-    """Judge a handler that raised."""
+    """Map an exception of a handler; never raises."""
+    try:
+        return _of_exception(error, attempt, now, sizes)
+    except BaseException:  # noqa: BLE001 - its class, its text and its causes are the handler's own code
+        return Failed(error=f"{type.__repr__(type(error))}, which cannot be shown")
+
+
+def task_cancelled(details: Mapping[str, Any] | None = None) -> Failed:
+    """Judge a handler whose task was cancelled, but not by the service."""
+    error = "CancelledError: the handler's task was cancelled, but not by the service"
+    return Failed(error=error, reason="task_cancelled", details=details)
+
+
+def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
     requested = _outcome_request(error)
     if requested is not None:
         return _of_outcome_request(requested, attempt, now, sizes)
@@ -59,66 +96,80 @@ def of_exception(error: BaseException, attempt: int, now: datetime, sizes: Sizes
     return Failed(
         error=_shown(text),
         reason=reason,
-        details=_details(error, attempt, sizes),
+        details=details_of(error, attempt, sizes),
     )
 
 
 def _of_outcome_request(requested: OutcomeRequest, attempt: int, now: datetime, sizes: Sizes) -> Outcome:
-    """Translate what the handler asked for; the exception that it was raised from, if any, is kept."""
+    """Map an outcome exception; the exception that it was raised from, if any, is kept."""
     error = _shown(str(requested))
-    details = _details(requested.__cause__, attempt, sizes) if requested.__cause__ else None
+    details = details_of(requested.__cause__, attempt, sizes) if requested.__cause__ else None
     match requested:
         case Retry():
-            return Failed(error=error, reason="retry", details=details, retry_after_seconds=requested.after_seconds)
+            after = requested.after_seconds
+            seconds = None if after is None else float(after)
+            return Failed(error=error, reason="retry", details=details, retry_after_seconds=seconds)
         case Fail():
-            reason = clean_text(redact_text(str(requested.reason)), MAX_REASON_CHARACTERS)
+            reason = clean_text(redact_head(str(requested.reason), MAX_REASON_CHARACTERS))
             return Failed(error=error, reason=reason, details=details, retryable=False)
         case Snooze():
             return _snoozed(requested, now)
         case _:
-            return Failed(error=f"{type(requested).__name__} is no requested that the listener knows", retryable=False)
+            return Failed(error=f"{type(requested).__name__} is no outcome that the listener knows", retryable=False)
 
 
 def _snoozed(requested: Snooze, now: datetime) -> Outcome:
     try:
         until = requested.until if isinstance(requested.until, datetime) else now + requested.until
-        return Snoozed(until.astimezone(UTC))
+        return Snoozed(max(until.astimezone(UTC), now + SHORTEST_SNOOZE))
     except OverflowError:
         return Failed(error=f"snoozed until {requested.until}, which no calendar has", reason="snooze", retryable=False)
 
 
 def _outcome_request(error: BaseException) -> OutcomeRequest | None:
-    """Find the requested, also one that a task group inside the handler has wrapped."""
+    """Find the outcome exception, also inside the exception group of a task group."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error if isinstance(error, OutcomeRequest) else None
 
 
 def _shown(text: str) -> str:
-    return clean_text(redact_text(text), MAX_ERROR_CHARACTERS)  # in this order: half a secret is not recognised
+    return clean_text(redact_head(text, MAX_ERROR_CHARACTERS))
 
 
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - somebody else's __str__
+    except BaseException:  # noqa: BLE001 - somebody else's __str__
         return "(its text cannot be shown)"
 
 
-def _details(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
+def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
     """Give what `error_details` shows; of a long traceback the end is kept, where the fault is."""
-    text = redact_text(clean_text("".join(traceback.format_exception(_without_our_frames(error)))))
-    limit = sizes.traceback_characters
+    text = _traceback(error)
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
         "message": _shown(_message(error)),
-        "traceback": text if len(text) <= limit else f"… ({len(text) - limit} more characters)\n{text[-limit:]}",
+        "traceback": clean_text(redact_tail(text, sizes.traceback_characters)),
         "attempt": attempt,
     }
 
 
+def _traceback(error: BaseException) -> str:
+    """Return the traceback with its causes, unless so many causes would hold up the loop."""
+    waiting, seen = [error], 0
+    while waiting and seen < MAX_CAUSES:
+        part, seen = waiting.pop(), seen + 1
+        waiting += getattr(part, "exceptions", ()) if isinstance(part, BaseExceptionGroup) else ()
+        waiting += filter(None, (part.__cause__, part.__context__))
+    if waiting:
+        frames = "".join(traceback.format_tb(_without_our_frames(error).__traceback__))
+        return f"{frames}{type(error).__name__}, with more than {MAX_CAUSES} causes, which are not shown"
+    return "".join(traceback.format_exception(_without_our_frames(error)))
+
+
 def _without_our_frames(error: BaseException) -> BaseException:
-    """Begin the traceback at the handler: the frames before it are the same for everybody."""
+    """Cut the traceback's frames before the handler: they are the same for every run."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
         ("listener.execution", "anyio")
@@ -128,12 +179,12 @@ def _without_our_frames(error: BaseException) -> BaseException:
 
 
 def timed_out(seconds: float) -> Failed:
-    """Judge a handler that did not end in time."""
+    """Map a timeout."""
     return Failed(error=f"the handler did not end within {seconds:g} s", reason="timeout")
 
 
 def no_handler(name: str, known: Iterable[str]) -> Failed:
-    """Judge a job whose handler this listener does not have."""
+    """Map a job whose handler this listener does not have."""
     names = list(known)
     shown = ", ".join(names[:SHOWN_HANDLERS]) or "none"
     more = f" and {len(names) - SHOWN_HANDLERS} more" if len(names) > SHOWN_HANDLERS else ""

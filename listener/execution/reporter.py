@@ -1,4 +1,4 @@
-"""The end of a run as others see it: the report, one line of the log, and the counts."""
+"""Reports the end of a run: makes the report, logs one line, and counts."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from listener.runs.claimed_run import ClaimedRun
 
 UNKNOWN = "(unknown)"
-"""The metrics' label for names that no handler has: clients choose those, and labels must stay bounded."""
+"""The metrics' label for names without a handler: clients choose names, and labels must stay bounded."""
 STATUS = {Completed: "completed", Failed: "failed", Snoozed: "snoozed", Cancelled: "cancelled"}
 
 
 class Reporter:
-    """Tells the ends of runs."""
+    """Reports the ends of runs."""
 
     def __init__(self, clock: Clock, metrics: Metrics, log: FilteringBoundLogger) -> None:
         self._clock, self._metrics, self._log = clock, metrics, log
 
     def report(self, claimed_run: ClaimedRun, outcome: Outcome) -> Report:
-        """Count and log an end, and give what the ledger is to say of it."""
+        """Count and log the end of a run, and return its report."""
         run, started_at = claimed_run.run, claimed_run.started_at
         completed_at = self._clock.now()
         if started_at is not None and completed_at < started_at:
             completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
         outcome = _as_wanted(_within_attempts(outcome, claimed_run), claimed_run)
         self._count(claimed_run, STATUS[type(outcome)], completed_at)
-        self._tell(claimed_run, outcome)
+        self._tell(claimed_run, outcome, completed_at)
         return Report(
             execution_id=run.execution_id,
             outcome=outcome,
@@ -46,16 +46,19 @@ class Reporter:
             progress=claimed_run.context.fraction,
         )
 
-    def _tell(self, claimed_run: ClaimedRun, outcome: Outcome) -> None:
+    def _tell(self, claimed_run: ClaimedRun, outcome: Outcome, completed_at: datetime) -> None:
+        fields, started_at = identity(claimed_run), claimed_run.started_at
+        if started_at is not None:
+            fields["duration_ms"] = round((completed_at - started_at).total_seconds() * 1000, 1)
         match outcome:
             case Completed():
-                self._log.debug(Event.RUN_COMPLETED, **identity(claimed_run))
+                self._log.info(Event.RUN_COMPLETED, **fields)
             case Failed():
-                self._log.warning(Event.RUN_FAILED, **identity(claimed_run), error=outcome.error, reason=outcome.reason)
+                self._log.warning(Event.RUN_FAILED, **fields, error=outcome.error, reason=outcome.reason)
             case Snoozed():
-                self._log.debug(Event.RUN_SNOOZED, **identity(claimed_run), until=outcome.until.isoformat())
+                self._log.info(Event.RUN_SNOOZED, **fields, until=outcome.until.isoformat())
             case Cancelled():
-                self._log.info(Event.RUN_CANCELLED, **identity(claimed_run), reason=outcome.reason)
+                self._log.info(Event.RUN_CANCELLED, **fields, reason=outcome.reason)
 
     def _count(self, claimed_run: ClaimedRun, status: str, completed_at: datetime) -> None:
         started_at, name = claimed_run.started_at, claimed_run.handler.name if claimed_run.handler else UNKNOWN
@@ -68,7 +71,7 @@ class Reporter:
 
 
 def _within_attempts(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
-    """Let the handler's own limit of attempts hold beside the job's."""
+    """Apply the handler's own limit of attempts beside the job's."""
     most = claimed_run.handler.max_attempts if claimed_run.handler else None
     if type(outcome) is Failed and outcome.retryable and most is not None and claimed_run.run.attempt >= most:
         return replace(outcome, retryable=False)
@@ -76,13 +79,13 @@ def _within_attempts(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
 
 
 def _as_wanted(outcome: Outcome, claimed_run: ClaimedRun) -> Outcome:
-    """Drop the result of a job that does not want it kept."""
+    """Drop the result if the job does not store results."""
     if type(outcome) is Completed and not claimed_run.run.row.get("store_result", True):
         return Completed()
     return outcome
 
 
 def identity(claimed_run: ClaimedRun) -> dict[str, object]:
-    """Name a run in the log."""
+    """Return the fields that name a run in the log."""
     run = claimed_run.run
     return {"job_id": run.job_id, "execution_id": run.execution_id, "handler": run.handler, "attempt": run.attempt}

@@ -1,4 +1,4 @@
-"""From the report of an attempt to what the ledger takes; pure."""
+"""Turns the report of an attempt into the run result that the ledger takes; pure."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from listener.errors import StoreError
 
 SHUTDOWN = "shutdown"
-"""The reason of runs that this listener stopped because it goes: another one takes them over at once."""
+"""The reason of runs that this listener stopped at its shutdown: another listener takes them over at once."""
 LEASE_LOST = "lease_lost"
-"""The reason of runs that this listener stopped because it could no longer rely on its claim."""
+"""The reason of runs that this listener stopped because it no longer trusts its claim."""
 UNWRITABLE = "unwritable"
 
 
 def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
-    """Decide what follows an attempt, and put both into the ledger's terms.
+    """Decide what follows an attempt, and return both as a run result.
 
     Args:
-        run: what was claimed.
-        report: how it ended.
-        jitter: chance from 0 to 1, for the back-off.
+        run: the claimed run.
+        report: the report of the attempt.
+        jitter: a random number from 0 to 1, for the back-off.
     """
     outcome = report.outcome
     told = RunResult(
@@ -64,7 +64,7 @@ def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
 
 
 def _handed_back(run: Run, told: RunResult) -> RunResult:
-    """Let another listener take the run: anew if it has not started, as the next attempt if it has."""
+    """Hand the run to another listener: unchanged if it has not started, as the next attempt if it has."""
     if told.started_at is None:
         return replace(told, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
     error = "the listener was shut down before the handler ended"
@@ -72,7 +72,7 @@ def _handed_back(run: Run, told: RunResult) -> RunResult:
 
 
 def _given_up(run: Run, told: RunResult) -> RunResult:
-    """Decide as the rescuer would; refused if one has been there before, but if none has, nobody else will."""
+    """Decide as the rescuer would; the database refuses the result if a rescuer came first."""
     if told.started_at is None:
         return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
     error = "the listener could not extend its lease, and stopped the handler"
@@ -81,7 +81,7 @@ def _given_up(run: Run, told: RunResult) -> RunResult:
 
 
 def unwritable(run_result: RunResult, fault: StoreError) -> RunResult:
-    """Keep of a run result that the database refuses only that it failed, and why."""
+    """Reduce a run result that the database refuses to the failure and its reason."""
     return RunResult(
         execution_id=run_result.execution_id,
         fence=run_result.fence,

@@ -1,52 +1,61 @@
-"""Tasks that run one claimed run after another: making a task costs more than most handlers."""
+"""Each run in a task and a context of its own: what a handler leaves behind in either reaches no other run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio  # noqa: TID251 - anyio's task groups give no task a context of its own
+import decimal
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import anyio
+from listener.runs.current import current_run
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from anyio.abc import TaskGroup
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
 
     from listener.runs.claimed_run import ClaimedRun
 
 
-class _Seat:
-    """A task at rest, and the run that wakes it."""
-
-    __slots__ = ("claimed_run", "wake")
-
-    def __init__(self, claimed_run: ClaimedRun) -> None:
-        self.claimed_run, self.wake = claimed_run, anyio.Event()
-
-
 class Runners:
-    """As many tasks as runs have gone on at a time; each rests until it is given the next run.
+    """The tasks of the runs that go on.
+
+    They belong to no stage: a stage that fails and comes back finds its runs where they were. Each context begins as
+    the service's was when it started, with what the handlers' modules had set.
 
     Args:
-        tasks: owns the tasks.
-        execute: what each run is given to; it must not raise.
+        execute: what each run is given to.
+        ended: called when its task has ended, however that was.
     """
 
-    def __init__(self, tasks: TaskGroup, execute: Callable[[ClaimedRun], Awaitable[None]]) -> None:
-        self._tasks, self._execute = tasks, execute
-        self._resting: list[_Seat] = []
+    def __init__(
+        self,
+        execute: Callable[[ClaimedRun], Coroutine[Any, Any, None]],
+        ended: Callable[[ClaimedRun], None],
+    ) -> None:
+        self._execute, self._ended = execute, ended
+        self._base: Context = copy_context()
+        self._arithmetic = self._base.run(decimal.getcontext)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        """How many tasks have not ended."""
+        return len(self._tasks)
 
     def start(self, claimed_run: ClaimedRun) -> None:
         """Run it at the loop's next turn."""
-        if not self._resting:
-            self._tasks.start_soon(self._work, _Seat(claimed_run))
-            return
-        seat = self._resting.pop()
-        seat.claimed_run = claimed_run
-        seat.wake.set()
+        context = self._base.copy()
+        context.run(self._enter, claimed_run)
+        task = asyncio.get_running_loop().create_task(self._execute(claimed_run), context=context)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._end, claimed_run), context=self._base)
 
-    async def _work(self, seat: _Seat) -> None:
-        while True:
-            await self._execute(seat.claimed_run)
-            seat.wake = anyio.Event()
-            self._resting.append(seat)
-            await seat.wake.wait()  # once it is set, cancellation comes at the next wait: the run is always executed
+    def _enter(self, claimed_run: ClaimedRun) -> None:
+        current_run.set(claimed_run)
+        decimal.setcontext(self._arithmetic.copy())  # of all that a context holds, this alone is changed in place
+
+    def _end(self, claimed_run: ClaimedRun, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # the run's report tells of it
+        self._ended(claimed_run)

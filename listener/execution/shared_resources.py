@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class SharedResources:
-    """Opened when first asked for, closed together, last first."""
+    """Opens each resource at its first use; closes all together, the last one first."""
 
     def __init__(self) -> None:
         self._open: dict[Opener, Any] = {}
@@ -20,7 +20,7 @@ class SharedResources:
         self._lock = anyio.Lock()
 
     async def get(self, opener: Opener) -> Any:  # noqa: ANN401 - whatever the opener opens
-        """Give what `opener` opens, opening it at the first call; an opener that raises is tried again next time."""
+        """Return the resource of `opener`, opened at the first call; if an opener raises, the next call tries again."""
         if opener not in self._open:
             async with self._lock:
                 if opener not in self._open:
@@ -28,6 +28,6 @@ class SharedResources:
         return self._open[opener]
 
     async def aclose(self) -> None:
-        """Close everything; what is asked for afterwards is opened anew."""
+        """Close everything; a later `get` opens its resource anew."""
         self._open.clear()
         await self._stack.aclose()

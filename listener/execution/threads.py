@@ -1,4 +1,4 @@
-"""A plain handler in a thread: it cannot be killed, so it is told to stop, waited for a while, then abandoned."""
+"""Runs a plain handler in a thread. A thread cannot be killed, so it is asked to stop, then abandoned after a grace."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from listener.execution.forks import leave_if_child
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
 
 
 class State(Enum):
-    """Where the call is; changed under a lock, since the loop and the thread both ask."""
+    """The state of the call; changed under a lock, since the loop and the thread both read it."""
 
     WAITING = auto()
     RUNNING = auto()
@@ -41,12 +43,12 @@ class ThreadCall:
         self._watched = False
 
     async def run(self) -> Any:  # noqa: ANN401 - the handler's result
-        """Call it and give its result; when cancelled, return at once and leave the thread to `settle`."""
+        """Call the function and return its result; when cancelled, return at once and leave the thread to `settle`."""
         unlimited = anyio.CapacityLimiter(float("inf"))  # the executor has counted this call already
         return await anyio.to_thread.run_sync(self._body, abandon_on_cancel=True, limiter=unlimited)
 
     async def settle(self, grace_seconds: float) -> bool:
-        """After a cancellation, wait for the thread; say whether it has ended."""
+        """After a cancellation, wait for the thread; return whether it has ended."""
         with self._lock:
             if self._state is not State.RUNNING:
                 self._state = State.ENDED
@@ -57,17 +59,18 @@ class ThreadCall:
         return self._ended.is_set()
 
     def when_ended(self, callback: Callable[[ExitStack], None], slots: ExitStack) -> None:
-        """Give back the slots of an abandoned call, on the loop, once its thread has ended."""
+        """Return the slots of an abandoned call, on the loop, once its thread has ended."""
         self._callback = functools.partial(callback, slots)
 
     def _body(self) -> Any:  # noqa: ANN401 - the handler's result
         with self._lock:
             if self._state is not State.WAITING:
-                return None  # cancelled before a thread took it up
+                return None  # cancelled before a thread took it
             self._state = State.RUNNING
         try:
             return self._function(*self._arguments)
         finally:
+            leave_if_child()
             with self._lock:
                 self._state = State.ENDED
                 watched = self._watched
@@ -75,11 +78,11 @@ class ThreadCall:
                 self._tell_loop()
 
     def _tell_loop(self) -> None:
-        """Wake the loop without waiting for it: it may have stopped long ago."""
+        """Wake the loop without waiting for it: it may have stopped."""
         try:
             self._loop.call_soon_threadsafe(self._on_end)
         except RuntimeError:
-            return  # the loop is closed, and nobody is left to tell
+            return  # the loop is closed
 
     def _on_end(self) -> None:
         self._ended.set()

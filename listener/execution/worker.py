@@ -1,24 +1,27 @@
-"""What happens inside a worker process: call the handler, judge it, and send values back.
+"""Runs inside a worker process: calls the handler, maps its outcome, and sends values back.
 
-Exceptions, loggers and the client do not cross the border between processes; outcomes and lines do.
+Exceptions, loggers and the client cannot cross the process boundary; outcomes and log lines can.
 """
 
 from __future__ import annotations
 
 import ctypes
+import decimal
 import functools
 import inspect
 import os
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from contextvars import copy_context
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from listener.execution import outcome_mapping
+from listener.execution.process_state import ProcessState
 from listener.handler_api.context import JobContext, Surroundings
 from listener.masking.masker import Masker
 from listener.masking.redaction import hiding
@@ -38,7 +41,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One call, as it is sent to a worker; `now` is the parent's clock at that moment, `parent` its process."""
+    """One call, as sent to a worker; `now` is the parent's clock at that moment."""
 
     function: Callable[..., Any]
     run: Run
@@ -47,12 +50,11 @@ class Task:
     now: datetime
     sizes: Sizes
     secrets: frozenset[str] = frozenset()
-    parent: int = field(default_factory=os.getpid)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back."""
+    """The answer of a worker."""
 
     outcome: Outcome
     logs: tuple[LogLine, ...]
@@ -60,17 +62,17 @@ class Answer:
 
 
 class CarriedClock:
-    """The parent's clock, carried on by this process' monotonic one."""
+    """The parent's clock, continued by this process' monotonic clock."""
 
     def __init__(self, now: datetime) -> None:
         self._base, self._since = now, time.monotonic()
 
     def now(self) -> datetime:
-        """Give the parent's present instant, late by the way here."""
+        """Return the parent's present instant, late by the transfer time."""
         return self._base + timedelta(seconds=time.monotonic() - self._since)
 
     def monotonic(self) -> float:
-        """Give this process' monotonic seconds."""
+        """Return this process' monotonic seconds."""
         return time.monotonic()
 
     async def sleep_until(self, instant: datetime) -> None:
@@ -80,11 +82,20 @@ class CarriedClock:
 
 
 def work(task: Task) -> Answer:
-    """Call the handler and say how it ended; whatever it raises becomes an outcome."""
-    _belong_to(task.parent)
+    """Call the handler and return its outcome; every exception becomes one. What the handler changes is restored."""
+    state = ProcessState()
+    try:
+        return copy_context().run(_work, task)
+    finally:
+        state.restore()
+
+
+def _work(task: Task) -> Answer:
+    decimal.setcontext(decimal.getcontext().copy())
     clock = CarriedClock(task.now)
     context = JobContext(task.run, Surroundings(clock=clock, options=task.options))
     context.masker = Masker(task.secrets) if task.secrets else None
+    context.run_log.is_shown = False  # the listener shows the lines, and what is printed here is the handler's
     with hiding(context.masker):
         try:
             outcome = outcome_mapping.of_result(_call(task, context), task.sizes)
@@ -93,22 +104,21 @@ def work(task: Task) -> Answer:
     return Answer(outcome, context.take_logs(), context.fraction)
 
 
-@functools.cache
-def _belong_to(parent: int) -> None:
-    """Let the listener alone say when this process ends, and let the kernel do so if the listener was killed.
+def belong_to(parent: int) -> None:
+    """Let only the listener end this process, and let the kernel end it if the listener was killed.
 
-    A terminal and systemd send their signals to all processes of a service, whose runs may then go on for a while.
+    A terminal and systemd send OS signals to all processes of a service, whose runs may continue for a while.
     """
     for order in SHUTDOWN_SIGNALS:
         signal.signal(order, _ignore)  # what a handler starts would inherit SIG_IGN
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call above
+        if os.getppid() != parent:  # the parent died before the call above
             os._exit(1)
 
 
 def _ignore(*_: object) -> None:
-    """Take no note of a signal."""
+    """Ignore an OS signal."""
 
 
 def _call(task: Task, context: JobContext) -> object:

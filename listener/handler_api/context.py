@@ -1,4 +1,4 @@
-"""What a handler is given: the job, and what it may do while it runs."""
+"""The handler's context: the job, and what a handler may use while it runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Unavailable(ListenerError):  # noqa: N818 - names a state of the context
-    """A worker process has neither the client nor shared resources: open your own there."""
+    """A worker process has neither the client nor shared resources: a handler opens its own there."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -44,9 +44,9 @@ async def _not_shared(_: Opener) -> Any:  # noqa: ANN401 - stands where any reso
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the runs of one listener have in common.
+    """What all runs of one listener share.
 
-    `client` gives the Supabase client, the same one each time; `options` are settings that handlers read, by their
+    `client` returns the Supabase client, the same one each time; `options` are settings that handlers read, by their
     names without the prefix, in lower case (`webhook_allow_private`); `shared` opens a resource once for all runs.
     """
 
@@ -57,7 +57,7 @@ class Surroundings:
 
 
 class Checkpoint:
-    """May be awaited, to let other runs have the loop, or be ignored."""
+    """May be awaited, so that other runs get the loop, or be ignored."""
 
     __slots__ = ()
 
@@ -109,7 +109,7 @@ class JobContext:
 
     @property
     def test_mode(self) -> bool:
-        """Whether the handler should say what it would do instead of doing it."""
+        """Whether the handler should report what it would do instead of doing it."""
         return self._run.test_mode
 
     @property
@@ -128,7 +128,7 @@ class JobContext:
         return self._surroundings.options
 
     async def shared(self, opener: Opener) -> Any:  # noqa: ANN401 - whatever the opener opens
-        """Give what `opener` opens, the same for every run of this listener; closed when the listener stops.
+        """Return what `opener` opens, the same for every run of this listener; closed when the listener stops.
 
         The opener is a function without arguments that gives an async context manager, which must not hold a task
         group or a cancel scope: it is closed in another task.
@@ -146,17 +146,17 @@ class JobContext:
 
     @property
     def run_log(self) -> RunLog:
-        """Where the lines are kept."""
+        """The log of this run."""
         if self._run_log is None:
             self._run_log = RunLog(self._surroundings.clock, self.masker)
         return self._run_log
 
     def now(self) -> datetime:
-        """Give the database's present instant, in UTC."""
+        """Return the database's present instant, in UTC."""
         return self._surroundings.clock.now()
 
     def progress(self, fraction: float, message: str | None = None) -> Checkpoint:
-        """Say how far the run is, from 0 to 1; values beyond count as the nearer end. It may be awaited.
+        """Report the progress of the run, from 0 to 1; values beyond count as the nearer end. It may be awaited.
 
         Raises:
             InvalidValueError: when the fraction is not a finite number.
@@ -170,16 +170,16 @@ class JobContext:
 
     @property
     def fraction(self) -> float | None:
-        """The progress last told, or None."""
+        """The progress last reported, or None."""
         return self._progress
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was told to stop: a plain handler should look now and then, an async one is stopped."""
+        """Whether the run was asked to stop: a plain handler should check it now and then, an async one is stopped."""
         return self._stopped
 
     def check_cancelled(self) -> None:
-        """Leave a plain handler whose run was told to stop.
+        """Leave a plain handler whose run was asked to stop.
 
         Raises:
             RunStoppedError: when it was.
@@ -188,15 +188,15 @@ class JobContext:
             raise RunStoppedError
 
     def stop(self) -> None:
-        """Tell the handler to stop; called by the executor."""
+        """Ask the handler to stop; called by the executor."""
         self._stopped = True
 
     def take_logs(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines kept since the last call; called by the executor and the ledger's writer."""
+        """Remove and return the lines logged since the last call; called by the executor and the recorder."""
         return self._run_log.take() if self._run_log is not None else ()
 
     def adopt(self, logs: tuple[LogLine, ...], fraction: float | None) -> None:
-        """Take over what a worker process logged and told; called by the executor."""
+        """Take over the log lines and the progress of a worker process; called by the executor."""
         if logs:
             self.run_log.put_back(logs)
         self._progress = fraction if fraction is not None else self._progress

@@ -1,4 +1,4 @@
-"""Values as JSON that PostgreSQL's jsonb accepts: no NUL, no lone surrogate, no NaN or infinity."""
+"""Converts values to JSON that PostgreSQL's jsonb accepts: no NUL, no lone surrogate, no NaN or infinity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pydantic_core import from_json, to_json, to_jsonable_python
 
 REPLACEMENT = "\ufffd"
 HEAD_CHARACTERS = 1024
-"""How much of a value that is too large is kept, to recognise it by."""
+"""How much of a too large value is kept, as a sample."""
 
 
 def clean_text(text: str, limit: int | None = None) -> str:
-    """Replace what PostgreSQL refuses in a text, and cut it at `limit` characters with a note of how many went."""
+    """Replace characters that PostgreSQL refuses in a text, and cut it at `limit` characters with a note of the cut."""
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit} more characters)"
     if text.isascii() and "\0" not in text:
@@ -52,5 +52,5 @@ def to_jsonb(value: object, limit_bytes: int) -> Any:  # noqa: ANN401 - JSON has
 def _encode(value: object) -> bytes:
     try:
         return to_json(value, inf_nan_mode="null")
-    except ValueError:  # a lone surrogate has no UTF-8 form, or the type is unknown: the second try tells which
+    except ValueError:  # a lone surrogate has no UTF-8 form, or the type is unknown: the second try shows which
         return to_json(clean(to_jsonable_python(value)), inf_nan_mode="null")

@@ -1,4 +1,4 @@
-"""A handler's payload: what its second parameter declares, and whether a job's metadata fits it."""
+"""A handler's payload: reads the declared type of the second parameter, and validates a job's metadata against it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from listener.domain.outcome import Failed
 from listener.handler_api.jsonable import clean_text
+from listener.masking.redaction import redact_head
 from listener.masking.secret_fields import has_secrets, names_in, secrets_in, secrets_of, without_secret_values
 
 if TYPE_CHECKING:
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails, core_schema
 
 LENIENT = "x-lenient"
-"""Beside a part of the published schema: a validator or another name of a field may make more of a value than it says,
-so that the database leaves it to the model."""
+"""Marks a part of the published schema: a validator or an alias of a field may accept more than the schema describes,
+so that the database leaves the check to the model."""
 MAX_PARAMETERS = 2
 SHOWN_CHARACTERS = 100
 SHOWN_FAULTS = 10
+LISTED_FAULTS = 500
+"""Of more, pydantic would take a tenth of a second to make the list."""
+MAX_CHARACTERS = 2 * 1024
 
 
 class Payload:
@@ -56,7 +60,7 @@ class Payload:
             self._by_name = _described(self._adapter, annotation, by_alias=False)
 
     def parse(self, metadata: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the model is the handler's own
-        """Give what the handler takes.
+        """Return the handler's argument.
 
         Raises:
             ValidationError: when the metadata does not fit; JSON's rules hold, also in a strict model.
@@ -66,22 +70,22 @@ class Payload:
         return self._adapter.validate_json(to_json(metadata))
 
     def schema(self) -> dict[str, Any] | None:
-        """Give the JSON schema, without defaults of secret fields; None where the metadata is taken as it is."""
+        """Return the JSON schema, without defaults of secret fields; None where the metadata is taken as it is."""
         return None if self._schema is None else without_secret_values(self._schema)
 
     def secrets(self, metadata: Mapping[str, Any]) -> frozenset[str]:
-        """Give the values of the fields that the model marks as secret, also where the rest does not fit."""
+        """Return the values of the fields that the model marks secret, also if other fields do not fit."""
         if self._schema is None or not self.has_secrets:
             return frozenset()
         return secrets_in(metadata, self._schema) | secrets_in(metadata, self._by_name)
 
     @property
     def shown(self) -> frozenset[str] | None:
-        """Give the fields whose values may be shown, as far as they are not secret; None: all."""
+        """Return the fields whose values may be shown unless they are secret; None: all."""
         return names_in(self._schema) if self._schema is not None and self.has_secrets else None
 
     def parsed_secrets(self, payload: object) -> frozenset[str]:
-        """Give those of a validated payload: a validator may have made them of something else, or of another name."""
+        """Return the secret values of a validated payload: a validator may have changed or renamed them."""
         if self._adapter is None or not self.has_secrets:
             return frozenset()
         try:
@@ -92,18 +96,18 @@ class Payload:
 
 
 class _Schema(GenerateJsonSchema):
-    """Describes what JSON schema has no word for as anything, and marks what the model may read in another way, too."""
+    """Describes types that JSON schema cannot express as anything, and marks types that a validator may convert."""
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> JsonSchemaValue:
-        """Mark what a validator sees before its type is looked at."""
+        """Mark a type whose validator runs before the type is checked."""
         return _marked_unless_told(super().function_before_schema(schema), schema)
 
     def function_wrap_schema(self, schema: core_schema.WrapValidatorFunctionSchema) -> JsonSchemaValue:
-        """Mark what a validator may take without asking its type."""
+        """Mark a type whose validator may skip the check of the type."""
         return _marked_unless_told(super().function_wrap_schema(schema), schema)
 
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Mark a model whose fields have several names: the schema knows one of each."""
+        """Mark a model whose fields have several names: the schema has one of each."""
         described = super().model_schema(schema)
         return {**described, LENIENT: True} if _has_other_names(schema["cls"]) else described
 
@@ -122,17 +126,18 @@ def _has_other_names(model: type[BaseModel]) -> bool:
 
 
 def misfit(error: Exception, shown: frozenset[str] | None = None) -> Failed:
-    """Say which fields of a payload do not fit, with their values and what is expected; another attempt cannot help.
+    """Report the fields of a payload that do not fit, with values and expectations; another attempt cannot help.
 
     Args:
-        error: what the model raised.
+        error: the model's error.
         shown: where some fields are secret, those that the model names: of these a plain value is shown, never an
             object, which may hold a secret, nor what the model does not know, which may be one with its name misspelt.
     """
-    faults = error.errors(include_url=False, include_context=False) if isinstance(error, ValidationError) else []
-    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [
-        f"metadata: {type(error).__name__}: {error}"
-    ]
+    faults, count = [], error.error_count() if isinstance(error, ValidationError) else 0
+    if isinstance(error, ValidationError) and count <= LISTED_FAULTS:
+        faults = error.errors(include_url=False, include_context=False)
+    other = f"{count} values do not fit" if count else redact_head(f"{type(error).__name__}: {error}", MAX_CHARACTERS)
+    told = [_sentence(fault, shown) for fault in faults[:SHOWN_FAULTS]] or [f"metadata: {other}"]
     fields = [{"field": _field(fault), "expected": clean_text(fault["msg"])} for fault in faults[:SHOWN_FAULTS]]
     return Failed(
         error=clean_text("; ".join(told)), reason="invalid_payload", details={"fields": fields}, retryable=False
@@ -170,7 +175,7 @@ def _second_parameter(function: Callable[..., object]) -> inspect.Parameter | No
 
 
 def _resolve(function: Callable[..., object], parameter: inspect.Parameter) -> Any:  # noqa: ANN401 - a type form
-    """Read this one annotation; the job's, `Mapping` and `Any` may stand under `TYPE_CHECKING`."""
+    """Resolve this one annotation; the job's, `Mapping` and `Any` may stand under `TYPE_CHECKING`."""
     if parameter.annotation is parameter.empty:
         return Any
     names = {"Mapping": Mapping, "Any": Any, **getattr(inspect.unwrap(function), "__globals__", {})}

@@ -1,4 +1,4 @@
-"""Handlers by name: `@handler` marks a function, `Registry.load` collects what modules have marked."""
+"""Handlers by name: `@handler` marks a function, `Registry.load` collects the marked functions of modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARK = "__listener_handler__"
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What `@handler(…)` was told; None where the default holds."""
+    """The arguments of `@handler(…)`; None where the default holds."""
 
     name: str | None = None
     timeout_seconds: float | None = None
@@ -36,7 +36,7 @@ class Declaration:
     description: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that cannot mean anything, where they stand in the source."""
+        """Refuse invalid values, at their place in the source."""
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise InvalidValueError(field="timeout", value=self.timeout_seconds, allowed="seconds, more than 0")
         for field in ("max_attempts", "concurrency"):
@@ -75,7 +75,7 @@ def handler(  # noqa: PLR0913 - each argument is one keyword of the public decor
     """Mark a function as a handler; it is returned unchanged, and nothing else is touched.
 
     Args:
-        name: what `scheduled_jobs.handler` calls it; the function's own name when absent.
+        name: the name in `scheduled_jobs.handler`; the function's own name when absent.
         timeout: seconds; the smaller of this and the job's own holds.
         max_attempts: the smaller of this and the job's own holds.
         exposed: whether signed-in users may schedule it; the service role always may.
@@ -84,7 +84,7 @@ def handler(  # noqa: PLR0913 - each argument is one keyword of the public decor
         description: for people; the docstring's first line when absent.
 
     Raises:
-        InvalidValueError: for a value that cannot mean anything.
+        InvalidValueError: for an invalid value.
     """
     if callable(name):
         setattr(name, MARK, Declaration())
@@ -100,7 +100,7 @@ def handler(  # noqa: PLR0913 - each argument is one keyword of the public decor
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function that runs jobs, and all that the executor and the catalogue need to know of it."""
+    """A function that runs jobs, with the facts that the executor and the catalogue need."""
 
     name: str
     function: Callable[..., Any]
@@ -115,10 +115,10 @@ class Handler:
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Handler:
-        """Read a marked function.
+        """Return the handler of a marked function.
 
         Raises:
-            InvalidHandlerError: when it cannot be called as a handler is.
+            InvalidHandlerError: when the function does not have a handler's signature.
         """
         declared: Declaration = getattr(function, MARK)
         name = declared.name or function.__name__
@@ -142,7 +142,7 @@ class Handler:
 
     @property
     def origin(self) -> str:
-        """Where it stands, for messages: `module.function`."""
+        """The place of the function, for messages: `module.function`."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
@@ -162,9 +162,9 @@ class Registry:
 
     @classmethod
     def load(cls, modules: Iterable[str]) -> Registry:
-        """Import modules, and of a package its submodules too, and collect the functions that they mark.
+        """Import modules, with the submodules of packages, and collect the functions that they mark.
 
-        The working directory can be imported from, after all that is installed.
+        Modules are also found in the working directory, after all that is installed.
 
         Raises:
             HandlerImportError: when a module does not import.
@@ -177,8 +177,15 @@ class Registry:
         found = (function for name in modules for module in _walk(name) for function in _marked(module))
         return cls(Handler.of(function) for function in found)
 
+    @classmethod
+    def of(cls, handlers: Iterable[Callable[..., Any] | str]) -> Registry:
+        """Collect marked functions, and those of modules that are given by name; raises what `load` raises."""
+        given = list(handlers)
+        functions = [Handler.of(each) for each in given if not isinstance(each, str)]
+        return cls([*functions, *cls.load(each for each in given if isinstance(each, str))])
+
     def get(self, name: str) -> Handler | None:
-        """Give the handler of that name, or None."""
+        """Return the handler of that name, or None."""
         return self._handlers.get(name)
 
     @property
@@ -195,7 +202,7 @@ class Registry:
         return len(self._handlers)
 
     def catalogue(self) -> list[dict[str, Any]]:
-        """Give the rows of `job_handlers`: `name`, `description`, `payload_schema` (None: anything) and `exposed`."""
+        """Return the rows of `job_handlers`: `name`, `description`, `payload_schema` (None: anything) and `exposed`."""
         return [
             {
                 "name": each.name,
@@ -223,7 +230,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _marked(module: ModuleType) -> Iterator[Callable[..., Any]]:
-    """Give the marked functions that this module defines; one that it merely imports belongs to its own module."""
+    """Return the marked functions that this module defines; an imported one belongs to its own module."""
     for member in vars(module).values():
         if inspect.isfunction(member) and hasattr(member, MARK) and member.__module__ == module.__name__:
             yield member

@@ -1,10 +1,10 @@
-"""What a handler logs: shown with the service's own lines, and kept for the ledger within limits."""
+"""The log of one run: its lines go to the service's log, and within limits to the ledger."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from pydantic_core import to_json, to_jsonable_python
@@ -12,7 +12,7 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.outcome import LogLine
 from listener.handler_api.jsonable import clean, clean_text
-from listener.masking.redaction import hiding, mask_line, redact, redact_json, redact_text
+from listener.masking.redaction import hiding, mask_line, redact, redact_head, redact_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from listener.ports import Clock
 
 MAX_LINES = 1000
+MAX_BYTES = 1024 * 1024
+"""Together; a run that logs more is not followed any further, neither in the ledger nor in the service's log."""
 MAX_MESSAGE_CHARACTERS = 8 * 1024
 MAX_FIELDS_BYTES = 8 * 1024
 KEPT_FROM_LEVEL = logging.INFO
-"""Debug lines are for whoever watches the service's log; the ledger is read by the job's owner."""
+"""Debug lines go only to the service's log; the job's owner reads the ledger."""
 LEVEL_NAMES = {"exception": "error", "fatal": "critical", "warn": "warning"}
 IDENTITY = ("job_id", "execution_id", "handler", "attempt")
-"""Bound to every line that is shown; the ledger's rows have columns for them."""
+"""Bound to every line of the service's log; the ledger's rows have columns for them."""
 
 
 class RunLog:
@@ -37,19 +39,22 @@ class RunLog:
 
     Args:
         clock: dates the lines.
-        masker: over what no line may show, whoever writes it.
+        masker: masks the run's secret values in every line.
     """
 
-    __slots__ = ("_clock", "_kept", "_lines", "_masker")
+    __slots__ = ("_bytes", "_clock", "_is_full", "_lines", "_masker", "_seen", "is_shown")
 
     def __init__(self, clock: Clock, masker: Masker | None = None) -> None:
         self._clock, self._masker = clock, masker
         self._lines: deque[LogLine] = deque()
-        self._kept = 0
+        self._seen, self._bytes, self._is_full = [0, 0], 0, False  # lines for the log alone, and for the ledger
+        self.is_shown = True  # with the service's own lines
 
     def logger(self, identity: Mapping[str, object]) -> FilteringBoundLogger:
-        """Make the logger that a handler uses: structlog's, with this book before its processors."""
-        processors: list[Processor] = [redact, self._keep, *structlog.get_config()["processors"], mask_line]
+        """Make the logger that a handler uses: structlog's, with this log before its processors."""
+        others = structlog.get_config()["processors"]
+        shown = [*others, *([] if mask_line in others else [mask_line])] if self.is_shown else [_drop]
+        processors: list[Processor] = [self._limit, redact, self._keep, *shown]
         if self._masker is not None:  # a thread of the handler's own does not inherit what its run hides
             processors = [_hidden(each, self._masker) for each in processors]
         wrapper = structlog.make_filtering_bound_logger(logging.DEBUG)
@@ -57,25 +62,35 @@ class RunLog:
         return logger
 
     def take(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines kept since the last call, oldest first."""
+        """Remove and return the lines logged since the last call, oldest first."""
         taken = []
         while self._lines:
             taken.append(self._lines.popleft())
         return tuple(taken)
 
     def put_back(self, lines: Iterable[LogLine]) -> None:
-        """Keep lines that were written elsewhere, such as in a worker."""
+        """Add lines that were logged elsewhere, such as in a worker."""
         self._lines.extend(lines)
 
+    def _limit(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Drop what is too much before anything is done with it: the loop would do that, and all runs wait for it."""
+        is_kept = _is_kept(method)
+        self._seen[is_kept] += 1
+        if self._seen[is_kept] <= MAX_LINES and self._bytes <= MAX_BYTES:
+            return event
+        if is_kept and not self._is_full:
+            self._is_full = True
+            self._add("warning", f"no line after the first {self._seen[True] - 1} was kept", {})
+        raise structlog.DropEvent
+
     def _keep(self, _: WrappedLogger, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if NAME_TO_LEVEL.get(method, logging.INFO) < KEPT_FROM_LEVEL or self._kept > MAX_LINES:
+        if not _is_kept(method):
             return event
-        self._kept += 1
-        if self._kept > MAX_LINES:
-            self._add("warning", f"no line after the first {MAX_LINES} was kept", {})
-            return event
-        message = clean_text(redact_text(str(event.get("event", ""))), MAX_MESSAGE_CHARACTERS)
-        fields = redact_json(_fields(event, method))
+        message = event.get("event", "")
+        if not isinstance(message, str):
+            message = redact_head(str(message), MAX_MESSAGE_CHARACTERS)
+        message, fields = clean_text(message), _fields(event, method)
+        self._bytes += len(message) + len(to_json(fields))
         self._add(LEVEL_NAMES.get(method, method), message, fields)
         return event if "unprintable" not in fields else {**_known(event), **fields}
 
@@ -88,13 +103,22 @@ def _fields(event: Mapping[str, Any], method: str) -> dict[str, Any]:
     if fields.get("exc_info") or method == "exception":
         fields["exc_info"] = fields.get("exc_info") or True
         fields = dict(structlog.processors.format_exc_info(None, method, fields))
-        fields["exception"] = clean_text(redact_text(str(fields.get("exception", ""))), MAX_FIELDS_BYTES // 2)
+        fields["exception"] = redact_tail(str(fields.get("exception", "")), MAX_FIELDS_BYTES // 2)
     try:
         plain: dict[str, Any] = clean(to_jsonable_python(fields, fallback=repr, inf_nan_mode="null"))
         size = len(to_json(plain))
     except Exception as error:  # noqa: BLE001 - a field's own repr may raise anything; a log line must not end the run
-        return {"unprintable": f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"}
+        why = f"{type(error).__name__}: {error}, in one of {', '.join(map(str, fields))}"
+        return {"unprintable": clean_text(redact_head(why, MAX_FIELDS_BYTES // 2))}
     return plain if size <= MAX_FIELDS_BYTES else {"truncated": True, "bytes": size, "fields": sorted(plain)[:20]}
+
+
+def _is_kept(method: str) -> bool:
+    return NAME_TO_LEVEL.get(method, logging.INFO) >= KEPT_FROM_LEVEL
+
+
+def _drop(*_: object) -> NoReturn:
+    raise structlog.DropEvent
 
 
 def _hidden(processor: Processor, masker: Masker) -> Processor:

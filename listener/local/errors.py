@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded stack, each error built from the facts that it reports."""
+"""Errors of the embedded stack, each built from the facts that it reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class StateFolderInUseError(ListenerError):
 
 
 class MissingProgramError(ListenerError):
-    """A program that the stack consists of is not installed."""
+    """A program of the stack is not installed."""
 
     def __init__(self, program: str, remedy: str) -> None:
         self.program, self.remedy = program, remedy
@@ -46,7 +46,7 @@ class ProgramFailedError(ListenerError):
 
 
 class NoFreePortError(ListenerError):
-    """Nothing of the range is free on loopback."""
+    """No port of the range is free on loopback."""
 
     def __init__(self, ports: range) -> None:
         self.ports = ports
@@ -76,7 +76,7 @@ def lone_fault() -> Iterator[None]:
 
 
 def _telling_line(log: Path) -> str:
-    """Return the log's last line that speaks of a fault, else its last line, in brackets."""
+    """Return the log's last line about a fault, else its last line, in brackets."""
     lines = log.read_text(errors="replace").splitlines()[-40:] if log.exists() else []
     faults = [line for line in lines if re.search(r"fatal|error|panic", line, re.IGNORECASE)]
     return f" ({(faults or lines)[-1].strip()})" if lines else ""

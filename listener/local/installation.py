@@ -1,4 +1,4 @@
-"""Which installation of PostgreSQL the stack runs: the one that the environment names, else the wheel's."""
+"""Finds the PostgreSQL that the stack runs: the one that the environment names, else the wheel's."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ class Installation:
 
     @property
     def name(self) -> str:
-        """What a copy is called, another for each original."""
+        """The name of a copy, different for each original."""
         return f"postgres-{self.version}-{hashlib.sha256(os.fsencode(self.programs)).hexdigest()[:8]}"
 
     @property
     def telling_files(self) -> list[Path]:
-        """Files whose modes tell those of all: one umask unpacked them."""
+        """Files whose modes stand for those of all: one umask applied to all."""
         files = [*(self.programs / name for name in PROGRAMS), self.programs.parent / CATALOGUE]
         return [file for file in files if file.exists()]
 
     def at(self, base: Path) -> Installation:
-        """Return the same, its parts copied to `base`."""
+        """Return the same installation, its parts copied to `base`."""
         return replace(self, programs=base / self.programs.relative_to(self.base), base=base)
 
     @property
     def major(self) -> int:
-        """The number that decides what a data folder fits."""
+        """The major version, which decides whether a data folder fits."""
         return int(self.version.split(".")[0])
 
     @property
     def locale_options(self) -> list[str]:
-        """What `initdb` is told, so that text sorts and folds alike on every system."""
+        """The options of `initdb` that make text sort and fold alike on every system."""
         if self.major >= BUILTIN_LOCALES:
             return ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         return ["--locale=C", "--locale-provider=icu", "--icu-locale=en-US"]
 
 
 def installed_postgres() -> Installation:
-    """Return the PostgreSQL whose programs lie in `LISTENER_POSTGRES_BIN`; without it, the one that a wheel carries.
+    """Return the PostgreSQL in `LISTENER_POSTGRES_BIN`; without it, the one in a wheel.
 
     Raises:
         MissingProgramError: There is none.

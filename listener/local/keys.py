@@ -1,4 +1,4 @@
-"""Keys of one embedded stack: made once, kept in its state folder, the same after every restart."""
+"""The keys of one embedded stack: made once, stored in its state folder, the same after every restart."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
 KEY_LIFETIME = timedelta(days=3653)  # ten years, as the keys of a Supabase project
 ISSUED_AT = datetime(2026, 1, 1, tzinfo=UTC)  # fixed: a clock that is behind must not see keys "from the future"
@@ -92,6 +93,13 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open `path` to append to it, readable by the owner alone, also if it was not before."""
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "r+b")
+    os.fchmod(file.fileno(), 0o600)
+    return file
 
 
 def _sign(jwt_secret: str, role: str, claims: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Real PostgreSQL: made once in the state folder, run as a user who is not root, kept recoverable."""
+"""Runs real PostgreSQL: created once in the state folder, run as a user who is not root, recoverable after a kill."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from psycopg import sql
 
 from listener.local.errors import ProgramFailedError, UnsuitablePostgresError
 from listener.local.installation import Installation, installed_postgres
-from listener.local.keys import write_private
+from listener.local.keys import open_private, write_private
 from listener.local.program import Program, leashed
 from listener.local.reach import reachable_by, reachable_copy
 from listener.local.stale import clear_stale_postmaster
@@ -63,7 +63,7 @@ class Cluster:
 
     @property
     def database_url(self) -> str:
-        """What users connect to: role postgres, no superuser, over TCP."""
+        """The URL for users: role postgres, no superuser, over TCP."""
         return f"postgresql://postgres:{self.keys.postgres_password}@127.0.0.1:{self.port}/postgres"
 
     @property
@@ -90,7 +90,7 @@ def cluster_in(state: StateFolder, keys: Keys, port: int) -> Cluster:
     owner = _unprivileged() if os.geteuid() == 0 else None
     home = state.root if reachable_by(owner, state.root) else state.outside()
     sockets = state.sockets_below(home)
-    sockets.mkdir(parents=True, exist_ok=True)
+    sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
     _give(sockets, owner)
     installation = reachable_copy(installed_postgres(), home, owner)
     return Cluster(installation, home / "data", sockets, port, keys, owner, state.log("postgres"))
@@ -139,7 +139,7 @@ async def _initdb(cluster: Cluster, folder: Path, password: Path) -> None:
         "--no-instructions",
         "--no-sync",  # nothing is in it yet, and the draft counts only once it is complete
     ]
-    with cluster.log_file.open("ab") as log_file:
+    with open_private(cluster.log_file) as log_file:
         process = await asyncio.create_subprocess_exec(
             *leashed(command, signal.SIGKILL, cluster.owner), stdout=log_file, stderr=log_file
         )
@@ -180,7 +180,7 @@ def postgres_program(cluster: Cluster) -> Program:
 
 
 async def bootstrap(cluster: Cluster) -> None:
-    """Give the database what a Supabase project has before its first migration; may be repeated."""
+    """Give the database the objects of a new Supabase project; may be repeated."""
     scripts = (files("listener.local") / "bootstrap.sql", files("listener.local.realtime") / "schema.sql")
     passwords = {
         "postgres": cluster.keys.postgres_password,

@@ -1,4 +1,4 @@
-"""Real PostgREST, the binary that npm carries, on a Unix socket behind the gateway."""
+"""Runs real PostgREST, npm's binary, on a Unix socket behind the gateway."""
 
 from __future__ import annotations
 

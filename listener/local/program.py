@@ -1,4 +1,4 @@
-"""Keep one program of the stack running: start it, wait until it is ready, start it again when it dies, stop it.
+"""Keeps one program of the stack running: starts it, waits until it is ready, restarts it when it dies, stops it.
 
 Every program is on a leash (`leash.py`): it dies with this process, even when that is killed.
 """
@@ -18,6 +18,7 @@ import anyio
 import structlog
 
 from listener.local.errors import ProgramFailedError, lone_fault
+from listener.local.keys import open_private
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. `ready` answers whether it serves; `owner` is (uid, gid) to run as, None for our own."""
+    """A program to run. `ready` returns whether it serves; `owner` is (uid, gid) to run as, None for our own."""
 
     name: str
     command: Sequence[str]
@@ -58,7 +59,7 @@ def leashed(command: Sequence[str], death_signal: signal.Signals, owner: tuple[i
 
 @contextlib.asynccontextmanager
 async def running(*programs: Program) -> AsyncIterator[None]:
-    """Run `programs` side by side until the block is left, starting again whichever dies; enter it once all are ready.
+    """Run `programs` side by side until the block is left, restarting each that dies; enter it once all are ready.
 
     Cancellation from outside ends the block first and the programs after it, so that nested blocks stop in their order.
 
@@ -121,7 +122,7 @@ async def _run_until_death(program: Program, on_ready: Callable[[], None]) -> No
 
 
 async def _start(program: Program) -> Process:
-    with program.log_file.open("ab") as log_file:
+    with open_private(program.log_file) as log_file:
         return await asyncio.create_subprocess_exec(
             *leashed(program.command, program.death_signal, program.owner),
             stdin=asyncio.subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""What another user can reach: a checkout below /root is closed to the user that PostgreSQL must run as."""
+"""Checks which files another user can read: a checkout below /root is closed to the user that runs PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 ENTER, READ = 0o001, 0o004
 OWNER_RUNS = 0o100
-OPEN_PROGRAM, OPEN_FILE = 0o755, 0o644  # whatever our umask: to be read and run by others, never written
+OPEN_PROGRAM, OPEN_FILE = 0o755, 0o644  # whatever our umask: others may read and run, never write
 NEEDLESS = shutil.ignore_patterns("include", "*.a")
 
 
 def reachable_by(owner: tuple[int, int] | None, folder: Path) -> bool:
-    """Say whether the user `owner`, who owns nothing of it, can enter `folder` and all folders above it."""
+    """Return whether the user `owner`, who owns none of them, can enter `folder` and all folders above it."""
     return owner is None or all(above.stat().st_mode & ENTER for above in (folder, *folder.parents))
 
 
@@ -40,7 +40,7 @@ def reachable_copy(found: Installation, home: Path, owner: tuple[int, int] | Non
 
 
 def _can_run(owner: tuple[int, int] | None, found: Installation) -> bool:
-    """Look at folders and at files: a package unpacked under umask 077 has files that others cannot read."""
+    """Return whether `owner` can read folders and files: a package unpacked under umask 077 has closed files."""
     folders = [found.base / part for part in found.parts] + [file.parent for file in found.telling_files]
     return owner is None or (
         all(reachable_by(owner, folder) for folder in folders)

@@ -1,4 +1,4 @@
-"""The stack's own processes around PostgreSQL and PostgREST: the gateway, the Realtime server, the listener."""
+"""The stack's own processes beside PostgreSQL and PostgREST: the gateway, the Realtime server, the listener."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
 
-DRAIN_SECONDS = 1.5  # of the five in which Ctrl-C is to end everything
+DRAIN_SECONDS = 1.5  # Ctrl-C must end everything within five
 
 
 def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, int]) -> Program:

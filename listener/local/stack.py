@@ -1,4 +1,4 @@
-"""The embedded stack as one block: everything runs inside it, nothing does after it.
+"""The embedded stack as one block: everything runs inside it, and nothing afterwards.
 
 Example::
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack, as its clients see it."""
+    """A running stack, with its URLs and keys."""
 
     cluster: Cluster
     ports: Mapping[str, int]
@@ -44,7 +44,7 @@ class Stack:
 
     @property
     def url(self) -> str:
-        """What a client calls `SUPABASE_URL`."""
+        """The `SUPABASE_URL` of clients."""
         return f"http://127.0.0.1:{self.ports['api']}"
 
     @property
@@ -69,7 +69,7 @@ class Stack:
 
     @property
     def http_url(self) -> str:
-        """Where a listener of this stack serves `/readyz`; nothing answers there unless one was started."""
+        """The URL at which a listener of this stack serves `/readyz`, if one was started."""
         return f"http://127.0.0.1:{self.ports['listener']}"
 
     def user_token(self, name: str) -> str:
@@ -77,7 +77,7 @@ class Stack:
         return stack_keys.user_token(self.keys, name)
 
     def environment(self) -> dict[str, str]:
-        """Return what a client of the stack, or a listener on it, finds in its environment."""
+        """Return the environment for a client of the stack, or for a listener on it."""
         return {
             "SUPABASE_URL": self.url,
             "SUPABASE_ANON_KEY": self.anon_key,
@@ -87,13 +87,13 @@ class Stack:
             "DATABASE_URL": self.database_url,
             "LISTENER_HTTP_BIND": f"127.0.0.1:{self.ports['listener']}",
             "LISTENER_HTTP_URL": self.http_url,
-            "LISTENER_DEBUG": "true",  # on loopback, for whoever develops: nobody else gets there
+            "LISTENER_DEBUG": "true",  # for developers: on loopback, nobody else can read it
         }
 
 
 @contextlib.asynccontextmanager
 async def temporary_stack(*, with_listener: bool = False) -> AsyncIterator[Stack]:
-    """Run a stack that leaves nothing behind, its logs neither; raises what `running_stack` raises."""
+    """Run a stack that leaves nothing behind, not even its logs; raises what `running_stack` raises."""
     with tempfile.TemporaryDirectory(prefix="listener-") as folder:
         state = StateFolder.at(Path(folder))
         state.root.chmod(0o711)  # PostgreSQL must get in, as another user where we are root

@@ -1,4 +1,4 @@
-"""Recover what a killed stack left in its data folder. Only for the holder of the state folder's lock."""
+"""Removes what a killed stack left in its data folder. Only the holder of the state folder's lock may call it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 import anyio
 
-PATIENCE_SECONDS = 5.0  # an orphan was told to quit when its parent died; it is on its way out
+PATIENCE_SECONDS = 5.0  # an orphan was stopped when its parent died; it is about to end
 POLL_SECONDS = 0.02
 
 
 async def clear_stale_postmaster(folder: Path) -> None:
-    """Wait until no server runs on `folder`, hurrying one that does, and remove the note that it left.
+    """Wait until no server runs on `folder`, stopping one that does, and remove its pid file.
 
-    The note must go: it names a process id, and PostgreSQL refuses to start while any process of our own user has it.
+    The file must go: it names a process id, and PostgreSQL refuses to start while any process of our own user has it.
     """
     note = folder / "postmaster.pid"
     if not note.exists():
@@ -32,7 +32,7 @@ async def clear_stale_postmaster(folder: Path) -> None:
 
 
 def runs_on(pid: int, folder: Path) -> bool:
-    """Say whether the process `pid` is a PostgreSQL server on `folder`."""
+    """Return whether the process `pid` is a PostgreSQL server on `folder`."""
     with contextlib.suppress(OSError, ValueError):
         arguments = (Path("/proc") / str(pid) / "cmdline").read_bytes().split(b"\0")
         return os.fsencode(folder) in arguments

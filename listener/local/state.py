@@ -1,4 +1,4 @@
-"""The state folder of one stack: where everything lies, who holds it, which ports it had last."""
+"""The state folder of one stack: its paths, its lock, and the ports of the last start."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from listener.local.errors import NoFreePortError, NoStackError, StateFolderInUseError
-from listener.local.keys import Keys, load_or_create, write_private
+from listener.local.keys import Keys, load_or_create, open_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +27,8 @@ PLAIN_PATH = re.compile(r"[\w/.+~-]+")  # a space, comma or quote ends the name 
 LASTING = Path("/var/tmp")  # noqa: S108 - outlives a restart of the machine, unlike /tmp; `outside` checks the owner
 PORTS = range(20000, 32000)  # below those that the kernel gives to outgoing connections, which come and go
 CHANCE = random.SystemRandom()
+FOLDER_MODE = 0o711 if os.geteuid() == 0 else 0o700
+"""Where we are root, PostgreSQL runs as another user, who must get to its own folder in it."""
 SERVICES = ("api", "postgres", "realtime", "listener")
 
 
@@ -38,18 +40,18 @@ class StateFolder:
 
     @classmethod
     def at(cls, path: Path) -> StateFolder:
-        """Return the folder at `path`, created if it is not there."""
-        path.mkdir(parents=True, exist_ok=True)
+        """Return the folder at `path`, created if it is not there, and then closed to others."""
+        path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         return cls(path.resolve())
 
     @property
     def keys_file(self) -> Path:
-        """Where the secrets lie, mode 600."""
+        """The file of the secrets, mode 600."""
         return self.root / "secrets.json"
 
     @property
     def ports_file(self) -> Path:
-        """Where the ports of the last start are noted."""
+        """The file with the ports of the last start."""
         return self.root / "ports.json"
 
     @property
@@ -62,7 +64,7 @@ class StateFolder:
         return self.root / f"{program}.log"
 
     def outside(self) -> Path:
-        """Return a folder for what cannot lie below `root`, made if need be: a short path, one for each `root`.
+        """Return a folder for files that cannot lie below `root`, made if need be: a short path, one for each `root`.
 
         Raises:
             StateFolderInUseError: It belongs to another user, who may have put it there to be trusted.
@@ -75,7 +77,7 @@ class StateFolder:
         return folder
 
     def discard_outside(self) -> None:
-        """Remove what `outside` holds."""
+        """Remove the folder that `outside` returns."""
         shutil.rmtree(self._outside(), ignore_errors=True)
 
     def _outside(self) -> Path:
@@ -120,19 +122,19 @@ class StateFolder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder; the kernel lets go of it when this process dies, however it dies.
+        """Hold the folder; the kernel releases the lock when this process dies, however it dies.
 
         Raises:
             StateFolderInUseError: Another process holds it.
         """
-        with self.lock_file.open("a+") as file:
+        with open_private(self.lock_file) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise StateFolderInUseError(self.root, file.read().strip() or "another stack") from None
+                raise StateFolderInUseError(self.root, file.read().decode().strip() or "another stack") from None
             file.truncate(0)
-            file.write(f"`listener up` with process id {os.getpid()}")
+            file.write(f"`listener up` with process id {os.getpid()}".encode())
             file.flush()
             yield
 

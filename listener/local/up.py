@@ -1,4 +1,4 @@
-"""Hold the stack up for a person at a terminal: say what to connect to, and stop at Ctrl-C or SIGTERM."""
+"""Keeps the stack up for a person at a terminal: shows how to connect, and stops at Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool) -> None:
-    """Run the stack until a signal asks for its end.
+    """Run the stack until SIGINT or SIGTERM.
 
     Args:
         state_dir: The state folder.
@@ -33,7 +33,7 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
         ListenerError: The stack did not start; see `running_stack`.
     """
     console = Console()
-    _remove(env_file)  # a killed stack's: whoever waits for the file must not believe that one
+    _remove(env_file)  # one of a killed stack: a program that waits for the file must not read that one
     with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
@@ -68,7 +68,7 @@ def _remove(env_file: Path | None) -> None:
 
 
 def _greet(console: Console, stack: Stack) -> None:
-    """Show what to connect to. Lines are not wrapped: they are there to be copied."""
+    """Show how to connect. Lines are not wrapped, so that they can be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:

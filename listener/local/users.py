@@ -1,4 +1,4 @@
-"""Users of the embedded stack: it has no sign-up, a name is enough."""
+"""Users of the embedded stack: it has no sign-up; a name is enough."""
 
 from __future__ import annotations
 

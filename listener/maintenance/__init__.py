@@ -1,1 +1,1 @@
-"""Agents that keep the table honest: lease keeper, rescuer, cleaner."""
+"""Maintenance agents: lease keeper, rescuer, cleaner, publisher, recorder, watchdog."""

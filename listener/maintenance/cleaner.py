@@ -1,7 +1,7 @@
-"""The cleaner forgets what is old.
+"""The cleaner deletes expired rows.
 
-Takes nothing. Gives a table that does not grow without end. Guarantees small batches, with pauses, so that it is never
-what somebody waits for.
+Takes nothing. Gives tables that do not grow without end. Guarantees small batches, with pauses, so that no other
+request waits long for it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 INTERVAL_SECONDS = 600.0
 FIRST_SECONDS = 10.0
-"""Soon after the start: a listener that is often restarted cleans as well. What waits for the start goes before."""
+"""Soon after the start, so that a listener that often restarts cleans too; but after the work of the start."""
 LATE_SHARE = 0.1
-"""A short retention is looked at more often: what is past it stays for about a tenth longer."""
+"""The interval as a part of the retention: a row stays at most about a tenth longer than its retention."""
 PAUSE_SECONDS = 0.5
 SECONDS_PER_DAY = 86_400
 
@@ -33,7 +33,7 @@ class Cleaner:
 
     Args:
         store: where they are deleted.
-        retention_days: how long they are kept.
+        retention_days: how long rows are kept.
         jitter: numbers from 0 to 1 that keep several cleaners out of step.
     """
 
@@ -59,7 +59,7 @@ class Cleaner:
                     self._log.info(Event.CLEANUP_DONE, rows=deleted, retention_days=self._retention_days)
 
     async def run_once(self) -> int:
-        """Delete batch after batch until nothing old is left; tells how many rows it was."""
+        """Delete batch after batch until no expired row is left; returns the number of rows."""
         total = 0
         while deleted := await self._store.clean(self._retention_days):
             total += deleted

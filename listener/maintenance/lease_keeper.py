@@ -1,19 +1,19 @@
 """The lease keeper keeps this listener's claims alive.
 
-Takes the runs that are held. Gives extended leases, and, once it has joined, a heartbeat that tells the other
-listeners of this one; what it receives of them goes to the peers. Guarantees that a handler is stopped before its lease
+Takes the runs that are held. Gives extended leases, and, once it has joined, a heartbeat that the other listeners
+see; it passes their heartbeats to `Peers`. Guarantees that a handler is stopped before its lease
 could pass to another listener: a claim is trusted for less time than the database grants it.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.execution.in_parts import in_parts
 from listener.execution.run_result import LEASE_LOST
 from listener.observability.events import Event
 
@@ -29,11 +29,11 @@ TRUSTED_SHARE = 0.8
 CALL_SHARE = 0.25
 """How long one request may take, in leases: less than an interval, so that it is known to have failed."""
 WATCH_SHARE = 0.05
-"""How often, in leases, the trust is looked at: also while a request for more of it hangs."""
+"""How often, in leases, the trust is checked, also while a request for an extension hangs."""
 BELIEVED_SHARE = 0.5
-"""How long a heartbeat counts, in leases: one and a half intervals. Who is taken for dead too soon only has company."""
+"""How long a heartbeat counts, in leases. Wrongly taking a listener for dead only causes a duplicate claim attempt."""
 BATCH = 1000
-HASTE = 5
+RETRY_SHARE = 5
 """After a failed extension the next one comes this much sooner."""
 
 
@@ -43,9 +43,9 @@ class LeaseKeeper:
     Args:
         store: where leases are extended.
         runs: what is held.
-        clock: measures the trust.
+        runs: the runs that this listener holds.
         metrics: where lost leases are counted.
-        peers: told who else is alive.
+        peers: receives the heartbeats of the other listeners.
         lease_seconds: how long a claim is good.
     """
 
@@ -69,21 +69,21 @@ class LeaseKeeper:
         self._log = structlog.get_logger("lease_keeper")
 
     def join(self) -> None:
-        """Take a share of the jobs: the others are told at once."""
+        """Take a share of the jobs, and send a heartbeat at once so that the others see it."""
         self._shares = True
         self.heartbeat_now()
 
     async def leave(self) -> None:
-        """Leave one's share to the others.
+        """Leave one's share to the other listeners.
 
         Raises:
-            StoreError: they could not be told, and find out by themselves when the last heartbeat is old.
+            StoreError: the others were not notified; they notice when the last heartbeat is too old.
         """
         self._shares = False
         await self._store.leave()
 
     def heartbeat_now(self) -> None:
-        """Send a heartbeat, and learn who else is there, as soon as possible."""
+        """Send a heartbeat, and read those of the others, as soon as possible."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -97,7 +97,7 @@ class LeaseKeeper:
                         await self.run_once()
                 except (StoreError, TimeoutError) as fault:
                     self._log.warning(Event.LEASES_NOT_EXTENDED, error=str(fault) or "no answer in time")
-                    pause = self._interval / HASTE
+                    pause = self._interval / RETRY_SHARE
                 await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
@@ -113,19 +113,14 @@ class LeaseKeeper:
         """Send a heartbeat, extend every lease held, and stop the runs whose lease is lost.
 
         Raises:
-            StoreError: not all were extended; of a batch that one run made fail, the others were.
+            StoreError: not all were extended. If one run made its batch fail, the others of the batch were extended.
         """
         held, refused = self._runs.held, None
-        parts = deque(held[start : start + BATCH] for start in range(0, max(1, len(held)), BATCH))
-        while parts:
-            part = parts.popleft()
-            try:
-                await self._extend(part)
-            except StoreError as fault:
-                if not fault.split_batch:
-                    raise
-                refused, middle = fault, len(part) // 2
-                parts += [half for half in (part[:middle], part[middle:]) if len(half) < len(part) and half]
+        for start in range(0, max(1, len(held)), BATCH):
+            async for _, fault in in_parts(held[start : start + BATCH], self._extend):
+                if fault is not None and not fault.split_batch:
+                    raise fault
+                refused = fault or refused
         if refused is not None:
             raise refused
 
@@ -139,7 +134,7 @@ class LeaseKeeper:
         self._stop(extended.lost, "the database has given it up")
 
     def stop_untrusted(self) -> None:
-        """Stop runs whose last extension, or claim, is too long ago to rely on."""
+        """Stop runs whose last extension, or claim, is too long ago to be trusted."""
         stale = self._runs.trusted_before(self._clock.monotonic() - self._trusted)
         self._stop(stale, "the database did not answer in time")
 

@@ -1,7 +1,7 @@
-"""The publisher tells the database which handlers this listener has.
+"""The publisher writes the handlers of this listener into the catalogue.
 
-Takes the registry's catalogue. Gives rows of `job_handlers`. Guarantees one attempt before the listener says that it is
-ready, more until one succeeds, and a repetition now and then: what nobody publishes any more is forgotten.
+Takes the registry's catalogue. Gives rows of `job_handlers`. Guarantees one attempt before the listener reports that it
+is ready, more until one succeeds, and regular repetition, because the database deletes handlers that nobody publishes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Publisher:
     Args:
         store: where it is published.
         catalogue: the rows: `name`, `description`, `payload_schema` and `exposed` of each handler.
-        health: not ready before the first attempt.
+        health: reports "not ready" before the first attempt.
         jitter: numbers from 0 to 1 that keep several publishers out of step.
     """
 
@@ -65,7 +65,7 @@ class Publisher:
             is_published = await self.run_once()
 
     async def run_once(self) -> bool:
-        """Publish; tells whether it succeeded."""
+        """Publish; returns whether it succeeded."""
         try:
             published = await self._store.publish(self._catalogue)
         except StoreError as fault:

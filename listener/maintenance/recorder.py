@@ -1,12 +1,11 @@
-"""The recorder writes what long runs tell while they run.
+"""The recorder writes the progress and log lines of runs while they run.
 
-Takes the runs that are held. Gives their progress and log lines to the ledger, once a second at the most. Guarantees
-that lines keep their order; what could not be written is written with the next batch, or with the end of the run.
+Takes the runs that are held. Gives their notes to the ledger, at most once a second. Guarantees
+that lines keep their order; a note that could not be written goes with the next batch, or with the end of the run.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +13,7 @@ import structlog
 
 from listener.domain.messages import Note
 from listener.errors import StoreError
+from listener.execution.in_parts import in_parts
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Recorder:
 
     Args:
         store: where notes are written.
-        runs: what is held.
+        runs: the runs that this listener holds.
     """
 
     def __init__(self, store: LeaseStore, runs: HeldRuns) -> None:
@@ -49,41 +49,40 @@ class Recorder:
                 self._log.warning(Event.NOTES_DELAYED, notes=len(self._waiting), error=str(fault))
 
     async def run_once(self) -> int:
-        """Write what is new; tells how many runs it was about."""
+        """Write new notes; returns the number of runs that they belong to."""
         self._waiting += self._collect()
         del self._waiting[:-MAX_KEPT]
         if not self._waiting:
             return 0
         batch, self._waiting = self._waiting, []
-        await self._write(deque([batch]))
+        await self._write(batch)
         return len(batch)
 
-    async def _write(self, parts: deque[list[Note]]) -> None:
-        """Write notes; of a batch that the database cannot take, all but those to blame: these wait, or are dropped.
+    async def _write(self, batch: list[Note]) -> None:
+        """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.
 
         Raises:
             StoreError: some were not written, and wait.
         """
         aside: list[Note] = []
+        held = set[str]()  # later notes of these runs wait behind their earlier ones
         delayed: StoreError | None = None
-        while parts:
-            held = {note.execution_id for note in aside}  # what follows in one of their runs waits behind it
-            aside += [note for note in parts[0] if note.execution_id in held]
-            part = [note for note in parts.popleft() if note.execution_id not in held]
-            try:
-                if part:
-                    await self._store.note(part)
-            except StoreError as fault:
-                middle = len(part) // 2
-                if fault.split_batch and middle:
-                    parts.extendleft([part[middle:], part[:middle]])  # in their order
-                elif fault.split_batch and not fault.retryable:
-                    self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
-                else:
-                    aside, delayed = aside + part, fault
-                    if not fault.split_batch:  # no note is to blame, so that the others need not be tried
-                        aside += [note for each in parts for note in each]
-                        break
+
+        async def send(part: list[Note]) -> None:
+            if delayed is not None and not delayed.split_batch:
+                raise delayed  # not caused by a note, so that the other parts would fail too
+            free = [note for note in part if note.execution_id not in held]
+            if free:
+                await self._store.note(free)
+
+        async for part, fault in in_parts(batch, send):
+            if fault is None:
+                aside += [note for note in part if note.execution_id in held]
+            elif fault.split_batch and not fault.retryable:
+                self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
+            else:
+                aside, delayed = aside + part, fault
+                held.update(note.execution_id for note in part)
         if delayed is not None:
             self._waiting[:0] = aside
             raise delayed

@@ -1,8 +1,8 @@
 """The rescuer takes over from listeners that died.
 
-Takes nothing. Gives final rows to runs whose lease ran out, and their next attempts to the agenda. Guarantees that a
-job whose listener died runs again within lease + interval, and that a listener that was held up does not take its own
-runs for those of a dead one before it has told how they ended.
+Takes nothing. Gives final rows to runs whose lease expired, and their next attempts to the agenda. Guarantees that a
+job whose listener died runs again within lease + interval, and that a listener that was suspended writes the results of
+its own runs before it rescues any.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from listener.scheduling.reconciler import Reconciler
 
 LATE_SECONDS = 1.0
-"""Who wakes so late has not extended its own leases meanwhile."""
+"""A listener that wakes so late was suspended, and has not extended its own leases meanwhile."""
 AFTER_YOU_SECONDS = 1.0
-"""How long such a one lets its results, which may wait already, go first."""
+"""How long such a listener waits for the write of its own results before it rescues."""
 
 
 class Rescuer:
@@ -68,7 +68,7 @@ class Rescuer:
             await anyio.sleep(AFTER_YOU_SECONDS)
 
     async def run_once(self) -> int:
-        """Rescue one batch; tells how many runs it was."""
+        """Rescue one batch; returns the number of runs."""
         rescued = await self._store.rescue()
         self._reconciler.apply(rescued.jobs)
         for execution_id, error in rescued.failures.items():

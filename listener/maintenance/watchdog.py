@@ -1,7 +1,7 @@
-"""The watchdog shows whether the service lives: that its loop turns, and that what is due is taken up.
+"""The watchdog detects a loop that lags, and due work that no stage takes up.
 
-Takes the agenda and the dispatcher. Gives the lag of the loop, and the time for which work waits that nothing is in the
-way of. Guarantees that a stage that hangs without failing shows: the supervisor cannot see it.
+Takes the agenda and the dispatcher. Gives the lag of the loop, and the time for which work waits although slots are
+free. Guarantees that a stage that hangs without an exception is reported: the supervisor cannot detect it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ INTERVAL_SECONDS = 0.25
 
 
 class Watchdog:
-    """Beats four times a second.
+    """Checks four times a second.
 
     Args:
-        clock: measures the lag, and what is overdue.
-        health: told of both.
-        metrics: likewise.
+        clock: measures the lag and the overdue time.
+        health: receives both.
+        metrics: receives both.
         agenda: what is armed.
         dispatcher: what is ready.
     """
@@ -39,17 +39,18 @@ class Watchdog:
         self._progress, self._progress_at = -1, 0.0
 
     async def run(self) -> None:
-        """Beat until cancelled."""
+        """Check until cancelled."""
         while True:
             self.run_once()
             await anyio.sleep(INTERVAL_SECONDS)
 
     def run_once(self) -> None:
-        """Beat."""
+        """Check once."""
         self._metrics.loop_lagged(self._health.expect_heartbeat(INTERVAL_SECONDS))
         overdue = max(self._overdue_in_agenda(), self._stalled())
         self._health.work_waits(overdue)
         self._metrics.work_waits(overdue)
+        self._dispatcher.abandon_stuck()
 
     def _overdue_in_agenda(self) -> float:
         """Seconds since the earliest armed job should have been given out: the timekeeper is late, or hangs."""

@@ -1,1 +1,1 @@
-"""Secrets are recognised and masked before anything is logged or stored."""
+"""Recognises and masks secrets before anything is logged or stored."""

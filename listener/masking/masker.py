@@ -1,4 +1,4 @@
-"""Known values, and how to mask them wherever a text shows one: whole, quoted, encoded, or cut off."""
+"""Masks known secret values in texts, whether they stand there whole, quoted, encoded or cut off."""
 
 from __future__ import annotations
 
@@ -6,39 +6,51 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
+from pydantic_core import from_json, to_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MASK = "[redacted]"
 LEAST_CHARACTERS = 4
-"""A shorter value is in too many words: masking it would reveal it, and make every text unreadable."""
+"""A shorter value occurs in too many words: masking it would reveal it, and make every text unreadable."""
 RECOGNISED_CHARACTERS = 12
-"""Of a long value, this much of its beginning or end is covered as well: messages cut values in the middle."""
+"""Of a long value, a beginning or end of this length is masked too: messages cut values in the middle."""
 LONG_CHARACTERS = 20
+SHORT_JSON = 8 * 1024
+MAX_WORK = 20_000_000
+"""Characters looked at for one text, each value once: some milliseconds. Of what takes more nothing is shown."""
 
 
 class Masker:
-    """Values that no text may show.
+    """Secret values that no text may show.
 
     Args:
-        secrets: the values; those shorter than `LEAST_CHARACTERS` are left out.
+        secrets: the values; those shorter than `LEAST_CHARACTERS` are ignored.
     """
 
-    __slots__ = ("_long", "_whole", "secrets")
+    __slots__ = ("_always_walk", "_long", "_signs", "_whole", "secrets")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = frozenset(each for each in secrets if len(each) >= LEAST_CHARACTERS)
         forms = {form for secret in self.secrets for form in _forms(secret)}
-        self._whole = sorted(forms, key=lambda form: (-len(form), form))  # the longer one first: it may hold another
+        self._whole = sorted(forms, key=lambda form: (-len(form), form))  # the longer one first: it may contain another
         self._long = [form for form in self._whole if len(form) >= LONG_CHARACTERS]
+        ends = {end for form in self._long for end in (form[:RECOGNISED_CHARACTERS], form[-RECOGNISED_CHARACTERS:])}
+        self._signs = [*self._whole, *ends]
+        self._always_walk = any(
+            "e+" in secret.lower() for secret in self.secrets
+        )  # a number that JSON writes otherwise
 
     def over(self, text: str, *, numbers: bool = True) -> str:
-        """Give the text with every value covered.
+        """Return the text with every value masked.
 
         Args:
             text: a text.
-            numbers: false for a line of JSON, which a mask amid a longer number would break.
+            numbers: false for a line of JSON, which a mask inside a longer number would break.
         """
+        if len(text) * len(self._signs) > MAX_WORK:
+            return MASK
         for form in self._whole:
             if form in text and (numbers or not form.isdecimal()):
                 text = text.replace(form, MASK)
@@ -47,19 +59,37 @@ class Masker:
         return text
 
     def over_json(self, value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
-        """Give a JSON value with every text, key and number covered that is or holds one of the values."""
+        """Return a JSON value in which every text, key and number that is or contains one of the values is masked.
+
+        Most contain none: a search of their text shows that in a thousandth of the time that a walk through them takes.
+        """
+        if self._always_walk or isinstance(value, str):
+            return self._walk(value)
+        text = to_json(value).decode()
+        if len(text) * len(self._signs) > MAX_WORK:
+            return MASK
+        if not any(sign in text for sign in self._signs):
+            return value
+        if len(text) < SHORT_JSON:
+            return self._walk(value)
+        try:
+            return from_json(self.over(text))
+        except ValueError:  # a mask stands in a number, or amid an escape
+            return self._walk(value)
+
+    def _walk(self, value: Any) -> Any:  # noqa: ANN401 - as above
         if isinstance(value, str):
             return self.over(value)
         if isinstance(value, dict):
-            return {self.over(key): self.over_json(item) for key, item in value.items()}
+            return {self.over(key): self._walk(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.over_json(item) for item in value]
+            return [self._walk(item) for item in value]
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return MASK if is_number and str(value) in self.secrets else value
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Give the value as messages write it: as it is, as Python and JSON quote it, and as URLs do."""
+    """Return the forms in which messages show the value: as it is, as Python and JSON quote it, and as URLs do."""
     yield secret
     yield repr(secret)[1:-1]
     yield json.dumps(secret)[1:-1]
@@ -70,7 +100,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _without_ends(text: str, form: str) -> str:
-    """Cover what begins as the value does, and what ends as it does."""
+    """Mask words that begin or end like the value."""
     head, tail = form[:RECOGNISED_CHARACTERS], form[-RECOGNISED_CHARACTERS:]
     if head in text:
         text = "".join(_beginnings(text, form, head))

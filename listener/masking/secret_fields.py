@@ -1,6 +1,6 @@
-"""Which values of a payload its model marks: `SecretStr`, `SecretBytes`, or `json_schema_extra={"secret": True}`.
+"""Finds the payload values that a model marks secret: `SecretStr`, `SecretBytes`, `json_schema_extra={"secret": True}`.
 
-The marks are read from the JSON schema, so that they are found in metadata that does not fit the model, too.
+The marks are read from the JSON schema, so that values are found in metadata that does not fit the model, too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from listener.masking.redaction import looks_secret
 
 MARK = "secret"
 BY_NAME = "by_name"
-"""`json_schema_extra={"secret": "by_name"}`: of a mapping's values those whose names look secret, as of headers."""
+"""`json_schema_extra={"secret": "by_name"}`: in a mapping, such as headers, values with names typical of secrets."""
 TELLING = ("default", "examples", "example", "const", "enum")
-"""What a schema may say of a field by showing a value of it."""
+"""Keywords under which a schema shows a value of a field."""
 BRANCHES = ("anyOf", "oneOf", "allOf")
 MAX_DEPTH = 32
 
@@ -25,12 +25,12 @@ Schema = Mapping[str, Any]
 
 
 def has_secrets(schema: Schema) -> bool:
-    """Say whether anything in it is marked."""
+    """Return whether any field is marked."""
     return any(_is_secret(part) or part.get(MARK) == BY_NAME for part in _parts(schema))
 
 
 def names_in(schema: Schema) -> frozenset[str]:
-    """Give the names of all fields, at any depth."""
+    """Return the names of all fields, at any depth."""
     return frozenset(name for part in _parts(schema) for name in part.get("properties", {}))
 
 
@@ -84,7 +84,7 @@ def _marked(value: object, schema: object, definitions: Schema, depth: int) -> I
 
 
 def _same_value(schema: Schema, definitions: Schema) -> Iterator[object]:
-    """Give the schemas that describe the same value: whichever of several branches holds, its marks count."""
+    """Return the schemas that describe the same value: a mark in any branch counts."""
     if "$ref" in schema:
         yield definitions.get(str(schema["$ref"]).removeprefix("#/$defs/"))
     for branch in BRANCHES:

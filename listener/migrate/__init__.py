@@ -1,1 +1,1 @@
-"""Migrations are applied in order, each exactly once."""
+"""Applies migrations in order, each exactly once."""

@@ -50,7 +50,7 @@ class Migration:
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The text of the file."""
         return self.path.read_text(encoding="utf-8")
 
 
@@ -75,7 +75,7 @@ def migrations_in(folder: Path) -> list[Migration]:
 
 
 def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
-    """Apply what the database has not seen yet, each file in a transaction of its own; return what was applied.
+    """Apply the migrations that the database lacks, each file in a transaction of its own; return the applied ones.
 
     Raises:
         MigrationError: The database cannot be reached or is too old, or a statement failed; what came before it stays
@@ -98,7 +98,7 @@ def _check_version(major: int) -> None:
 
 
 def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
-    """Apply `migration` unless it was; say whether it had to be."""
+    """Apply `migration` unless the database has it; return whether it was applied."""
     text = migration.text
     try:
         with _alone(connection):
@@ -106,7 +106,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
                 return False
             connection.execute(text.encode())
             connection.execute(RECORD, (migration.version, migration.name, split(text)))
-            connection.execute("reset all")  # what a file sets ends with it
+            connection.execute("reset all")  # settings that a file makes end with it
     except psycopg.Error as fault:
         raise MigrationError(migration.path.name, _one_line(fault)) from fault
     return True
@@ -114,7 +114,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
 
 @contextlib.contextmanager
 def _alone(connection: psycopg.Connection) -> Iterator[None]:
-    """Open a transaction that no other migrator shares its time with; a session's lock would be lost in a pooler."""
+    """Open a transaction that excludes other migrators; a session lock would get lost in a pooler."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
         yield

@@ -1,1 +1,1 @@
-"""Events, metrics and health: how the service reports on itself."""
+"""Events, metrics and health: the service's reports about itself."""

@@ -1,9 +1,8 @@
-"""What the service says of itself: the table of event names, the log's set-up, and the metrics."""
+"""The table of event names, and the configuration of the log."""
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
@@ -22,8 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Event", "Metrics", "configure_logging", "redact_text"]
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-CONTROL_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+ESCAPES = {code: repr(chr(code))[1:-1] for code in _CONTROLS}
+ESCAPES_BUT_NEWLINE = {code: escape for code, escape in ESCAPES.items() if code != ord("\n")}
 LIBRARY_LEVELS = {
     "httpcore": logging.WARNING,
     "httpx": logging.WARNING,  # a line for every request, otherwise
@@ -46,6 +46,8 @@ class Event(StrEnum):
     SERVICE_CUT_SHORT = "service.cut_short"
     SERVICE_STAGE_FAILED = "service.stage_failed"
     SERVICE_FAILED = "service.failed"
+    LOOP_HELD_UP = "loop.held_up"
+    LOOP_LEFT = "loop.left"
     FEED_SESSION_OPENED = "feed.session_opened"
     FEED_SESSION_ENDED = "feed.session_ended"
     FEED_SESSION_REPLACED = "feed.session_replaced"
@@ -62,6 +64,9 @@ class Event(StrEnum):
     RUN_SNOOZED = "run.snoozed"
     RUN_CANCELLED = "run.cancelled"
     RUN_THREAD_ABANDONED = "run.thread_abandoned"
+    RUN_TASK_ABANDONED = "run.task_abandoned"
+    RUN_CANCEL_REFUSED = "run.cancel_refused"
+    RUN_UNREPORTED = "run.unreported"
     REPORT_REFUSED = "report.refused"
     REPORT_DELAYED = "report.delayed"
     NOTES_DELAYED = "notes.delayed"
@@ -120,11 +125,10 @@ def _renderer(format: str, *, colors: bool) -> list[Processor]:  # noqa: A002 - 
 
 
 def _printable(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Escape what would begin another line or move the cursor: what users send must not look like a line of ours."""
+    """Escape characters that would begin another line or move the cursor: user input must not look like a log line."""
     for key, value in event.items():
         if isinstance(value, str):
-            control = CONTROL_BUT_NEWLINE if key == "exception" else CONTROL
-            event[key] = control.sub(lambda found: repr(found[0])[1:-1], value)
+            event[key] = value.translate(ESCAPES_BUT_NEWLINE if key == "exception" else ESCAPES)
     return event
 
 
@@ -140,7 +144,7 @@ def _gate(threshold: int) -> Processor:
 
 
 def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
-    """Give the standard library's root logger one stream and the same form."""
+    """Send the standard library's root logger to the same stream, in the same form."""
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     form = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],

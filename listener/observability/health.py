@@ -1,4 +1,4 @@
-"""What the service knows of its own health; `/readyz` says it."""
+"""Tracks the service's health, which `/readyz` reports."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     from listener.ports import Clock
 
 STALE_POLL_SECONDS = 30.0
-"""A service that has not seen its database for this long is not ready."""
+"""A service without a successful poll for this long is not ready."""
 STALE_POLLS = 3
-"""Unless it polls so seldom that this many polls take longer."""
+"""At long poll intervals, a service is not ready after this many intervals without a successful poll."""
 PATIENCE_SECONDS = 5.0
-"""How long calls of a function may fail, and work that nothing is in the way of may wait, before that counts."""
+"""How long calls of a function may fail, and how long work may wait although slots are free, before that counts."""
 REMEMBERED_SECONDS = 60.0
-"""How long a fault counts that is not followed by another call of its function: there may be no cause for one."""
+"""How long a fault counts if no other call of its function follows."""
 LAG_SECONDS = 2.0
-"""A loop that wakes later than this is held up by a handler that computes: everything is late then."""
+"""A loop that wakes later than this is held up by a computing handler: all jobs are late then."""
 LAG_REMEMBERED_SECONDS = 5.0
 HELD_UP_BY = "a handler computes without awaiting, or the machine had no time for this process"
 BACKGROUND = frozenset({"clean_ledger_v1", "leave_v1", "publish_handlers_v1"})
-"""Functions whose faults do not matter to jobs."""
+"""Functions whose faults do not affect jobs."""
 
 
 class Health:
-    """The state of the database, of the channels, of the loop and of the work, as the stages last saw them.
+    """The state of the database, the channels, the loop and the work, as the stages last reported it.
 
     Args:
-        clock: dates what is told.
+        clock: dates the reports.
         channels: the names of the channels that should be received; without any, the poll alone counts.
-        poll_seconds: the longest time between two polls that are meant to be.
+        poll_seconds: the longest planned time between two polls.
     """
 
     def __init__(self, clock: Clock, channels: tuple[str, ...] = (), poll_seconds: float = 0) -> None:
@@ -47,6 +47,7 @@ class Health:
         self._awaited: set[str] = set()
         self._heartbeat_due: float | None = None
         self._lagged = (-LAG_REMEMBERED_SECONDS, 0.0)  # when, by how much
+        self._held_up_by = HELD_UP_BY
         self._overdue = 0.0
 
     @property
@@ -64,11 +65,11 @@ class Health:
         self._polled_at, self._poll_fault = self._clock.monotonic(), None
 
     def poll_failed(self, fault: str) -> None:
-        """Note that it did not."""
+        """Note that the database did not answer."""
         self._poll_fault = fault
 
     def answered(self, function: str, fault: StoreError | None) -> None:
-        """Note how a call of the database ended; what a row caused is no fault of the database's."""
+        """Note the result of a call of the database; a fault that a row caused does not count."""
         now = self._clock.monotonic()
         if fault is None:
             self._calls.pop(function, None)
@@ -77,42 +78,48 @@ class Health:
             self._calls[function] = (since, now, fault)
 
     def received(self, channel: str) -> None:
-        """Note that a channel is received: it has brought a probe, or a signal."""
+        """Note that a channel is received: it delivered a probe or a signal."""
         self._received[channel] = True
 
     def stale(self, fault: str, channel: str | None = None) -> None:
-        """Note that a channel is not received, or that none is."""
+        """Note that a channel, or all of them, is not received."""
         for name in [channel] if channel else list(self._received):
             self._received[name] = False
         self._feed_fault = fault
 
     def await_first(self, what: str) -> None:
-        """Note that the service is not ready before this came."""
+        """Note that the service is not ready before `came` is called for this part."""
         self._awaited.add(what)
 
     def came(self, what: str) -> None:
-        """Note that it came, or that it is not to be waited for any longer."""
+        """Note that the part is ready, or that nothing waits for it any longer."""
         self._awaited.discard(what)
 
     def expect_heartbeat(self, within_seconds: float) -> float:
-        """Note that the next heartbeat of the loop is due after so long; returns how late this one was."""
-        lag = self._lag()
+        """Note when the next heartbeat of the loop is due; return how late this one was."""
+        lag = self.lag
         now = self._clock.monotonic()
         if lag > LAG_SECONDS:
             self._lagged = (now, lag)
+        elif now - self._lagged[0] >= LAG_REMEMBERED_SECONDS:
+            self._held_up_by = HELD_UP_BY
         self._heartbeat_due = now + within_seconds
         return lag
 
+    def held_up(self, by: str) -> None:
+        """Note who holds the loop up; told by a thread, while it does."""
+        self._held_up_by = by
+
     def work_waits(self, seconds: float) -> None:
-        """Note for how long work has waited that nothing is in the way of."""
+        """Note for how long work has waited although slots are free."""
         self._overdue = seconds
 
     def drain(self) -> None:
-        """Note that the service is going: what asks for its readiness is not to count on it any more."""
+        """Note that the service shuts down, so that load balancers stop using it."""
         self._draining = True
 
     def fault(self) -> str | None:
-        """Why the service is not ready, or None."""
+        """The reason why the service is not ready, or None."""
         if self._draining:
             return "draining"
         for part, fault in self._faults():
@@ -121,14 +128,14 @@ class Health:
         return None
 
     def parts(self) -> dict[str, str]:
-        """Say of each part of the service how it is: `ok`, with a measure, or what is wrong."""
+        """Return the state of each part of the service: `ok` with a measure, or the fault."""
         well = {
             "database": f"read {self._age():.1f} s ago",
             "feed": ", ".join(
                 f"{name} {'received' if received else 'stale'}" for name, received in self._received.items()
             )
             or "off",
-            "loop": f"{self._lag() * 1000:.0f} ms late",
+            "loop": f"{self.lag * 1000:.0f} ms late",
             "work": f"{self._overdue:.1f} s overdue",
         }
         return {part: fault or f"ok, {well[part]}" if part in well else fault or "ok" for part, fault in self._faults()}
@@ -158,15 +165,17 @@ class Health:
                 return str(fault)
         return None
 
-    def _lag(self) -> float:
+    @property
+    def lag(self) -> float:
+        """For how many seconds the next heartbeat of the loop has been overdue."""
         return 0.0 if self._heartbeat_due is None else max(0.0, self._clock.monotonic() - self._heartbeat_due)
 
     def _loop_fault(self) -> str | None:
         at, lag = self._lagged
         if self._clock.monotonic() - at >= LAG_REMEMBERED_SECONDS:
             lag = 0.0
-        lag = max(lag, self._lag())
-        return f"held up for {lag:.1f} s: {HELD_UP_BY}" if lag > LAG_SECONDS else None
+        lag = max(lag, self.lag)
+        return f"held up for {lag:.1f} s: {self._held_up_by}" if lag > LAG_SECONDS else None
 
     def _work_fault(self) -> str | None:
         waited = self._overdue

@@ -1,4 +1,4 @@
-"""The numbers at `/metrics`, as methods that say what happened; no name of a metric stands anywhere else."""
+"""The metrics at `/metrics`, as methods that report events; metric names occur only here."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
 POLL_BUCKETS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 15)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1)
 FEED_STATES = ["down", "connecting", "joined", "receiving"]
-"""`joined` has the join's reply; `receiving` has seen a probe come back."""
+"""`joined` has the join's reply; `receiving` has received a probe."""
 
 
 class Metrics:
-    """All metrics of one listener, in a registry of their own, so that two in one process do not meet.
+    """All metrics of one listener, in a registry of their own, so that two listeners in one process do not collide.
 
     Args:
-        registry: where they are registered; a new one when absent.
+        registry: the registry of the metrics; a new one when absent.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -49,7 +49,7 @@ class Metrics:
         )
         self._running = Gauge("listener_runs_in_progress", "Runs between their start and their report.", registry=of)
         self._abandoned = Counter(
-            "listener_threads_abandoned", "Plain handlers that did not stop when told to.", registry=of
+            "listener_threads_abandoned", "Plain handlers that did not stop in time.", registry=of
         )
 
     def _stages(self) -> None:
@@ -68,6 +68,10 @@ class Metrics:
 
         self._overdue = Gauge(
             "listener_work_overdue_seconds", "For how long work has waited although there is room.", registry=of
+        )
+
+        self._not_armed = Gauge(
+            "listener_due_not_armed", "Jobs that are due and wait, by what they wait for.", ["reason"], registry=of
         )
 
     def _feed(self) -> None:
@@ -101,19 +105,19 @@ class Metrics:
         self._lateness.observe(lateness_seconds)
 
     def run_refused(self, handler: str, status: str) -> None:
-        """Count an attempt whose handler was never called."""
+        """Count an attempt whose handler was not called."""
         self._runs_total.labels(handler, status).inc()
 
     def watch_running(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the runs in progress at every scrape."""
+        """Read the number of runs in progress from `count` at every scrape."""
         self._running.set_function(count)
 
     def thread_abandoned(self) -> None:
-        """Count a plain handler that went on after its run had ended."""
+        """Count a plain handler that continued after its run had ended."""
         self._abandoned.inc()
 
     def watch_wheel(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the wheel's entries at every scrape."""
+        """Read the number of the wheel's entries from `count` at every scrape."""
         self._wheel.set_function(count)
 
     def claims_answered(self, granted: int, refused: int) -> None:
@@ -122,7 +126,7 @@ class Metrics:
         self._refused.inc(refused)
 
     def watch_leases(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the leases held at every scrape."""
+        """Read the number of leases held from `count` at every scrape."""
         self._leases.set_function(count)
 
     def leases_lost(self, count: int = 1) -> None:
@@ -134,11 +138,11 @@ class Metrics:
         self._rescued.inc(count)
 
     def watch_unwritten(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the reports that wait to be written at every scrape."""
+        """Read the number of reports that wait to be written from `count` at every scrape."""
         self._unwritten.set_function(count)
 
     def watch_tasks(self, count: Callable[[], int]) -> None:
-        """Ask `count` for the tasks on the loop at every scrape."""
+        """Read the number of tasks on the loop from `count` at every scrape."""
         self._tasks.set_function(count)
 
     def loop_lagged(self, seconds: float) -> None:
@@ -146,8 +150,12 @@ class Metrics:
         self._loop_lag.observe(seconds)
 
     def work_waits(self, seconds: float) -> None:
-        """Show for how long work has waited that nothing is in the way of."""
+        """Show for how long work has waited although slots are free."""
         self._overdue.set(seconds)
+
+    def due_not_armed(self, reason: str, count: int) -> None:
+        """Show how many jobs are due and wait for `memory`, `slots` or a `quota`."""
+        self._not_armed.labels(reason).set(count)
 
     def hints_received(self, source: str, count: int = 1) -> None:
         """Count hints; `source` is `postgres_changes` or `broadcast`."""
@@ -162,7 +170,7 @@ class Metrics:
         self._probes.labels(outcome).inc()
 
     def channel_stale(self, channel: str) -> None:
-        """Count a channel that a session does not receive any more."""
+        """Count a channel that a session no longer receives."""
         self._stale.labels(channel).inc()
 
     def frame_unreadable(self) -> None:
@@ -186,5 +194,5 @@ class Metrics:
         self._poll_failures.inc()
 
     def exposition(self) -> bytes:
-        """Give all metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,19 +1,26 @@
-"""What to preview, read from words: the options of the command and the parameters of the HTTP page are the same."""
+"""Reads the request for a preview; the command's options and the HTTP page's parameters have the same names."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
 from listener.domain.refusal import refuse, word
+from listener.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MOST_RUNS = 10_000
+MOST_CHARACTERS = 2000
+"""Limit of one word: the longest valid schedule is a list of 62 days."""
+YEARS = range(1000, 9999)
+"""Later and earlier instants cannot be written in some time zones."""
 NAMES = (
     "cron", "trigger", "schedule", "timezone", "n", "after", "run_date", "ends_at", "dst_gap", "dst_fold",
 )  # fmt: skip
@@ -31,32 +38,69 @@ class PreviewRequest:
 def read_request(
     words: Mapping[str, str | None], now: datetime, prefix: str = "", most: int = MOST_RUNS
 ) -> PreviewRequest:
-    """Read what to preview.
+    """Read a request for a preview.
 
     Args:
-        words: by name, see `NAMES`; None or absent means the default.
+        words: by name, see `NAMES`; None or absent means the default, an empty text does not.
         now: the default of `after` and `run_date`.
-        prefix: what errors put before a name, such as `--`.
+        prefix: the prefix of names in errors, such as `--`.
         most: the greatest `n`.
 
     Raises:
         InvalidValueError: naming the word, its value and what is allowed.
     """
-    for name in words:
+    for name, text in words.items():
         if name not in NAMES:
-            refuse(prefix + name, words[name], f"only {', '.join(NAMES)}")
+            refuse("parameter", prefix + name, f"one of {', '.join(NAMES)}")
+        if text is not None and len(text) > MOST_CHARACTERS:
+            refuse(prefix + name, text, f"at most {MOST_CHARACTERS} characters")
     kind, schedule = _schedule(words, prefix)
     after = _instant(prefix + "after", words.get("after")) or now.replace(microsecond=0)
     trigger = Trigger(
         kind,
         _instant(prefix + "run_date", words.get("run_date")) or after,
         schedule,
-        words.get("timezone") or "UTC",
+        _given(words, "timezone", "UTC"),
         _instant(prefix + "ends_at", words.get("ends_at")),
-        word(DstGap, prefix + "dst_gap", words.get("dst_gap") or DstGap.RUN_AFTER),
-        word(DstFold, prefix + "dst_fold", words.get("dst_fold") or DstFold.FIRST),
+        word(DstGap, prefix + "dst_gap", _given(words, "dst_gap", DstGap.RUN_AFTER)),
+        word(DstFold, prefix + "dst_fold", _given(words, "dst_fold", DstFold.FIRST)),
     )
-    return PreviewRequest(trigger, after, _count(prefix + "n", words.get("n") or "5", most))
+    return PreviewRequest(trigger, after, _count(prefix + "n", _given(words, "n", "5"), most))
+
+
+def read_query(query: bytes) -> dict[str, str]:
+    """Read the words of a URL's query.
+
+    Raises:
+        InvalidValueError: the query is not UTF-8, is no form, or has a word twice.
+    """
+    try:
+        pairs = parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, strict_parsing=bool(query), errors="strict",
+            max_num_fields=len(NAMES),
+        )  # fmt: skip
+    except ValueError:
+        shown = query.decode("ascii", "backslashreplace")
+        refuse("query", shown, f"at most {len(NAMES)} pairs name=value apart by &, percent-encoded UTF-8")
+    return _once_each("query", pairs)
+
+
+def _given(words: Mapping[str, str | None], name: str, default: str) -> str:
+    text = words.get(name)
+    return default if text is None else text
+
+
+def _once_each(field: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            refuse(field, name, "each name once")
+        found[name] = value
+    return found
+
+
+def _no_number(text: str) -> None:
+    refuse("schedule", text, "numbers that JSON has")
 
 
 def _schedule(words: Mapping[str, str | None], prefix: str) -> tuple[TriggerType, Any]:
@@ -68,8 +112,14 @@ def _schedule(words: Mapping[str, str | None], prefix: str) -> tuple[TriggerType
     if kind is None:
         refuse(prefix + "trigger", kind, f"{prefix}cron, or one of {', '.join(TriggerType)}")
     try:
-        schedule = json.loads(text or "{}")
-    except ValueError:
+        schedule = json.loads(
+            "{}" if text is None else text,
+            object_pairs_hook=partial(_once_each, prefix + "schedule"),
+            parse_constant=_no_number,
+        )
+    except InvalidValueError:
+        raise
+    except (ValueError, RecursionError):
         refuse(prefix + "schedule", text, 'JSON, such as {"time":"02:30"}')
     return word(TriggerType, prefix + "trigger", kind), schedule
 
@@ -81,12 +131,18 @@ def _instant(name: str, text: str | None) -> datetime | None:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = datetime.min  # noqa: DTZ901 - has no offset, so it is refused below
-    if instant.utcoffset() is None:
-        refuse(name, text, "an instant with its UTC offset, such as 2026-03-07T12:00:00Z")
-    return instant
+    try:
+        in_utc = instant.astimezone(UTC) if instant.utcoffset() is not None else None
+    except OverflowError:
+        in_utc = None
+    if in_utc is None or in_utc.year not in YEARS:
+        years = f"in the years {YEARS[0]} to {YEARS[-1]}"
+        refuse(name, text, f"an instant with its UTC offset, such as 2026-03-07T12:00:00Z, {years}")
+    return in_utc
 
 
 def _count(name: str, text: str, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_number or not 1 <= int(text) <= most:
         refuse(name, text, f"a number from 1 to {most}")
     return int(text)

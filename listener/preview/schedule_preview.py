@@ -1,10 +1,10 @@
-"""What a schedule will do, before it does it: the next runs, where clocks change among them, and the rule in words."""
+"""Previews a schedule: its next runs, the clock changes among them, and a description in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import offset_change, zone
@@ -22,7 +22,7 @@ _ABSOLUTE = (TriggerType.ONCE, TriggerType.INTERVAL)
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One due instant: `at` in UTC, `local` as the zone's clock shows it, and a `note` where clocks matter."""
+    """One due instant: `at` in UTC, `local` as the zone's clock shows it, and a `note` at a clock change."""
 
     at: datetime
     local: str
@@ -30,22 +30,27 @@ class Occurrence:
 
 
 def preview(trigger: Trigger, after: datetime, n: int) -> list[Occurrence]:
-    """The first `n` due instants later than `after` (aware), fewer where the job is exhausted before.
+    """Return the first `n` due instants later than `after` (aware), fewer where the job is exhausted before.
 
     Raises:
         InvalidValueError: the trigger is not one that `schedule.validate` accepts.
     """
     validate(trigger)
     tz = zone(trigger.timezone)
-    instants = list(islice(upcoming(trigger, after), n))
+    instants = list(islice(takewhile(_has_local_time, upcoming(trigger, after)), n))
     return [
         Occurrence(at, _local_text(at.astimezone(tz)), _note(trigger, tz, previous, at))
         for previous, at in pairwise([after, *instants])
     ]
 
 
+def _has_local_time(at: datetime) -> bool:
+    """Return whether every zone can write it: the last day of the year 9999 ends earlier in UTC than in the west."""
+    return at.year < MAXYEAR
+
+
 def describe(trigger: Trigger) -> str:
-    """The trigger in words, for instance "At 09:00, Monday through Friday, America/New_York".
+    """Describe the trigger in words, for instance "At 09:00, Monday through Friday, America/New_York".
 
     Raises:
         InvalidValueError: the trigger is not one that `schedule.validate` accepts.
@@ -65,7 +70,7 @@ def describe(trigger: Trigger) -> str:
 
 
 def as_text(trigger: Trigger, occurrences: list[Occurrence]) -> str:
-    """The description, then a line for each occurrence: local time, UTC, and its note."""
+    """Return the description, then a line for each occurrence: local time, UTC, and its note."""
     lines = [describe(trigger)]
     width = max((len(occurrence.local) for occurrence in occurrences), default=0)
     for number, occurrence in enumerate(occurrences, 1):
@@ -75,12 +80,12 @@ def as_text(trigger: Trigger, occurrences: list[Occurrence]) -> str:
 
 
 def as_instants(occurrences: list[Occurrence]) -> list[str]:
-    """The instants alone, in UTC, as ISO 8601."""
+    """Return only the instants, in UTC, as ISO 8601."""
     return [_iso(occurrence.at) for occurrence in occurrences]
 
 
 def as_answer(trigger: Trigger, occurrences: list[Occurrence]) -> dict[str, object]:
-    """The description and every occurrence, as JSON: `description`, and `runs` of `at` (UTC), `local` and `note`."""
+    """Return the description and all occurrences as JSON: `description`, `runs` of `at` (UTC), `local` and `note`."""
     runs = [{"at": _iso(each.at), "local": each.local, "note": each.note} for each in occurrences]
     return {"description": describe(trigger), "runs": runs}
 
@@ -107,7 +112,7 @@ def _since_the_previous(tz: ZoneInfo, previous: datetime, at: datetime) -> str |
 
 
 def _of_its_own(trigger: Trigger, tz: ZoneInfo, at: datetime) -> str | None:
-    """Whether the local time was moved out of a gap, or is one pass of a fold."""
+    """Return whether the local time was moved out of a gap, or is one pass of a fold."""
     local = at.astimezone(tz)
     naive = local.replace(tzinfo=None, fold=0)
     if offset_change(tz, at) > timedelta() and naive not in local_times(TriggerType(trigger.type), trigger.schedule):
@@ -118,7 +123,7 @@ def _of_its_own(trigger: Trigger, tz: ZoneInfo, at: datetime) -> str | None:
 
 
 def _span(span: timedelta) -> str:
-    """A length of time in hours, minutes and seconds, without those that are zero."""
+    """Return a length of time in hours, minutes and seconds, without those that are zero."""
     seconds = span.total_seconds()
     parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s"))
     return " ".join(f"{count:g} {unit}" for count, unit in parts if count)
@@ -139,12 +144,12 @@ def _cron_words(expression: str) -> str:
     from cron_descriptor import FormatException, Options, get_description  # noqa: PLC0415 - only a person needs words
 
     minute, *others = normal(expression).split()
-    fields = [*others[4:], minute, *others[:4]]  # it wants the second first
-    if "#" in others[3] and "," in others[3]:  # of these the library loses the numbers
+    fields = [*others[4:], minute, *others[:4]]  # the library expects the second first
+    if "#" in others[3] and "," in others[3]:  # the library would lose the numbers of these
         return f"cron {expression}"
     options = Options()
     options.use_24hour_time_format = True
     try:
-        return str(get_description(" ".join(fields).upper(), options))  # an L of lower case it takes for a day
+        return str(get_description(" ".join(fields).upper(), options))  # the library takes a lower-case L for a day
     except FormatException:
         return f"cron {expression}"

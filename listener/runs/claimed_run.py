@@ -25,12 +25,15 @@ class ClaimedRun:
         "_cancelled",
         "_scope",
         "context",
+        "ended",
         "handler",
         "payload",
         "refusal",
+        "reported",
         "run",
         "slots",
         "started_at",
+        "stopping_since",
         "trusted_since",
     )
 
@@ -38,8 +41,10 @@ class ClaimedRun:
         self.run, self.context, self.handler, self.payload = run, context, handler, payload
         self.refusal: Failed | None = None
         self.started_at: datetime | None = None
-        self.trusted_since = 0.0  # the monotonic time at which the claim, or its last extension, was asked for
+        self.trusted_since = 0.0  # the monotonic time of the request that made, or last extended, the claim
         self.slots = ExitStack()
+        self.stopping_since: float | None = None  # the monotonic time at which it was first seen to be told to stop
+        self.reported = self.ended = False  # its end was passed on; its task has ended, which may come later
         self._scope: CancelScope | None = None
         self._cancelled: Cancelled | None = None
 
@@ -49,12 +54,17 @@ class ClaimedRun:
         return self._cancelled
 
     @property
+    def scope(self) -> CancelScope | None:
+        """What ends the handler, once it has begun."""
+        return self._scope
+
+    @property
     def progress(self) -> float | None:
-        """What the handler told last, from 0 to 1; may be read while it runs."""
+        """The progress that the handler last reported, from 0 to 1; may be read while it runs."""
         return self.context.fraction
 
     def take_logs(self) -> tuple[LogLine, ...]:
-        """Remove and give the lines logged since the last call; the report has those that nobody took."""
+        """Remove and return the lines logged since the last call; the report has those that nobody took."""
         return self.context.take_logs()
 
     def cancel(self, reason: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The runs that this listener holds a claim on, from the claim to the written end."""
+"""The runs on which this listener holds a claim, from the claim until their result is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 EDITED = "edited"
 REMEMBERED_STOPS = 1_000
-"""Jobs that were stopped while their claims may have been under way: many more than are claimed at a time."""
+"""Stopped jobs whose claims may have been under way: many more than are claimed at a time."""
 
 
 class HeldRuns:
@@ -35,7 +35,7 @@ class HeldRuns:
         return execution_id in self._claimed_runs
 
     def items(self) -> Iterable[tuple[str, ClaimedRun]]:
-        """Give every run held, by execution id."""
+        """Return every run held, by execution id."""
         return self._claimed_runs.items()
 
     @property
@@ -45,12 +45,12 @@ class HeldRuns:
 
     @property
     def held(self) -> list[Held]:
-        """The claims held now, those first that were confirmed longest ago."""
+        """The claims held now, those first whose last confirmation is oldest."""
         confirmed = sorted(self._claimed_runs.items(), key=lambda held: held[1].trusted_since)
         return [(execution_id, claimed_run.run.fence) for execution_id, claimed_run in confirmed]
 
     def find(self, held: Held) -> ClaimedRun | None:
-        """Give the run of this very claim, if it is held still."""
+        """Return the run of exactly this claim, if it is still held."""
         claimed_run = self._claimed_runs.get(held[0])
         return claimed_run if claimed_run is not None and claimed_run.run.fence == held[1] else None
 
@@ -64,7 +64,7 @@ class HeldRuns:
             self._stop(claimed_run, revision, reason)
 
     def remove(self, execution_id: str, fence: int | None = None) -> None:
-        """Let go of a run whose end was written; with a fence, unless it is held by a later claim."""
+        """Release a run whose result was written; with a fence, unless a later claim holds it."""
         claimed_run = self._claimed_runs.get(execution_id)
         if claimed_run is None or fence not in {None, claimed_run.run.fence}:
             return
@@ -81,12 +81,12 @@ class HeldRuns:
             self._stop(self._claimed_runs[execution_id], revision, reason)
 
     def trust(self, claims: Iterable[Held], since: float) -> None:
-        """Note that these claims were good when they were asked for at `since`."""
+        """Note that these claims were valid at the request of `since`."""
         for claimed_run in filter(None, map(self.find, claims)):
             claimed_run.trusted_since = since
 
     def trusted_before(self, instant: float) -> list[Held]:
-        """Give the claims that were confirmed before `instant` the last time, of runs that were not stopped yet."""
+        """Return the claims last confirmed before `instant`, of runs that were not stopped yet."""
         return [
             (execution_id, claimed_run.run.fence)
             for execution_id, claimed_run in self._claimed_runs.items()
@@ -94,14 +94,14 @@ class HeldRuns:
         ]
 
     def lose(self, claims: Iterable[Held], reason: str) -> int:
-        """Stop the runs of these claims; tells how many were held."""
+        """Stop the runs of these claims; returns how many were held."""
         lost = list(filter(None, map(self.find, claims)))
         for claimed_run in lost:
             claimed_run.cancel(reason)
         return len(lost)
 
     def cancel(self, execution_ids: Iterable[str], reason: str) -> int:
-        """Stop these runs; tells how many were held."""
+        """Stop these runs; returns how many were held."""
         held = [self._claimed_runs[each] for each in execution_ids if each in self._claimed_runs]
         for claimed_run in held:
             claimed_run.cancel(reason)
@@ -110,7 +110,7 @@ class HeldRuns:
     def withdraw_edited(self, job: Job) -> None:
         """Stop runs that were claimed ahead of time for an instant that their job no longer has.
 
-        While it runs, a one-time job has no due instant and a recurring one has its next: the contrary says that the
+        While it runs, a one-time job has no due instant and a recurring one has its next: anything else means that the
         schedule was edited since, and what has not started yet must not start.
         """
         if not (job.unplanned or (job.trigger is None and job.due_at is not None)):
@@ -120,13 +120,13 @@ class HeldRuns:
             self._stop(self._claimed_runs[execution_id], job.revision, EDITED)
 
     def _remember_stop(self, job_id: int, revision: int, reason: str) -> None:
-        """Keep it for runs that the database has granted, but whose answer is still under way."""
+        """Remember the stop for runs that the database has granted, but whose answer is still under way."""
         self._stopped[job_id] = (revision, reason)
         if len(self._stopped) > REMEMBERED_STOPS:
             self._stopped.popitem(last=False)
 
     def _stop(self, claimed_run: ClaimedRun, revision: int, reason: str) -> None:
-        """Cancel a run that was claimed before; an edit leaves alone what has started, and what somebody asked for."""
+        """Cancel a run that was claimed before; an edit does not stop runs that have started, nor manual runs."""
         run = claimed_run.run
         if run.revision < revision and (
             reason != EDITED or (claimed_run.started_at is None and run.cause == "schedule")

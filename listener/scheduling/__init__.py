@@ -1,1 +1,1 @@
-"""From hints and rows to jobs whose time is near: reflector, reconciler, planner, agenda, timekeeper."""
+"""From hints and rows to jobs whose time is near: hint router, reflector, reconciler, planner, agenda, timekeeper."""

@@ -1,16 +1,18 @@
-"""What this listener knows of the near future: the jobs within the horizon, and the wheel that says which is next.
+"""The agenda holds the jobs within the horizon, and the timer wheel that finds the next one.
 
-Takes jobs as the database has them. Gives those whose time has come. Guarantees that a job is there at most once, at
-its present time; being stale costs a refused claim, never a wrong run.
+Takes jobs as the database has them. Gives those whose time has come. Guarantees that it holds a job at most once, at
+its present time; an outdated entry costs a refused claim, never a wrong run.
 """
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
 
 import anyio
 
 from listener.clock import milliseconds
+from listener.domain.shares import Shares
 from listener.wheel.timer_wheel import TimerWheel
 
 if TYPE_CHECKING:
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
     from listener.ports import Clock
 
 LONGEST_WAIT_SECONDS = 1.0
-"""The clock is an estimate: a wait that was computed from it may have become wrong meanwhile."""
+"""The clock is an estimate that may be corrected during a wait, so that no wait is longer."""
 
 SLACK_SHARE = 5
-"""A fifth more ahead of its time may a job be given out, so that one claim goes for all that are due about then."""
+"""A job may be given out earlier by this part of `ahead_ms`, so that one claim request takes all jobs of that time."""
 
 
 class Agenda:
@@ -32,9 +34,11 @@ class Agenda:
     Args:
         clock: the database's.
         ahead_ms: how long before its time a job is given out at the latest.
+        shares: counts what is armed.
     """
 
-    def __init__(self, clock: Clock, ahead_ms: int) -> None:
+    def __init__(self, clock: Clock, ahead_ms: int, shares: Shares | None = None) -> None:
+        self.shares = shares or Shares()
         self._clock, self._ahead_ms, self._slack_ms = clock, ahead_ms, max(1, ahead_ms // SLACK_SHARE)
         self._jobs: dict[int, Job] = {}
         self._wheel: TimerWheel[int] = TimerWheel(milliseconds(clock.now()))
@@ -49,12 +53,12 @@ class Agenda:
         return job_id in self._jobs
 
     def arm(self, job: Job, at: datetime) -> None:
-        """Give `job` out when `at` is near, with others of that moment; an earlier arming of it is forgotten."""
+        """Arm `job`: it is given out when `at` is near, with others of that moment. It replaces an earlier entry."""
         when = milliseconds(at) - self._ahead_ms
         self._arm(job, when - when % self._slack_ms)
 
     def arm_again(self, job: Job, at: datetime, pause_ms: int) -> None:
-        """Arm a job that was refused just now: after a pause if it is due, and not at once if it is near."""
+        """Arm a job whose claim was just refused: after a pause if it is due, and not at once if it is near."""
         when, now = milliseconds(at), milliseconds(self._clock.now())
         if when <= now:
             when = now + pause_ms
@@ -63,12 +67,14 @@ class Agenda:
         self._arm(job, when)
 
     def put_off(self, job: Job, until: datetime) -> None:
-        """Give a job out again at `until`, not ahead of it and not a part of a millisecond before."""
+        """Arm a job to be given out at `until`, never before."""
         self._arm(job, milliseconds(until) + 1)
 
     def _arm(self, job: Job, when: int) -> None:
         before = self._wheel.next_expiration()
         when = max(0, when)
+        if job.id not in self._jobs:
+            self.shares.enter(job)
         self._jobs[job.id] = job
         self._wheel.arm(job.id, when)
         if before is None or when < before:
@@ -76,20 +82,28 @@ class Agenda:
 
     def disarm(self, job_id: int) -> None:
         """Forget the job."""
-        if self._jobs.pop(job_id, None) is not None:
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self.shares.leave(job)
             self._wheel.disarm(job_id)
 
     def take_due(self) -> list[Job]:
         """Take out the jobs whose time is near, earliest first."""
-        due = self._wheel.advance(milliseconds(self._clock.now()))
-        return [self._jobs.pop(job_id) for job_id in due]
+        due = [self._jobs.pop(job_id) for job_id in self._wheel.advance(milliseconds(self._clock.now()))]
+        for job in due:
+            self.shares.leave(job)
+        return due
 
     def next_due(self) -> int | None:
-        """Milliseconds since 1970 of the next moment at which something has to be done."""
+        """Milliseconds since 1970 of the next moment at which a job may be due."""
         return self._wheel.next_expiration()
 
+    def upcoming(self, most: int) -> list[Job]:
+        """The jobs that are due next, earliest first: at most so many; it looks at all of them."""
+        return heapq.nsmallest(most, self._jobs.values(), key=lambda job: job.next_run_at or self._clock.now())
+
     async def wait(self) -> None:
-        """Return when something may be due: at the wheel's next expiration, or when an earlier job was armed."""
+        """Return when a job may be due: at the wheel's next expiration, or when an earlier job was armed."""
         self._changed = anyio.Event()
         expiration = self._wheel.next_expiration()
         if expiration is None:

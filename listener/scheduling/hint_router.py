@@ -1,7 +1,7 @@
 """The hint router hands each hint to the stage that follows the hint's table.
 
 Takes hints, from the feed's sessions and from polls. Gives each to the one receiver of its table. Guarantees that a
-hint of a table that no stage follows costs nothing: an older or a newer database may send some.
+hint about a table without a receiver is ignored: an older or newer database may send some.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class HintRouter:
         self._receivers[table] = receiver
 
     def deliver(self, hint: Hint) -> None:
-        """Hand a hint over; it never fails for a table without a receiver."""
+        """Hand a hint to its receiver; a table without a receiver is no error."""
         receiver = self._receivers.get(hint.table)
         if receiver is not None:
             receiver(hint)

@@ -1,7 +1,7 @@
-"""Who shares the work, as far as this listener has received.
+"""The listeners that share the work, as far as this listener knows.
 
-Takes the heartbeats that every extension of leases answers, and what shows that a listener sleeps. Gives this
-listener's turn at a job. Guarantees that one that has received of nobody, or not for a while, waits for nobody.
+Takes the heartbeats in the answers to lease extensions, and reports of listeners that sleep. Gives this
+listener's turn at a job. Guarantees that a listener without recent heartbeats of others waits for nobody.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Peers:
 
     Args:
         me: this listener's id.
-        clock: measures how old the news are.
-        believed_seconds: how long they count.
+        clock: measures the age of the heartbeats.
+        believed_seconds: how long a heartbeat counts.
     """
 
     def __init__(self, me: str, clock: Clock, believed_seconds: float) -> None:
@@ -35,13 +35,13 @@ class Peers:
 
     @property
     def others(self) -> tuple[int, ...]:
-        """The seeds of the listeners to wait for."""
+        """The seeds of the listeners that this one may have to wait for."""
         return self._others if self._others and self._clock.monotonic() < self._believed_until else ()
 
     def received(self, heartbeats: Mapping[str, object]) -> None:
-        """Take the last heartbeat of each live listener; a new heartbeat ends the suspicion against its listener."""
+        """Take the last heartbeat of each live listener; a new heartbeat clears the suspicion against its listener."""
         self._heartbeats = {seed(each): heartbeat for each, heartbeat in heartbeats.items() if each != self._me}
-        # Whom the others do not know, they do not wait for either.
+        # Listeners that do not know this one do not wait for it, so it does not wait for them either.
         self._believed_until = self._clock.monotonic() + self._believed_seconds if self._me in heartbeats else 0.0
         self._suspected = {
             each: heartbeat for each, heartbeat in self._suspected.items() if self._heartbeats.get(each) == heartbeat
@@ -49,7 +49,7 @@ class Peers:
         self._settle()
 
     def suspect(self, job_id: int) -> None:
-        """Wait no more for those who left this job to me, until they heartbeat again: they are dead, or behind."""
+        """Stop waiting for the listeners that should have claimed this job, until their next heartbeat."""
         own = weight(job_id, self._mine)
         for each in self._others:
             if weight(job_id, each) > own:
@@ -60,6 +60,6 @@ class Peers:
         self._others = tuple(each for each in self._heartbeats if each not in self._suspected)
 
     def turn(self, job_id: int) -> int:
-        """Tell how many others claim this job before me."""
+        """Return how many other listeners may claim this job before this one."""
         others = self.others
         return turn(job_id, self._mine, others) if others else 0

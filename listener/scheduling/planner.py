@@ -1,8 +1,8 @@
 """The planner gives recurring jobs their first due instant.
 
 Takes jobs that have none: new, edited or resumed. Gives them armed. Guarantees that a job is armed only for an instant
-that the database has, that no job is planned from a definition that has changed since, and that a job whose instants
-cannot be computed says so in its row and in the ledger.
+that the database has stored, that no plan overwrites a definition that has changed since, and that a job whose instants
+cannot be computed has the reason in its row and in the ledger.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from listener.errors import MALFORMED, StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from listener.domain.job import Job
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, JobStore, PlanSink
 
 RETRY_PAUSE_SECONDS = 1.0
 SLOW_PAUSE_SECONDS = 10.0
-"""After a fault that an operator has to fix."""
+"""Pause after a fault that an operator has to fix."""
 LONGEST_ERROR_CHARACTERS = 1000
 BATCH = 200
-"""Jobs in one request; computing their due instants keeps the loop for some ten milliseconds."""
+"""Jobs in one request; computing their due instants holds the loop for some ten milliseconds."""
 
 
 class Planner:
@@ -39,14 +38,16 @@ class Planner:
 
     Args:
         store: where they are written.
-        clock: dates jobs that carry no date of definition.
-        arm: takes each job with its due instant.
+        clock: gives the definition time of jobs that have none.
     """
 
-    def __init__(self, store: JobStore, clock: Clock, arm: Callable[[Job], None]) -> None:
-        self._store, self._clock, self._arm = store, clock, arm
+    sink: PlanSink
+    """Receives each job with its due instant; set before the first batch."""
+
+    def __init__(self, store: JobStore, clock: Clock) -> None:
+        self._store, self._clock = store, clock
         self._wanted: dict[int, Job] = {}
-        self._faults: dict[int, str] = {}  # of wanted jobs that somebody else could not compute
+        self._faults: dict[int, str] = {}  # of wanted jobs whose instants another stage could not compute
         self._size = BATCH
         self._wake = anyio.Event()
         self._log = structlog.get_logger("planner")
@@ -61,7 +62,7 @@ class Planner:
         self._wake.set()
 
     def explain(self, job: Job, why: Exception) -> None:
-        """Take a job that had a due instant, and whose next ones cannot be computed, to have that told."""
+        """Take a job whose next due instants cannot be computed, so that its row gets the reason."""
         self._faults[job.id] = _told(why)
         self.add(job)
 
@@ -84,22 +85,22 @@ class Planner:
                     await anyio.sleep(SLOW_PAUSE_SECONDS if fault.needs_operator else RETRY_PAUSE_SECONDS)
 
     async def run_once(self) -> int:
-        """Plan one batch; tells how many jobs it was. A batch that could not be written stays wanted."""
+        """Plan one batch; returns the number of jobs. If the write fails, the jobs stay queued."""
         batch = list(islice(self._wanted.values(), self._size))
         plans = [(job, self._plan(job)) for job in batch]
         if plans:
             await self._write(plans)
         for job, plan in plans:
-            if self._wanted.get(job.id) is job:  # else a newer revision came meanwhile
+            if self._wanted.get(job.id) is job:  # else a newer revision arrived meanwhile
                 self.forget(job.id)
                 if plan.error is None:
                     self._arm_planned(job, plan.due)
         return len(batch)
 
     def _arm_planned(self, job: Job, due: datetime | None) -> None:
-        # a run that somebody asked for may wait already, and is due before
+        # a manual run may be queued already, and is due earlier
         soonest = min((at for at in (due, job.next_run_at) if at is not None), default=None)
-        self._arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
+        self.sink.arm(replace(job, due_at=due, next_run_at=soonest, unplanned=False))
 
     async def _write(self, plans: list[tuple[Job, Plan]]) -> None:
         """Write plans; after a fault that one of them may have caused, the next batch is smaller.
@@ -117,7 +118,7 @@ class Planner:
         self._size = min(BATCH, self._size * 2)
 
     def _rest(self, job: Job, why: Exception) -> None:
-        """Leave a row that is invalid alone until it is edited."""
+        """Ignore an invalid row until it is edited."""
         self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(why))
         self.forget(job.id)
 
@@ -128,11 +129,11 @@ class Planner:
         assert job.trigger is not None, "a one-time job has its due instant from the start"  # noqa: S101
         try:
             return Plan(job.id, job.revision, first_run(job.trigger, job.defined_at or self._clock.now()))
-        except MALFORMED as malformed:  # the database refuses what it knows to be wrong; this it let pass
+        except MALFORMED as malformed:  # the database refuses the malformed schedules that it can detect
             self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(malformed))
             return Plan(job.id, job.revision, None, _told(malformed))
 
 
 def _told(why: Exception) -> str:
-    """What the row and the ledger say of a schedule that is invalid here."""
+    """Return the error that row and ledger get for a schedule that is invalid here."""
     return f"{type(why).__name__}: {why}"[:LONGEST_ERROR_CHARACTERS]

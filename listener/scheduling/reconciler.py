@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
 
 REMEMBERED = 20_000
-"""Enough to tell an echo from news; forgetting one costs a needless look at the row."""
+"""Revisions remembered, to recognise repeated rows; forgetting one costs an unneeded read of the row."""
 REFUSED_PAUSE_MS = 250
-"""How long a refused claim rests: the row was locked, its key taken, or a moment too early."""
+"""Pause after a refused claim: the row was locked, its key taken, or the claim came too early."""
 TURN_PAUSE_MS = 20
-"""How long a job with a long past lets others go first before more of it is settled."""
+"""Pause of a job with many missed instants between two steps of settling them, so that other jobs go first."""
 
 T = TypeVar("T")
 
 
 class Reconciler:
-    """Rows in, armed jobs out.
+    """Takes rows, and arms jobs.
 
     Args:
-        agenda: what is armed.
+        agenda: the armed jobs.
         planner: takes jobs that have no due instant.
-        runs: what is claimed or running here.
+        runs: the runs that this listener holds.
         clock: the database's.
         horizon: how far ahead jobs are armed.
     """
@@ -48,43 +48,46 @@ class Reconciler:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
         self._revisions: OrderedDict[int, int] = OrderedDict()
         self._answered: OrderedDict[int, float] = OrderedDict()
-        self.armed_until = self.urgent_until = clock.now() + horizon
+        self.armed_until = self.complete_until = clock.now() + horizon
 
-    def apply(self, jobs: Iterable[Job], requested_at: float | None = None) -> None:
+    def apply(self, jobs: Iterable[Job], requested_at: float | None = None, *, listed: bool = False) -> None:
         """Take rows as they are now.
 
         Args:
             jobs: the rows.
             requested_at: for rows that were only read, the monotonic time before that began: where this listener has
                 written such a row since, the answer to that tells more.
+            listed: whether the database chose them as what is to be kept.
         """
         for job in jobs:
             if self._is_news(job, requested_at):
-                self._settle(job)
+                self._settle(job, listed=listed)
 
     def announce(self, job: Job) -> None:
-        """Take a row that a channel brought along, unless this revision of it is known already."""
+        """Apply a row that arrived with a hint, unless this revision of it is known already."""
         if not self.knows(job.id, job.revision):
             self.apply([job], -math.inf)
 
     def arm(self, job: Job) -> None:
-        """Arm a job whose next instant this listener has just written itself."""
+        """Arm a job whose next instant this listener has just written."""
         self._remember(self._answered, job.id, self._clock.monotonic())
         self._arm(job)
 
-    def _arm(self, job: Job) -> None:
-        until = self.armed_until if job.priority <= 0 else self.urgent_until
-        if job.next_run_at is not None and job.next_run_at <= until:
+    def _arm(self, job: Job, *, listed: bool = False) -> None:
+        """Arm a job that is near, unless memory is full and its party has its share: a list brings it later."""
+        if job.next_run_at is None or job.next_run_at > self.armed_until:
+            self._agenda.disarm(job.id)
+        elif job.id in self._agenda or self._agenda.shares.admits(job, self._clock.now(), listed=listed):
             self._agenda.arm(job, job.next_run_at)
         else:
-            self._agenda.disarm(job.id)
+            self.complete_until = min(self.complete_until, job.next_run_at)
 
     def knows(self, job_id: int, revision: int) -> bool:
-        """Whether this revision of the job, or a newer one, has been seen."""
+        """Whether this revision of the job, or a newer one, was applied."""
         return self._revisions.get(job_id, -1) >= revision
 
     def forget(self, job_ids: Iterable[int]) -> None:
-        """Take note of deleted jobs."""
+        """Remove deleted jobs."""
         for job_id in job_ids:
             self._agenda.disarm(job_id)
             self._revisions.pop(job_id, None)
@@ -92,14 +95,17 @@ class Reconciler:
             self._runs.cancel_job(job_id, "deleted")
 
     def explain(self, job: Job, why: Exception) -> None:
-        """Have it told why the next due instants of a job cannot be computed."""
+        """Have the planner report why the next due instants of a job cannot be computed."""
         if job.trigger is not None:
             self._planner.explain(job, why)
 
-    def refused(self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None) -> None:
-        """Take the present state of jobs that could not be claimed; those still due are tried again after a rest.
+    def refused(
+        self, jobs: Iterable[Job], claims: Mapping[int, ClaimRequest] | None = None, *, at_once: bool = False
+    ) -> None:
+        """Apply the present state of jobs that could not be claimed; those still due are tried again after a pause.
 
-        One that could, and has only moved on to more of its past, lets others go first and is then asked for again.
+        They are tried again `at_once` if only the size of the answer excluded them.
+        A job that was claimed only to settle a part of its missed instants lets others go first, then is claimed again.
         """
         for job in jobs:
             if not self._is_news(job, None):
@@ -110,10 +116,11 @@ class Reconciler:
                 has_moved = claim is not None and claim.missed is not None and claim.next_due == job.due_at
                 if has_moved and job.next_run_at <= self._clock.now():
                     job.waits_since = self._clock.now()
-                self._agenda.arm_again(job, job.next_run_at, TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS)
+                pause_ms = 0 if at_once else TURN_PAUSE_MS if has_moved else REFUSED_PAUSE_MS
+                self._agenda.arm_again(job, job.next_run_at, pause_ms)
 
     def _is_news(self, job: Job, requested_at: float | None) -> bool:
-        """Whether the row is not older than what is known; remembers it."""
+        """Whether the row is not older than the known revision; remembers its revision."""
         known = self._revisions.get(job.id, -1)
         if known > job.revision:
             return False
@@ -131,7 +138,7 @@ class Reconciler:
         if len(memory) > REMEMBERED:
             memory.popitem(last=False)
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: Job, *, listed: bool = False) -> None:
         if job.status == JobStatus.CANCELLED:
             self._runs.cancel_job(job.id, "cancelled", job.revision)
         elif job.status == JobStatus.RUNNING:
@@ -140,4 +147,4 @@ class Reconciler:
             self._planner.add(job)
         else:
             self._planner.forget(job.id)
-        self._arm(job)
+        self._arm(job, listed=listed)

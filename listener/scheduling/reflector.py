@@ -1,8 +1,8 @@
-"""The reflector keeps up with the table: it lists, then polls what changed, and lists anew from time to time.
+"""The reflector reads the table: it lists jobs, then polls changes, and lists again from time to time (relist).
 
 Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
 change is seen at the next poll at the latest, whatever the channels missed: the cursor is the oldest transaction that
-was open at the last look, so that no commit slips in behind it.
+was open at the last poll, so that no commit falls behind it.
 """
 
 from __future__ import annotations
@@ -17,40 +17,42 @@ from listener.observability.events import Event
 from listener.scheduling.missed_hints import MissedHints
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from datetime import datetime, timedelta
 
     from listener.domain.messages import Hint, Page
     from listener.observability.health import Health
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, JobStore
+    from listener.ports import Clock, HintSink, JobStore
     from listener.scheduling.reconciler import Reconciler
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
 LEAST_RELIST_SECONDS = 0.5
 WARY_SECONDS = 10.0
-"""How long to poll as if stale after a hint that may stand for thousands of rows, or a change without one: Realtime
-drops changes without a word after so many, and a probe needs some seconds to tell."""
+"""How long to poll as if no channel were received after a hint that may stand for thousands of rows, or a change
+without a hint: Realtime drops changes silently after so many, and a probe needs some seconds to detect that."""
 POLL = "poll"
+PAGE = 1000
+"""Jobs that are read in one request."""
 LIST_SHARE = 4
-"""Lists that memory cuts short follow one another closely: at most one part in so many goes into reading them."""
+"""If memory limits the lists, they follow one another closely: at most one part in so many of the time is for them."""
 
 
 class Reflector:
-    """List, then watch.
+    """Lists, then watches.
 
     Args:
         store: where rows are read.
         reconciler: takes them.
         clock: the database's.
-        health: told of polls; tells whether a channel is received.
+        health: receives the result of each poll; reports whether a channel is received.
         metrics: where polls are counted.
         horizon: how far ahead rows are read.
-        horizon_jobs: how many rows are armed at most; more of them shorten the horizon.
+        horizon_jobs: how many rows are kept in memory; of more than that each party gets a share.
         poll_seconds: how often to poll while a channel is received.
-        stale_poll_seconds: how often while none is.
+        stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
-        deliver: takes the hints that polls bring, as it does those of the channels.
+        sink: receives the hints that polls bring, like those of the channels; None where no stage takes hints.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -66,13 +68,13 @@ class Reflector:
         poll_seconds: float,
         stale_poll_seconds: float,
         relist_seconds: float,
-        deliver: Callable[[Hint], None] = lambda _: None,
+        sink: HintSink | None = None,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
-        self._relist_seconds, self._deliver = relist_seconds, deliver
+        self._relist_seconds, self._sink = relist_seconds, sink
         self._cursor: int | None = None
         self._dirty = False
         self._missed_hints = MissedHints()
@@ -84,8 +86,8 @@ class Reflector:
         self._log = structlog.get_logger("reflector")
 
     def take_hint(self, hint: Hint) -> None:
-        """Take a hint: what travelled with it is armed at once, anything else asks for a poll."""
-        if hint.xid is not None and hint.source != POLL:  # what a poll brings announces nothing
+        """Take a hint: jobs that came with it are armed at once; any other hint requests a poll."""
+        if hint.xid is not None and hint.source != POLL:  # a hint from a poll announces nothing
             self._missed_hints.received(hint.source, hint.xid)
         for job in hint.jobs:
             self._reconciler.announce(job)
@@ -103,7 +105,7 @@ class Reflector:
         self._wake.set()
 
     async def run(self) -> None:
-        """Reflect until cancelled; a database that does not answer is asked again, at growing intervals."""
+        """Run until cancelled; if the database does not answer, try again at growing intervals."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -115,14 +117,14 @@ class Reflector:
                 self._health.poll_failed(str(fault))
                 self._metrics.poll_failed()
                 self._log.warning(Event.POLL_FAILED, error=str(fault), retry_in_seconds=pause)
-                self._dirty = True  # what was hinted meanwhile is not known yet
+                self._dirty = True  # the changes hinted at meanwhile are not read yet
                 await self._rest(pause)
                 pause = min(pause * 2, MAX_PAUSE_SECONDS)
                 continue
             await self._wait()
 
     async def _rest(self, seconds: float) -> None:
-        """Wait after a fault, or until a hint: a channel that is received again tells of a database that is back."""
+        """Wait after a fault, or until a hint: a channel that is received again means that the database may be back."""
         self._wake = anyio.Event()
         await anyio.sleep(FIRST_PAUSE_SECONDS)
         with anyio.move_on_after(seconds - FIRST_PAUSE_SECONDS):
@@ -147,7 +149,7 @@ class Reflector:
         self._health.poll_succeeded()
 
     async def poll(self) -> None:
-        """Read what changed since the last look."""
+        """Read the changes since the last poll."""
         self._dirty = False
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
@@ -163,7 +165,7 @@ class Reflector:
         self._missed_hints.forget_before(cursor)
 
     def _compare(self, page: Page, *, is_first: bool) -> None:
-        """Look whether hints have told of what a poll found; the first one that a channel preceded begins with it."""
+        """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
         if is_first:
             self._missed_hints.begin(page.cursor, page.jobs)
         elif self._missed_hints.found(page.jobs, self._clock.monotonic()):
@@ -172,13 +174,14 @@ class Reflector:
     def _beware(self) -> None:
         self._wary_until = self._clock.monotonic() + WARY_SECONDS
 
-    async def _take(self, reading: Awaitable[Page]) -> Page:
+    async def _take(self, reading: Awaitable[Page], *, listed: bool = False) -> Page:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
-        self._reconciler.apply(page.jobs, requested_at)
+        self._reconciler.apply(page.jobs, requested_at, listed=listed)
         for hint in page.hints:
-            self._deliver(hint)
+            if self._sink is not None:
+                self._sink.deliver(hint)
         return page
 
     async def relist(self) -> None:
@@ -193,26 +196,23 @@ class Reflector:
         self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
 
     async def _list_due(self, until: datetime) -> int:
-        self._reconciler.armed_until = self._reconciler.urgent_until = until
-        page = await self._take(self._store.due(until, None))
-        cursor, listed = page.cursor, len(page.jobs)
-        while page.after is not None and listed < self._horizon_jobs:
-            page = await self._take(self._store.due(until, page.after))
-            listed += len(page.jobs)
-        if page.after is not None:  # memory is full: see no further than the last row, and list again before it is due
-            self._see_no_further_than(page.jobs[-1].next_run_at or until)
-            await self._take(self._store.urgent(until))  # those do not wait until all that is older was run
-        return cursor
-
-    def _see_no_further_than(self, until: datetime) -> None:
-        self._reconciler.armed_until = until
+        self._reconciler.armed_until = self._reconciler.complete_until = until
+        listing = await self._store.due(until, self._horizon_jobs)
+        self._reconciler.complete_until = min(listing.complete_until, self._reconciler.complete_until)
+        self._metrics.due_not_armed("memory", listing.left_out)
+        begin = 0
+        while begin < len(listing.ids):
+            ids = listing.ids[begin : begin + PAGE]
+            page = await self._take(self._store.read(ids), listed=True)
+            begin += page.after if isinstance(page.after, int) else len(ids)
+        return listing.cursor
 
     async def _wait(self) -> None:
         if self._dirty:
             return
         self._wake = anyio.Event()
-        left = (self._reconciler.armed_until - self._clock.now()).total_seconds()
-        # The next list comes before the last armed job: half of what is left, but never a busy loop.
+        left = (self._reconciler.complete_until - self._clock.now()).total_seconds()
+        # The next list comes before what was left out is due: half of what is left, but never a busy loop.
         now = self._clock.monotonic()
         self._relist_at = min(self._relist_at, now + max(left / 2, self._relist_pause))
         with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):

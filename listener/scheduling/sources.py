@@ -1,7 +1,8 @@
-"""Meetings become jobs: an upcoming one has exactly one, due when it ends.
+"""The meeting source keeps one job for each upcoming meeting, due at the meeting's end.
 
-Takes hints of changed meetings. Gives jobs made right by the database, which holds both tables. Guarantees that every
-upcoming meeting is looked at once on start, in the background, and every change at the next poll at the latest.
+Takes hints; each causes a poll. Gives correct jobs, which the database writes, which holds both tables and the list of
+what changed. Guarantees that every upcoming meeting is looked at once on start, in the background, and every change at
+the next poll at the latest; tenants take turns, also while the check at the start goes on.
 """
 
 from __future__ import annotations
@@ -16,109 +17,95 @@ from listener.errors import StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from listener.domain.messages import Hint
     from listener.observability.health import Health
-    from listener.ports import MeetingStore
+    from listener.ports import MeetingStore, Poller
 
 RETRY_PAUSE_SECONDS = 2.0
-NAMED = 1000
-"""Meetings in one request; fewer after one that took too long, or that one of them made fail."""
+LEAST_PAUSE_SECONDS = 0.05
+"""Between two looks that found nothing more to do: any number of hints cost so many."""
 
 
 class MeetingSource:
-    """Keeps the jobs of meetings right.
+    """Keeps one job for each upcoming meeting.
 
     Args:
-        store: where meetings and their jobs are.
-        health: tells whether a channel is received.
-        changed: called when jobs were written, so that they are looked at.
+        store: the database, which holds meetings and their jobs.
+        health: reports whether a channel is received.
+        poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
-        stale_poll_seconds: how often while none is.
+        stale_poll_seconds: how often to poll while no channel is received.
     """
 
     def __init__(
         self,
         store: MeetingStore,
         health: Health,
-        changed: Callable[[], None],
+        poller: Poller,
         poll_seconds: float,
         stale_poll_seconds: float,
     ) -> None:
-        self._store, self._health, self._changed = store, health, changed
+        self._store, self._health, self._poller = store, health, poller
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
-        self._cursor: int | None = None
-        self._ids: set[str] = set()
-        self._most = NAMED
+        self._checked: str | None = None  # up to which meeting, by id
+        self._turn: str | None = None  # which tenant's was the last one
+        self._counts: Counter[str] = Counter()
         self._wake = anyio.Event()
         self.summary: Mapping[str, int | bool] | None = None
         self._log = structlog.get_logger("meetings")
 
-    def take_hint(self, hint: Hint) -> None:
-        """Take a hint: the meetings that it names, or a poll."""
-        self._ids.update(hint.ids)
+    def take_hint(self, _: Hint) -> None:
+        """Look at once; which meetings changed is in the database."""
         self._wake.set()
 
     async def run(self) -> None:
-        """React until cancelled."""
+        """Run until cancelled."""
         while True:
             self._wake = anyio.Event()
             try:
-                await self.run_once()
+                goes_on = await self.run_once()
             except StoreError as fault:
                 self._log.warning(Event.MEETINGS_FAILED, error=str(fault))
                 await anyio.sleep(RETRY_PAUSE_SECONDS)
                 continue
+            if goes_on:
+                continue
+            await anyio.sleep(LEAST_PAUSE_SECONDS)
             with anyio.move_on_after(self._poll_seconds if self._health.receiving else self._stale_poll_seconds):
                 await self._wake.wait()
 
-    async def run_once(self) -> None:
-        """Check all meetings the first time, then what changed."""
-        if self._cursor is None:
-            await self._check_all()
-            return
-        if self._ids:
-            await self._sync_named()
-        page = await self._store.sync(self._cursor, None, None)
-        cursor = page.cursor
+    async def run_once(self) -> bool:
+        """Look at a page of all meetings, until it was the last, and at a part of what changed; tell whether to go on.
+
+        Raises:
+            StoreError: one of the two requests failed; it is made again next time.
+        """
+        checked = self.summary is not None or await self._check_page()
+        page = await self._store.sync_changed(self._turn)
+        self._turn = page.after
         self._tell(page.counts)
-        while page.after is not None:
-            page = await self._store.sync(self._cursor, None, page.after)
-            self._tell(page.counts)
-        self._cursor = cursor
+        if self.summary is None:  # else the pages to come would say that these jobs were there before
+            self._counts["jobs_scheduled"] += page.counts.get("jobs_scheduled", 0)
+        return not checked or page.more or page.after is not None
 
-    async def _sync_named(self) -> None:
-        """Named meetings come first: a deleted one is found by its name alone."""
-        while self._ids:
-            ids = sorted(self._ids)[: self._most]
-            self._ids.difference_update(ids)
-            try:
-                self._tell((await self._store.sync(None, ids, None)).counts)
-            except StoreError as fault:
-                if not fault.split_batch or fault.retryable or len(ids) > 1:  # else nothing waits for the guilty one
-                    self._ids.update(ids)
-                self._most = max(1, len(ids) // 2) if fault.split_batch else self._most
-                raise
-            self._most = min(NAMED, self._most * 2)
-
-    async def _check_all(self) -> None:
-        """Look at every upcoming meeting, a page at a time, and sum up."""
-        counts: Counter[str] = Counter()
-        page = await self._store.sync(None, None, None)
-        cursor = page.cursor
-        counts.update(page.counts)
-        while page.after is not None:
-            page = await self._store.sync(None, None, page.after)
-            counts.update(page.counts)
-        self._cursor = cursor
-        self.summary = {**_REQUIRED, **counts, "success": counts["errors"] == 0}
-        self._log.info(Event.MEETINGS_CHECKED, **self.summary)
-        self._tell(counts)
+    async def _check_page(self) -> bool:
+        """Look at the next page of all meetings; tell whether it was the last."""
+        page = await self._store.sync_upcoming(self._checked)
+        self._checked = page.after
+        self._counts.update(page.counts)
+        self._tell(page.counts)
+        if page.after is None:
+            counts = {**_REQUIRED, **self._counts}
+            found = counts["total_meetings"] - counts["jobs_scheduled"] - counts["errors"]
+            self.summary = {**counts, "jobs_already_exist": max(0, found), "success": counts["errors"] == 0}
+            self._log.info(Event.MEETINGS_CHECKED, **self.summary)
+        return page.after is None
 
     def _tell(self, counts: Mapping[str, int]) -> None:
         if any(counts.get(key) for key in ("jobs_scheduled", "jobs_moved", "jobs_cancelled")):
-            self._changed()
+            self._poller.poll_now()
 
 
 _REQUIRED = {"total_meetings": 0, "jobs_scheduled": 0, "jobs_already_exist": 0, "errors": 0}

@@ -1,8 +1,8 @@
 """The timekeeper sleeps until the next job is near.
 
-Takes the agenda. Gives jobs to the dispatcher when their time is near: at once those that are this listener's to claim
-first, the others some moments after their time, for they have been claimed by then. Guarantees that none waits longer
-than that, also when the estimate of the database's clock is corrected meanwhile.
+Takes the agenda. Gives jobs to the dispatcher when their time is near: at once if this listener is the first to claim
+them, else some moments after their time, when they should have been claimed. Guarantees that no job waits longer than
+that, also when the estimate of the database's clock is corrected meanwhile.
 """
 
 from __future__ import annotations
@@ -11,49 +11,47 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from listener.domain.job import Job
-    from listener.ports import Clock
+    from listener.ports import Clock, JobSink
     from listener.scheduling.agenda import Agenda
     from listener.scheduling.peers import Peers
 
 MOMENT = timedelta(milliseconds=250)
-"""How long each listener before this one has for its claim: many round trips, and less than anybody waits for."""
+"""How long each listener that comes before this one has for its claim: many round trips."""
 
 
 class Timekeeper:
-    """Moves jobs from the agenda to `give`.
+    """Moves jobs from the agenda to `sink`.
 
     Args:
         agenda: what is armed.
-        give: takes the jobs whose time is near, earliest first.
-        peers: tells whose turn it is.
+        sink: receives the jobs whose time is near, earliest first.
+        peers: gives this listener's turn at a job.
         clock: the database's.
     """
 
-    def __init__(self, agenda: Agenda, give: Callable[[list[Job]], None], peers: Peers, clock: Clock) -> None:
-        self._agenda, self._give, self._peers, self._clock = agenda, give, peers, clock
+    def __init__(self, agenda: Agenda, sink: JobSink, peers: Peers, clock: Clock) -> None:
+        self._agenda, self._sink, self._peers, self._clock = agenda, sink, peers, clock
 
     async def run(self) -> None:
-        """Keep time until cancelled."""
+        """Run until cancelled."""
         while True:
             await self._agenda.wait()
             self.run_once()
 
     def run_once(self) -> int:
-        """Give out what is due now, and tell how much it was."""
+        """Give out the jobs that are due now; return their number."""
         due = self._agenda.take_due()
         if due and self._peers.others:
             due = self._without_others(due)
         if due:
-            self._give(due)
+            self._sink.add(due)
         return len(due)
 
     def _without_others(self, due: list[Job]) -> list[Job]:
-        """Put off the jobs that others claim first.
+        """Put off the jobs that other listeners claim first.
 
-        Until when depends on nothing but the job and the peers, so that a row that is read again and again waits no
+        The delay depends only on the job and the peers, so that a row that is read repeatedly waits no
         longer for it.
         """
         now, mine = self._clock.now(), []

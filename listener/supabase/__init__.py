@@ -1,1 +1,1 @@
-"""The adapters to Supabase; the only place that imports supabase and realtime."""
+"""Adapters to Supabase; no other package imports supabase or realtime."""

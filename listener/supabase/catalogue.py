@@ -1,4 +1,4 @@
-"""The catalogue of handlers through PostgREST."""
+"""Publishes the catalogue of handlers through PostgREST."""
 
 from __future__ import annotations
 
@@ -22,6 +22,6 @@ class SupabaseCatalogue:
         self._rpc, self._id = rpc, listener_id
 
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
-        """Enter handlers, and forget those that nobody has published for long; tells how many were entered."""
+        """Write handlers, and delete those that nobody has published for long; returns how many were written."""
         request = {"listener": self._id, "handlers": list(handlers)}
         return int((await self._rpc.call("publish_handlers_v1", request, "published"))["published"])

@@ -1,4 +1,4 @@
-"""The end of a Realtime client: its own `close` forgets tasks, and may wait for a dead peer."""
+"""Closes a Realtime client completely: its own `close` forgets tasks, and may wait for a dead peer."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ CLOSE_SECONDS = 1.0
 
 
 async def discard(client: AsyncRealtimeClient, channels: Iterable[AsyncRealtimeChannel]) -> None:
-    """Leave nothing of a client running; cancellation does not stop this.
+    """Stop everything that a client runs; cancellation does not stop this.
 
     Args:
-        client: connected or not.
-        channels: all that were made of it; it forgets those that were closed.
+        client: a client, connected or not.
+        channels: all channels of the client; it forgets those that were closed.
     """
     with anyio.CancelScope(shield=True):
         tasks = [task for task in (client._listen_task, client._heartbeat_task) if task]  # noqa: SLF001

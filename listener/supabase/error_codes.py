@@ -1,7 +1,7 @@
-"""What a fault of a call means: may it be repeated, was it carried out, is a row the cause, must an operator act.
+"""Classifies a failed call: may it be repeated, was it carried out, did a row cause it, must an operator act.
 
-PostgreSQL's and PostgREST's codes tell most; without one, the HTTP status or the kind of the transport's fault does.
-Every function may be called twice, so what may have been carried out may be repeated too.
+PostgreSQL's and PostgREST's codes say most; without one, the HTTP status or the kind of the transport's fault does.
+Every function may be called twice, so a call that may have been carried out may be repeated too.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pydantic_core import from_json
 from listener.errors import StoreError
 
 NO_RIGHT_TO_CALL = "permission denied for function"
-"""Said by the code of a right that a row lacks, and no row is to blame."""
+"""PostgreSQL gives this message the code of a missing right to a row, but no row is the cause."""
 BROKEN = "(no code)"
-"""Measured: what PostgREST answers, with status 400, when its connection ends in the middle of a statement."""
+"""Measured: PostgREST's answer, with status 400, when its connection breaks in the middle of a statement."""
 ADVICE = {"PGRST202": "apply the migrations with `listener migrate`"}
 OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
-"""PostgreSQL's and PostgREST's; what stands between here and them has codes of its own, and the status tells more."""
+"""Codes of PostgreSQL and PostgREST; proxies have codes of their own, for which the HTTP status is used instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,30 @@ SLOWLY = Meaning(retryable=True, needs_operator=True)
 BOUNDED = Meaning(retryable=True, bounded=True)
 ROW = Meaning(retryable=False, split_batch=True)
 NEVER = Meaning(retryable=False, needs_operator=True)
+ROW_UNLESS_ALL = Meaning(retryable=False, split_batch=True, needs_operator=True)
+"""A row's, through somebody's trigger on its table; an operator's, if the rows of several jobs all meet it."""
 
 CODES: dict[str, Meaning] = {
-    # PostgREST has no connection, PostgreSQL no room for one
+    # PostgREST has no connection, PostgreSQL accepts no more
     **dict.fromkeys(["PGRST000", "PGRST001", "PGRST002", "PGRST003", "53300", "57P03"], NOT_DONE),
     # rolled back: a serialization failure, a deadlock
     **dict.fromkeys(["40001", "40P01"], NOT_DONE),
-    # the time limit, or a row that somebody holds
+    # the time limit, or a row that another transaction has locked
     **dict.fromkeys(["57014", "55P03"], TOO_MUCH),
-    # the server went down, perhaps after the commit; nobody knows whether it was done
+    # the server went down, perhaps after the commit: the outcome is unknown
     **dict.fromkeys(["57P01", "57P02", "40003"], MAYBE_APPLIED),
     # a read-only database, a full disk
     **dict.fromkeys(["25006", "53100"], SLOWLY),
-    # a schema cache that is behind, a token from a clock that is ahead
+    # a schema cache that is outdated, a token from a clock that is ahead
     **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205", "PGRST303"], BOUNDED),
     "42501": ROW,  # a right that one row lacks
 }
+TRIGGERS = re.compile(r"(42|P0)...")
+"""What a project's own trigger on our tables may raise on purpose, or because it is wrong."""
+OF_ROWS = frozenset(
+    {"claim_runs_v1", "extend_leases_v1", "finish_runs_v1", "note_runs_v1", "park_runs_v1", "plan_jobs_v1"}
+)
+"""Functions that are given rows, one of which may be the cause."""
 CLASSES: tuple[tuple[str, Meaning], ...] = (
     ("08", MAYBE_APPLIED),  # the connection broke
     ("53", SLOWLY),  # out of memory, of files
@@ -72,13 +80,13 @@ NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 def of_code(code: str) -> Meaning:
-    """Look up a code of the database's."""
+    """Return the meaning of a database code."""
     by_class = (meaning for prefix, meaning in CLASSES if code.startswith(prefix))
     return CODES.get(code) or next(by_class, NEVER)
 
 
 def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> StoreError:
-    """Read an answer that is no success; `overdue` says that the function fails for longer than it may."""
+    """Return the meaning of a failed answer; `overdue`: the function has failed for longer than a fault may last."""
     try:
         answer = from_json(body)
         told = answer.get("code")
@@ -86,7 +94,9 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
     except (ValueError, AttributeError):
         code, message = str(status), text_of(body)
     meaning = of_code(code) if OWN_CODES.fullmatch(code) else STATUSES.get(status, NEVER)
-    if message.startswith(NO_RIGHT_TO_CALL):
+    if function in OF_ROWS and TRIGGERS.fullmatch(code) and message != f"{NO_RIGHT_TO_CALL} {function}":
+        meaning = ROW_UNLESS_ALL
+    elif message.startswith(NO_RIGHT_TO_CALL):
         meaning = NEVER
     if code in ADVICE:
         message = f"{message}; {ADVICE[code]}"
@@ -94,18 +104,18 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
 
 
 def text_of(body: bytes) -> str:
-    """Give the beginning of an answer that is not the database's, for a message."""
+    """Return the beginning of an answer that is not the database's, for a message."""
     return body[:200].decode(errors="replace")
 
 
 def of_transport(function: str, error: aiohttp.ClientError | TimeoutError) -> StoreError:
-    """Read a fault on the way there, or back."""
+    """Return the meaning of a transport fault."""
     meaning = NOT_DONE if isinstance(error, NOT_SENT) else MAYBE_APPLIED
     return fault(function, type(error).__name__, str(error) or "no answer in time", meaning)
 
 
 def fault(function: str, code: str, message: str, meaning: Meaning, *, overdue: bool = False) -> StoreError:
-    """Make the error; a bounded fault that is overdue is one that does not pass."""
+    """Return the error; a bounded fault that is overdue counts as permanent."""
     given_up = meaning.bounded and overdue
     return StoreError(
         function,

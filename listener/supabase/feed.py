@@ -1,8 +1,8 @@
 """The feed delivers a hint when Supabase Realtime reports changed rows.
 
-Takes nothing. Gives hints. Guarantees that a channel counts as receiving only while something comes through it. A
-session that receives less than it should is replaced by a fresh one, make before break where it still receives
-something; a hint for every table (a resync) makes up for what may have been missed meanwhile.
+Takes nothing. Gives hints. Guarantees that a channel counts as receiving only while it delivers probes or signals. A
+session that receives less than it should is replaced by a fresh one; the old one ends only after that if it still
+receives. A resync hint for every table then makes up for changes that may have been missed meanwhile.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE_SECONDS, SOON_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0, 60.0
 SOON_PAUSES = 20
-"""So many sessions in a row follow one another soon, which is about a minute; an outage that lasts longer gets longer
+"""Failed sessions in a row with short pauses, about a minute; an outage that lasts longer gets longer
 pauses."""
 LONGEST_JOIN_SECONDS = 30.0
 STEADY_SECONDS = 30.0
-"""A session that received for this long was good: the next pause is short again."""
+"""A session that received for this long resets the pauses."""
 MOST_WAITING_HINTS = 1000
-"""Beyond it hints are dropped, and one look makes up for all of them."""
+"""Beyond this number hints are dropped, and one resync replaces them."""
 CLIENT_LOG = "realtime._async.client"
 UNREADABLE = "Unrecognized message format"
 
 
 class RealtimeFeed:
-    """One session after another, until cancelled.
+    """Runs one session after another, until cancelled.
 
     Args:
         url: the project's URL.
         key: the service's key.
         channels: `broadcast`, `postgres_changes`, or both.
-        tables: whose changes `deliver` takes.
-        deliver: takes every hint, by table.
-        send_probe: sends a probe; answers with the channels that the database can send on. It may raise `StoreError`.
-        health: told what is received.
+        tables: the tables whose changes `deliver` takes.
+        deliver: receives every hint.
+        send_probe: sends a probe; returns the channels that the database can send on. It may raise `StoreError`.
+        health: receives the state of the channels.
         metrics: where hints and sessions are counted.
         clock: measures how long sessions live.
         jitter: numbers from 0 to 1 that spread reconnections.
-        times: how patient to be.
+        times: intervals and time limits.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -87,9 +87,9 @@ class RealtimeFeed:
         self.state = "down"
 
     async def run(self) -> None:
-        """Listen until cancelled; returns at once when there is nothing to listen on."""
+        """Listen until cancelled."""
         if not self._channels:
-            return
+            await anyio.sleep_forever()
         self._waiting, hints = anyio.create_memory_object_stream[Hint](MOST_WAITING_HINTS)
         with self._unreadable_counted(), self._waiting, hints:
             async with anyio.create_task_group() as tasks:
@@ -98,7 +98,7 @@ class RealtimeFeed:
                     await self.run_once(tasks)
 
     async def run_once(self, tasks: TaskGroup) -> None:
-        """Begin one session, keep it while it is whole and young, and pause if it was not."""
+        """Run one session until it has to be replaced; pause afterwards if it did not receive as it should."""
         watched = self._begin(tasks)
         await self._until(lambda: watched.is_settled)
         if self._keep_better(watched) and await self._grows_old(watched):
@@ -108,7 +108,7 @@ class RealtimeFeed:
         self._failures = 0 if lived > STEADY_SECONDS else self._failures + 1
         had = bool(self._watched)
         with anyio.move_on_after(pause_seconds(self._failures) * self._jitter()):
-            await self._until(lambda: had and not self._watched)  # with nothing left there is no time to lose
+            await self._until(lambda: had and not self._watched)  # without a session, the next one is urgent
 
     def _begin(self, tasks: TaskGroup) -> WatchedSession:
         self.sessions += 1
@@ -132,11 +132,11 @@ class RealtimeFeed:
         return watched
 
     def _join_seconds(self) -> float:
-        """Be more patient with a server that is slow again and again."""
+        """Return the time limit of the next join, longer after slow ones."""
         return min(self._times.join_seconds * 2.0 ** min(self._failures, SOON_PAUSES), LONGEST_JOIN_SECONDS)
 
     def _keep_better(self, watched: WatchedSession) -> bool:
-        """End whichever receives less, the older one if they receive alike; tell whether `watched` is kept."""
+        """End the session that receives less, the older one if they are equal; return whether `watched` is kept."""
         for other in [other for other in self._watched if other is not watched]:
             if other.receiving > watched.receiving or watched.is_over:
                 watched.end()
@@ -146,7 +146,7 @@ class RealtimeFeed:
         return True
 
     async def _grows_old(self, watched: WatchedSession) -> bool:
-        """Wait until `watched` has to be replaced; tell whether that is for its age."""
+        """Wait until `watched` has to be replaced; return whether the reason is its age."""
         with anyio.move_on_after(self._times.rotate_seconds * (0.9 + self._jitter() / 10)) as age:
             await self._until(lambda: not watched.is_whole)
         return age.cancelled_caught
@@ -157,7 +157,7 @@ class RealtimeFeed:
             await self._news.wait()
 
     def _changed(self) -> None:
-        """Take note of what the sessions receive now."""
+        """Update the state after a change of what the sessions receive."""
         why = self._watched[-1].why if self._watched else ""
         self._watched = [watched for watched in self._watched if not watched.is_over]
         self._show_state()
@@ -171,7 +171,7 @@ class RealtimeFeed:
             self._received[channel] = receives
             if not receives:
                 self._health.stale(why, channel)
-        if lost_channel:  # what happened after the last sign may not have been received
+        if lost_channel:  # changes after its last frame may not have been received
             self._resync_all()
         self._news.set()
 
@@ -185,7 +185,7 @@ class RealtimeFeed:
         self._metrics.feed_state(self.state)
 
     def _publish(self, hint: Hint) -> None:
-        """Take a hint from a session's callback, which must neither wait nor fail."""
+        """Take a hint in a session's callback, which must neither wait nor raise."""
         self._metrics.hints_received(hint.source)
         assert self._waiting is not None, "sessions live while the feed runs"  # noqa: S101 - narrows the type
         try:
@@ -203,7 +203,7 @@ class RealtimeFeed:
 
     @contextlib.contextmanager
     def _unreadable_counted(self) -> Iterator[None]:
-        """Count what realtime-py drops: it says so nowhere but in its log."""
+        """Count the frames that realtime-py drops: it reports them only in its log."""
         log, receiver = logging.getLogger(CLIENT_LOG), _Unreadable(self._metrics.frame_unreadable)
         log.addHandler(receiver)
         try:
@@ -223,6 +223,6 @@ class _Unreadable(logging.Handler):
 
 
 def pause_seconds(failures: int) -> float:
-    """How long to wait at most after so many sessions in a row that did not receive as they should."""
+    """Return the longest pause after so many sessions in a row that did not receive as they should."""
     soon = min(FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1), SOON_SECONDS) if failures else 0.0
     return min(soon * 2.0 ** max(0, failures - SOON_PAUSES), MAX_PAUSE_SECONDS)

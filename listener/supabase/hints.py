@@ -1,4 +1,4 @@
-"""From what Realtime delivers to hints. Nothing here is trusted: a hint makes the listener look, the claim decides."""
+"""Turns Realtime's frames into hints. Frames are not trusted: a hint only starts a read; the claim decides."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ if TYPE_CHECKING:
 
 JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
 PROBE = "probe"
-"""A signal for nobody in particular, which proves the channel that brings it."""
+"""The table name of a probe: a signal without a job, which proves that its channel is received."""
 
 
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
-    """Read what `job_scheduler.notify` sends by both channels: {table, rows, xid}.
+    """Read a signal as `job_scheduler.notify` sends it by both channels: {table, rows, xid}.
 
-    Rows of jobs are [id, revision, next_run_at, priority, tenant] of plain one-time jobs; of deleted jobs, [id]; of
-    meetings, their ids; null where they are too many or not so plain. A later version may append to a row.
+    Rows of jobs are [id, revision, next_run_at, priority, tenant, user] of plain one-time jobs; of deleted jobs, [id];
+    of meetings, their ids; null where they are too many or not so plain. A later version may append to a row.
     """
     table, rows, xid = message["table"], message["rows"] or (), message["xid"]
     if table == DELETED_JOBS:
         return Hint(source, JOBS, gone=tuple(row[0] for row in rows), xid=xid)
     if table == JOBS:
-        return Hint(source, JOBS, jobs=tuple(_plain(*row[:5]) for row in rows), xid=xid)
+        return Hint(source, JOBS, jobs=tuple(_plain(*row[:6]) for row in rows), xid=xid)
     return Hint(source, table, ids=tuple(rows), xid=xid)
 
 
-def _plain(job_id: int, revision: int, next_run_at: str | None, priority: int, tenant: str | None = None) -> Job:
+def _plain(  # noqa: PLR0913, PLR0917 - a row of the message
+    job_id: int,
+    revision: int,
+    next_run_at: str | None,
+    priority: int,
+    tenant: str | None = None,
+    user: str | None = None,
+) -> Job:
     at = instant(next_run_at)
-    return Job(job_id, revision, "scheduled", priority, at, at, tenant=tenant)
+    return Job(job_id, revision, "scheduled", priority, at, at, tenant=tenant, user=user)

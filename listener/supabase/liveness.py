@@ -1,4 +1,4 @@
-"""What proves that the channels of a session are received, and when a probe has to be sent. Pure: times are given.
+"""Decides whether the channels of a session are receiving, and when a probe is due. Pure: times are arguments.
 
 All times are monotonic seconds.
 """
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 EARLIEST_SHARE = 0.9
-"""Listeners fall silent together: each sends a probe after its own part of the silence, and the first serves all."""
+"""Listeners fall silent together: each probes after its own share of the silence, and the first probe serves all."""
 NEAR_SHARE = 0.5
-"""What one channel brings is a probe for another one that has been silent for this part of its silence."""
+"""A frame on one channel is a probe for each other channel that has been silent for this share of its silence."""
 
 
 @dataclass(slots=True)
@@ -22,19 +22,19 @@ class _ChannelState:
     subscribed_at: float | None = None
     quiet_since: float = 0.0
     patience_seconds: float = 0.0  # after which a probe is due
-    requested_at: float | None = None  # since when a probe is under way
+    requested_at: float | None = None  # the time of the probe that is under way
 
 
 class Liveness:
-    """The channels of one session: each is subscribed, then received again and again, or lost.
+    """The channels of one session: each is subscribed, then repeatedly received, or lost.
 
-    Whatever a channel brings proves it: a probe of this listener or of another one, or a signal of a real change. A
-    channel that was silent for `silence_seconds` wants a probe; one that has not brought it `answer_seconds` later is
-    lost. One that is not subscribed at `subscribe_by` is lost, too.
+    Every frame proves its channel: a probe of this or another listener, or the signal of a real change. A channel that
+    was silent for `silence_seconds` needs a probe; if it does not deliver that within `answer_seconds`, it is
+    lost. A channel that is not subscribed at `subscribe_by` is lost, too.
 
     Args:
         channels: their names.
-        silence_seconds: how long a channel may be silent; 0 asks for no probes.
+        silence_seconds: how long a channel may be silent; 0 means no probes.
         answer_seconds: how long a probe may take.
         subscribe_by: when every channel has to be subscribed.
         jitter: numbers from 0 to 1.
@@ -53,16 +53,16 @@ class Liveness:
         self._subscribe_by, self._jitter = subscribe_by, jitter
 
     def subscribed(self, channel: str, now: float) -> None:
-        """Note a subscription, or that the server subscribed anew: either wants a probe at once."""
+        """Note a subscription, or that the server subscribed anew: either makes a probe due at once."""
         state = self._states.get(channel)
         if state:
             state.subscribed_at, state.requested_at = now, None
             state.quiet_since, state.patience_seconds = now, 0.0
 
     def received(self, channel: str, now: float) -> bool:
-        """Note that a channel brought something; every signal goes through all, so it asks those that have been silent.
+        """Note a frame; every signal goes through all channels, so it is a probe for those that have been silent.
 
-        Returns whether it was an answer: then a probe is due sooner than `deadline` and `probe_due` have told.
+        Returns whether a probe is due sooner than `deadline` and `probe_due` last said.
         """
         was_asked = False
         for name, state in self._states.items():
@@ -76,36 +76,36 @@ class Liveness:
         return was_asked
 
     def sent(self, channels: Collection[str], began: float, now: float) -> None:
-        """Note a probe on `channels` that was asked for at `began` and is known at `now` to have been sent."""
+        """Note a probe on `channels`, requested at `began` and confirmed at `now`."""
         for name in [name for name in self._states if name not in channels]:
-            del self._states[name]  # the database cannot send on it: there is nothing to prove
+            del self._states[name]  # the database cannot send on it: no probe can prove it
         for state in self._states.values():
             was_there = state.subscribed_at is not None and state.subscribed_at <= began
             if was_there and self._may_ask(state) and not state.quiet_since > began:
                 state.requested_at = now
 
     def probe_due(self) -> float | None:
-        """When the next probe has to be sent; None while none is wanted."""
+        """The time of the next probe; None while none is due."""
         dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_ask(state)]
         return min(dues, default=None)
 
     def deadline(self) -> float | None:
-        """When the next channel is lost unless it is received, or subscribed, before."""
+        """The time at which the next channel is lost unless it is received, or subscribed, before."""
         return min(self._deadlines().values(), default=None)
 
     def take_lost(self, now: float) -> dict[str, str]:
-        """Take out the channels that are lost; each with the reason."""
+        """Remove and return the channels that are lost, each with the reason."""
         lost = [name for name, at in self._deadlines().items() if at <= now]
         return {name: self._reason(self._states.pop(name)) for name in lost}
 
     def excuse(self, seconds: float) -> None:
-        """Do not count a time in which this process itself did not run."""
+        """Ignore a time in which this process itself did not run."""
         self._subscribe_by += seconds
         for state in self._states.values():
             state.requested_at = state.requested_at + seconds if state.requested_at is not None else None
 
     def forget(self, channel: str) -> None:
-        """Expect nothing more of a channel."""
+        """Stop watching a channel."""
         self._states.pop(channel, None)
 
     def _may_ask(self, state: _ChannelState) -> bool:

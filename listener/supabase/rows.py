@@ -1,4 +1,4 @@
-"""From the database's JSON to the domain's values."""
+"""Converts the database's JSON into domain values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = structlog.get_logger("rows")
 
 
 def readable(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Read]) -> list[Read]:
-    """Read rows; one that is invalid here is left out and told of, so that the others do not wait for it."""
+    """Read rows; an invalid row is logged and left out, so that it does not delay the others."""
     values = []
     for row in rows:
         try:
@@ -35,7 +35,7 @@ def instant(text: str | None) -> datetime | None:
 
 
 def job(row: Mapping[str, Any]) -> Job:
-    """Read what `job_scheduler.job_row` writes."""
+    """Read a row of `job_scheduler.job_row`."""
     return Job(
         id=row["id"],
         revision=row["revision"],
@@ -49,6 +49,7 @@ def job(row: Mapping[str, Any]) -> Job:
         misfire=Misfire(row["misfire"]),
         misfire_grace_seconds=row["misfire_grace_seconds"],
         tenant=row.get("tenant"),
+        user=row.get("user"),
     )
 
 
@@ -66,7 +67,7 @@ def trigger(row: Mapping[str, Any]) -> Trigger:
 
 
 def run(row: dict[str, Any]) -> Run:
-    """Read what `job_scheduler.claimed_runs` writes; what is left of the row is the job's."""
+    """Read a row of `job_scheduler.claimed_runs`; its remaining columns are the job's."""
     return Run(
         execution_id=row.pop("execution_id"),
         fence=row.pop("fence"),
@@ -84,4 +85,5 @@ def run(row: dict[str, Any]) -> Run:
         recurring=row["trigger_type"] != "once",
         row=row,
         tenant=row.get("workspace_id") or row.get("created_by"),
+        user=row.get("created_by"),
     )

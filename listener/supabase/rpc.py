@@ -1,8 +1,8 @@
-"""Calls of the scheduler's SQL functions through PostgREST: one request, one transaction, one JSON answer.
+"""Calls the scheduler's SQL functions through PostgREST: one request, one transaction, one JSON answer.
 
 supabase-py's own `rpc` loses the HTTP status of an error and retries by rules of its own, so this is plain HTTP with
 the same key, by aiohttp, which takes a tenth of httpx's processor time. A call is made once, within a time that suits
-it; whoever calls decides by the error whether to repeat it.
+it; the caller decides by the error whether to repeat it.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ OWN_SECONDS = {
     "clean_ledger_v1": 60.0,  # nobody waits for them
     "sync_meetings_v1": 60.0,
 }
-"""How long calls may take that differ, by function."""
+"""Other time limits, by function."""
 CONNECT_SECONDS = 5.0
 """How long a call may wait for a connection, old or new."""
 CONNECTIONS, IDLE_SECONDS = 16, 60.0
 BOUNDED_SECONDS = 60.0
-"""A schema cache that is behind has been loaded anew by then."""
+"""By then an outdated schema cache has been loaded anew."""
 OPERATOR_NOTICE_SECONDS = 60.0
 SUCCESS = range(200, 300)
 
 
 def _nobody(_function: str, _fault: StoreError | None) -> None:
-    """Take no note."""
+    """Ignore the result."""
 
 
 class Rpc:
@@ -54,8 +54,8 @@ class Rpc:
         url: the project's URL.
         key: `sb_secret_…` or the legacy service_role JWT.
         clock: learns the database's time.
-        answered: told of each call how it ended: its function, and the fault or None.
-        within_seconds: how long calls of functions may take whose time is short.
+        answered: called after each call, with its function, and the fault or None.
+        within_seconds: time limits of functions that must answer sooner.
 
     It is made, used and closed in one event loop.
     """
@@ -74,7 +74,7 @@ class Rpc:
         self._reported_at: dict[str, float] = {}
         self._log = structlog.get_logger("rpc")
         headers = {"apikey": key, "Content-Type": "application/json"}
-        if not key.startswith("sb_"):  # the new keys are no JWTs: the gateway alone understands them
+        if not key.startswith("sb_"):  # the new keys are no JWTs: only the gateway reads them
             headers["Authorization"] = f"Bearer {key}"
         self._http = aiohttp.ClientSession(
             f"{url}/rest/v1/rpc/",
@@ -86,7 +86,7 @@ class Rpc:
         )
 
     async def call(self, function: str, request: dict[str, Any], *fields: str) -> Any:  # noqa: ANN401 - its own JSON
-        """Call `function` with its one argument; its answer has these `fields`, or it is not the database's.
+        """Call `function` with its one argument; an answer without these `fields` is not the database's.
 
         Raises:
             StoreError: the request did not succeed; it says whether it may later.
@@ -120,15 +120,16 @@ class Rpc:
         return answer
 
     async def _post(self, function: str, content: bytes) -> tuple[int, bytes]:
-        """Give the status and the body of the answer; a redirect is not followed, for the key would travel with it."""
+        """Return the status and the body of the answer; redirects are not followed, as the key would go along."""
         async with self._http.post(function, data=content, allow_redirects=False) as response:
             return response.status, await response.read()
 
     def _report_operator_needed(self, fault: StoreError) -> None:
-        """Say, now and then, what only an operator can fix."""
+        """Log, at most once a minute, a fault that only an operator can fix."""
         now = self._clock.monotonic()
         if (
             not fault.needs_operator
+            or fault.split_batch  # the caller knows whether other rows meet it too
             or self._reported_at.get(fault.code, -OPERATOR_NOTICE_SECONDS) > now - OPERATOR_NOTICE_SECONDS
         ):
             return
@@ -141,7 +142,7 @@ class Rpc:
 
 
 def _proxy_to(url: str) -> str | None:
-    """Find the proxy that the environment names for `url`, by the rules that realtime-py's websockets follow too."""
+    """Return the proxy that the environment names for `url`, by the rules that realtime-py's websockets follow too."""
     target = urlsplit(url)
     return None if proxy_bypass(target.netloc) else getproxies().get(target.scheme)
 
@@ -157,7 +158,7 @@ def _answer(function: str, body: bytes, fields: Collection[str]) -> tuple[Any, d
     """Read the JSON of an answer, and the database's time in it.
 
     Raises:
-        StoreError: it is a page of something on the way to the database, which may call anything a success.
+        StoreError: the page is from a proxy on the way to the database, which may answer anything with success.
     """
     try:
         answer = from_json(body) if body else None

@@ -1,6 +1,6 @@
-"""One disposable Realtime client. It is never fixed: a channel that went stale stays so, and without any it ends.
+"""One Realtime client, used once. A channel that went stale stays stale, and a session without channels ends.
 
-realtime-py's own ways to fix itself are ways to go stale while it looks connected: it gives up after a few attempts,
+realtime-py's own recovery can leave a client stale that looks connected: it gives up after a few attempts, it
 joins a topic again and takes the end of the old join for that of the new one, and forgets tasks that were cancelled.
 """
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 TOPIC = "job_scheduler"
 """The private topic that the database's triggers send to."""
 JOIN_SECONDS = 15.0
-"""Enough for whoever only wants to know whether it works."""
+"""Time limit for a session that only tests the connection."""
 LONGEST_REASON = 300
 SIGNALS = "signals"
-"""The table in schema job_scheduler that gets a row for each statement that matters, not for each row changed."""
+"""The table in schema job_scheduler that gets a row for each relevant statement, not for each changed row."""
 
 
 class SessionEndedError(ListenerError):
-    """A Realtime session came to its end; the message says why."""
+    """A Realtime session ended; the message gives the reason."""
 
 
 class Session:
@@ -45,8 +45,8 @@ class Session:
         url: the project's URL.
         key: the service's key.
         on_hint: takes each hint.
-        subscribed: told which channel works, each time Realtime says so.
-        went_stale: told which channel will never be received again in this session, and why.
+        subscribed: called with a channel each time Realtime confirms its subscription.
+        went_stale: called with a channel that this session will not receive any more, and the reason.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Session:
         raise SessionEndedError(self._why)
 
     def mark_stale(self, channel: str, why: str) -> None:
-        """Give a channel up; without any left the session ends."""
+        """Give a channel up; a session without channels ends."""
         if channel not in self._left or self._ended.is_set():
             return
         self._left.discard(channel)
@@ -101,7 +101,7 @@ class Session:
             self._end(f"{channel}: {why}")
 
     async def ping(self, within_seconds: float) -> None:
-        """Ask the socket itself; without an answer in time the session ends."""
+        """Ping the socket; without an answer in time the session ends."""
         socket = self._client._ws_connection  # noqa: SLF001 - the client has no such question
         if socket is None:
             return
@@ -114,7 +114,7 @@ class Session:
             self._end("the socket closed")
 
     async def close(self) -> None:
-        """Leave nothing running."""
+        """Stop everything that the session runs."""
         await discard(self._client, self._subscriptions.values())
 
     async def _join_all(self, channels: tuple[str, ...], join_seconds: float) -> None:
@@ -156,7 +156,7 @@ class Session:
         return subscription.on_system(self._safely(self._told_by_system))
 
     def _told_by_system(self, told: SuccessSystemPayload) -> None:
-        """Hear "Subscribed to PostgreSQL": it comes after the join, and again when other tables are published."""
+        """Take a system frame "Subscribed to PostgreSQL": it follows the join, and each change of the publication."""
         if told.extension == "postgres_changes":
             self._subscribed("postgres_changes")
 
@@ -165,7 +165,7 @@ class Session:
 
     def _follow(self, name: str) -> Callable[[RealtimeSubscribeStates, Exception | None], None]:
         def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:
-            if not self._client.is_connected:  # all channels are told; one reason is enough
+            if not self._client.is_connected:  # the callback runs for every channel; one reason is enough
                 self._end(f"the socket closed: {fault or ''}")
             elif state is not RealtimeSubscribeStates.SUBSCRIBED:
                 self.mark_stale(name, f"{state.value} {fault or ''}".strip())
@@ -175,7 +175,7 @@ class Session:
         return follow
 
     def _safely(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Wrap: an exception in a callback would end realtime-py's listening without a word."""
+        """Wrap a callback: an exception in it would silently end realtime-py's receiving."""
 
         def call(message: Any) -> None:  # noqa: ANN401 - realtime-py's payloads
             try:

@@ -1,17 +1,17 @@
-"""The jobs of the database through PostgREST. Batches become one request; an error is a `StoreError`."""
+"""The stages' access to the database through PostgREST. A batch is one request; each error is a `StoreError`."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.messages import Claimed, Extended, Finished, Page, Rescued, Summary
+from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
+CHANGED_MEETINGS = 200
+"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
+CLAIMED_BYTES = 256 * 1024
+"""Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
 
 class SupabaseStore:
-    """The stages' view of the database: `JobStore`, `LeaseStore` and `MeetingStore` of `listener.ports`.
+    """The database as the stages see it: `JobStore`, `LeaseStore` and `MeetingStore` of `listener.ports`.
 
     Args:
         rpc: calls the SQL functions.
         listener_id: this process's random id, part of every claim.
-        name: shown beside it in `job_listeners`.
+        name: the listener's name in `job_listeners`.
         lease_seconds: how long a claim is good.
         claim_ahead_seconds: how long before its time a job is claimed.
-        key_concurrency: how many runs of jobs that share a key go on at a time.
+        key_concurrency: how many runs of jobs that share a key may execute at the same time.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -46,7 +50,7 @@ class SupabaseStore:
         key_concurrency: int = 1,
     ) -> None:
         self._key_concurrency = key_concurrency
-        self._limits: dict[str, int] = {}  # of rows in an answer, by function, where fewer than usual
+        self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
@@ -56,13 +60,16 @@ class SupabaseStore:
         request = {"cursor": cursor, "until": until, "after": after}
         return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
-    async def due(self, until: datetime, after: object) -> Page:
-        """Read jobs to act on before `until`, earliest first."""
-        return _page(await self._call_bounded("due_jobs_v1", {"until": until, "after": after}, *PAGE_FIELDS))
+    async def due(self, until: datetime, most: int) -> Listing:
+        """Choose the jobs to act on before `until`, at most so many, of each party its share."""
+        fields = ("ids", "cursor", "complete_until")
+        answer = await self._call_bounded("due_jobs_v1", {"until": until}, *fields, most=most)
+        complete_until = datetime.fromisoformat(answer["complete_until"])
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
 
-    async def urgent(self, until: datetime) -> Page:
-        """Read a page of jobs of high priority to act on before `until`, the most urgent first."""
-        return _page(await self._call_bounded("urgent_jobs_v1", {"until": until}, *PAGE_FIELDS))
+    async def read(self, ids: Sequence[int]) -> Page:
+        """Read jobs by id."""
+        return _page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
@@ -82,12 +89,14 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
+            "max_bytes": CLAIMED_BYTES,
             "claims": [_claim(claim) for claim in claims],
         }
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
+            full=answer.get("full", False),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
@@ -100,6 +109,16 @@ class SupabaseStore:
         }
         answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
+
+    async def park(self, run: Held, why: str) -> None:
+        """End a run whose result is refused."""
+        told = {"id": run[0], "fence": run[1], "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [told], "jobs": []}, "now")
+
+    async def explain(self, job_id: int, why: str) -> None:
+        """Say in a job's row why it cannot be claimed."""
+        told = {"id": job_id, "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [told]}, "now")
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend claims, and send a heartbeat."""
@@ -114,7 +133,7 @@ class SupabaseStore:
         return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]))
 
     async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that go on."""
+        """Write progress and log lines of runs that have not ended."""
         request = {
             "listener": self._id,
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
@@ -123,21 +142,21 @@ class SupabaseStore:
         await self._rpc.call("note_runs_v1", request, "now")
 
     async def rescue(self) -> Rescued:
-        """Take runs from the dead."""
+        """Take over the runs of dead listeners."""
         request = {"key_concurrency": self._key_concurrency}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
 
     async def clean(self, retention_days: float) -> int:
-        """Forget a batch of what is older than `retention_days`."""
+        """Delete a batch of rows older than `retention_days`."""
         answer = await self._call_bounded(
             "clean_ledger_v1", {"retention_days": retention_days}, "deleted", most=CLEANUP_BATCH
         )
         return int(answer["deleted"])
 
     async def send_probe(self) -> list[str]:
-        """Send a probe, a signal for nobody in particular; answers with the channels that the database can send on.
+        """Send a probe, a signal without a job; returns the channels that the database can send on.
 
         Raises:
             StoreError: it is not known to have been sent.
@@ -146,18 +165,24 @@ class SupabaseStore:
         return list(answer["channels"])
 
     async def leave(self) -> None:
-        """Say that this listener is going."""
+        """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})
 
-    async def sync(self, cursor: int | None, ids: Sequence[str] | None, after: str | None) -> Summary:
-        """Make the jobs of meetings right."""
-        request = {"cursor": cursor, "ids": list(ids) if ids is not None else None, "after": after}
-        answer = await self._call_bounded("sync_meetings_v1", request, "cursor")
-        counts = {key: value for key, value in answer.items() if key != "cursor" and isinstance(value, int)}
-        return Summary(counts, answer["cursor"], answer.get("after"))
+    async def sync_changed(self, after: str | None) -> Summary:
+        """Correct the jobs of some meetings that changed, tenants in turn."""
+        return await self._sync({"changed": True, "after": after}, most=CHANGED_MEETINGS)
+
+    async def sync_upcoming(self, after: str | None) -> Summary:
+        """Correct the jobs of a page of all upcoming meetings."""
+        return await self._sync({"after": after}, most=PAGE)
+
+    async def _sync(self, request: dict[str, Any], *, most: int) -> Summary:
+        answer = await self._call_bounded("sync_meetings_v1", request, "total_meetings", "more", most=most)
+        counts = {key: value for key, value in answer.items() if type(value) is int}
+        return Summary(counts, answer.get("after"), answer["more"])
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
-        """Call a function that takes a limit: a smaller one after a fault that fewer rows may not meet."""
+        """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""
         limit = min(most, self._limits.get(function, most))
         try:
             answer = await self._rpc.call(function, {**request, "limit": limit}, *fields)

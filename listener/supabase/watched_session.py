@@ -1,7 +1,7 @@
-"""One watched session: it passes on what it receives, and a channel that does not bring a probe back is stale.
+"""A session whose channels are watched: it passes hints on; a channel that does not deliver a probe is stale.
 
-Takes nothing. Gives hints. Guarantees that a stale channel counts as receiving for one silence and one answer time at
-the most. A database that cannot send probes leaves it in doubt; then the socket itself is pinged.
+Takes nothing. Gives hints. Guarantees that a stale channel counts as receiving for at most one silence and one answer
+time. If the database cannot send probes, the channels' state is unknown; then the socket itself is pinged.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ if TYPE_CHECKING:
     from listener.observability.metrics import Metrics
     from listener.ports import Clock
 
-RING_SECONDS = 2.0
-"""How long the request for a probe may take: a database that is slower than that proves nothing."""
+SEND_SECONDS = 2.0
+"""Time limit of the request for a probe: a slower database proves nothing."""
 RETRY_SECONDS = 1.0
 PONG_SECONDS = 5.0
 LAG_SECONDS = 0.25
-"""A watch that wakes this late did not get the loop: then the frames that wait count first."""
+"""A wake-up this late means a busy loop: waiting frames are then read before a channel counts as stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How patient a feed is, in seconds.
+    """Intervals and time limits of a feed, in seconds.
 
     Args:
         probe_seconds: how long a channel may be silent before a probe is sent; 0 for no probes.
         answer_seconds: how long a probe may take. Measured: 260 ms, 510 ms at the 99th percentile.
         join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s.
-        rotate_seconds: after which a session is replaced: hosted projects end a socket after 24 hours.
+        rotate_seconds: the age at which a session is replaced: hosted projects end a socket after 24 hours.
     """
 
     probe_seconds: float = 4.5
@@ -51,20 +51,20 @@ class Times:
 
 
 class WatchedSession:
-    """One session and the proof that it receives.
+    """One session and its liveness.
 
     Args:
         url: the project's URL.
         key: the service's key.
         channels: `broadcast`, `postgres_changes`, or both.
-        publish: takes each hint, probes excepted.
-        send_probe: sends a probe; answers with the channels that the database can send on.
-        changed: called whenever what is received has changed.
-        resync: called at each subscription: what happened before it was not received.
+        publish: receives each hint, probes excepted.
+        send_probe: sends a probe; returns the channels that the database can send on.
+        changed: called whenever a channel starts or stops being received.
+        resync: called at each subscription: earlier changes were not received.
         metrics: where probes and stale channels are counted.
         clock: measures silences.
         jitter: numbers from 0 to 1.
-        times: how patient to be.
+        times: intervals and time limits.
     """
 
     def __init__(  # noqa: PLR0913 - the feed names each
@@ -101,7 +101,7 @@ class WatchedSession:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known of each channel if it receives."""
+        """Whether it is known of each channel if it is received."""
         return self.is_over or not self._undecided
 
     @property
@@ -110,7 +110,7 @@ class WatchedSession:
         return not self.is_over and self.receiving.issuperset(self._channels)
 
     async def live(self) -> None:
-        """Live until the session ends or `end` is called; `why` tells the reason."""
+        """Run until the session ends or `end` is called; `why` is the reason."""
         try:
             with self._scope:
                 async with anyio.create_task_group() as tasks:
@@ -129,7 +129,7 @@ class WatchedSession:
             await self._session.close()
 
     def end(self) -> None:
-        """End the session, because another one took over."""
+        """End the session, because another one replaces it."""
         self._scope.cancel()
 
     def _hint(self, hint: Hint) -> None:
@@ -145,7 +145,7 @@ class WatchedSession:
     def _subscribed(self, channel: str) -> None:
         self._liveness.subscribed(channel, self._clock.monotonic())
         self.joined.add(channel)
-        if not self._times.probe_seconds:  # there is no better proof to wait for
+        if not self._times.probe_seconds:  # without probes the subscription is the only proof
             self._receives(channel)
         self._news.set()
         self._changed()
@@ -178,7 +178,7 @@ class WatchedSession:
                 await self._sleep(due)
 
     async def _sleep(self, due: float | None) -> None:
-        """Sleep until something has to be done, or something was subscribed or answered."""
+        """Sleep until the next deadline, or until a channel was subscribed or received."""
         self._news = anyio.Event()
         moments = [max(due, self._not_before)] if due is not None else []
         deadline = self._liveness.deadline()
@@ -195,7 +195,7 @@ class WatchedSession:
     async def _send_probe(self) -> None:
         began = self._clock.monotonic()
         try:
-            with anyio.fail_after(RING_SECONDS):
+            with anyio.fail_after(SEND_SECONDS):
                 sent = await self._request_probe()
         except (StoreError, TimeoutError) as fault:
             self._metrics.probe_sent("unsent")
@@ -210,7 +210,7 @@ class WatchedSession:
         self._cannot_send(set(self._channels) - set(sent))
 
     def _cannot_send(self, channels: set[str]) -> None:
-        """Wait no longer for what the database never sends."""
+        """Stop watching channels that the database cannot send on."""
         self._channels = tuple(name for name in self._channels if name not in channels)
         if channels & self._undecided:
             self._undecided -= channels

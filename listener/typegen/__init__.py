@@ -1,1 +1,1 @@
-"""Types of what a client may insert, for other languages, from the handlers' payload models."""
+"""Types of what a client may insert, for other languages, generated from the handlers' payload models."""

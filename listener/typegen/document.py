@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 TITLE = "HandlerPayloads"
 ANYTHING: dict[str, Any] = {"type": "object", "additionalProperties": True}
 LITERAL = ("default", "examples", "example", "const", "enum")
-"""What stands under these is a value, not a schema."""
+"""Under these keywords stands a value, not a schema."""
 MAPS = ("properties", "patternProperties", "$defs")
-"""What stands under these is schemas by name: the name `title` in there is a field, not a heading."""
+"""Under these keywords stand schemas by name: there, `title` is a field's name, not a heading."""
 SHAPING = frozenset(["type", "enum", "const", "$ref", "anyOf", "oneOf", "allOf", "not", "properties", "items"])
 
 
 def document(catalogue: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Give a schema with one required property for each handler, and the definitions of all.
+    """Return a schema with one required property for each handler, and the definitions of all.
 
     Args:
         catalogue: rows of `job_handlers`.
@@ -43,22 +43,22 @@ def document(catalogue: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def pascal(name: str) -> str:
-    """Give a name as types are called: `event_reminder` becomes `EventReminder`."""
+    """Return a name in the form of types: `event_reminder` becomes `EventReminder`."""
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^0-9A-Za-z]+", name) if word)
 
 
 def _key(name: str) -> str:
-    """Give the key of a definition without what a JSON pointer would have to escape."""
+    """Return the key of a definition without characters that a JSON pointer would have to escape."""
     return re.sub(r"\W", "_", name)
 
 
 def _cleaned(schema: Mapping[str, Any], prefix: str, title: str | None = None) -> dict[str, Any]:
-    """Copy a schema: titles of fields would become types of their own, and tuples are written as of old."""
+    """Copy a schema: without titles of fields, which would become types of their own, and with tuples in old form."""
     copy = {key: _part(key, value, prefix) for key, value in schema.items() if key != "title"}
     if "prefixItems" in copy:
         copy["items"], copy["additionalItems"] = copy.pop("prefixItems"), copy.get("items", False)
     if not SHAPING.intersection(copy):
-        copy["tsType"] = "unknown"  # json2ts takes what may be anything for an object; other generators ignore the word
+        copy["tsType"] = "unknown"  # json2ts takes a schema without a type for an object; other generators ignore this
     return copy if title is None or "$ref" in copy else {"title": title, **copy}
 
 

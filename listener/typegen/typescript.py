@@ -1,4 +1,4 @@
-"""TypeScript: json-schema-to-typescript writes the payloads, a template ties them to the stock types of the tables."""
+"""Generates TypeScript: json-schema-to-typescript writes the payloads, a template adds the tables' stock types."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 PROGRAM = "json2ts"
 PACKAGE = "json-schema-to-typescript"
 OPTIONS = ("--additionalProperties=false", "--unreachableDefinitions", "--bannerComment=")
-"""A field that the model does not have is a mistake, even where the model would ignore it."""
+"""A field that the model lacks is an error for the compiler, even where the model would ignore it."""
 CROSS_REFERENCE = re.compile(r" \*\n \* This interface was referenced by .*\n \* via the `definition` .*\n")
 EMPTY_COMMENT = re.compile(r"/\*\*\n(?: \* This \w+ was referenced by .*\n \* via the `definition` .*\n)? \*/\n")
 SECONDS = 60.0
 
 
 class TypeGeneratorError(ListenerError):
-    """The generator is not installed, or did not take the schema."""
+    """The generator is not installed, or refused the schema."""
 
 
 def typescript(catalogue: Sequence[Mapping[str, Any]], database: str) -> str:
-    """Write the module.
+    """Return the text of the module.
 
     Args:
         catalogue: rows of `job_handlers`.
@@ -58,7 +58,7 @@ def _generated(schema: Mapping[str, Any]) -> str:
 
 
 def _program() -> str:
-    """Find the program as npm's own scripts do: in this folder's packages, those of the folders above, then PATH."""
+    """Find the program as npm's scripts do: in this folder's packages, in those of the folders above, then in PATH."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         found = shutil.which(PROGRAM, path=str(folder / "node_modules" / ".bin"))

@@ -1,1 +1,1 @@
-"""A hierarchical timer wheel over integers and opaque keys; it imports nothing of ours."""
+"""A hierarchical timer wheel over integers and opaque keys; it imports no other package of this project."""

@@ -1,4 +1,4 @@
-"""One ring of the timer wheel: 64 slots and a bitmap that says which of them hold anything."""
+"""One level of the timer wheel: 64 slots and a bitmap of the slots in use."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ class Level(Generic[Key]):
         return list(self._slots.pop(slot))
 
     def first(self) -> int:
-        """The lowest occupied slot; the level must not be empty."""
+        """Return the lowest occupied slot; the level must not be empty."""
         return (self.occupied & -self.occupied).bit_length() - 1

@@ -1,7 +1,7 @@
-"""A hierarchical timer wheel over integers: what unit they count is the caller's affair.
+"""A hierarchical timer wheel over integers; the caller defines their unit.
 
 An entry's level is the position of the highest bit in which its time differs from now, six bits to a level, and its
-slot the six bits of its time at that level. Three things follow, and the rest of this module leans on them:
+slot the six bits of its time at that level. Three properties follow, and the rest of this module uses them:
 
 - Every entry agrees with now in all bits above its level, so a slot never means one rotation later: no wrap-around.
 - Everything on a level comes before everything on the next one, so the earliest slot is the lowest one in use.
@@ -58,7 +58,7 @@ class TimerWheel(Generic[Key]):
         return key in self._whens
 
     def when(self, key: Key) -> int:
-        """The time `key` is armed for.
+        """Return the time `key` is armed for.
 
         Raises:
             KeyError: it is not armed.
@@ -74,7 +74,7 @@ class TimerWheel(Generic[Key]):
         self._place(key, when)
 
     def disarm(self, key: Key) -> bool:
-        """Forget `key`; false if it was not armed."""
+        """Remove `key`; return false if it was not armed."""
         when = self._whens.pop(key, None)
         if when is None:
             return False
@@ -82,7 +82,7 @@ class TimerWheel(Generic[Key]):
         return True
 
     def next_expiration(self) -> int | None:
-        """When to call `advance` next, None while nothing is armed.
+        """Return when to call `advance` next, None while nothing is armed.
 
         The earliest armed time itself; earlier only where a key that was disarmed or moved stood before it, or in the
         overflow. After `advance(t)` it is later than `t`.
@@ -94,7 +94,7 @@ class TimerWheel(Generic[Key]):
         return start if level is None else level.earliest[slot]
 
     def advance(self, now: int) -> list[Key]:
-        """Move to `now` and take out what is due, by time, then by order of arming.
+        """Move to `now` and return the keys that are due, by time, then by order of arming.
 
         A `now` before an earlier one moves nothing: it only gives what was armed for a time not later than it.
         """
@@ -112,7 +112,7 @@ class TimerWheel(Generic[Key]):
         return self._pop_due(taken, now)
 
     def _pop_due(self, taken: list[Key], now: int) -> list[Key]:
-        """Split what was taken out of its slots: due keys are forgotten and returned, the others placed anew."""
+        """Split the keys of emptied slots: due keys are removed and returned, the others placed anew."""
         whens = self._whens
         due = []
         for key in taken:
@@ -161,7 +161,7 @@ class TimerWheel(Generic[Key]):
             del self._overflow[rotation]
 
     def _earliest_slot(self) -> tuple[int, Level[Key] | None, int] | None:
-        """Where the earliest entry is: (start of the slot, its level, its number), or None.
+        """Return the place of the earliest entry: (start of the slot, its level, its number), or None.
 
         Without a level, the number is a rotation of the overflow, or -1 for what is overdue.
         """

@@ -22,7 +22,7 @@ grant insert (name), update (name) on table public.job_workspaces to authenticat
 
 alter table public.job_workspaces enable row level security;
 
--- Who creates a workspace is entered as its admin after the statement, which may have to answer the row before that.
+-- A trigger makes the creator an admin after the statement, which may have to return the row before that.
 drop policy if exists workspaces_select on public.job_workspaces;
 create policy workspaces_select on public.job_workspaces
 for select to authenticated

@@ -42,7 +42,7 @@ for update to authenticated
 using (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]))
 with check (workspace_id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Whoever is a member may also leave.
+-- Every member may also leave.
 drop policy if exists workspace_members_delete on public.job_workspace_members;
 create policy workspace_members_delete on public.job_workspace_members
 for delete to authenticated

@@ -1,8 +1,8 @@
--- One row is one job: what a client writes of it, what the service writes, and what only the service reads.
+-- One row is one job: columns that clients write, columns that the service writes, and columns that only it reads.
 
 create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
-    -- what a client writes
+    -- columns that clients write
     job_id text not null default gen_random_uuid()::text,
     workspace_id uuid,
     name text,
@@ -29,7 +29,7 @@ create table if not exists public.scheduled_jobs (
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
-    -- what the service writes
+    -- columns that the service writes
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -46,14 +46,14 @@ create table if not exists public.scheduled_jobs (
     revision bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    -- what only the service reads
+    -- columns that only the service reads
     due_at timestamptz,
     is_planned boolean not null default false,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
     scheduled_runs bigint not null default 0,
     exposed_only boolean not null default false
-) with (fillfactor = 70); -- room for the end of a run to be written beside its start, without touching an index
+) with (fillfactor = 70); -- free space for the end of a run beside its start, so that no index is updated
 
 comment on table public.scheduled_jobs is 'One row is one job: insert it, it runs on time, watch its status.';
 comment on column public.scheduled_jobs.next_run_at is
@@ -86,9 +86,15 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What goes first when more is overdue than a listener keeps in memory.
+-- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
+-- most urgent goes first.
+create index if not exists scheduled_jobs_party_idx
+on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
+where next_run_at is not null;
 create index if not exists scheduled_jobs_urgent_idx
-on public.scheduled_jobs (priority desc, next_run_at, id) where priority > 0 and next_run_at is not null;
+on public.scheduled_jobs (
+    coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), priority desc, next_run_at, id
+) where priority <> 0 and next_run_at is not null;
 create index if not exists scheduled_jobs_concurrency_key_idx
 on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
@@ -98,7 +104,7 @@ on public.scheduled_jobs (created_by) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
 on public.scheduled_jobs (workspace_id) where workspace_id is not null;
 
--- What a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
 create index if not exists scheduled_jobs_active_idx
 on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
@@ -149,7 +155,7 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- How the job of a meeting is found, also when the meeting and with it the owner is gone.
+-- Finds the job of a meeting, also when the meeting and with it the owner is gone.
 create index if not exists scheduled_jobs_meeting_idx
 on public.scheduled_jobs (job_id) where handler = 'meeting_status';
 

@@ -1,4 +1,4 @@
--- The ledger of what became of each due instant.
+-- The ledger: the outcome of each due instant.
 
 create table if not exists public.job_executions (
     id uuid primary key default gen_random_uuid(),
@@ -21,7 +21,7 @@ create table if not exists public.job_executions (
     error text,
     error_details jsonb,
     listener_id uuid,
-    -- what only the service reads
+    -- columns that only the service reads
     run_at timestamptz default now(),
     lease_expires_at timestamptz,
     fence integer not null default 1,
@@ -40,10 +40,10 @@ comment on column public.job_executions.stopped_at is
     'When the job was cancelled while this ran: how it ends says nothing of the job any more.';
 comment on column public.job_executions.blocked_since is
     'From when a run that found its key taken could have started; null again once it starts.';
-comment on column public.job_executions.lease_expires_at is 'Until when the claim of listener_id is good without an extension.';
+comment on column public.job_executions.lease_expires_at is 'The end of the claim of listener_id unless it is extended.';
 
 -- Not "where status = 'running'": the ends of runs would be looked up through it, past the dead entries of all others.
--- It begins with the job, so that what else runs of a job is found without reading the job's whole ledger.
+-- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
 create index if not exists job_executions_queued_idx
@@ -63,7 +63,7 @@ on public.job_executions (workspace_id) where workspace_id is not null;
 revoke all on table public.job_executions from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_executions to service_role;
 grant select on table public.job_executions to authenticated;
-grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- what run_job_now writes
+grant insert (scheduled_job_id, test_mode) on table public.job_executions to authenticated; -- run_job_now writes these
 
 alter table public.job_executions enable row level security;
 

@@ -14,7 +14,7 @@ create table if not exists public.job_audit (
 
 comment on table public.job_audit is
     'Who did what to a job; append only. Readable as the job is, also when that is gone.';
-comment on column public.job_audit.actor is 'The signed-in user who did it; null for the service key and for SQL.';
+comment on column public.job_audit.actor is 'The signed-in user of the change; null for the service key and for SQL.';
 comment on column public.job_audit.role is 'The role of the API, else that of the database connection.';
 comment on column public.job_audit.changes is 'The columns that changed, each with [old, new]; a long value as its size.';
 

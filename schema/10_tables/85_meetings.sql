@@ -10,7 +10,8 @@ begin
     end if;
 
     create table public.meetings (
-        id uuid primary key default gen_random_uuid(),
+        -- stands for "none chosen": a trigger gives the id, so that it can tell and refuse one that a user chose
+        id uuid primary key default '00000000-0000-0000-0000-000000000000',
         title text,
         start_time timestamptz,
         end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
@@ -24,6 +25,7 @@ begin
     comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
     create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
     create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
+    create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
 
     revoke all on table public.meetings from public, anon, authenticated, service_role;
     grant select, insert, update, delete on table public.meetings to authenticated, service_role;

@@ -6,9 +6,9 @@ create table if not exists job_scheduler.signals (
     message jsonb not null
 );
 
-comment on table job_scheduler.signals is 'What the listeners receive through postgres_changes; forgotten after an hour.';
+comment on table job_scheduler.signals is 'Notifications of the listeners through postgres_changes; deleted after an hour.';
 
--- What stops runs is read by the polls too: a channel may be stale.
+-- Polls also read the signals that stop runs: a channel may be stale.
 create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
 where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
 

@@ -1,4 +1,4 @@
--- The number that a word of a cron field stands for; null where it is neither a number nor one of the names.
+-- Returns the number of a word in a cron field; null where it is neither a number nor one of the names.
 create or replace function job_scheduler.cron_number(word text, lowest integer, names text[])
 returns integer
 language sql
@@ -31,7 +31,7 @@ begin
         return null;
     elsif first = last then
         return array[first];
-    elsif first > last then -- croniter goes round: 22-2 is 22, 23, 0, 1, 2; where its steps fall does not matter here
+    elsif first > last then -- croniter wraps: 22-2 is 22, 23, 0, 1, 2; where its steps fall does not matter here
         return array(select generate_series(first, highest)) || array(select generate_series(lowest, last));
     end if;
     return array(select generate_series(first, last, step));
@@ -134,7 +134,7 @@ begin
 end
 $$;
 
--- Refuse what croniter would refuse, and what it would take but nobody means.
+-- Refuse expressions that croniter would refuse, and probable mistakes that it would accept.
 create or replace function job_scheduler.check_cron(schedule jsonb)
 returns void
 language plpgsql

@@ -56,7 +56,7 @@ end
 $$;
 
 -- Refuse a job that is not well formed. Security definer: it reads the limits and zones, which clients may not.
--- Called for every row written, so whatever stands at its column's default is skipped.
+-- Called for every row written, so columns at their defaults are skipped.
 create or replace function job_scheduler.check_definition(job public.scheduled_jobs)
 returns void
 language plpgsql
@@ -110,7 +110,7 @@ begin
 end
 $$;
 
--- Refuse a time to keep that is none, NaN and infinity included: the cleaner reckons with those of all jobs at once.
+-- Refuse a retention that is no number, NaN and infinity included: the cleaner computes with all jobs' retentions at once.
 create or replace function job_scheduler.check_cleanup()
 returns trigger
 language plpgsql

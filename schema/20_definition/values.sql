@@ -1,5 +1,5 @@
--- What a job may say: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
--- The database checks shape and refuses nonsense at once; when a job is due is computed by the listener alone.
+-- Checks of single values: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
+-- The database refuses malformed values at once; only the listener computes when a job is due.
 
 -- The bound called `limit_name`, or null where an operator has removed it.
 create or replace function job_scheduler.limit_of(limit_name text)
@@ -11,7 +11,7 @@ as $$
     select bound.value from job_scheduler.limits as bound where bound.name = limit_name
 $$;
 
--- Refuse `given` in the column: the one place where the words of a refusal are chosen.
+-- Refuse `given` in the column; no other function words a refusal of a value.
 create or replace function job_scheduler.refuse(
     column_name text, given jsonb, expected text, advice text default null
 )
@@ -82,7 +82,7 @@ begin
 end
 $$;
 
--- Refuse an instant that Python cannot hold, or that nobody can mean.
+-- Refuse an instant that Python cannot hold, or that is an obvious mistake.
 create or replace function job_scheduler.check_instant(column_name text, given timestamptz)
 returns void
 language plpgsql
@@ -96,7 +96,7 @@ begin
 end
 $$;
 
--- Refuse what is no IANA zone in its own spelling; a zone newer than the copy is looked up in PostgreSQL itself.
+-- Refuse a value that is no IANA zone in its own spelling; zones newer than the copy are looked up in PostgreSQL.
 create or replace function job_scheduler.check_timezone(given text)
 returns void
 language plpgsql
@@ -107,7 +107,7 @@ begin
     if exists (select from job_scheduler.timezones as zone where zone.name = given) then
         return;
     end if;
-    -- PostgreSQL refuses most nonsense here in microseconds, so that only a near miss costs the slow look-up.
+    -- PostgreSQL refuses most malformed zones here in microseconds, so that few values cost the slow look-up.
     perform now() at time zone given;
     if given ~ '^[A-Z][A-Za-z0-9_+-]*/[A-Za-z0-9_+/-]+$'
         and exists (select from pg_catalog.pg_timezone_names as zone where zone.name = given) then

@@ -1,4 +1,4 @@
--- Marks what runs of a job that is cancelled: its end is entered, and moves the job no more, not even if it was scheduled
+-- Marks the running run of a cancelled job: its end is entered, but does not change the job, not even if it was scheduled
 -- again meanwhile.
 create or replace function job_scheduler.mark_stopped(job bigint)
 returns void
@@ -10,7 +10,7 @@ as $$
     where id in (
         select e.id from public.job_executions as e
         where e.scheduled_job_id = job and e.status = 'running' and e.stopped_at is null
-        for update skip locked -- whoever writes its end now waits for this job, and finds it cancelled
+        for update skip locked -- a transaction that writes its end now waits for this job, and finds it cancelled
     )
 $$;
 revoke all on function job_scheduler.mark_stopped(bigint) from public;
@@ -28,7 +28,7 @@ end
 $$;
 revoke all on function job_scheduler.stop_runs() from public;
 
--- Who cancels a job that has ended means the runs of it that somebody asked for: those are stopped, and the job stays as it
+-- Cancelling a job that has ended stops its manual runs, and the job stays as it
 -- is. Written as an update of its status to what it is, so that the policies decide who may.
 create or replace function job_scheduler.stop_asked_for()
 returns trigger

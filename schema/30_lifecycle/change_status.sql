@@ -72,7 +72,7 @@ end
 $$;
 revoke all on function job_scheduler.refresh_wake(bigint) from public;
 
--- A cancelled or re-timed job takes its waiting runs with it; a paused one holds its retries.
+-- Cancels the queued runs of a cancelled or re-timed job; a paused one keeps its retries.
 create or replace function job_scheduler.settle_queue()
 returns trigger
 language plpgsql
@@ -90,7 +90,7 @@ begin
         set status = 'cancelled', reason = case when is_cancelled then 'cancelled' else 'edited' end, completed_at = now()
         where scheduled_job_id = new.id and status = 'queued' and (cause = 'schedule' or is_cancelled);
     end if;
-    if old.queued_runs > 0 then -- else it would write the row once more, for nothing, and watchers would see that
+    if old.queued_runs > 0 then -- else it would write the row once more, and watchers would see that
         perform job_scheduler.refresh_wake(new.id);
     end if;
     return null;

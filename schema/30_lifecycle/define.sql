@@ -1,4 +1,4 @@
--- What every write to scheduled_jobs must pass, whoever makes it, and the channel that tells the listeners of it.
+-- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
 -- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
 -- the API cannot set it. All else is a client's write.
@@ -72,7 +72,7 @@ end
 $$;
 
 -- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
--- because a transaction that began earlier may change the row later, and listeners take what is older for stale.
+-- because a transaction that began earlier may change the row later, and listeners ignore older revisions.
 create or replace function job_scheduler.next_revision(previous bigint)
 returns bigint
 language sql
@@ -119,7 +119,7 @@ as $$
         (b.trigger_type, b.run_date, b.schedule, b.timezone, b.ends_at, b.max_runs, b.dst_gap, b.dst_fold)
 $$;
 
--- An edited job: a new time forgets the old one, so that it never runs the past.
+-- An edited job: a new time replaces the old one, so that no past instant runs.
 create or replace function job_scheduler.redefine_job()
 returns trigger
 language plpgsql

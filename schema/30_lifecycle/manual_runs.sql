@@ -1,4 +1,4 @@
--- A client's "run now": whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
+-- Admits a client's manual run: whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
 language plpgsql
@@ -9,7 +9,7 @@ begin
     select j.workspace_id, j.created_by into new.workspace_id, new.created_by
     from public.scheduled_jobs as j
     where j.id = new.scheduled_job_id
-    for update; -- the job's wake time is computed next: two runs asked for at once must not miss each other
+    for update; -- the job's wake time is computed next: two runs requested at once must not miss each other
     new.status := 'queued';
     new.attempt := 1;
     new.scheduled_for := clock_timestamp();

@@ -1,4 +1,4 @@
--- Tells the listeners to look again, by both channels: a row that postgres_changes delivers, and a private broadcast
+-- Notifies the listeners of a change, by both channels: a row that postgres_changes delivers, and a private broadcast
 -- where the database has that function. Either may be lost, so it never fails the write that sends it.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
@@ -21,7 +21,7 @@ end
 $$;
 revoke all on function job_scheduler.notify(text, jsonb) from public;
 
--- The runs of a cancelled job are stopped by name: one that is scheduled again at once may never be seen cancelled.
+-- Names the cancelled job whose runs are to stop: if it is scheduled again at once, its row may never show it cancelled.
 create or replace function job_scheduler.notify_stopped(job bigint)
 returns void
 language sql
@@ -34,7 +34,7 @@ as $$
 $$;
 revoke all on function job_scheduler.notify_stopped(bigint) from public;
 
--- One message however many rows. Plain one-time jobs travel whole, so that a listener may claim them at once.
+-- One message for any number of rows. Plain one-time jobs are sent whole, so that a listener may claim them at once.
 create or replace function job_scheduler.notify_inserted()
 returns trigger
 language plpgsql
@@ -50,7 +50,9 @@ begin
     select case
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
-                jsonb_build_array(n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by))
+                jsonb_build_array(
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                )
             )
     end into plain
     from (select * from new_rows limit 101) as n;
@@ -73,7 +75,7 @@ end
 $$;
 revoke all on function job_scheduler.notify_changed() from public;
 
--- Deleted rows are named, because no later look would show them: thousands in a message, as far as a message may be long.
+-- Deleted rows are named, because no later poll would show them: up to thousands, as far as a message may be long.
 create or replace function job_scheduler.notify_deleted()
 returns trigger
 language plpgsql

@@ -147,7 +147,7 @@ as $$
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first what keeps its room, see job_scheduler.key_room
+    order by -- first the runs that the key was given to, see job_scheduler.key_room
         k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
         q.run_at, q.scheduled_for
     limit 1
@@ -271,7 +271,7 @@ begin
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
     on conflict do nothing
     returning * into e;
-    -- A one-time job that is asked to run again at an instant that it has had gets a new one.
+    -- A one-time job that is to run again at an instant that it has had gets a new one.
     update public.scheduled_jobs
     set
         due_at = case

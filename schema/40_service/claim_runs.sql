@@ -19,7 +19,7 @@ as $$
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
 
--- Waits a moment for jobs that no look shows: a channel tells of a commit shortly before it becomes visible.
+-- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
 returns void
 language plpgsql
@@ -35,23 +35,24 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, claims: [{id, due, next, exhausted, run, missed: [instant], missed_reason}]}
+-- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
+-- missed_reason}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
--- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
--- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
--- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
+-- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
+-- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
+-- from when the table was short reads all of it.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a key or a row for longer holds up its claim alone: a smaller batch does without it
+set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -65,14 +66,12 @@ declare
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
+    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
-        again_jobs := array(
-            select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c where (c ->> 'again')::boolean
-        );
-        perform from public.scheduled_jobs as j where j.id = any(again_jobs) order by j.id for update;
+    if request -> 'claims' @> '[{"again": true}]' then
+        again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
     with asked as (
@@ -85,7 +84,11 @@ begin
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
-            end as next
+            end as next,
+            case
+                when pg_column_compression(j.metadata) is null then pg_column_size(j.metadata)
+                else octet_length(j.metadata::text)
+            end as bytes
         from public.scheduled_jobs as j
         inner join asked as a on j.id = a.id
         where
@@ -94,9 +97,12 @@ begin
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
         order by j.id
         for update of j skip locked
+    ), sized as (
+        select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(f.id), array_agg(f.due), array_agg(f.next) into free_jobs, free_dues, free_nexts
-    from free as f;
+    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, room
+    from sized as s where s.before < room;
 
     with entered as (
         insert into public.job_executions
@@ -122,26 +128,22 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        claimed := claimed || job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead);
+        select l.room, claimed || l.granted into room, claimed
+        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         good_until := clock_timestamp() + lease;
-        update public.job_executions set lease_expires_at = good_until where id = any(claimed);
-        update public.scheduled_jobs as j
-        set lease_expires_at = good_until
-        where j.claimed_by = me and j.id = any(
-            array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
-        );
+        perform job_scheduler.lease_anew(claimed, me, good_until);
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
     );
 end
 $$;
@@ -149,21 +151,25 @@ revoke all on function public.claim_runs_v1(jsonb) from public, anon, authentica
 grant execute on function public.claim_runs_v1(jsonb) to service_role;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked. It runs with the settings of its caller.
+-- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_left_over(
-    request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval
+    request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
+    inout room bigint, out granted uuid[]
 )
-returns uuid[]
 language plpgsql
 set search_path = ''
 as $$
 declare
-    claimed uuid[] := '{}';
+    claimed uuid[];
     unusual bigint[];
     left_over record;
 begin
+    granted := '{}';
+    if room <= 0 then
+        return;
+    end if;
     perform job_scheduler.await_commits(ids);
-    -- What another listener has claimed before has moved on, and is only answered: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
     from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
     inner join public.scheduled_jobs as j on c.id = j.id
@@ -174,31 +180,71 @@ begin
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next,
+            case
+                when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
+                else octet_length(s.metadata::text)
+            end as bytes
         from jsonb_to_recordset(request -> 'claims') as c (
             id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
             missed_reason text, defined_at timestamptz
         )
         inner join public.scheduled_jobs as s on c.id = s.id
         where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of those who share a key that is free, the first one gets it
+        order by s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
     loop
-        claimed := claimed || job_scheduler.claim_one(
+        claimed := job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
             case when left_over.missed is null then left_over.due else left_over.run end,
             left_over.missed, left_over.missed_reason, me, good_until, clock_timestamp() + ahead,
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
+        granted := granted || claimed;
+        room := room - left_over.bytes * cardinality(claimed);
+        exit when room <= 0;
     end loop;
-    return claimed;
 end
 $$;
 revoke all on function
-job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval)
+job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
+-- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
+create or replace function job_scheduler.lock_again(claims jsonb)
+returns bigint[]
+language sql
+set search_path = ''
+as $$
+    with locked as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(
+            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
+        )
+        order by j.id
+        for update
+    )
+    select coalesce(array_agg(l.id), '{}') from locked as l
+$$;
+revoke all on function job_scheduler.lock_again(jsonb) from public;
+
+-- Lets the leases of runs that were claimed just now begin now.
+create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions set lease_expires_at = good_until where id = any(executions);
+    update public.scheduled_jobs as j
+    set lease_expires_at = good_until
+    where j.claimed_by = me and j.id = any(
+        array(select e.scheduled_job_id from public.job_executions as e where e.id = any(executions))
+    );
+$$;
+revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
+
 -- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. One that it knows of all the same it does not take twice.
+-- were granted now. The listener ignores a run that it holds already.
 create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
 returns uuid[]
 language sql

@@ -1,5 +1,5 @@
--- Deletes these rows, and tells how many; one that cannot be deleted, because somebody's trigger or reference is in the way,
--- does not keep the others.
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
+-- does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -38,7 +38,7 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Forgets what is older than its keep: final ledger rows, jobs that ended and will not run again, and the audit.
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
 -- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
@@ -48,7 +48,7 @@ set search_path = ''
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
-    -- the least of all keeps: what is younger need not be looked at
+    -- the least retention of all: younger rows need not be read
     youngest constant timestamptz := now() - least(
         retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
     )::double precision * interval '1 day';
@@ -87,6 +87,8 @@ begin
     );
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
+    -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
+    delete from job_scheduler.changed_meetings where at < now() - interval '1 day';
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;

@@ -1,4 +1,4 @@
--- The lock of a job's key among those who share it.
+-- Returns the lock id of a job's concurrency key.
 create or replace function job_scheduler.key_lock(j public.scheduled_jobs)
 returns bigint
 language sql
@@ -69,7 +69,7 @@ revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, pu
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
 -- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
--- has its job locked, is given the key at the end of the next run that gets it. Answers the jobs to arm.
+-- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
@@ -97,7 +97,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.key_room(j, key_limit), 0)
-            for update of s skip locked -- who holds that job's row may be waiting for this key
+            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
@@ -110,7 +110,7 @@ begin
     end loop;
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
-        -- Another listener may be the one with room.
+        -- Another listener may be the one with free slots.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
     return all_freed;

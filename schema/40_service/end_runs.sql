@@ -112,7 +112,7 @@ security definer
 set search_path = ''
 -- Batches are looked up by key, however large the table and however stale its statistics.
 set enable_seqscan = off
-set lock_timeout = '2s' -- who holds a row for longer holds up its run alone: a smaller batch does without it
+set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
@@ -182,7 +182,7 @@ begin
         where j.id = any(to_wake);
     end if;
     if request -> 'results' @> '[{"reason": "shutdown"}]' then
-        -- A listener that goes hands its runs to the others, which are to know at once.
+        -- A listener that leaves hands its runs to the others, which are notified at once.
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 

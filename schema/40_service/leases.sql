@@ -41,7 +41,7 @@ begin
         select s.id
         from public.scheduled_jobs as s
         where s.id = any(jobs) and s.claimed_by = me
-        for no key update skip locked -- it is for those who look; the ledger decides
+        for no key update skip locked -- it is only for display; the ledger decides
     ));
 
     select
@@ -59,7 +59,7 @@ revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from p
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
 --   listeners: {id: its last heartbeat}}
--- One that does not share the jobs, because it starts or stops, does not beat. Alive is who missed no more than one beat.
+-- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
@@ -99,7 +99,7 @@ $$;
 revoke all on function public.extend_leases_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.extend_leases_v1(jsonb) to service_role;
 
--- A listener that leaves says so, so that its share passes on at once.
+-- A listener announces that it leaves, so that its share passes on at once.
 create or replace function public.leave_v1(request jsonb)
 returns json
 language plpgsql

@@ -1,9 +1,9 @@
--- What the service asks of the database: one jsonb argument and one json answer each, so that one request carries
+-- The functions that the service calls: one jsonb argument and one json answer each, so that one request carries
 -- hundreds of jobs. Names end in a version, so that old and new replicas live together during a deploy.
 -- All are security definer, because they write columns that not even service_role may write itself, and only
 -- service_role may call them.
 
--- What a listener keeps of a job: enough to arm it and to compute what follows. A view, because a function is called
+-- The columns that a listener keeps of a job, to arm it and to compute later instants. A view, because a function is called
 -- for each row, and there may be thousands.
 create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
@@ -18,7 +18,7 @@ select
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'tenant', coalesce(j.workspace_id, j.created_by)
+            'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
@@ -26,7 +26,8 @@ select
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
-            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by)
+            'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
+            'user', j.created_by
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -45,7 +46,7 @@ $$;
 revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels tell it: a job that was cancelled and scheduled again does not show that any more.
+-- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
@@ -94,9 +95,9 @@ $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.poll_jobs_v1(jsonb) to service_role;
 
--- Jobs to act on before `until`, in the order of that instant, a page at a time.
--- {until, after: [next_run_at, id] | null, limit} -> {now, cursor, rows, after}
-create or replace function public.due_jobs_v1(request jsonb)
+-- Jobs by id, as many of the first as fit: `after` of them, if that is not all.
+-- {ids: [bigint], limit} -> {now, cursor, rows, after}
+create or replace function public.jobs_v1(request jsonb)
 returns json
 language sql
 stable
@@ -104,60 +105,28 @@ security definer
 set search_path = ''
 as $$
     with page as (
-        select j.*
-        from job_scheduler.job_rows as j
-        where
-            j.next_run_at <= (request ->> 'until')::timestamptz
-            and (j.next_run_at, j.id) > (
-                coalesce((request -> 'after' ->> 0)::timestamptz, '-infinity'),
-                coalesce((request -> 'after' ->> 1)::bigint, 0)
-            )
-        order by j.next_run_at, j.id
+        select a.id::bigint as id, a.place
+        from jsonb_array_elements_text(request -> 'ids') with ordinality as a (id, place)
+        order by a.place
         limit (request ->> 'limit')::int
     )
 
     select json_build_object(
         'now', clock_timestamp(),
         'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(p.job_row order by p.next_run_at, p.id), '[]') from page as p),
-        'after', (
-            select json_build_array(p.next_run_at, p.id) from page as p
-            where (select count(*) from page) = (request ->> 'limit')::int
-            order by p.next_run_at desc, p.id desc limit 1
-        )
+        'rows', (
+            select coalesce(json_agg(j.job_row order by p.place), '[]')
+            from page as p
+            inner join job_scheduler.job_rows as j on p.id = j.id
+            where j.id = any(array(select id from page))
+        ),
+        'after', case
+            when (request ->> 'limit')::int < jsonb_array_length(request -> 'ids') then (request ->> 'limit')::int
+        end
     )
 $$;
-revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.due_jobs_v1(jsonb) to service_role;
-
--- The jobs to act on before `until` that go before those of no priority, the most urgent first.
--- {until, limit} -> {now, cursor, rows, after: null}
-create or replace function public.urgent_jobs_v1(request jsonb)
-returns json
-language sql
-stable
-security definer
-set search_path = ''
-as $$
-    with urgent as (
-        select j.id, j.priority, j.next_run_at
-        from public.scheduled_jobs as j
-        where j.priority > 0 and j.next_run_at <= (request ->> 'until')::timestamptz
-        order by j.priority desc, j.next_run_at, j.id
-        limit (request ->> 'limit')::int
-    )
-
-    select json_build_object(
-        'now', clock_timestamp(),
-        'cursor', job_scheduler.horizon(),
-        'rows', coalesce(json_agg(j.job_row order by u.priority desc, u.next_run_at, u.id), '[]'),
-        'after', null
-    )
-    from urgent as u
-    inner join job_scheduler.job_rows as j on u.id = j.id
-$$;
-revoke all on function public.urgent_jobs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.urgent_jobs_v1(jsonb) to service_role;
+revoke all on function public.jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.jobs_v1(jsonb) to service_role;
 
 -- Recurring jobs that have no due instant yet, a page at a time.
 -- {after: id | null, limit} -> {now, cursor, rows, after}

@@ -1,4 +1,4 @@
--- Keeps what handlers logged in these runs, in its order; what came before, when the answer was lost, is not kept twice.
+-- Stores the log lines of these runs, in their order; lines that are stored already, because an answer was lost, are skipped.
 create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
 language sql
@@ -20,7 +20,7 @@ as $$
 $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
--- What runs tell while they go on; of a run whose claim is lost nothing is kept. Lines may come after its end.
+-- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
 -- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
 create or replace function public.note_runs_v1(request jsonb)
 returns json

@@ -83,7 +83,7 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. A run that somebody asked for is not the schedule's.
+-- lead there. Manual runs do not belong to the schedule.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql

@@ -1,7 +1,7 @@
--- A probe is a signal for nobody in particular: a listener sends it when it has received nothing for a while, and whichever
--- channel does not bring it along is stale.
+-- Sends a probe, a signal without a job: a listener calls it when it has received nothing for a while, and a
+-- channel that does not deliver the probe is stale.
 
--- Rings by the same function, and so by the same two channels, as every trigger on jobs and meetings does.
+-- It sends by the same function, and so by the same two channels, as every trigger on jobs and meetings.
 -- {listener} -> {now, channels: [those that this database can send on]}
 create or replace function public.send_probe_v1(request jsonb)
 returns json

@@ -1,4 +1,4 @@
--- Ends runs whose lease ran out, which the caller has locked with their jobs, and queues their next attempts at once.
+-- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
 set search_path = ''
@@ -37,9 +37,35 @@ end
 $$;
 revoke all on function job_scheduler.end_lost_runs(uuid[]) from public;
 
+-- Parks lost runs that cannot be ended, for which their rows are to blame: others were ended (`is_alone`), or those that were
+-- not belong to one job or differ in what refuses them. Else an operator is to act, and the fault is raised again.
+create or replace function job_scheduler.park_lost(failures jsonb, is_alone boolean)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    failure record;
+begin
+    select
+        count(distinct e.scheduled_job_id) > 1 and count(distinct f.code) = 1 and not is_alone as is_general,
+        min(f.code) as code, min(f.error) as error
+    into failure
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    inner join public.job_executions as e on f.execution_id = e.id;
+    if failure.is_general then
+        raise exception '%', failure.error using errcode = failure.code;
+    end if;
+    perform job_scheduler.park_run(f.execution_id, f.code || ' ' || f.error)
+    from jsonb_to_recordset(failures) as f (execution_id uuid, error text, code text)
+    where f.code ~ '^(2[123]|42|54|P0|XX)'; -- not what passes by itself, as a full disk does
+end
+$$;
+revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
+
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
--- left for the next look, and one that cannot be ended does not keep the others from it.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error}]}
+-- left for the next call, and one that cannot be ended does not delay the others.
+-- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}]}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -59,7 +85,9 @@ begin
         select e.id
         from public.job_executions as e
         inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-        where e.status = 'running' and e.lease_expires_at < clock_timestamp()
+        where
+            e.status = 'running' and e.lease_expires_at < clock_timestamp()
+            and not exists (select from job_scheduler.parked_runs as p where p.execution_id = e.id)
         order by e.lease_expires_at
         limit (request ->> 'limit')::int
         for update skip locked
@@ -73,18 +101,25 @@ begin
             when serialization_failure or deadlock_detected or lock_not_available then
                 raise;
             when others then
-                -- The slow way says which it is.
+                -- Ending them one by one shows which run it is.
                 foreach execution in array lost loop
                     begin
                         select * into one from job_scheduler.end_lost_runs(array[execution]);
                         jobs := jobs || one.jobs;
                         rescued := rescued + one.rescued;
                     exception when others then
-                        failures := failures || jsonb_build_object('execution_id', execution, 'error', sqlerrm);
+                        failures := failures || jsonb_build_object(
+                            'execution_id', execution, 'error', sqlerrm, 'code', sqlstate
+                        );
                     end;
                 end loop;
+                perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    perform job_scheduler.park_run(p.execution_id, p.error)
+    from job_scheduler.parked_runs as p
+    where p.retry_at < now()
+    limit 100;
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)

@@ -1,4 +1,4 @@
--- What a client calls instead of writing status itself: the same rules, the same policies, clearer errors.
+-- Functions that a client calls instead of writing status itself: the same rules, the same policies, clearer errors.
 -- All are security invoker, so row level security decides what the caller may see and change.
 
 -- Refuse because no such job exists for this caller; PostgREST answers PT404 with HTTP 404.
@@ -30,14 +30,14 @@ begin
     if found then
         return moved;
     end if;
-    -- Locking asks the policy of updates, so a job that the caller may only read is not found.
+    -- Locking applies the policy of updates, so a job that the caller may only read is not found.
     select j.* into moved from public.scheduled_jobs as j where j.id = job for no key update;
     present := moved.status;
     if present is null then
         perform job_scheduler.refuse_unknown_job(job, 'change');
     elsif target = 'cancelled' and present in ('completed', 'failed', 'cancelled')
         and (moved.claimed_by is not null or moved.queued_runs > 0) then
-        -- It has ended, but runs of it that somebody asked for have not.
+        -- The job has ended, but manual runs of it have not.
         perform set_config('job_scheduler.act', 'cancel', true);
         update public.scheduled_jobs as j set status = j.status where j.id = job returning j.* into moved;
         perform set_config('job_scheduler.act', '', true);
@@ -50,7 +50,7 @@ begin
 end
 $$;
 
--- Cancel a job; if it runs, its handler is stopped. Of one that has ended, the runs that somebody asked for are stopped.
+-- Cancel a job; if it runs, its handler is stopped. If the job has ended, its manual runs are stopped.
 create or replace function public.cancel_job(job bigint)
 returns public.scheduled_jobs
 language sql
@@ -60,7 +60,7 @@ as $$
 $$;
 
 -- Hold a scheduled job until resume_job. One that shows as running because it was claimed ahead of its time, or because its
--- run has just begun, is waited for, no longer than a second: else whoever pauses a job that is often due would mostly be
+-- run has just begun, is waited for, no longer than a second: else pausing a job that is often due would mostly be
 -- refused. Nothing is locked meanwhile.
 create or replace function public.pause_job(job bigint)
 returns public.scheduled_jobs

@@ -1,4 +1,4 @@
--- How a job has fared: counters of its whole life, durations of the runs that the ledger still holds.
+-- Statistics of a job: counters of its whole life, durations of the runs that the ledger still holds.
 create or replace function public.job_stats(job bigint)
 returns jsonb
 language plpgsql

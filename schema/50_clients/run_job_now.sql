@@ -1,4 +1,4 @@
--- Run a job once at once, whatever its status and schedule; returns the id of the run in job_executions.
+-- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions.
 create or replace function public.run_job_now(job bigint, test_mode boolean default false)
 returns uuid
 language plpgsql

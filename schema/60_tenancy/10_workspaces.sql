@@ -1,4 +1,4 @@
--- Workspaces: who belongs together, and who of them may do what. A viewer reads, an editor also writes jobs and meetings,
+-- Workspaces and the rights of their members. A viewer reads, an editor also writes jobs and meetings,
 -- an admin also names the workspace, invites and removes members, and deletes it.
 
 -- A user's new workspace has that user as its admin. Their number is bounded, because quotas count by workspace.
@@ -34,7 +34,7 @@ as $$
 declare
     actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
-    perform set_config('job_scheduler.actor', 'service', true); -- with the workspace goes whoever might read the audit
+    perform set_config('job_scheduler.actor', 'service', true); -- no reader of the audit is left
     delete from public.meetings as m where m.workspace_id = forget_workspace.id;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
     perform set_config('job_scheduler.actor', actor, true);

@@ -67,7 +67,7 @@ end
 $$;
 revoke all on function job_scheduler.cron_interval(text) from public;
 
--- The least number of seconds between due instants of a job, or null where it has one only or none can be told.
+-- The least number of seconds between due instants of a job, or null where it has only one, or where that is unknown.
 create or replace function job_scheduler.least_interval(trigger_type text, schedule jsonb)
 returns numeric
 language sql

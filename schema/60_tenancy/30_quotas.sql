@@ -74,7 +74,7 @@ end
 $$;
 
 -- How many jobs of a tenant have not ended, looked up without reading those that have: these have neither a run to come
--- nor one under way. Planned anew at each call, like what a listener asks for (docs/adr/0008).
+-- nor one under way. Planned anew at each call, like a listener's requests (docs/adr/0008).
 create or replace function job_scheduler.active_jobs(tenant uuid)
 returns bigint
 language plpgsql
@@ -105,8 +105,8 @@ end
 $$;
 revoke all on function job_scheduler.active_jobs(uuid) from public;
 
--- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Whoever adds jobs to a
--- tenant waits for whoever else does, and for nobody else; what the other has written is then seen.
+-- Refuses more active jobs than a tenant may have; `added` of them were written by this statement. Writers of one
+-- tenant's jobs wait for each other, and for nobody else; each then sees the other's rows.
 create or replace function job_scheduler.check_active_quota(
     workspace uuid, owner uuid, added bigint, by_client boolean
 )

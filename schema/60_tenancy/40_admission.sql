@@ -1,6 +1,6 @@
--- Where quotas hold: at inserts, edits, revivals and runs asked for manually.
+-- Applies quotas at inserts, edits, revivals and manual runs.
 
--- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot wait in a ring.
+-- All of a statement's new jobs at once. Tenants in order, so that two statements for the same ones cannot deadlock.
 create or replace function job_scheduler.admit_to_quotas()
 returns trigger
 language plpgsql

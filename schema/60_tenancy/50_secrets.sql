@@ -1,4 +1,4 @@
--- What a schema marks as secret, and a payload without it.
+-- Finds the values that a schema marks secret, and removes them from a payload.
 
 -- Whether a schema marks a value as a secret: SecretStr, or json_schema_extra={"secret": True}.
 create or replace function job_scheduler.is_secret(property jsonb)

@@ -199,7 +199,7 @@ end
 $$;
 revoke all on function job_scheduler.misfit(jsonb, jsonb, jsonb, text, integer) from public;
 
--- What of an object cannot fit `property`: a key that lacks, one too many, or a value; `wrong` is the verdict on the whole.
+-- The part of an object that cannot fit `property`: a missing key, one too many, or a value; `wrong` is the answer for the whole.
 create or replace function job_scheduler.misfit_of_object(
     given jsonb, property jsonb, definitions jsonb, wrong jsonb, within text, depth integer
 )

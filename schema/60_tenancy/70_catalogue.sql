@@ -1,6 +1,6 @@
--- The catalogue of handlers: what the listeners can run, and which of it a signed-in user may schedule.
+-- The catalogue of handlers: those that the listeners have, and those that a signed-in user may schedule.
 
--- Enters what a listener can run, and forgets what no listener has published for a week.
+-- Stores the handlers that a listener has, and deletes those that no listener has published for a week.
 -- {listener, handlers: [{name, description, payload_schema, exposed}]} -> {now, published}
 create or replace function public.publish_handlers_v1(request jsonb)
 returns json
@@ -161,7 +161,7 @@ end
 $$;
 revoke all on function job_scheduler.admit_handlers() from public;
 
--- Notes who defined what a new job runs.
+-- Notes whether a signed-in user defined a new job.
 create or replace function job_scheduler.note_client()
 returns trigger
 language plpgsql

@@ -1,4 +1,4 @@
--- Who did what to a job: what clients of the API wrote, not what the service made of it.
+-- The audit: the changes that clients of the API made to jobs, not those of the service.
 
 -- A value as the audit shows it.
 create or replace function job_scheduler.audited(value jsonb)
@@ -11,7 +11,7 @@ as $$
 $$;
 revoke all on function job_scheduler.audited(jsonb) from public;
 
--- A payload as the audit shows it: without its secrets, which nobody can tell where the handler is in no catalogue any more,
+-- A payload as the audit shows it: without its secrets, which are unknown where the handler is in no catalogue any more,
 -- or where its fields have names that the schema does not show.
 create or replace function job_scheduler.audited_payload(handler text, payload jsonb)
 returns jsonb

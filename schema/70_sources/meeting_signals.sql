@@ -1,4 +1,4 @@
--- What a change of a meeting tells the listeners.
+-- What a change of a meeting leaves for the service, and tells the listeners.
 
 -- The revision is the service's: it follows what concerns the job, whatever a client writes into it.
 create or replace function job_scheduler.stamp_meeting()
@@ -23,60 +23,42 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- The three channels: up to a hundred ids, else null for "look yourself".
-create or replace function job_scheduler.notify_new_meetings()
-returns trigger
-language plpgsql
-security definer -- a client may not notify by itself
+-- In whose turn the service looks at a meeting: the user's who created it, else its workspace's, else one for all others.
+create or replace function job_scheduler.turn_of(created_by uuid, workspace_id uuid)
+returns uuid
+language sql
+immutable
 set search_path = ''
 as $$
-begin
-    perform job_scheduler.notify('meetings', (
-        select case when count(*) <= 100 then jsonb_agg(fresh.id) end
-        from (select new_rows.id from new_rows limit 101) as fresh
-    ))
-    where exists (select from new_rows);
-    return null;
-end
+    select coalesce(created_by, workspace_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 $$;
-revoke all on function job_scheduler.notify_new_meetings() from public;
+revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
 
-create or replace function job_scheduler.notify_changed_meetings()
+-- Notes the meetings that a statement changed, and tells the listeners to look at them.
+create or replace function job_scheduler.note_changed_meetings()
 returns trigger
 language plpgsql
-security definer -- a client may not notify by itself
+security definer -- a client may neither note nor notify by itself
 set search_path = ''
 as $$
-declare
-    changed uuid[] := array(
-        select new_rows.id
-        from new_rows
-        left join old_rows on new_rows.id = old_rows.id
-        where new_rows.revision is distinct from old_rows.revision
-        limit 101
-    );
 begin
-    if cardinality(changed) > 0 then
-        perform job_scheduler.notify('meetings', case when cardinality(changed) <= 100 then to_jsonb(changed) end);
+    if tg_op = 'INSERT' then
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id from new_rows as n;
+    elsif tg_op = 'UPDATE' then
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id
+        from new_rows as n
+        left join old_rows as o on n.id = o.id
+        where n.revision is distinct from o.revision;
+    else
+        insert into job_scheduler.changed_meetings (tenant, meeting_id)
+        select job_scheduler.turn_of(o.created_by, o.workspace_id), o.id from old_rows as o;
+    end if;
+    if found then
+        perform job_scheduler.notify('meetings', null);
     end if;
     return null;
 end
 $$;
-revoke all on function job_scheduler.notify_changed_meetings() from public;
-
-create or replace function job_scheduler.notify_deleted_meetings()
-returns trigger
-language plpgsql
-security definer -- a client may not notify by itself
-set search_path = ''
-as $$
-begin
-    perform job_scheduler.notify('meetings', (
-        select case when count(*) <= 100 then jsonb_agg(gone.id) end
-        from (select old_rows.id from old_rows limit 101) as gone
-    ))
-    where exists (select from old_rows);
-    return null;
-end
-$$;
-revoke all on function job_scheduler.notify_deleted_meetings() from public;
+revoke all on function job_scheduler.note_changed_meetings() from public;

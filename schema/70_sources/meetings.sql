@@ -1,4 +1,4 @@
--- Meetings: what their jobs are made of, and how a poll finds those that changed.
+-- Meetings: what their jobs are made of, and how those that changed are found.
 
 -- A meeting's title as the name of its job, whatever its length: a job's name has bounds, a meeting has a job.
 create or replace function job_scheduler.name_for(title text)
@@ -11,33 +11,85 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- Makes the jobs of these meetings right and answers what it wrote. `restart` also runs a job again that ended
--- although its meeting is still upcoming; otherwise that needs a change of the meeting newer than the job, because
--- a poll may show the same meeting many times, and a failing job must not run once a poll.
+-- Whether a job is of this meeting's tenant: the key alone proves nothing, because that of a meeting that is gone may be
+-- used again by another tenant.
+create or replace function job_scheduler.is_of_tenant(job public.scheduled_jobs, meeting public.meetings)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select job.workspace_id is not distinct from meeting.workspace_id
+        and (meeting.workspace_id is not null or job.created_by is not distinct from meeting.created_by)
+$$;
+revoke all on function job_scheduler.is_of_tenant(public.scheduled_jobs, public.meetings) from public;
+
+-- What is to be done about a job, given what stands under its meeting's id: cancel, write, or nothing (null). `restart` also
+-- runs a job again that ended although its meeting is still upcoming; otherwise that needs a change of the meeting newer
+-- than the job, because a failing job must not run again at each look.
+create or replace function job_scheduler.meeting_job_act(
+    job public.scheduled_jobs, meeting public.meetings, restart boolean
+)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when (
+            meeting.status = 'upcoming' and meeting.end_time is not null and job_scheduler.is_of_tenant(job, meeting)
+        ) is not true then
+            -- A running job is what has just set its meeting to done; let it end.
+            case
+                when
+                    job.status in ('scheduled', 'paused')
+                    or job.status = 'running' and (
+                        meeting.status::text is distinct from 'done' or not job_scheduler.is_of_tenant(job, meeting)
+                    ) then 'cancel'
+            end
+        when
+            job.run_date <> meeting.end_time
+            or job.name is distinct from job_scheduler.name_for(meeting.title)
+            or job.trigger_type <> 'once'
+            or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
+            or job.status = 'cancelled'
+            or (job.status in ('completed', 'failed') and (restart or meeting.revision > job.revision)) then 'write'
+    end
+$$;
+revoke all on function job_scheduler.meeting_job_act(public.scheduled_jobs, public.meetings, boolean) from public;
+
+-- Makes the jobs of these meetings right and answers what it wrote. A job whose row somebody holds stays as it is: `busy`
+-- names its meeting. Nothing is deleted: the ledger stays with the tenant whose it is.
 create or replace function job_scheduler.settle_meetings(
     meetings uuid[], restart boolean,
-    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[]
+    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[], out busy uuid[]
 )
 language plpgsql
 set search_path = ''
 as $$
+declare
+    wrong bigint[];
+    free bigint[];
 begin
-    -- A job follows its meeting to a new owner as a new row: Realtime would show the old row to the new owner.
-    delete from public.scheduled_jobs as job
-    using public.meetings as meeting
-    where meeting.id = any(meetings) and job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-        and (job.workspace_id, job.created_by) is distinct from (meeting.workspace_id, meeting.created_by);
+    wrong := array(
+        select job.id
+        from unnest(meetings) as asked (id)
+        inner join public.scheduled_jobs as job
+            on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || asked.id
+        left join public.meetings as meeting on asked.id = meeting.id
+        where job_scheduler.meeting_job_act(job, meeting, restart) is not null
+    );
+    free := array(select job.id from public.scheduled_jobs as job where job.id = any(wrong) for update skip locked);
+    busy := array(
+        select substr(job.job_id, 16)::uuid from public.scheduled_jobs as job
+        where job.id = any(wrong) and job.id <> all(free)
+    );
 
-    -- A running job is what has just set its meeting to done; let it end.
     update public.scheduled_jobs as job set status = 'cancelled'
     from unnest(meetings) as asked (id)
     left join public.meetings as meeting on asked.id = meeting.id
-    where job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || asked.id
-        and (
-            job.status in ('scheduled', 'paused')
-            or (job.status = 'running' and meeting.status::text is distinct from 'done')
-        )
-        and (meeting.status = 'upcoming' and meeting.end_time is not null) is not true;
+    where job.id = any(free) and job.job_id = 'meeting-status:' || asked.id
+        and job_scheduler.meeting_job_act(job, meeting, restart) = 'cancel';
     get diagnostics cancelled = row_count;
 
     update public.scheduled_jobs as job set
@@ -48,16 +100,8 @@ begin
         metadata = jsonb_build_object('meeting_id', meeting.id),
         status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
     from public.meetings as meeting
-    where meeting.id = any(meetings) and meeting.status = 'upcoming'
-        and job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-        and (
-            job.run_date <> meeting.end_time
-            or job.name is distinct from job_scheduler.name_for(meeting.title)
-            or job.trigger_type <> 'once'
-            or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
-            or job.status = 'cancelled'
-            or (job.status in ('completed', 'failed') and (restart or meeting.revision > job.revision))
-        );
+    where job.id = any(free) and meeting.id = any(meetings) and job.job_id = 'meeting-status:' || meeting.id
+        and job_scheduler.meeting_job_act(job, meeting, restart) = 'write';
     get diagnostics moved = row_count;
 
     insert into public.scheduled_jobs (job_id, workspace_id, created_by, name, handler, metadata, run_date)
@@ -70,6 +114,7 @@ begin
         and not exists (
             select from public.scheduled_jobs as job
             where job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
+                and job_scheduler.is_of_tenant(job, meeting)
         )
     order by meeting.id
     on conflict do nothing;
@@ -79,6 +124,7 @@ begin
     from public.meetings as meeting
     left join public.scheduled_jobs as job
         on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
+            and job_scheduler.is_of_tenant(job, meeting)
     where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null;
 end
 $$;
@@ -94,117 +140,19 @@ declare
     cancelled bigint;
 begin
     update public.scheduled_jobs as job set status = 'cancelled'
-    where job.handler = 'meeting_status' and job.job_id like 'meeting-status:%' and job.status in ('scheduled', 'paused')
-        and not exists (
-            select from public.meetings as meeting
-            where 'meeting-status:' || meeting.id = job.job_id
-                and meeting.status = 'upcoming' and meeting.end_time is not null
-        );
+    where job.id in (
+        select orphan.id from public.scheduled_jobs as orphan
+        where orphan.handler = 'meeting_status' and orphan.job_id like 'meeting-status:%'
+            and orphan.status in ('scheduled', 'paused')
+            and not exists (
+                select from public.meetings as meeting
+                where 'meeting-status:' || meeting.id = orphan.job_id and job_scheduler.is_of_tenant(orphan, meeting)
+                    and meeting.status = 'upcoming' and meeting.end_time is not null
+            )
+        for update skip locked
+    );
     get diagnostics cancelled = row_count;
     return cancelled;
 end
 $$;
 revoke all on function job_scheduler.cancel_orphans() from public;
-
--- The meetings that a request chooses, at most `limit` of them in the order of id.
-create or replace function job_scheduler.choose_meetings(request jsonb)
-returns uuid[]
-language sql
-stable
-set search_path = ''
-as $$
-    select case
-        when jsonb_typeof(request -> 'ids') = 'array' then array(
-            select id::uuid from jsonb_array_elements_text(request -> 'ids') as id
-        )
-        else array(
-            select meeting.id
-            from public.meetings as meeting
-            where meeting.id > coalesce((request ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000')
-                and case
-                    when request ->> 'cursor' is not null then meeting.revision >= (request ->> 'cursor')::bigint
-                    else meeting.status = 'upcoming'
-                end
-            order by meeting.id
-            limit (request ->> 'limit')::integer
-        )
-    end
-$$;
-revoke all on function job_scheduler.choose_meetings(jsonb) from public;
-
--- Makes the jobs of the chosen meetings right; writes nothing where they are.
--- {cursor: bigint | null, ids: [uuid] | null, after: uuid | null, limit: int}: the meetings changed since the cursor,
--- or these ids (a deleted one included), or else a page of all that are upcoming.
--- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, errors, failures, cursor, after}
--- Where `after` is not null there is a next page; the cursor to poll from is the one of the first page.
-create or replace function public.sync_meetings_v1(request jsonb)
-returns jsonb
-language plpgsql
-security definer -- it writes jobs in the name of the meeting's owner, which no client may
-set search_path = ''
-as $$
-declare
-    horizon bigint;
-    chosen uuid[];
-    meeting uuid;
-    done record;
-    one record;
-    restart boolean := request ->> 'cursor' is null and jsonb_typeof(request -> 'ids') is distinct from 'array';
-    orphans bigint := 0;
-    failures jsonb := '[]';
-begin
-    perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
-    -- One at a time over all replicas, so that none waits for rows in another's order.
-    perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
-    horizon := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
-    chosen := job_scheduler.choose_meetings(request);
-    select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled, '{}'::uuid[] as taken
-    into done;
-    begin
-        if cardinality(chosen) > 0 then -- else every poll would notify the channels for nothing
-            select * into done from job_scheduler.settle_meetings(chosen, restart);
-        end if;
-    exception
-        when serialization_failure or deadlock_detected or lock_not_available then
-            raise;
-        when others then
-            -- One bad row must not stop the others: the slow way says which it is.
-            foreach meeting in array chosen loop
-                begin
-                    select * into one from job_scheduler.settle_meetings(array[meeting], restart);
-                    done.upcoming := done.upcoming + one.upcoming;
-                    done.scheduled := done.scheduled + one.scheduled;
-                    done.moved := done.moved + one.moved;
-                    done.cancelled := done.cancelled + one.cancelled;
-                    done.taken := done.taken || one.taken;
-                exception when others then
-                    done.upcoming := done.upcoming + 1;
-                    failures := failures || jsonb_build_object('meeting_id', meeting, 'error', sqlerrm);
-                end;
-            end loop;
-    end;
-    select failures || coalesce(jsonb_agg(jsonb_build_object(
-        'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
-    )), '[]') into failures
-    from unnest(done.taken) as id;
-    if restart and request ->> 'after' is null then
-        orphans := job_scheduler.cancel_orphans();
-    end if;
-    return jsonb_build_object(
-        'total_meetings', done.upcoming,
-        'jobs_scheduled', done.scheduled,
-        'jobs_already_exist', done.upcoming - done.scheduled - jsonb_array_length(failures),
-        'jobs_moved', done.moved,
-        'jobs_cancelled', done.cancelled + orphans,
-        'errors', jsonb_array_length(failures),
-        'failures', failures,
-        'cursor', horizon,
-        'after', case
-            when jsonb_typeof(request -> 'ids') is distinct from 'array'
-                and cardinality(chosen) = (request ->> 'limit')::integer then chosen[cardinality(chosen)]
-        end
-    );
-end
-$$;
-revoke all on function public.sync_meetings_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.sync_meetings_v1(jsonb) to service_role;

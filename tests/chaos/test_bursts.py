@@ -23,7 +23,7 @@ DUE_SECONDS = 4.0
 @pytest.mark.parametrize("channels", ["broadcast,postgres_changes", "postgres_changes"])
 @pytest.mark.parametrize("rows", [5_000, 20_000])
 async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, tmp_path, rows, channels):
-    """Whether another channel still rings or not, and with every setting as it is by default."""
+    """Whether another channel still delivers or not, and with every setting as it is by default."""
     with (
         limited_realtime(stack, LIMIT, tmp_path) as url,
         connected(stack) as project,

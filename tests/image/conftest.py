@@ -52,8 +52,8 @@ class Container:
 
     def status(self) -> dict[str, str]:
         """Give what the kernel says of the listener's process."""
-        told = self.engine.call("exec", self.name, "cat", "/proc/1/status")
-        return dict(line.split(":\t", 1) for line in told.splitlines() if ":\t" in line)
+        reported = self.engine.call("exec", self.name, "cat", "/proc/1/status")
+        return dict(line.split(":\t", 1) for line in reported.splitlines() if ":\t" in line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,8 +38,8 @@ def test_it_has_no_powers_and_cannot_write(start, image, container_engine) -> No
 
 def test_the_image_says_how_to_check_its_health(image, container_engine) -> None:
     """An engine that reads it starts checks by itself."""
-    told = container_engine.inspect("image", image)
-    check = told.get("Healthcheck") or told["Config"]["Healthcheck"]
+    reported = container_engine.inspect("image", image)
+    check = reported.get("Healthcheck") or reported["Config"]["Healthcheck"]
     assert "/livez" in check["Test"][-1]
 
 

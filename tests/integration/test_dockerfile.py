@@ -1,4 +1,4 @@
-"""The image does what it should, as far as can be told without an engine: its steps are carried out in a folder."""
+"""The image does what it should, as far as that shows without an engine: its steps are carried out in a folder."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _copy(image: Image, words: list[str]) -> None:
 
 
 def _caches() -> dict[str, str]:
-    """What installers of this machine are told about indexes and caches."""
+    """The settings of this machine's installers for indexes and caches."""
     names = [name for name in os.environ if name.startswith(("UV_", "PIP_", "SSL_")) or "proxy" in name.lower()]
     return {"HOME": str(Path.home()), **{name: os.environ[name] for name in names}}
 
@@ -133,8 +133,10 @@ def test_the_command_line_is_there(image: Image):
 
 def test_the_image_runs_what_was_copied_and_not_this_checkout(image: Image):
     """The package is installed, not linked."""
-    told = image.run("python", "-c", "import listener, handlers; print(listener.__file__, handlers.__file__)").stdout
-    assert all(path.startswith(str(image.root)) for path in told.split())
+    reported = image.run(
+        "python", "-c", "import listener, handlers; print(listener.__file__, handlers.__file__)"
+    ).stdout
+    assert all(path.startswith(str(image.root)) for path in reported.split())
 
 
 def test_handlers_and_migrations_are_inside(image: Image):

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from listener.doctor.interface import FUNCTIONS, MEETINGS_FUNCTION, judge_answer
+from listener.doctor.interface import FUNCTIONS, MEETINGS_FUNCTIONS, judge_answer
 from listener.errors import StoreError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_an_empty_catalogue_is_no_fault(stack: Stack):
 
 @pytest.mark.usefixtures("empty_catalogue")
 def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
-    """Handlers that nobody has published, and one that is published otherwise; the bells ring all the same."""
+    """Handlers that nobody has published, and one that is published otherwise; the channels are received anyway."""
     noop = {"name": "noop", "exposed": False, "payload_schema": {"required": ["x"]}}
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         connection.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": [noop, {"name": "theirs"}]})])
@@ -178,9 +178,9 @@ def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
 
 def test_every_function_that_the_service_calls_is_looked_for():
     """The list is that of the modules that call them."""
-    modules = (REPOSITORY / "listener" / "supabase").glob("*.py")
+    modules = [*(REPOSITORY / "listener" / "supabase").glob("*.py"), *(REPOSITORY / "handlers").glob("*.py")]
     called = {name for module in modules for name in re.findall(r'"(\w+_v\d+)"', module.read_text(encoding="utf-8"))}
-    assert {*FUNCTIONS, MEETINGS_FUNCTION} == called
+    assert {*FUNCTIONS, *MEETINGS_FUNCTIONS} == called
 
 
 @pytest.mark.parametrize(

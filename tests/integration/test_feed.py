@@ -21,7 +21,7 @@ from listener.supabase.session import Session, SessionEndedError
 from listener.supabase.store import SupabaseStore
 from listener.testing import NOON
 
-BELLS = ("broadcast", "postgres_changes")
+CHANNELS = ("broadcast", "postgres_changes")
 PATIENCE_SECONDS = 10
 
 
@@ -80,7 +80,7 @@ async def road(stack):
 
 
 @pytest.fixture
-def ring(stack):
+def change(stack):
     """Change something that listeners are to receive of: insert a job, give its id."""
     with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
         statement = "insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h') returning id"
@@ -89,13 +89,13 @@ def ring(stack):
 
 @pytest.fixture
 def received():
-    """What was received: hints."""
+    """The hints that were received."""
     return []
 
 
 @pytest.fixture
 async def probe(stack):
-    """What rings a probe."""
+    """A function that sends a probe."""
     rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
     store = SupabaseStore(rpc, listener_id=str(uuid.uuid4()), name="test", lease_seconds=30, claim_ahead_seconds=0)
     yield store.send_probe
@@ -106,14 +106,14 @@ async def probe(stack):
 def feed_of(stack, received, probe):
     """Make a feed, with its health."""
 
-    def make(url, bells=BELLS):
+    def make(url, channels=CHANNELS):
         clock = CarriedClock(NOON)
-        health = Health(clock, bells)
+        health = Health(clock, channels)
         health.poll_succeeded()
         feed = RealtimeFeed(
             url=url,
             key=stack.service_key,
-            channels=bells,
+            channels=channels,
             tables=("scheduled_jobs",),
             deliver=received.append,
             send_probe=probe,
@@ -150,15 +150,15 @@ async def tasks_left(before):
     return left
 
 
-async def test_a_session_hears_each_channel(stack, ring, received):
+async def test_a_session_receives_each_channel(stack, change, received):
     """The same insert by both, with the row."""
     before, works = asyncio.all_tasks(), []
     session = Session(stack.url, stack.service_key, received.append, works.append)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(session.live, BELLS)
-        await until(lambda: set(works) == set(BELLS))
-        job_id = ring()
-        await until(lambda: sources_of(received, job_id) == set(BELLS))
+        tasks.start_soon(session.live, CHANNELS)
+        await until(lambda: set(works) == set(CHANNELS))
+        job_id = change()
+        await until(lambda: sources_of(received, job_id) == set(CHANNELS))
         tasks.cancel_scope.cancel()
     await session.close()
     assert await tasks_left(before) == set()
@@ -170,14 +170,14 @@ async def test_a_session_ends_when_its_socket_is_cut(stack, road, received):
     session = Session(road.url, stack.service_key, received.append, works.append)
 
     async def cut():
-        await until(lambda: set(works) == set(BELLS))
+        await until(lambda: set(works) == set(CHANNELS))
         await road.cut()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(cut)
         started = time.monotonic()
         with pytest.raises(SessionEndedError, match=r"CHANNEL_ERROR|socket closed"), anyio.fail_after(PATIENCE_SECONDS):
-            await session.live(BELLS)
+            await session.live(CHANNELS)
     assert time.monotonic() - started < 3
     await session.close()
     assert await tasks_left(before) == set()
@@ -196,13 +196,13 @@ async def test_a_session_that_cannot_begin_ends(stack, url, why):
     before = asyncio.all_tasks()
     session = Session(url or stack.url, "sb_secret_wrong", lambda _: None, lambda _: None)
     with pytest.raises(SessionEndedError, match=why), anyio.fail_after(PATIENCE_SECONDS):
-        await session.live(BELLS)
+        await session.live(CHANNELS)
     await session.close()
     assert await tasks_left(before) == set()
 
 
-async def test_a_fault_of_whoever_hears_ends_the_session_with_its_name(stack, ring):
-    """realtime-py would go stale without a word."""
+async def test_a_fault_of_the_receiver_ends_the_session_with_its_name(stack, change):
+    """realtime-py would go stale silently."""
 
     def take_hint(_):
         message = "no receiver"
@@ -211,21 +211,21 @@ async def test_a_fault_of_whoever_hears_ends_the_session_with_its_name(stack, ri
     works = []
     session = Session(stack.url, stack.service_key, take_hint, works.append)
 
-    async def ring_soon():
-        await until(lambda: set(works) == set(BELLS))
-        ring()
+    async def change_soon():
+        await until(lambda: set(works) == set(CHANNELS))
+        change()
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ring_soon)
+        tasks.start_soon(change_soon)
         with (
             pytest.raises(SessionEndedError, match="ZeroDivisionError: no receiver"),
             anyio.fail_after(PATIENCE_SECONDS),
         ):
-            await session.live(BELLS)
+            await session.live(CHANNELS)
     await session.close()
 
 
-async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of, road, ring, received):
+async def test_the_feed_comes_back_and_polls_what_it_missed(feed_of, road, change, received):
     """While it is away it says so."""
     before = asyncio.all_tasks()
     feed, health = feed_of(road.url)
@@ -237,15 +237,15 @@ async def test_the_feed_comes_back_and_asks_for_a_look_at_what_it_missed(feed_of
         await until(lambda: not health.receiving)
         assert [hint.source for hint in received] == ["feed"], "stale, it polls more often from now on"
         assert health.fault().startswith("feed: ")
-        ring()
+        change()
         received.clear()
         road.open()
         await until(lambda: all(health.channels.values()))
         assert health.fault() is None
         assert feed.sessions >= 2
-        assert any(not (hint.jobs or hint.gone or hint.ids or hint.xid) for hint in received), "a gap asks for a poll"
-        job_id = ring()
-        await until(lambda: sources_of(received, job_id) == set(BELLS))
+        assert any(not (hint.jobs or hint.gone or hint.ids or hint.xid) for hint in received), "a gap requests a poll"
+        job_id = change()
+        await until(lambda: sources_of(received, job_id) == set(CHANNELS))
         tasks.cancel_scope.cancel()
     assert await tasks_left(before) == set()
 
@@ -267,15 +267,15 @@ async def test_many_sessions_leave_nothing(feed_of, road, monkeypatch):
     assert max(counts[1:]) <= counts[0] + 1
 
 
-@pytest.mark.parametrize("bell", BELLS)
-async def test_one_channel_alone_is_received(feed_of, stack, ring, received, bell):
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_one_channel_alone_is_received(feed_of, stack, change, received, channel):
     """A project may lack the other."""
-    feed, health = feed_of(stack.url, (bell,))
+    feed, health = feed_of(stack.url, (channel,))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run)
         await until(lambda: health.receiving)
-        job_id = ring()
-        await until(lambda: sources_of(received, job_id) == {bell})
+        job_id = change()
+        await until(lambda: sources_of(received, job_id) == {channel})
         tasks.cancel_scope.cancel()
 
 

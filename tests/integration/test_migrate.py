@@ -69,7 +69,7 @@ def test_a_file_that_fails_leaves_no_trace_and_names_itself(database: str, folde
 
 
 def test_a_database_that_is_too_old_is_left_alone(database: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would stop at a syntax error in the middle, which tells nobody why."""
+    """It would stop at a syntax error in the middle, which shows nobody why."""
     monkeypatch.setattr("listener.migrate.migrator.OLDEST", 99)
     with pytest.raises(MigrationError, match=r"^the database: is PostgreSQL \d\d; the oldest that will do is 99$"):
         apply_migrations(database, folder)
@@ -102,7 +102,7 @@ def test_a_misnamed_file_is_refused_before_anything_is_applied(database: str, fo
 
 
 def test_the_command_says_what_it_did_and_a_fault_is_one_line(database: str, folder: Path) -> None:
-    """No traceback for a database that is not there; the exit code tells."""
+    """No traceback for a database that is not there; the exit code reports it."""
     command = [sys.executable, "-m", "listener.cli", "migrate", "--folder", str(folder), "--db-url"]
     done = subprocess.run([*command, database], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [

@@ -35,7 +35,7 @@ def test_the_stack_runs_the_installation_that_was_chosen(embedded_stack) -> None
 def test_jobs_live_the_same_life_on_the_versions_that_projects_run(major) -> None:
     """From the migrations to what a client receives of its job; `make test-postgres POSTGRES=15` tries much more."""
     programs = ROOT / "tests" / "postgres" / "node_modules" / f"postgres-{major}" / "native" / "bin"
-    told = {**os.environ, "LISTENER_POSTGRES_BIN": str(programs), "LIFE_EXAMPLES": "10"}
+    reported = {**os.environ, "LISTENER_POSTGRES_BIN": str(programs), "LIFE_EXAMPLES": "10"}
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *ESSENCE]
-    done = subprocess.run(command, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=reported, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-1000:]

@@ -41,7 +41,7 @@ def client(stack: Stack) -> Iterator[httpx.Client]:
 
 
 def _wait_for_the_schema(stack: Stack) -> None:
-    """PostgREST reads a changed schema again without being told, a moment later; until then no row goes in."""
+    """PostgREST reads a changed schema again by itself, a moment later; until then no row goes in."""
     with httpx.Client(base_url=stack.url) as client:
         for _ in range(200):
             if _insert(client, stack.service_key).is_success:

@@ -124,7 +124,7 @@ def up(module_up: Up) -> Up:
 
 
 def test_killing_the_parent_takes_everything_along_and_the_next_start_has_the_rows(up: Up) -> None:
-    """Also the keys and the ports are the same, so that clients need not be told."""
+    """Also the keys and the ports are the same, so that clients need no change."""
     before, children = up.settings(), up.children()
     assert len(children) >= 4
     up.process.kill()

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it, a store that answers what it is told, and stages built on both."""
+"""A clock that stands still until a test moves it, a store with prepared answers, and stages built on both."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from anyio.lowlevel import checkpoint
 from listener import handler
 from listener.domain.job import Job
 from listener.domain.messages import Claimed, Finished
+from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor
@@ -62,6 +63,7 @@ class ScriptedStore:
 
     def __init__(self, **scripts):
         self.requests: list[tuple] = []
+        scripts = {"park": lambda *_: None, "explain": lambda *_: None, **scripts}
         self._scripts = {name: each if callable(each) else deque(each) for name, each in scripts.items()}
 
     def asked(self, method):
@@ -114,14 +116,15 @@ def taken(run_results):
 
 
 def stages(  # noqa: PLR0913 - what tests vary
-    store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8
+    store, clock, *functions, concurrency=10, batch_size=10, ahead_ms=0, tenant_share=0.8, horizon_jobs=1000
 ):
     """Build the real stages on a scripted store."""
     runs, metrics = HeldRuns(), Metrics()
-    agenda = Agenda(clock, ahead_ms)
+    agenda = Agenda(clock, ahead_ms, Shares(horizon_jobs))
     peers = Peers("me", clock, believed_seconds=15)
-    planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(store, clock)
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
+    planner.sink = reconciler
     executor = Executor(Registry(map(Handler.of, (idle, *functions))), clock, lambda: None, metrics)
     completer = Completer(
         store,
@@ -129,7 +132,6 @@ def stages(  # noqa: PLR0913 - what tests vary
         reconciler,
         lambda: 0.5,
         batch_size,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )
     dispatcher = Dispatcher(
         store=store,
@@ -140,13 +142,13 @@ def stages(  # noqa: PLR0913 - what tests vary
         clock=clock,
         metrics=metrics,
         peers=peers,
-        report=completer.add,
-        unwritten=lambda: completer.unwritten,
+        sink=completer,
         concurrency=concurrency,
         batch_size=batch_size,
         tenant_share=tenant_share,
         trusted_seconds=24.0,
     )
+    completer.upstream = dispatcher
     return SimpleNamespace(**{name: value for name, value in locals().items() if name != "functions"})
 
 

@@ -36,6 +36,15 @@ def test_a_job_is_given_out_ahead_of_its_time_and_once(agenda, clock, parts):
     assert (len(agenda), agenda.take_due()) == (0, [])
 
 
+def test_the_jobs_that_are_due_next_can_be_seen(agenda, parts):
+    """Without being given out."""
+    for number in (3, 1, 2):
+        job = parts.a_job(number, next_run_at=at(number))
+        agenda.arm(job, at(number))
+    assert [job.id for job in agenda.upcoming(2)] == [1, 2]
+    assert len(agenda) == 3
+
+
 def test_a_disarmed_job_is_not_given_out(agenda, clock, parts):
     """Disarming what is not armed is harmless."""
     agenda.arm(parts.a_job(7), at(1))

@@ -69,7 +69,8 @@ def test_every_due_instant_runs_or_is_missed_exactly_once(  # noqa: PLR0913, PLR
     assert run == sorted(run)
     assert left.due_at is None or left.due_at > now
     if misfire is Misfire.SKIP:
-        assert not run or now - run[0] <= timedelta(seconds=grace + sum(pauses))
+        rounded = timedelta(microseconds=1 + len(pauses))  # each is rounded by itself
+        assert not run or now - run[0] <= timedelta(seconds=grace + sum(pauses)) + rounded
 
 
 def test_an_instant_on_time_is_claimed_with_what_follows(parts):

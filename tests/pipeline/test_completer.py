@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -195,10 +196,10 @@ async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts
 
 async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
     """Claims wait while too many reports are unwritten."""
-    world, told = world_of(parts, clock, parts.taken, 12), []
-    world.completer._written = lambda: told.append(world.completer.unwritten)
+    world, reported = world_of(parts, clock, parts.taken, 12), []
+    world.completer.upstream = SimpleNamespace(wake=lambda: reported.append(world.completer.unwritten))
     await written_by(parts, world)
-    assert told == [2, 0]
+    assert reported == [2, 0]
     assert clock.now() == NOON + timedelta(0)
 
 
@@ -213,10 +214,75 @@ async def test_the_end_of_a_claim_does_not_let_go_of_a_later_claim(parts, clock)
     assert world.completer.unwritten == 0
 
 
-async def test_what_somebody_has_to_mend_is_waited_for_at_length(parts, clock, naps):
+async def test_a_fault_for_an_operator_is_retried_seldom(parts, clock, naps):
     """A read-only database is not asked ten times a second, nor are results given up."""
     read_only = StoreError("finish_runs_v1", "25006", "", retryable=True, needs_operator=True)
     answers = [read_only, read_only]
     world = world_of(parts, clock, lambda run_results: answers.pop() if answers else parts.taken(run_results), 2)
     await written_by(parts, world)
     assert (naps, len(world.runs)) == ([10.0, 10.0], 0)
+
+
+def of_jobs(parts, clock, finish, *jobs):
+    """Build the stages on a store that answers so, with one ended run of each of these jobs; and its execution ids."""
+    world, ids = parts.stages(parts.ScriptedStore(finish=finish), clock), {}
+    for job in jobs:
+        run = parts.a_run(ClaimRequest(job, NOON))
+        ids[job] = run.execution_id
+        world.runs.add(world.executor.prepare(run))
+        world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
+    return world, ids
+
+
+def by_trigger(code="42703"):
+    """Make the fault of somebody's trigger."""
+    return StoreError("finish_runs_v1", code, "", retryable=False, split_batch=True, needs_operator=True)
+
+
+@pytest.mark.parametrize("jobs", [[1], [1, 2], [2, 1, 3, 4]])
+async def test_a_run_whose_end_is_refused_is_parked_and_the_others_are_written(parts, clock, jobs):
+    """Not even that it failed can be written; its job must not run it again."""
+    answer = lambda results: by_trigger() if guilty in [each.execution_id for each in results] else parts.taken(results)  # noqa: E731
+    world, ids = of_jobs(parts, clock, answer, *jobs)
+    guilty = ids[1]
+    await written_by(parts, world)
+    assert [run for run, _ in world.store.asked("park")] == [(guilty, 1)]
+    assert "42703" in world.store.asked("park")[0][1]
+    assert len(world.runs) == 0
+
+
+async def test_what_refuses_the_runs_of_several_jobs_alike_is_waited_out(parts, clock, naps):
+    """An operator has to act; the results are kept as they were."""
+    written = []
+
+    def finish(results):
+        if len(naps) < 3:
+            return by_trigger("42883")
+        written.extend((each.execution_id, each.status) for each in results)
+        return parts.taken(results)
+
+    world, ids = of_jobs(parts, clock, finish, 1, 2, 3)
+    await written_by(parts, world)
+    assert sorted(written) == sorted((each, "completed") for each in ids.values())
+    assert world.store.asked("park") == []
+
+
+async def test_two_jobs_that_are_refused_are_to_blame_once_another_is_written(parts, clock, naps):
+    """They wait for nothing longer than that."""
+    guilty = set()
+    answer = lambda results: by_trigger() if guilty & {each.execution_id for each in results} else parts.taken(results)  # noqa: E731
+    world, ids = of_jobs(parts, clock, answer, 1, 2)
+    guilty.update(ids.values())
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(world.completer.run)
+            while not naps:
+                await parts.settled(1)
+            assert world.store.asked("park") == []
+            run = parts.a_run(ClaimRequest(3, NOON))
+            world.runs.add(world.executor.prepare(run))
+            world.completer.add(run, Report(run.execution_id, Completed(), NOON, NOON))
+            while world.completer.unwritten:
+                await parts.settled(1)
+            tasks.cancel_scope.cancel()
+    assert {run for (run, _), _ in world.store.asked("park")} == guilty

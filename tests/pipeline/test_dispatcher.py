@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from listener import handler
 from listener.domain.job import Trigger, TriggerType
 from listener.domain.messages import Claimed, ClaimRequest
+from listener.domain.outcome import Completed, Failed
 from listener.errors import StoreError
+from listener.execution.run_result import SHUTDOWN
 from listener.testing import NOON
 
 DOWN = StoreError("claim_runs_v1", "ConnectError", "refused", retryable=True)
@@ -215,8 +218,20 @@ async def test_a_job_whose_claim_fails_does_not_hold_up_the_others(parts, clock,
     assert sorted(each.run.job_id for each in started) == [each for each in range(1, 9) if each != guilty]
     assert list(world.agenda._jobs) == [guilty]
     assert (world.dispatcher._claimer.in_flight, world.dispatcher._claimer._claiming) == (0, set())
+    assert [job for job, _ in world.store.asked("explain")] == [guilty]
     clock.advance(30)
     assert world.agenda.take_due() == []
+
+
+async def test_jobs_whose_claims_all_fail_alike_are_not_to_blame(parts, clock):
+    """An operator has to act: nothing is said in their rows, and they are claimed again soon."""
+    missing = StoreError("claim_runs_v1", "42883", "", retryable=False, split_batch=True, needs_operator=True)
+    world = world_of(parts, clock, lambda _: missing)
+    world.dispatcher.add([parts.a_job(each) for each in range(1, 5)])
+    await world.dispatcher.run_once(lambda _: None)
+    assert world.store.asked("explain") == []
+    clock.advance(10)
+    assert len(world.agenda.take_due()) == 4
 
 
 async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
@@ -228,8 +243,8 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
     assert len(world.agenda) == 8
 
 
-async def test_a_job_that_makes_no_sense_does_not_hold_up_the_others(parts, clock):
-    """What follows it cannot be computed, so it is not claimed; that is to be told where the job is looked up."""
+async def test_an_invalid_job_does_not_delay_the_others(parts, clock):
+    """What follows it cannot be computed, so it is not claimed; that is reported where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
     malformed = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
     world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])
@@ -315,15 +330,15 @@ async def test_a_draining_dispatcher_claims_nothing_and_hands_back_what_is_grant
     assert [(run_result.status, run_result.retry_at) for run_result in run_results] == [("queued", NOON)]
 
 
-async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
-    """What it ran is held no more, so that its leases run out and others take over."""
-    gate, answers = Gate(), iter([None, ZeroDivisionError("a fault of our own"), None])
+async def test_a_stage_that_fails_leaves_its_runs_alone(parts, clock):
+    """They go on, keep their places, and are reported at their ends: a fault of ours is none of theirs."""
+    gate, answers = Gate(), iter([None, ZeroDivisionError("a fault of our own"), None, None])
 
     def claim(claims):
         fault = next(answers)
         return fault or parts.granted(claims, handler="idle_at_gate")
 
-    world = world_of(parts, clock, claim, gate, concurrency=2, batch_size=1)
+    world = world_of(parts, clock, claim, gate, concurrency=3, batch_size=1)
     world.dispatcher.add([parts.a_job(1)])
 
     async def fail():
@@ -334,15 +349,91 @@ async def test_a_stage_that_fails_begins_anew_with_all_its_room(parts, clock):
 
     with pytest.raises(ExceptionGroup):
         await run_stages(world, fail)
-    assert len(world.runs) == 0
+    assert (len(world.runs), world.dispatcher.executing) == (1, 1)
 
     async def steps():
         world.dispatcher.add([parts.a_job(3), parts.a_job(4)])
         await parts.settled()
+        assert gate.most == 3, "the one that went on, and two more"
+        for _ in range(3):
+            gate.release()
+        await parts.settled()
 
-    answers = iter([None, None])
     await run_stages(world, steps)
-    assert gate.most == 3, "one of the first start, two of the second"
+    written = [run_result.status for (batch,) in world.store.asked("finish") for run_result in batch]
+    assert (written, world.dispatcher.executing) == (["completed"] * 3, 0)
+
+
+async def test_a_report_that_cannot_be_worked_on_is_its_runs_fault_alone(parts, clock):
+    """The run ends as failed with that fault; if even this cannot be said, its lease runs out."""
+    world = parts.stages(parts.ScriptedStore(claim=parts.granted, finish=parts.taken), clock, concurrency=3)
+    told = []
+
+    class Refusing:
+        unwritten = 0
+
+        @staticmethod
+        def add(run, report):
+            told.append((run.job_id, report.outcome))
+            if run.job_id == 1 or (run.job_id == 2 and not isinstance(report.outcome, Failed)):
+                raise ZeroDivisionError
+
+    world.dispatcher._sink = Refusing()
+    world.dispatcher.add([parts.a_job(1), parts.a_job(2), parts.a_job(3)])
+
+    async def steps():
+        await parts.settled()
+
+    await run_stages(world, steps)
+    assert world.dispatcher.is_idle
+    assert [each for each in told if each[0] == 3] == [(3, Completed())]
+    assert [(type(outcome), job) for job, outcome in told if job == 2] == [(Completed, 2), (Failed, 2)]
+    assert {claimed_run.run.job_id for _, claimed_run in world.runs.items()} == {2, 3}, "let go of by the completer"
+
+
+@pytest.mark.parametrize("reason", [None, "cancelled", SHUTDOWN])
+async def test_a_handler_that_does_not_stop_is_abandoned_but_keeps_its_place(parts, clock, reason):
+    """Its run is reported; at shutdown it is not, since nobody else may start it while it goes on here."""
+    may_end = anyio.Event()
+
+    @handler(timeout=0.01)
+    async def cling(job):
+        while not may_end.is_set():
+            with contextlib.suppress(BaseException):
+                await may_end.wait()
+
+    def claim(claims):
+        return parts.granted(claims, handler="cling")
+
+    world = parts.stages(parts.ScriptedStore(claim=claim, finish=parts.taken), clock, cling, concurrency=1)
+    world.dispatcher.add([parts.a_job(1)])
+
+    async def steps():
+        await parts.settled()
+        if reason:
+            world.runs.cancel(world.runs.execution_ids, reason)
+        await anyio.sleep(0.03)
+        world.dispatcher.abandon_stuck()
+        clock.advance(4)
+        world.dispatcher.abandon_stuck()
+        await parts.settled()
+        assert world.store.asked("finish") == []
+        clock.advance(2)
+        world.dispatcher.abandon_stuck()
+        world.dispatcher.abandon_stuck()
+        await parts.settled()
+        assert (world.dispatcher.executing, world.dispatcher.is_idle) == (1, reason != SHUTDOWN)
+        may_end.set()
+        await parts.settled()
+        assert world.dispatcher.executing == 0
+
+    await run_stages(world, steps)
+    ends = [(each.status, each.reason, each.error) for (batch,) in world.store.asked("finish") for each in batch]
+    assert [(status, why) for status, why, _ in ends] == [
+        {None: ("failed", "timeout"), "cancelled": ("cancelled", "cancelled"), SHUTDOWN: ("failed", SHUTDOWN)}[reason]
+    ]
+    if reason is None:
+        assert ends[0][2] == "the handler did not end within 0.01 s, and goes on although it was cancelled"
 
 
 async def test_a_claim_that_was_anothers_and_is_granted_shows_that_it_sleeps(parts, clock):
@@ -378,7 +469,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_res
         while gate.inside:
             gate.release()
             await parts.settled()
-        assert world.dispatcher._ready._held == {}
+        assert world.dispatcher._ready.holdings._held == {}
         assert len(gate.ended) == {"completes": 8}.get(run_result, 6)
 
     await run_stages(world, steps)

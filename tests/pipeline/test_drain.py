@@ -82,23 +82,23 @@ async def service(database, let_go, monkeypatch):
     monkeypatch.setattr(Registry, "load", lambda _: Registry([Handler.of(hold)]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, **project))
-    service.rpc._post = database.post
+    service.shared.rpc._post = database.post
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.stages.dispatcher.run)
         tasks.start_soon(service.stages.completer.run)
         yield service
         tasks.cancel_scope.cancel()
-    await service.rpc.aclose()
+    await service.shared.rpc.aclose()
 
 
 async def started(parts, service, *numbers, due_in=-1.0):
     """Let jobs be claimed."""
-    due = service.clock.now() + timedelta(seconds=due_in)
+    due = service.shared.clock.now() + timedelta(seconds=due_in)
     service.stages.dispatcher.add([parts.a_job(each, due_at=due, next_run_at=due) for each in numbers])
     with anyio.fail_after(5):
-        while not {f"run-{each}" for each in numbers} <= set(service.runs.execution_ids):  # noqa: ASYNC110
+        while not {f"run-{each}" for each in numbers} <= set(service.shared.runs.execution_ids):  # noqa: ASYNC110
             await anyio.sleep(0.001)
-        while due_in < 0 and any(claimed_run.started_at is None for _, claimed_run in service.runs.items()):  # noqa: ASYNC110
+        while due_in < 0 and any(claimed_run.started_at is None for _, claimed_run in service.shared.runs.items()):  # noqa: ASYNC110
             await anyio.sleep(0.001)
 
 
@@ -108,7 +108,7 @@ async def test_runs_that_end_in_time_are_written_and_nothing_more_is_claimed(par
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.drain, 60)
         await parts.settled(50)
-        assert service.health.fault() == "draining"
+        assert service.shared.health.fault() == "draining"
         service.stages.dispatcher.add([parts.a_job(3, due_in=0)])
         await parts.settled(50)
         let_go.set()
@@ -117,7 +117,7 @@ async def test_runs_that_end_in_time_are_written_and_nothing_more_is_claimed(par
                 await anyio.sleep(0.001)
     assert database.run_results() == {"run-1": ("completed", None, False), "run-2": ("completed", None, False)}
     assert database.functions().count("claim_runs_v1") == 1
-    assert (len(service.runs), service.stages.completer.unwritten) == (0, 0)
+    assert (len(service.shared.runs), service.stages.completer.unwritten) == (0, 0)
 
 
 async def test_it_says_that_it_leaves_before_it_waits_and_again_at_the_end(parts, service, database, let_go):
@@ -171,10 +171,10 @@ async def test_a_stage_that_cannot_be_kept_hands_the_runs_back_before_it_ends_th
         raise ValueError(message)
 
     service.stages.dispatcher.add([parts.a_job(1, due_at=NOON, next_run_at=NOON)])
-    while not len(service.runs):
+    while not len(service.shared.runs):
         await parts.settled(1)
     await parts.settled(50)
     with pytest.raises(StageFailedError):
-        await service._keep(Supervisor(service.clock), "broken", broken)
+        await service._keep(Supervisor(service.shared.clock), "broken", broken)
     assert database.run_results() == {"run-1": ("failed", "shutdown", True)}
-    assert service.health.fault() == "draining"
+    assert service.shared.health.fault() == "draining"

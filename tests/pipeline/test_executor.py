@@ -76,7 +76,7 @@ async def test_a_returned_model_or_dataclass_becomes_json():
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "reported"),
     [
         ({"message": "x"}, "metadata.event_id: is required"),
         ({"event_id": "7", "message": "x"}, "metadata.event_id: '7' is not allowed; Input should be a valid UUID"),
@@ -86,7 +86,7 @@ async def test_a_returned_model_or_dataclass_becomes_json():
         ),
     ],
 )
-async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, told):
+async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, reported):
     """The handler is not called, and no other attempt is made."""
 
     @handler
@@ -95,9 +95,9 @@ async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, t
 
     report = await run_handler(remind, payload)
     assert isinstance(report.outcome, Failed)
-    assert told in report.outcome.error
+    assert reported in report.outcome.error
     assert (report.outcome.reason, report.outcome.retryable) == ("invalid_payload", False)
-    assert report.outcome.details["fields"][0]["field"] == told.split(":")[0]
+    assert report.outcome.details["fields"][0]["field"] == reported.split(":")[0]
     assert report.started_at is None
 
 
@@ -529,7 +529,7 @@ async def test_a_plain_handler_that_looks_is_stopped_in_time():
     """The run ends when the thread does, and no thread is left."""
     left = []
 
-    @handler(timeout=0.05)
+    @handler(timeout=0.5)
     def cooperative(job):
         try:
             while True:
@@ -547,26 +547,31 @@ async def test_a_plain_handler_that_looks_is_stopped_in_time():
 
 async def test_a_plain_handler_that_does_not_look_is_abandoned_but_keeps_its_slot():
     """The run is reported after the grace; the thread counts against the limit until it has really ended."""
-    may_end = threading.Event()
+    has_begun, may_end = anyio.Event(), threading.Event()
+    loop = anyio.lowlevel.current_token()
 
-    @handler(timeout=0.02)
+    @handler
     def stubborn(job):
-        may_end.wait(5)
+        anyio.from_thread.run_sync(has_begun.set, token=loop)
+        may_end.wait(30)
 
     @handler
     def quick(job):
         return "ran"
 
     executor = executor_of(stubborn, quick, limits=Limits(threads=1, thread_grace_seconds=0.02))
-    report = await executor.execute(executor.prepare(make_run("stubborn")))
-    assert report.outcome.reason == "timeout"
+    claimed_run = executor.prepare(make_run("stubborn"))
+    async with anyio.create_task_group() as group:
+        group.start_soon(executor.execute, claimed_run)
+        await has_begun.wait()  # a thread that was not taken up before its run ends is not abandoned
+        claimed_run.cancel("cancelled")
     assert executor.abandoned_threads == 1
     reports = []
 
     async def execute():
         reports.append(await executor.execute(executor.prepare(make_run("quick"))))
 
-    with anyio.fail_after(2):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(execute)
             await anyio.sleep(0.05)

@@ -18,10 +18,10 @@ from listener.testing import NOON, make_run
 pytestmark = pytest.mark.anyio
 
 
-def run(name, priority=0, tenant=None, late=0.0):
+def run(name, priority=0, tenant=None, late=0.0, user=None):
     """A run that is called `name`."""
     row = {"name": name, "priority": priority}
-    return make_run("idle", row=row, tenant=tenant, start_at=NOON + timedelta(seconds=late))
+    return make_run("idle", row=row, tenant=tenant, user=user, start_at=NOON + timedelta(seconds=late))
 
 
 def silent():
@@ -37,7 +37,7 @@ async def order(room, *runs):
         await room.enter(each, silent)
         inside.append(each.row["name"])
         await anyio.wait_all_tasks_blocked()
-        room.leave()
+        room.leave(each)
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as visitors:
@@ -66,7 +66,7 @@ async def test_an_urgent_run_goes_before_those_that_have_waited():
             for each in (run("waiting", late=-60), run("urgent", 1)):
                 visitors.start_soon(visit, each)
                 await anyio.wait_all_tasks_blocked()
-            room.leave()
+            room.leave(run("any"))
             await anyio.wait_all_tasks_blocked()
             visitors.cancel_scope.cancel()
     assert entered == ["urgent"]
@@ -76,6 +76,35 @@ async def test_tenants_take_turns_whatever_their_priorities():
     """A priority orders the runs of one tenant."""
     runs = [run("a1", 9, "a"), run("a2", 8, "a"), run("a3", 7, "a"), run("b", 0, "b")]
     assert await order(FairLimiter(1), *runs) == ["a1", "b", "a2", "a3"]
+
+
+async def test_workspaces_of_one_user_have_one_users_turns_and_users_of_one_workspace_have_its():
+    """Whoever is served counts for both."""
+    mine = [run(f"m{n}", tenant=f"workspace-{n}", user="m") for n in range(4)]
+    theirs = [run(f"t{n}", tenant="shared", user=f"user-{n}") for n in range(4)]
+    entered = await order(FairLimiter(1), *mine, *theirs, run("n1", tenant="n"), run("n2", tenant="n"))
+    assert [{name[0] for name in entered[at : at + 3]} for at in (0, 3)] == [{"m", "t", "n"}] * 2
+
+
+async def test_no_tenant_and_no_user_holds_all_of_many_places():
+    """A newcomer starts at once, beside any number of workspaces of one user."""
+    room, inside = FairLimiter(20), []
+
+    async def visit(each):
+        await room.enter(each, silent)
+        inside.append(each.row["name"])
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(4):
+        async with anyio.create_task_group() as visitors:
+            for n in range(100):
+                visitors.start_soon(visit, run("m", tenant=f"workspace-{n % 20}", user="m"))
+            await anyio.wait_all_tasks_blocked()
+            assert inside == ["m"] * 16
+            visitors.start_soon(visit, run("new", tenant="n"))
+            await anyio.wait_all_tasks_blocked()
+            assert inside[16:] == ["new"]
+            visitors.cancel_scope.cancel()
 
 
 async def test_no_more_are_inside_than_there_are_places():
@@ -89,7 +118,7 @@ async def test_no_more_are_inside_than_there_are_places():
         most = max(most, inside)
         await anyio.sleep(0.001)
         inside -= 1
-        room.leave()
+        room.leave(run("any"))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as visitors:
@@ -108,7 +137,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_f
     async def visit():
         with visitors:
             await room.enter(run("waiting"), silent)
-            room.leave()
+            room.leave(run("any"))
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as group:
@@ -117,7 +146,7 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_f
                 await anyio.wait_all_tasks_blocked()
             visitors.cancel()
         if not is_free:
-            room.leave()
+            room.leave(run("any"))
         await room.enter(run("next"), silent)
 
 
@@ -142,7 +171,7 @@ async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypa
             for claimed_run in (first, second):
                 group.start_soon(execute, claimed_run)
                 await anyio.wait_all_tasks_blocked()
-            while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else tells of a line
+            while not (lines := second.take_logs()):  # noqa: ASYNC110 - nothing else shows a line
                 await anyio.sleep(0.001)
             may_end.set()
     assert [line.message[:23] for line in lines] == ["waiting for a free slot"]

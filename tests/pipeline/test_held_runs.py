@@ -53,7 +53,7 @@ def test_stopping_a_job_stops_every_run_of_it_and_no_other(world, hold):
 
 
 def test_a_run_claimed_after_the_job_was_cancelled_goes_on(world, hold):
-    """A cancelled job may be run by hand; the row that says cancelled comes again with every poll that repeats it."""
+    """A cancelled job may have a manual run; the cancelled row comes again with every poll that repeats it."""
     earlier, by_hand = hold(revision=5), hold(revision=6, cause="manual")
     world.runs.cancel_job(1, "cancelled", 6)
     assert reasons(earlier, by_hand) == ["cancelled", None]

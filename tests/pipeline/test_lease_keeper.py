@@ -108,16 +108,16 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
     project = {"SUPABASE_URL": "http://project", "SUPABASE_SECRET_KEY": "sb_secret_x"}
     service = Service(Settings(_env_file=None, channels="none", lease_seconds=1, **project))
-    service.rpc._post = hang
-    service.health.poll_succeeded()
-    service.health.came("catalogue")
+    service.shared.rpc._post = hang
+    service.shared.health.poll_succeeded()
+    service.shared.health.came("catalogue")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(service.stages.lease_keeper.run)
         with anyio.fail_after(PATIENCE_SECONDS):
-            while "extend_leases_v1" not in (service.health.fault() or ""):  # noqa: ASYNC110
+            while "extend_leases_v1" not in (service.shared.health.fault() or ""):  # noqa: ASYNC110
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
-    await service.rpc.aclose()
+    await service.shared.rpc.aclose()
 
 
 async def hang(_function, _content):
@@ -137,7 +137,7 @@ async def test_a_claim_whose_row_is_locked_is_neither_lost_nor_extended(keeper_o
 
 
 async def test_a_claim_that_cannot_be_extended_does_not_cost_the_others_theirs(keeper_of, clock):
-    """The guilty one is found by halving; the others are extended, before the fault is told."""
+    """The guilty one is found by halving; the others are extended, before the fault is raised."""
     poison = StoreError("extend_leases_v1", "P0001", "a trigger of somebody's", retryable=False, split_batch=True)
     keeper, hold, world = keeper_of(lambda held, **_: poison if guilty in held else KEPT)
     runs = [hold() for _ in range(9)]

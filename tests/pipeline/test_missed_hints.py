@@ -1,4 +1,4 @@
-"""What hints told of is told apart from what only a poll found."""
+"""Changes with a hint are distinguished from those that only a poll found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def counting():
 
 
 def test_nothing_counts_before_a_channel_was_received(parts):
-    """Nobody could have told of it, nor of what the poll saw that came first after that."""
+    """No hint could announce it, nor of what the poll saw that came first after that."""
     counting = MissedHints()
     assert not counting.found([parts.a_job(revision=150)], 0)
     counting.begin(120, [parts.a_job(revision=160)])
@@ -50,7 +50,7 @@ def test_a_hint_absolves_whenever_it_comes(counting, parts, first):
 
 
 def test_several_changes_of_one_job_in_one_transaction_are_told_of_by_as_many_hints(counting, parts):
-    """Each gets the next revision, and each rings; two channels that ring for the same are not two changes."""
+    """Each gets the next revision and a hint; two hints by two channels are not two changes."""
     for source in ("broadcast", "postgres_changes"):
         for _ in range(2):
             counting.received(source, 101)
@@ -74,4 +74,4 @@ def test_memory_is_bounded_and_what_falls_out_of_it_is_not_missed(counting, part
     counting.found([parts.a_job(revision=xid) for xid in range(200, 300)], 0)
     assert counting.take_missed(LATER) == 10
     counting.forget_before(400)
-    assert (counting._announced, counting._rung) == ({}, {})
+    assert (counting._announced, counting._hinted) == ({}, {})

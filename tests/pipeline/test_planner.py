@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import anyio
 import pytest
@@ -36,7 +37,9 @@ def planner_of(clock, armed, parts):
 
     def make(plan):
         store = parts.ScriptedStore(plan=plan)
-        return Planner(store, clock, armed.append), store
+        planner = Planner(store, clock)
+        planner.sink = SimpleNamespace(arm=armed.append)
+        return planner, store
 
     return make
 
@@ -92,7 +95,7 @@ async def test_a_failed_write_loses_nothing(planner_of, armed, parts):
 
 
 @pytest.mark.parametrize("schedule", [{"seconds": "many"}, {"minutes": 5}, {}, {"seconds": None}, {"seconds": []}])
-async def test_a_row_that_makes_no_sense_rests_and_the_others_are_planned(planner_of, armed, parts, schedule):
+async def test_an_invalid_row_rests_and_the_others_are_planned(planner_of, armed, parts, schedule):
     """The database refuses what it knows to be wrong, but it may know less."""
     planner, _ = planner_of(lambda _: None)
     bad = unplanned(parts, 1)
@@ -103,7 +106,7 @@ async def test_a_row_that_makes_no_sense_rests_and_the_others_are_planned(planne
     assert len(planner) == 0
 
 
-async def test_a_row_that_makes_no_sense_is_told_of(planner_of, armed, parts):
+async def test_an_invalid_row_is_reported(planner_of, armed, parts):
     """The database learns why nothing can run, so that whoever asks for it finds it there."""
     planner, store = planner_of(lambda _: None)
     bad = unplanned(parts, revision=7)
@@ -182,7 +185,7 @@ async def test_batches_shrink_when_they_take_too_long_and_grow_again(planner_of,
     assert naps == [1.0] * 3
 
 
-async def test_what_somebody_has_to_mend_is_tried_seldom(planner_of, parts, naps):
+async def test_a_fault_for_an_operator_is_retried_seldom(planner_of, parts, naps):
     """A database that is read-only is not asked each second."""
     planner, _ = planner_of([StoreError("plan_jobs_v1", "25006", "", retryable=True, needs_operator=True), None])
     planner.add(unplanned(parts))

@@ -118,7 +118,7 @@ def test_a_job_beyond_the_horizon_is_not_kept(world, parts):
 
 
 def test_an_echo_of_a_known_row_is_not_announced_again(world, parts):
-    """Two channels ring for one insert; the second finds the job claimed already."""
+    """Two channels deliver one insert; the second finds the job claimed already."""
     world.reconciler.announce(parts.a_job(1))
     world.agenda.disarm(1)
     world.reconciler.announce(parts.a_job(1))

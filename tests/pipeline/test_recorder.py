@@ -1,4 +1,4 @@
-"""What runs tell while they run is written once and in order, and what cannot be written holds up nothing."""
+"""Notes of runs are written once and in order, and notes that cannot be written delay nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def recorder_of(clock, parts):
     return make
 
 
-def told(store):
+def reported(store):
     """Give each request's lines, by request."""
     return [[line.message for note in notes for line in note.logs] for (notes,) in store.asked("note")]
 
@@ -58,7 +58,7 @@ async def test_lines_wait_for_the_database_and_keep_their_order(recorder_of):
         else:
             with pytest.raises(StoreError):
                 await recorder.run_once()
-    assert told(store) == [["one"], ["one", "two"], ["one", "two", "three"]]
+    assert reported(store) == [["one"], ["one", "two"], ["one", "two", "three"]]
 
 
 @pytest.mark.parametrize("guilty", [0, 3, 8])
@@ -98,4 +98,4 @@ async def test_a_note_whose_row_is_held_waits_and_the_others_are_written(recorde
     assert [note.fence for note in recorder._waiting] == [2, 2]
     held.clear()
     assert await recorder.run_once() == 3
-    assert told(store)[-1] == ["1", "again", "once more"]
+    assert reported(store)[-1] == ["1", "again", "once more"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from listener.domain.messages import Hint, Page
+from listener.domain.messages import Hint, Listing, Page
 from listener.errors import StoreError
 from listener.observability.health import Health
 from listener.scheduling.reflector import Reflector
@@ -21,20 +23,25 @@ MISSED = "listener_feed_changes_missed_total"
 EMPTY = Page([], 100, None)
 
 
+def listing(*ids, cursor=100, complete_in=300.0, left_out=0):
+    """What the database chose; it left nothing out that is due before so many seconds are over."""
+    return Listing(list(ids), cursor, NOON + timedelta(seconds=complete_in), left_out)
+
+
 @pytest.fixture
-def told():
-    """What polls told of."""
+def reported():
+    """The hints of polls."""
     return []
 
 
 @pytest.fixture
-def reflector_of(clock, parts, told):
+def reflector_of(clock, parts, reported):
     """Make a reflector on a store that answers so; `world` has its neighbours."""
 
     def make(**scripts):
-        none = {name: lambda *_: EMPTY for name in ("due", "unplanned", "urgent")}
-        store = parts.ScriptedStore(**{**none, **scripts})
-        world = parts.stages(store, clock)
+        usual = {"unplanned": lambda *_: EMPTY, "due": lambda *_: listing(), "read": lambda *_: EMPTY}
+        store = parts.ScriptedStore(**{**usual, **scripts})
+        world = parts.stages(store, clock, horizon_jobs=3)
         health = Health(clock, ("broadcast",))
         reflector = Reflector(
             store=store,
@@ -47,7 +54,7 @@ def reflector_of(clock, parts, told):
             poll_seconds=5,
             stale_poll_seconds=1,
             relist_seconds=60,
-            deliver=told.append,
+            sink=SimpleNamespace(deliver=reported.append),
         )
         return reflector, world, health
 
@@ -66,13 +73,13 @@ def methods(world):
 
 
 async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor(reflector_of, parts):
-    """What was committed while it listed is behind that cursor."""
-    pages = [Page([parts.a_job(1)], 50, "a"), Page([parts.a_job(2)], 70, None)]
+    """What was committed while it listed is behind that cursor; a page may be shorter than was asked for."""
+    pages = [Page([parts.a_job(1)], 60, 1), Page([parts.a_job(2)], 70, None)]
     more = [Page([replace(parts.a_job(3), next_run_at=None)], 70, 3), Page([], 80, None)]
-    reflector, world, _ = reflector_of(due=pages, unplanned=more, poll=[EMPTY])
+    reflector, world, _ = reflector_of(due=[listing(1, 2, cursor=50)], read=pages, unplanned=more, poll=[EMPTY])
     await reflector.run_once()
-    assert methods(world) == ["due", "due", "unplanned", "unplanned"]
-    assert [arguments[-1] for arguments in world.store.asked("due")] == [None, "a"]
+    assert methods(world) == ["due", "read", "read", "unplanned", "unplanned"]
+    assert world.store.asked("read") == [[[1, 2]], [[2]]]
     assert set(world.agenda._jobs) == {1, 2}
     reflector.poll_now()
     await reflector.run_once()
@@ -95,8 +102,8 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
 
 async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
     """A hint may be slower than a poll; what no poll could have announced counts for nobody."""
-    before, told, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
-    pages = [Page([before], 101, None), *[Page([before, told, late, lost], 101, None)] * 3]
+    before, reported, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
+    pages = [Page([before], 101, None), *[Page([before, reported, late, lost], 101, None)] * 3]
     reflector, world, health = reflector_of(poll=pages)
     missed = lambda: missed_by(world.metrics)  # noqa: E731 - asked four times
     await reflector.run_once()
@@ -202,7 +209,7 @@ async def test_a_hint_before_a_list_is_not_forgotten_by_it(reflector_of, clock):
 
 async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector_of, clock):
     """Cancelled and paused jobs are seen by the poll alone."""
-    lists = iter([Page([], 100, None), Page([], 500, None)])
+    lists = iter([listing(), listing(cursor=500)])
     reflector, world, _ = reflector_of(due=lambda *_: next(lists), poll=lambda *_: EMPTY)
     await reflector.run_once()
     clock.advance(61)
@@ -211,54 +218,79 @@ async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector
     assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100]
 
 
-async def test_more_jobs_than_memory_shorten_the_horizon_and_are_listed_again_in_time(reflector_of, parts):
-    """Before the last one that was seen is due."""
-    pages = [Page([parts.a_job(each, due_in=10 * each)], 100, each) for each in range(1, 9)]
-    reflector, world, _ = reflector_of(due=pages)
+async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, parts):
+    """Whether the list left it out, or memory was full when a channel brought it."""
+    lists = [listing(1, 2, 3, complete_in=80), listing(1, 2, 3, complete_in=80)]
+    pages = [Page([parts.a_job(each, due_in=10 * each) for each in (1, 2, 3)], 100, None)] * 2
+    reflector, world, _ = reflector_of(due=lists, read=pages)
     await reflector.run_once()
     assert set(world.agenda._jobs) == {1, 2, 3}
-    assert world.reconciler.armed_until == NOON + timedelta(seconds=30)
-    world.reconciler.apply([parts.a_job(9, due_in=31)])
+    reflector._relist_at = math.inf
+    with anyio.move_on_after(0.01):
+        await reflector._wait()
+    assert reflector._relist_at == world.clock.monotonic() + 40
+    reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(9, due_in=31),), xid=101))
     assert 9 not in world.agenda
     with anyio.move_on_after(0.01):
         await reflector._wait()
-    assert reflector._relist_at == world.clock.monotonic() + 15
+    assert reflector._relist_at == world.clock.monotonic() + 15.5
 
 
-async def test_a_long_backlog_does_not_hide_what_is_urgent(reflector_of, parts):
-    """Whatever is listed, polled or sent for with a priority is armed, although the list ends before it."""
-    backlog = Page([parts.a_job(each, due_in=-600) for each in (1, 2, 3)], 100, "more")
-    urgent = Page([parts.a_job(7, due_in=-1, priority=5)], 100, None)
-    reflector, world, _ = reflector_of(due=lambda *_: backlog, urgent=[urgent])
+async def test_a_flood_of_one_tenant_leaves_memory_to_every_other(reflector_of, parts):
+    """What a notification brings is armed while its tenant is within its share, whatever else is due."""
+    flood = [parts.a_job(each, due_in=-600, tenant="w", user="greedy") for each in (1, 2, 3)]
+    reflector, world, _ = reflector_of(
+        due=[listing(1, 2, 3, complete_in=-600, left_out=5)], read=[Page(flood, 100, None)]
+    )
     await reflector.run_once()
-    assert set(world.agenda._jobs) == {1, 2, 3, 7}
-    assert world.store.asked("urgent") == [[NOON + timedelta(seconds=300)]]
-    for each in (parts.a_job(8, priority=1), parts.a_job(9), parts.a_job(10, due_in=400, priority=1)):
+    assert 'listener_due_not_armed{reason="memory"} 5.0' in world.metrics.exposition().decode()
+    hinted = [
+        *(parts.a_job(each, due_in=200, tenant=f"w{each}", user="greedy") for each in range(4, 20)),
+        parts.a_job(20, due_in=2, tenant="modest", user="modest"),
+        parts.a_job(21, due_in=200, tenant="w", user="colleague"),
+    ]
+    for each in hinted:
         reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(each,), xid=101))
-    assert set(world.agenda._jobs) == {1, 2, 3, 7, 8}
+    assert set(world.agenda._jobs) == {1, 2, 3, 20, 21}
 
 
-async def test_what_fits_into_memory_is_listed_once(reflector_of, parts):
-    """Urgent or not."""
-    reflector, world, _ = reflector_of(due=[Page([parts.a_job(1, priority=5)], 100, None)])
+async def test_beyond_its_share_a_tenant_keeps_what_is_urgent_and_never_more_than_twice_the_memory(reflector_of, parts):
+    """A priority, or a time that is near."""
+    flood = [parts.a_job(each, due_in=-600) for each in (1, 2, 3)]
+    reflector, world, _ = reflector_of(due=[listing(1, 2, 3, complete_in=-600)], read=[Page(flood, 100, None)])
     await reflector.run_once()
-    assert world.store.asked("urgent") == []
+    for each in (
+        parts.a_job(4, due_in=60),
+        parts.a_job(5, due_in=60, priority=1),
+        parts.a_job(6, due_in=9),
+        parts.a_job(7, due_in=400, priority=1),
+        *(parts.a_job(each, priority=9) for each in range(8, 20)),
+    ):
+        reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(each,), xid=101))
+    assert set(world.agenda._jobs) == {1, 2, 3, 5, 6, 8}
+    world.agenda.disarm(8)
+    assert len(world.dispatcher._ready) == 0
+    world.dispatcher.add([parts.a_job(8)])
+    reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(30, priority=9),), xid=101))
+    assert 30 not in world.agenda, "what waits for a slot is in memory too"
 
 
-async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, told):
+async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, reported):
     """Of every page."""
     stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
     pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
     reflector, *_ = reflector_of(poll=pages)
     await reflector.run_once()
     await reflector.poll()
-    assert told == stops
+    assert reported == stops
 
 
 async def test_lists_that_follow_closely_do_not_take_the_place_of_polls(reflector_of, clock, parts):
     """No list shows a job that was cancelled while it runs."""
     reflector, world, _ = reflector_of(
-        due=lambda *_: Page([parts.a_job(1, due_in=-60)] * 3, 100, "more"), poll=lambda *_: EMPTY
+        due=lambda *_: listing(1, complete_in=-60),
+        read=lambda *_: Page([parts.a_job(1, due_in=-60)], 100, None),
+        poll=lambda *_: EMPTY,
     )
     for _ in range(20):
         await reflector.run_once()
@@ -269,12 +301,12 @@ async def test_lists_that_follow_closely_do_not_take_the_place_of_polls(reflecto
     assert len(world.store.asked("poll")) >= 3
 
 
-async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflector_of, clock, parts):
+async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflector_of, clock):
     """A backlog longer than memory must not turn into a loop of lists."""
 
     def due(*_):
         clock.advance(0.5)  # what a list of so many takes
-        return Page([parts.a_job(1, due_in=-60)] * 3, 100, "more")
+        return listing(complete_in=-60)
 
     reflector, *_ = reflector_of(due=due)
     await reflector.run_once()
@@ -285,7 +317,7 @@ async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflec
 
 async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, naps):
     """At growing intervals, which a hint ends; then it polls, because it knows nothing of the meantime."""
-    reflector, world, health = reflector_of(due=[EMPTY], poll=[DOWN, DOWN, DOWN, EMPTY])
+    reflector, world, health = reflector_of(poll=[DOWN, DOWN, DOWN, EMPTY])
     await reflector.run_once()
     health.received("broadcast")
     reflector.poll_now()

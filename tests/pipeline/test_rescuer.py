@@ -73,5 +73,5 @@ async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
     rescuer, _ = rescuer_of([Rescued(1, [], {"run-7": "boom"})])
     with capture_logs() as lines:
         assert await rescuer.run_once() == 1
-    told = [(line["execution_id"], line["error"]) for line in lines if line["event"] == "rescue.failed"]
-    assert told == [("run-7", "boom")]
+    reported = [(line["execution_id"], line["error"]) for line in lines if line["event"] == "rescue.failed"]
+    assert reported == [("run-7", "boom")]

@@ -1,4 +1,4 @@
-"""What the ledger is told of each outcome."""
+"""The run result of each outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LATER = NOON + timedelta(hours=1)
 LINES = (LogLine(NOON, "info", "hello", {}),)
 
 
-def told(outcome, *, attempt=1, started=True, jitter=0.5):
+def result_of(outcome, *, attempt=1, started=True, jitter=0.5):
     """Give the run_result of a run of at most two attempts, ten seconds apart."""
     run = make_run("x", attempt=attempt, retry=RetryPolicy(2, 10, 2))
     return run_result_of(run, Report(EXECUTION_ID, outcome, NOON if started else None, END, LINES, 0.5), jitter)
@@ -41,7 +41,7 @@ def told(outcome, *, attempt=1, started=True, jitter=0.5):
 )
 def test_an_outcome_and_what_follows(outcome, attempt, status, reason, retry_in):
     """Of what the listener stopped for its own reasons, nothing is lost: another attempt follows, or it failed."""
-    run_result = told(outcome, attempt=attempt)
+    run_result = result_of(outcome, attempt=attempt)
     assert (run_result.status, run_result.reason) == (status, reason)
     assert run_result.retry_at == (None if retry_in is None else END + timedelta(seconds=retry_in))
     assert (run_result.execution_id, run_result.completed_at, run_result.progress, run_result.logs) == (
@@ -55,19 +55,19 @@ def test_an_outcome_and_what_follows(outcome, attempt, status, reason, retry_in)
 @pytest.mark.parametrize("reason", ["shutdown", "lease_lost"])
 def test_a_run_that_had_not_started_is_handed_back_as_it_was(reason):
     """The same attempt, at its time: none is used up."""
-    run_result = told(Cancelled(reason), attempt=2, started=False)
+    run_result = result_of(Cancelled(reason), attempt=2, started=False)
     assert (run_result.status, run_result.retry_at, run_result.error) == ("queued", NOON, None)
 
 
 def test_the_jitter_moves_a_retry_by_a_tenth():
     """Jobs that failed together come back apart."""
-    assert told(Failed("boom"), jitter=0).retry_at == END + timedelta(seconds=9)
+    assert result_of(Failed("boom"), jitter=0).retry_at == END + timedelta(seconds=9)
 
 
 def test_an_unwritable_ending_keeps_that_it_failed_and_why():
     """Nothing of what may have made it unwritable."""
     run_result = unwritable(
-        told(Completed({"bad": 1})), StoreError("f", "22P05", "bad", retryable=False, split_batch=True)
+        result_of(Completed({"bad": 1})), StoreError("f", "22P05", "bad", retryable=False, split_batch=True)
     )
     assert (run_result.status, run_result.reason, run_result.result, run_result.logs) == (
         "failed",

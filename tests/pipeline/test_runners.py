@@ -1,65 +1,103 @@
-"""Tasks are made for as many runs as go on at a time, and each run is executed once."""
+"""Each run has a task and a context of its own, and its task's end is always told."""
 
 from __future__ import annotations
 
+import asyncio  # noqa: TID251 - what it does to tasks is the point
+import decimal
+from contextvars import ContextVar
+
 import anyio
 import pytest
+import structlog
 
 from listener.execution.runners import Runners
+from listener.runs.current import current_run
+
+COLOUR: ContextVar[str] = ContextVar("colour", default="none")
 
 
 class Run:
-    def __init__(self):
-        self.may_end = anyio.Event()
-        self.executed = 0
+    """What stands for a claimed run."""
+
+    def __init__(self, act=lambda: None):
+        self.may_end, self.act = anyio.Event(), act
+        self.seen, self.ended = None, 0
 
 
 async def execute(run):
-    """Count, and go on until told to end."""
-    run.executed += 1
+    """Look at the context, do what the run says, and go on until told to end."""
+    run.seen = (COLOUR.get(), decimal.getcontext().prec, structlog.contextvars.get_contextvars(), current_run.get())
+    run.act()
     await run.may_end.wait()
 
 
-async def test_a_task_at_rest_is_used_again(parts):
-    """Making one costs more than most handlers."""
-    async with anyio.create_task_group() as tasks:
-        runners = Runners(tasks, execute)
-        for _ in range(5):
-            batch = [Run(), Run(), Run()]
-            for run in batch:
-                runners.start(run)
-            await parts.settled()
-            assert [run.executed for run in batch] == [1, 1, 1]
-            assert len(tasks._tasks) == 3
-            for run in batch:
-                run.may_end.set()
-            await parts.settled()
-        tasks.cancel_scope.cancel()
+@pytest.fixture
+def runners():
+    """Runners of the function above."""
+
+    def ended(run):
+        run.ended += 1
+
+    return Runners(execute, ended)
 
 
-async def test_a_run_given_out_just_before_the_end_is_not_forgotten(parts):
-    """It reaches its end, where it is let go of; otherwise its lease would be extended for ever."""
-    new, run, ended = Run(), Run(), Run()
-    ended.may_end.set()
-    with anyio.CancelScope() as scope:
-        async with anyio.create_task_group() as tasks:
-            runners = Runners(tasks, execute)
-            runners.start(ended)
-            await parts.settled()
-            runners.start(run)  # by the task at rest
-            runners.start(new)  # by a new one
-            scope.cancel()
-    assert (run.executed, new.executed) == (1, 1)
+def stain():
+    """Leave something in each kind of context."""
+    COLOUR.set("red")
+    decimal.getcontext().prec = 3
+    structlog.contextvars.bind_contextvars(tenant="another")
 
 
-async def test_what_a_run_raises_ends_the_stage():
-    """It is not swallowed: the supervisor is to see it."""
+async def test_what_a_run_leaves_in_its_context_is_seen_by_no_other(runners, parts):
+    """Neither by those beside it nor by those after it; what held when the service started holds in all."""
+    COLOUR.set("of whoever starts it")
+    runs = [Run(stain) for _ in range(20)]
+    for run in runs:
+        runners.start(run)
+        run.may_end.set()
+        await parts.settled()
+    assert [run.seen for run in runs] == [("none", 28, {}, run) for run in runs]
+    assert decimal.getcontext().prec == 28
+    assert len(runners) == 0
 
-    async def explode(_):
-        message = "boom"
-        raise ZeroDivisionError(message)
 
-    with pytest.raises(ExceptionGroup) as group:
-        async with anyio.create_task_group() as tasks:
-            Runners(tasks, explode).start(Run())
-    assert group.group_contains(ZeroDivisionError)
+async def test_a_cancellation_that_comes_late_reaches_nobody(runners, parts):
+    """A timer that a run set cancels a task that has ended."""
+    tasks = []
+    first, second = Run(lambda: tasks.append(asyncio.current_task())), Run()
+    runners.start(first)
+    first.may_end.set()
+    await parts.settled()
+    runners.start(second)
+    await parts.settled()
+    assert not tasks[0].cancel()
+    await parts.settled()
+    assert (first.ended, second.ended) == (1, 0)
+    second.may_end.set()
+    await parts.settled()
+    assert second.ended == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, GeneratorExit, asyncio.CancelledError])
+async def test_what_is_raised_in_a_run_ends_that_run_alone(runners, parts, error):
+    """Its end is told, and the others go on."""
+
+    def explode():
+        raise error
+
+    broken, other = Run(explode), Run()
+    runners.start(broken)
+    runners.start(other)
+    await parts.settled()
+    assert (broken.ended, other.ended, len(runners)) == (1, 0, 1)
+    other.may_end.set()
+    await parts.settled()
+
+
+async def test_the_end_of_a_task_that_was_cancelled_before_its_first_step_is_told(runners, parts):
+    """Nothing of it has run, so that nothing of it could tell."""
+    run = Run()
+    runners.start(run)
+    next(iter(runners._tasks)).cancel()
+    await parts.settled()
+    assert (run.seen, run.ended, len(runners)) == (None, 1, 0)

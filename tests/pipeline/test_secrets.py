@@ -48,7 +48,7 @@ def shown(request) -> io.StringIO:
     root.handlers[:], root.level = handlers, level
 
 
-async def told(function, payload, shown, **changes):
+async def reported(function, payload, shown, **changes):
     """Run, and give all that anybody can read of it, as one text."""
     report = await run_handler(function, payload, **changes)
     text = json.dumps(asdict(report), default=str)
@@ -159,13 +159,13 @@ def _logs_in_threads(job: JobContext, payload: Login) -> None:
 )  # fmt: skip
 async def test_a_handler_cannot_tell_a_secret_by_mistake(function, shown):
     """In an error, its traceback, a reason, a result, a log line, a line of a library, a message of progress."""
-    _, text = await told(handler(function.__name__)(function), LOGIN, shown)
+    _, text = await reported(handler(function.__name__)(function), LOGIN, shown)
     assert_is_hidden(text)
 
 
 @handler("in_process", run_in="process")
 def in_process(job: JobContext, payload: Login) -> str:
-    """Log, return and tell it in a worker."""
+    """Log and return it in a worker."""
     job.log.warning("key", login=payload, text=payload.key)
     if job.attempt > 1:
         raise ValueError(payload.key)
@@ -176,7 +176,7 @@ def in_process(job: JobContext, payload: Login) -> str:
 @pytest.mark.slow  # it starts processes
 async def test_a_worker_process_cannot_either(attempt, shown):
     """Its lines and its outcome come back covered."""
-    _, text = await told(in_process, LOGIN, shown, attempt=attempt)
+    _, text = await reported(in_process, LOGIN, shown, attempt=attempt)
     assert_is_hidden(text)
 
 
@@ -218,7 +218,7 @@ async def _whole(job: JobContext, payload: CheckedWhole) -> None: ...
 )
 async def test_a_refused_payload_is_not_shown(function, payload, shown):
     """The fields are named and what is expected of them, but no value: an object around a secret shows it, too."""
-    outcome, text = await told(function, payload, shown)
+    outcome, text = await reported(function, payload, shown)
     assert outcome.reason == "invalid_payload"
     assert outcome.error.startswith("metadata")
     assert [secret for secret in SECRETS if secret in text] == []
@@ -231,9 +231,9 @@ async def test_a_secret_is_hidden_only_while_its_run_goes_on(shown):
     async def innocent(job):
         job.log.info(KEY)
 
-    await told(handler("raises")(_raises), LOGIN, shown)
+    await reported(handler("raises")(_raises), LOGIN, shown)
     assert KEY not in shown.getvalue()
-    _, text = await told(innocent, {}, shown)
+    _, text = await reported(innocent, {}, shown)
     assert KEY in text
 
 
@@ -241,6 +241,6 @@ async def test_the_keys_of_a_webhook_are_hidden(shown):
     """Headers whose names look secret are; others are shown."""
     payload = {"url": f"http://127.0.0.1/?key={KEY}", "headers": {"Authorization": f"Basic {KEY}", "X-Kind": "a kind"}}
     payload |= {"body": {"echo": f"Basic {KEY}"}, "method": "get"}
-    outcome, text = await told(webhook, payload, shown)
+    outcome, text = await reported(webhook, payload, shown)
     assert outcome.reason == "invalid_payload"
     assert f"Basic {KEY}" not in text

@@ -24,7 +24,7 @@ from anyio.lowlevel import checkpoint
 
 from listener import handler
 from listener.domain.job import Job, Trigger, TriggerType
-from listener.domain.messages import Claimed, Finished, Page
+from listener.domain.messages import Claimed, Finished, Listing, Page
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor
@@ -123,9 +123,15 @@ class GrantingStore:
         await checkpoint()
         return self._page(lambda job: job.unplanned or (job.next_run_at and job.next_run_at <= until))
 
-    async def due(self, until, _after):
+    async def due(self, until, _most):
         await checkpoint()
-        return self._page(lambda job: job.next_run_at and job.next_run_at <= until)
+        return Listing(
+            [id_ for id_, job in self.jobs.items() if job.next_run_at and job.next_run_at <= until], 1, until
+        )
+
+    async def read(self, ids):
+        await checkpoint()
+        return self._page(lambda job: job.id in ids)
 
     async def unplanned(self, _after):
         await checkpoint()
@@ -192,32 +198,33 @@ def build(store, clock, function):
     """Wire all stages as the service wires them."""
     runs, metrics, health = HeldRuns(), Metrics(), Health(clock)
     agenda = Agenda(clock, 250)
-    planner = Planner(store, clock, lambda job: reconciler.arm(job))  # noqa: PLW0108 - it is made next
+    planner = Planner(store, clock)
     reconciler = Reconciler(agenda, planner, runs, clock, HORIZON)
+    planner.sink = reconciler
     executor = Executor(Registry([Handler.of(function)]), clock, lambda: None, metrics)
     completer = Completer(
         store, runs, reconciler, lambda: 0.5, 100,
-        written=lambda: dispatcher.wake(),  # noqa: PLW0108 - it is made next
     )  # fmt: skip
     peers = Peers("the only one", clock, math.inf)
     dispatcher = Dispatcher(
         store=store, executor=executor, runs=runs, agenda=agenda, reconciler=reconciler, clock=clock,
-        metrics=metrics, report=completer.add, unwritten=lambda: completer.unwritten, concurrency=50,
+        metrics=metrics, sink=completer, concurrency=50,
         peers=peers, batch_size=100, tenant_share=0.8, trusted_seconds=24.0,
     )  # fmt: skip
+    completer.upstream = dispatcher
     reflector = Reflector(
         store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,
         horizon_jobs=1000, poll_seconds=POLL_SECONDS, stale_poll_seconds=POLL_SECONDS, relist_seconds=7200,
     )  # fmt: skip
     return SimpleNamespace(
         reflector=reflector, planner=planner, agenda=agenda,
-        timekeeper=Timekeeper(agenda, dispatcher.add, peers, clock), dispatcher=dispatcher, executor=executor,
+        timekeeper=Timekeeper(agenda, dispatcher, peers, clock), dispatcher=dispatcher, executor=executor,
         completer=completer, runs=runs,
     )  # fmt: skip
 
 
 def lived(days, store, runs, cpu_seconds):
-    """Tell what a life left behind."""
+    """Return the rows that a life left behind."""
     print(f"{days} days, {len(store.lateness)} runs: {cpu_seconds:.2f} s of CPU")  # noqa: T201
     return SimpleNamespace(store=store, held=len(runs), end=START + timedelta(days=days))
 

@@ -19,7 +19,7 @@ from listener.testing import NOON
 def test_it_gives_what_is_due_and_is_silent_otherwise(clock, parts):
     """Earliest first, together."""
     agenda, given = Agenda(clock, 0), []
-    keeper = Timekeeper(agenda, given.append, Peers("me", clock, 15), clock)
+    keeper = Timekeeper(agenda, SimpleNamespace(add=given.append), Peers("me", clock, 15), clock)
     assert keeper.run_once() == 0
     for job_id, seconds in ((1, 2), (2, 1), (3, 9)):
         agenda.arm(parts.a_job(job_id), NOON + timedelta(seconds=seconds))
@@ -35,7 +35,7 @@ async def test_running_it_gives_jobs_armed_before_and_meanwhile(parts):
     begun = clock.now()
     agenda.arm(parts.a_job(1), begun + timedelta(milliseconds=120))
     give = lambda jobs: given.extend((job.id, clock.now() - begun) for job in jobs)  # noqa: E731
-    keeper = Timekeeper(agenda, give, Peers("me", clock, 15), clock)
+    keeper = Timekeeper(agenda, SimpleNamespace(add=give), Peers("me", clock, 15), clock)
     with anyio.fail_after(2):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)
@@ -56,7 +56,7 @@ def shared(parts):
     for name in names:
         agenda, peers, given = Agenda(clock, 250), Peers(name, clock, 15), []
         peers.received(dict.fromkeys(names, 1))
-        keeper = Timekeeper(agenda, given.extend, peers, clock)
+        keeper = Timekeeper(agenda, SimpleNamespace(add=given.extend), peers, clock)
         listeners.append(SimpleNamespace(name=name, keeper=keeper, agenda=agenda, peers=peers, given=given))
     return SimpleNamespace(clock=clock, listeners=listeners)
 

@@ -229,8 +229,8 @@ class LifeOfAJob(RuleBasedStateMachine):
             run = self._decided(lambda claim=claim: self.world.claim(me.id, claim, AHEAD_SECONDS, window))
             if run:
                 granted.append((claim.job_id, run.key))
-        told = {(run.job_id, (run.scheduled_for, run.cause, run.attempt)) for run in runs}
-        assert told == set(granted), (claims, window)
+        reported = {(run.job_id, (run.scheduled_for, run.cause, run.attempt)) for run in runs}
+        assert reported == set(granted), (claims, window)
         me.granted.update((run.execution_id, run) for run in runs)
 
     def _turn(self, claim: ClaimRequest) -> tuple[int, float, int]:
@@ -267,19 +267,19 @@ class LifeOfAJob(RuleBasedStateMachine):
         assert set(answer["taken"]) == set(self._decided(lambda: self.world.finish(me.id, run_results, window)))
 
     def _run_result(self, run: Run, outcome: str, now: datetime, later: datetime) -> RunResult:
-        told = RunResult(run.execution_id, "completed", now, run.fence, started_at=now)
+        reported = RunResult(run.execution_id, "completed", now, run.fence, started_at=now)
         match outcome:
             case "retry" if run.attempt < run.retry.max_attempts:
-                return replace(told, status="failed", error="broken", retry_at=later)
+                return replace(reported, status="failed", error="broken", retry_at=later)
             case "failed" | "retry":
-                return replace(told, status="failed", error="broken", reason="timeout")
+                return replace(reported, status="failed", error="broken", reason="timeout")
             case "snooze":
-                return replace(told, status="queued", reason="snoozed", retry_at=later)
+                return replace(reported, status="queued", reason="snoozed", retry_at=later)
             case "back":
-                return replace(told, status="queued", started_at=None, retry_at=now, reason=None)
+                return replace(reported, status="queued", started_at=None, retry_at=now, reason=None)
             case "cancelled":
-                return replace(told, status="cancelled", reason="cancelled")
-        return told
+                return replace(reported, status="cancelled", reason="cancelled")
+        return reported
 
     def _crash(self, data: st.DataObject) -> None:
         """Let a listener go without a word; its leases run out."""
@@ -299,7 +299,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         self._decided(lambda: self.world.rescue((lower, self.database.now())))
 
     def _extend(self, data: st.DataObject) -> None:
-        """Extend what a listener believes to hold: what it lost it is told."""
+        """Extend what a listener believes to hold: the answer has what it lost."""
         holders = [*self.listeners, *self.dead]
         me = holders[data.draw(WHO) % len(holders)]
         answer = self.database.extend(me.id, [(run.execution_id, run.fence) for run in me.granted.values()])

@@ -1,4 +1,4 @@
-"""However late the service comes, every due instant gets exactly one verdict."""
+"""However late the service comes, every due instant gets exactly one outcome."""
 
 from __future__ import annotations
 

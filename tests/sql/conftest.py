@@ -87,5 +87,7 @@ def migrated_database(embedded_stack: Stack) -> Iterator[str]:
 def database(migrated_database: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     """A connection to `migrated_database` whose tables are empty; each statement is its own transaction."""
     with psycopg.connect(migrated_database, autocommit=True, row_factory=dict_row) as connection:
-        connection.execute("truncate public.scheduled_jobs, public.meetings restart identity cascade")
+        connection.execute(
+            "truncate public.scheduled_jobs, public.meetings, job_scheduler.changed_meetings restart identity cascade"
+        )
         yield connection

@@ -58,8 +58,8 @@ def test_every_act_of_a_user_is_entered_in_its_order(alice: httpx.Client):
     assert {(entry["actor"], entry["role"], entry["created_by"]) for entry in entries} == {
         (ALICE, "authenticated", ALICE)
     }
-    told = [(entry["action"], entry["changes"]) for entry in entries]
-    assert told[:-2] == [
+    reported = [(entry["action"], entry["changes"]) for entry in entries]
+    assert reported[:-2] == [
         ("insert", {}),
         ("update", {"name": ["old", "new"], "priority": [0, 5]}),
         ("pause", {"status": ["scheduled", "paused"]}),
@@ -67,8 +67,8 @@ def test_every_act_of_a_user_is_entered_in_its_order(alice: httpx.Client):
         ("cancel", {"status": ["scheduled", "cancelled"]}),
         ("retry", {"status": ["cancelled", "scheduled"]}),
     ]
-    assert [action for action, _ in told[-2:]] == ["run_now", "delete"]
-    assert told[-1][1]["name"] == ["new", None]
+    assert [action for action, _ in reported[-2:]] == ["run_now", "delete"]
+    assert reported[-1][1]["name"] == ["new", None]
 
 
 def test_every_column_that_a_client_may_change_is_compared(sql: psycopg.Connection[Any]):
@@ -176,12 +176,12 @@ LOGIN = {
 
 
 def test_no_entry_tells_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
-    """Neither of an edit nor of a deletion, at any depth; what is no secret is told."""
+    """Neither of an edit nor of a deletion, at any depth; what is no secret is shown."""
     payload = {
         "user": "me", "password": "hunter2", "pin": 987654, "keys": [{"value": "hunter2", "of": "house"}],
         "headers": {"x-key": "hunter2"},
     }  # fmt: skip
-    told = {
+    reported = {
         "user": "me", "password": "[redacted]", "pin": "[redacted]", "keys": [{"value": "[redacted]", "of": "house"}],
         "headers": {"x-key": "[redacted]"},
     }  # fmt: skip
@@ -197,9 +197,9 @@ def test_no_entry_tells_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
         sql.execute("delete from public.scheduled_jobs where id = %s", [job])
         entries = sql.execute("select changes from public.job_audit where scheduled_job_id = %s order by id", [job])
         assert [changes["metadata"] for (changes,) in entries] == [
-            [told, {"pin": None}],
-            [{"pin": None}, told],
-            [told, None],
+            [reported, {"pin": None}],
+            [{"pin": None}, reported],
+            [reported, None],
         ]
 
 

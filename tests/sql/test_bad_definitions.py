@@ -224,7 +224,7 @@ def test_a_payload_that_only_looks_like_that_is_let_through(alice: httpx.Client,
 
 
 def test_a_payload_that_was_sent_as_a_text_is_told_by_its_length(alice: httpx.Client):
-    """Nobody can tell what of it is a secret, and the hint says what went wrong."""
+    """Its secrets are unknown, and the hint says what went wrong."""
     answer = alice.post("/scheduled_jobs", json={"handler": "noop", "metadata": '{"password": "hunter2"}'})
     assert (answer.status_code, answer.json()["code"]) == (400, "22023")
     assert 'scheduled_jobs.metadata: "text of 23 characters" is not allowed' in answer.json()["message"]

@@ -47,7 +47,7 @@ def sent(life):
 
 
 def test_a_run_that_goes_on_is_stopped_by_name(life, ended) -> None:
-    """The listener is told; how it ends is entered, and nothing is tried again."""
+    """The listener is notified; how it ends is entered, and nothing is tried again."""
     life._fate.execute("delete from job_scheduler.signals")
     life.run_now("service", ended)
     (run,) = life.claim(ME, [ClaimRequest(ended, None)], 1, 1)

@@ -171,7 +171,7 @@ def test_a_job_is_marked_as_that_of_whoever_wrote_what_it_runs(sql):
 
 @pytest.mark.parametrize("role", ["authenticated", "service_role", "postgres"])
 def test_before_the_first_listener_only_the_service_inserts(sql, role: str):
-    """A user is told why."""
+    """The message says why."""
     sql.execute("delete from public.job_handlers")
     become(sql, role)
     error = refusal(sql, INSERT, "anything", Jsonb({}))

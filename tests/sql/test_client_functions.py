@@ -67,7 +67,7 @@ def test_a_function_moves_a_job_from_where_it_may_and_refuses_elsewhere(
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("who", ["bob", "alice"])
 def test_a_job_that_is_not_yours_is_not_found(client_for, job_in, function: str, who: str):
-    """The same words whether it belongs to somebody else or never existed: a number tells nothing."""
+    """The same words whether it belongs to somebody else or never existed: a number reveals nothing."""
     job = job_in("paused")["id"] if who == "bob" else 999_999_999
     answer = client_for(who).post(f"/rpc/{function}", json={"job": job})
     assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""A channel may tell of a job a moment before any look shows it: WAL is sent before a commit becomes visible."""
+"""A channel may report a job a moment before any query shows it: WAL is sent before a commit becomes visible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deleting jobs tells the listeners which they were, because no later look shows them."""
+"""Deleting jobs notifies the listeners of their ids, because no later query shows them."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def insert(life, **row):
 
 
 def claim(life, job, due=None, listener=ME):
-    """Claim a job that is due, or what waits of it; the one run that is granted."""
+    """Claim a job that is due, or its queued run; the one run that is granted."""
     due = due if due is not None else life.read()[0][job]["due_at"]
     (run,) = life.claim(listener, [ClaimRequest(job, due)], AHEAD_SECONDS, 1)
     return run
@@ -56,8 +56,8 @@ def run_result(life, run, status="completed", **fields):
 
 def ask_again(life, job, due, listener=ME):
     """Repeat a claim whose answer was lost; the runs that it answers."""
-    wishes = [{"id": job, "due": due and due.isoformat(), "again": True}]
-    answer = life.service("claim_runs_v1", {"listener": listener, "claims": wishes, **FOREVER})
+    claims_sent = [{"id": job, "due": due and due.isoformat(), "again": True}]
+    answer = life.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **FOREVER})
     return [rows.run(row) for row in answer["runs"]]
 
 
@@ -100,7 +100,7 @@ LOSSES = [handed_back_and_claimed_anew, handed_back_and_claimed_by_another, resc
 
 @pytest.mark.parametrize("lose", LOSSES)
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"status": "completed", "result": {"from": "a stale claim"}},
         {"status": "failed", "error": "stale"},
@@ -109,15 +109,15 @@ LOSSES = [handed_back_and_claimed_anew, handed_back_and_claimed_by_another, resc
         {"status": "queued", "reason": "stale", "retry": True},
     ],
 )
-def test_a_stale_claim_cannot_end_a_run(life, lose, told) -> None:
+def test_a_stale_claim_cannot_end_a_run(life, lose, reported) -> None:
     """Whoever holds it now, not even this very listener; nothing at all changes, and no line is kept."""
     job = insert(life)
     stale = claim(life, job)
     lose(life, stale, job)
     before = everything(life, stale)
-    again = {"retry_at": life.now()} if told.get("retry") else {}
-    fields = {name: value for name, value in told.items() if name not in {"retry", "status"}}
-    result = run_result(life, stale, told["status"], **fields, **again)
+    again = {"retry_at": life.now()} if reported.get("retry") else {}
+    fields = {name: value for name, value in reported.items() if name not in {"retry", "status"}}
+    result = run_result(life, stale, reported["status"], **fields, **again)
     request = {"id": stale.execution_id, "fence": stale.fence, "status": result.status}
     request |= {"completed_at": result.completed_at.isoformat(), "error": result.error, "result": result.result}
     request |= {"retry_at": again["retry_at"].isoformat()} if again else {}
@@ -177,8 +177,8 @@ def test_an_end_whose_answer_was_lost_is_answered_again(life, status, waits) -> 
     """With the job to arm, if a run waits; and it is counted, and its lines are kept, once."""
     job = insert(life)
     run = claim(life, job)
-    told = run_result(life, run, status, **({"retry_at": life.now() + timedelta(seconds=9)} if waits else {}))
-    request = {"listener": ME, "results": [_result(told)], "logs": [line(life, run), line(life, run, "bye")]}
+    reported = run_result(life, run, status, **({"retry_at": life.now() + timedelta(seconds=9)} if waits else {}))
+    request = {"listener": ME, "results": [_result(reported)], "logs": [line(life, run), line(life, run, "bye")]}
     first = life.service("finish_runs_v1", request)
     before = everything(life, run)
     again = life.service("finish_runs_v1", request)
@@ -214,10 +214,16 @@ def test_lines_of_a_note_whose_answer_was_lost_are_kept_once(life) -> None:
     assert everything(life, run)["lines"] == 3
 
 
-def _result(told: RunResult) -> dict[str, object]:
-    fields = {"retry_at": told.retry_at.isoformat()} if told.retry_at else {}
-    at = told.completed_at.isoformat()
-    return {"id": told.execution_id, "fence": told.fence, "status": told.status, "completed_at": at, **fields}
+def _result(reported: RunResult) -> dict[str, object]:
+    fields = {"retry_at": reported.retry_at.isoformat()} if reported.retry_at else {}
+    at = reported.completed_at.isoformat()
+    return {
+        "id": reported.execution_id,
+        "fence": reported.fence,
+        "status": reported.status,
+        "completed_at": at,
+        **fields,
+    }
 
 
 @pytest.mark.parametrize("listener", [ME, ANOTHER])

@@ -9,7 +9,7 @@ import pytest
 from tests.support.life_database import LifeDatabase
 
 WHY = "timezone: there is no such zone"
-TOLD = f"no due instant can be computed: {WHY}"
+REPORTED = f"no due instant can be computed: {WHY}"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def job(life):
 
 
 def tell(life, job, error=WHY):
-    """Tell that the job's due instants cannot be computed."""
+    """Report that the job's due instants cannot be computed."""
     (row,) = (row for row in life.rows() if row.id == job)
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": row.revision, "due": None, "error": error}]})
 
@@ -43,9 +43,9 @@ def test_row_and_ledger_say_why_nothing_runs(life, job) -> None:
     for _ in range(3):
         tell(life, job)
     (entry,) = ledger(life)
-    assert (entry["status"], entry["reason"], entry["error"]) == ("skipped", "invalid_schedule", TOLD)
+    assert (entry["status"], entry["reason"], entry["error"]) == ("skipped", "invalid_schedule", REPORTED)
     row = life._fate.execute("select status, error, due_at from scheduled_jobs where id = %s", [job]).fetchone()
-    assert (row["status"], row["error"], row["due_at"]) == ("scheduled", TOLD, None)
+    assert (row["status"], row["error"], row["due_at"]) == ("scheduled", REPORTED, None)
     assert [each.unplanned for each in life.rows()] == [True]
 
 

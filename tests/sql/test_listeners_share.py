@@ -1,4 +1,4 @@
-"""What the database tells listeners of one another, and how it answers who comes too late."""
+"""The database reports listeners to one another, and answers those that come too late."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def ask(database):
 
 
 def signals_of(database: psycopg.Connection[Any]) -> int:
-    """Tell how often the listeners were notified because of one another."""
+    """Return how often the listeners were notified because of one another."""
     query = "select count(*) as n from job_scheduler.signals where message ->> 'table' = 'job_listeners'"
     return database.execute(query).fetchone()["n"]
 
 
 def heartbeat(ask, listener: str, **request: Any) -> dict[str, str]:
-    """Beat once; give the heartbeats of all listeners alive."""
+    """Send one heartbeat; give the heartbeats of all listeners alive."""
     answer = ask("extend_leases_v1", listener=listener, name="a test", lease_seconds=30, executions=[], **request)
     return answer["listeners"] or {}
 
 
-def test_who_joins_and_who_leaves_rings_and_who_stays_does_not(database, ask):
+def test_joining_and_leaving_notify_and_staying_does_not(database, ask):
     """The others are to learn of it at once, and of nothing else; each heartbeat is another one than before."""
     one, other = str(uuid.uuid4()), str(uuid.uuid4())
     sent = signals_of(database)
@@ -55,7 +55,7 @@ def test_who_joins_and_who_leaves_rings_and_who_stays_does_not(database, ask):
     assert signals_of(database) == sent + 3
 
 
-def test_a_listener_that_missed_more_than_one_beat_is_dead(database, ask):
+def test_a_listener_that_missed_more_than_one_heartbeat_is_dead(database, ask):
     """It sends three heartbeats in a lease: half a lease is one heartbeat and a half."""
     silent, me = str(uuid.uuid4()), str(uuid.uuid4())
     heartbeat(ask, silent, shares=True)
@@ -66,7 +66,7 @@ def test_a_listener_that_missed_more_than_one_beat_is_dead(database, ask):
     assert silent not in heartbeat(ask, me)
 
 
-def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
+def test_a_listener_after_the_claim_is_answered_by_one_select(database, ask):
     """Not row by row: most claims that fail are of that kind. It learns each job's next instant."""
     insert = (
         "insert into public.scheduled_jobs (handler, trigger_type, schedule, run_date) select 'noop', 'interval', "
@@ -92,7 +92,7 @@ def test_who_comes_after_the_claim_is_answered_by_one_select(database, ask):
     assert len(late["rows"]) == 40
 
 
-def test_rows_and_channels_tell_whose_a_job_is(database, ask):
+def test_rows_and_signals_show_the_tenant_of_a_job(database, ask):
     """A workspace's, else its maker's, else the service's own."""
     workspace, user = str(uuid.uuid4()), str(uuid.uuid4())
     insert = (
@@ -101,11 +101,11 @@ def test_rows_and_channels_tell_whose_a_job_is(database, ask):
     database.execute("insert into public.job_workspaces (id, name) values (%s, 'ours')", [workspace])
     database.execute("select set_config('job_scheduler.stage', 'service', false)")
     made = [
-        (database.execute(insert, [at, by]).fetchone()["id"], tenant)
+        (database.execute(insert, [at, by]).fetchone()["id"], (tenant, by))
         for at, by, tenant in [(workspace, user, workspace), (None, user, user), (None, None, None)]
     ]
-    listed = {row["id"]: row["tenant"] for row in ask("due_jobs_v1", until="2999-01-01", limit=1000)["rows"]}
-    assert [listed[job] for job, _ in made] == [tenant for _, tenant in made]
+    rows = ask("jobs_v1", ids=[job for job, _ in made], limit=1000)["rows"]
+    assert [(row["id"], (row["tenant"], row["user"])) for row in rows] == made
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
-    told = {row[0]: row[4] for each in sent for row in each["message"]["rows"]}
-    assert told == dict(made)
+    reported = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
+    assert reported == dict(made)

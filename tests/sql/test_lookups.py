@@ -72,7 +72,7 @@ def run_results(runs, **how):
 
 
 def one_run(database, call):
-    """Let a run begin, tell and end; how many rows each call read."""
+    """Let a run begin, log and end; how many rows each call read."""
     (run,), read = claim(call, insert(database, 1))
     reads = {"claim": read}
     mine = [run["execution_id"], run["fence"]]

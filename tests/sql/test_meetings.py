@@ -88,9 +88,9 @@ def test_a_meeting_has_its_job_whatever_its_title(database, sync, title, name):
     assert sync()["errors"] == 0
     assert [job["name"] for job in jobs_of(database, meeting)] == [name]
     change(database, renamed, title=title, end_time=END + timedelta(hours=1))
-    assert sync(cursor=0)["errors"] == 0
+    assert sync(changed=True)["errors"] == 0
     assert [(job["name"], job["run_date"]) for job in jobs_of(database, renamed)] == [(name, END + timedelta(hours=1))]
-    assert sync(cursor=0)["jobs_moved"] == 0, "what is right is left as it is"
+    assert sync(changed=True)["jobs_moved"] == 0, "what is right is left as it is"
 
 
 def test_an_upcoming_meeting_gets_its_one_job(database: Database, sync):
@@ -109,18 +109,18 @@ def test_nothing_is_written_when_the_job_is_right(database: Database, sync):
     meeting = meet(database)
     sync()
     before = jobs_of(database, meeting)
-    again = [sync(), sync(cursor=0), sync(ids=[meeting])]
+    again = [sync(), sync(changed=True), sync(ids=[meeting])]
     assert [counts(answer) for answer in again] == [NOTHING] * 3
     assert [answer["jobs_already_exist"] for answer in again] == [1, 1, 1]
     assert jobs_of(database, meeting) == before
 
 
 def test_moving_the_end_moves_the_job(database: Database, sync):
-    """Found by the cursor that the answer before gave."""
+    """Found on the list of what changed."""
     meeting = meet(database)
-    cursor = sync()["cursor"]
+    sync()
     change(database, meeting, end_time=END + timedelta(hours=1))
-    assert counts(sync(cursor=cursor)) == {**NOTHING, "jobs_moved": 1}
+    assert counts(sync(changed=True)) == {**NOTHING, "jobs_moved": 1}
     (job,) = jobs_of(database, meeting)
     assert (job["run_date"], job["next_run_at"]) == (END + timedelta(hours=1),) * 2
 
@@ -164,11 +164,11 @@ def test_the_run_that_ends_its_meeting_is_not_cancelled_for_it(database: Databas
 
 
 def test_a_meeting_done_early_needs_its_job_no_more(database: Database, sync):
-    """Somebody ended it by hand."""
+    """A user ended it."""
     meeting = meet(database)
-    cursor = sync()["cursor"]
+    sync()
     change(database, meeting, status="done")
-    assert counts(sync(cursor=cursor)) == {**NOTHING, "jobs_cancelled": 1}
+    assert counts(sync(changed=True)) == {**NOTHING, "jobs_cancelled": 1}
 
 
 def test_a_cancelled_meeting_that_is_on_again_has_its_job_again(database: Database, sync):
@@ -211,7 +211,7 @@ def test_a_poll_does_not_run_a_job_again_that_ended_in_vain(database: Database, 
     meeting = meet(database, end_time=datetime(2026, 1, 1, tzinfo=UTC))
     sync()
     bring(database, meeting, "running", ended)
-    assert [counts(sync(cursor=0)), counts(sync(ids=[meeting]))] == [NOTHING, NOTHING]
+    assert [counts(sync(changed=True)), counts(sync(ids=[meeting]))] == [NOTHING, NOTHING]
     assert counts(sync()) == {**NOTHING, "jobs_moved": 1}
 
 
@@ -223,7 +223,7 @@ def test_a_meeting_reopened_after_its_end_is_ended_again(database: Database, syn
     change(database, meeting, status="done")
     bring(database, meeting, "completed")
     change(database, meeting, status="upcoming")
-    assert [counts(sync(cursor=0)), counts(sync(cursor=0))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
+    assert [counts(sync(changed=True)), counts(sync(changed=True))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
 
 
 def test_a_start_cancels_jobs_whose_meeting_went_while_nobody_listened(database: Database, sync):
@@ -251,28 +251,78 @@ def test_a_start_goes_through_all_meetings_by_pages(database: Database, sync):
     assert [page["after"] for page in pages] == [str(meetings[2]), str(meetings[5]), None]
 
 
-def test_changes_beyond_a_page_are_answered_with_where_to_go_on(database: Database, sync):
-    """A bulk move of many meetings is settled page by page from the same cursor."""
+def test_changes_beyond_a_batch_stay_on_the_list(database: Database, sync):
+    """A bulk move of many meetings is settled batch by batch; `more` says whether there are any left."""
     for _ in range(5):
         meet(database)
-    cursor = sync()["cursor"]
+    sync()
+    sync(changed=True)
     database.execute("update public.meetings set end_time = end_time + interval '1 day'")
-    first = sync(cursor=cursor, limit=3)
-    second = sync(cursor=cursor, limit=3, after=first["after"])
-    assert (first["jobs_moved"], second["jobs_moved"], second["after"]) == (3, 2, None)
+    database.execute("update public.meetings set end_time = end_time + interval '1 day'")
+    answers = [sync(changed=True, limit=3) for _ in range(3)]
+    assert [answer["jobs_moved"] for answer in answers] == [3, 2, 0], "a meeting that changed twice is looked at once"
+    assert [answer["more"] for answer in answers] == [True, False, False]
 
 
-def test_a_change_that_commits_late_is_seen_by_the_next_poll(migrated_database: str, database: Database, sync):
-    """The cursor does not pass a transaction that is still open."""
+def test_users_take_turns_whoever_has_changed_more(database: Database, sync):
+    """Of a batch each user has the same share, in the order of their changes; a round goes on where it stopped."""
+    for _ in range(20):
+        meet(database, created_by=ALICE)
+    first, second = (meet(database, created_by=BOB) for _ in range(2))
+    others = [meet(database, created_by=uuid.UUID(int=0xC0 + each)) for each in range(3)]
+    round_of_two = sync(changed=True, limit=2)
+    assert round_of_two["after"] is not None
+    assert counts(sync(changed=True, limit=10, after=round_of_two["after"]))["jobs_scheduled"] == 6, "1, 2 and 3"
+    assert sync(changed=True, limit=10)["jobs_scheduled"] == 10
+    assert [len(jobs_of(database, each)) for each in (first, second, *others)] == [1] * 5
+    while sync(changed=True, limit=10)["more"]:
+        pass
+    query = "select count(*) as jobs from public.scheduled_jobs"
+    assert database.execute(query).fetchone()["jobs"] == 25
+
+
+def test_a_change_that_commits_late_is_seen_once_it_has(migrated_database: str, database: Database, sync):
+    """It is on the list when it is there, and the transaction that is still open holds nobody up."""
     meeting = meet(database)
     sync()
     with psycopg.connect(migrated_database) as slow:
         slow.execute("update public.meetings set title = 'late' where id = %s", [meeting])
         meet(database)
-        cursor = sync(cursor=0)["cursor"]
+        assert sync(changed=True)["jobs_scheduled"] == 1
         slow.commit()
-    sync(cursor=cursor)
+    sync(changed=True)
     assert jobs_of(database, meeting)[0]["name"] == "late"
+
+
+def test_a_job_that_somebody_holds_waits_alone(migrated_database: str, database: Database, sync):
+    """A client's open transaction costs no other meeting its turn, and nothing is forgotten."""
+    held, free = meet(database), meet(database)
+    sync()
+    sync(changed=True)
+    with psycopg.connect(migrated_database) as holder:
+        holder.execute("select from public.scheduled_jobs where job_id = %s for update", [f"meeting-status:{held}"])
+        database.execute("update public.meetings set title = 'moved'")
+        answer = sync(changed=True)
+        assert (answer["jobs_moved"], answer["jobs_locked"]) == (1, 1)
+        assert (sync(changed=True)["jobs_locked"], sync(changed=True)["more"]) == (1, False)
+        assert jobs_of(database, free)[0]["name"] == "moved"
+    assert sync(changed=True)["jobs_moved"] == 1
+    assert jobs_of(database, held)[0]["name"] == "moved"
+
+
+def test_a_key_that_somebody_is_inserting_waits_alone(migrated_database: str, database: Database, sync):
+    """The insert would wait for the other transaction: a moment, then the meeting goes back on the list."""
+    held, free = meet(database), meet(database)
+    with psycopg.connect(migrated_database) as holder:
+        holder.execute(
+            "insert into public.scheduled_jobs (handler, job_id, created_by) values ('noop', %s, %s)",
+            [f"meeting-status:{held}", ALICE],
+        )
+        answer = sync(changed=True)
+        assert (answer["jobs_scheduled"], answer["jobs_locked"], answer["errors"]) == (1, 1, 0)
+        assert len(jobs_of(database, free)) == 1
+        holder.rollback()
+    assert sync(changed=True)["jobs_scheduled"] == 1
 
 
 def test_a_bad_meeting_is_told_and_the_others_get_their_jobs(database: Database, sync):
@@ -293,15 +343,34 @@ def test_a_bad_meeting_is_told_and_the_others_get_their_jobs(database: Database,
 
 
 def test_a_meeting_that_changes_hands_takes_no_history_along(database: Database, sync):
-    """The job is a new row: Realtime would show the old one, with its past, to the new owner."""
+    """The new owner has a new job, since Realtime would show the old one; the old one stays with whose it was."""
     meeting = meet(database)
     sync()
-    before = jobs_of(database, meeting)[0]["id"]
     change(database, meeting, created_by=BOB)
-    sync(ids=[meeting])
-    (job,) = jobs_of(database, meeting)
-    assert job["created_by"] == BOB
-    assert job["id"] != before
+    assert counts(sync(changed=True)) == {**NOTHING, "jobs_scheduled": 1, "jobs_cancelled": 1}
+    assert {(job["created_by"], job["status"]) for job in jobs_of(database, meeting)} == {
+        (ALICE, "cancelled"),
+        (BOB, "scheduled"),
+    }
+    assert counts(sync()) == NOTHING
+
+
+@pytest.mark.parametrize("how", ["changed", "ids", "all"])
+def test_a_key_used_again_gives_no_power_over_what_it_left(database: Database, sync, how: str):
+    """Whoever learns a deleted meeting's id and inserts one with it has a job of their own: nothing else changes."""
+    meeting = meet(database)
+    sync()
+    bring(database, meeting, "running", "completed")
+    before = jobs_of(database, meeting)
+    database.execute("delete from public.meetings")
+    sync(changed=True)
+    meet(database, id=meeting, created_by=BOB)
+    request = {"changed": {"changed": True}, "ids": {"ids": [meeting]}, "all": {}}[how]
+    assert counts(sync(**request)) == {**NOTHING, "jobs_scheduled": 1}
+    database.execute("delete from public.meetings")
+    sync(changed=True)
+    assert [job for job in jobs_of(database, meeting) if job["created_by"] == ALICE] == before
+    assert [job["status"] for job in jobs_of(database, meeting) if job["created_by"] == BOB] == ["cancelled"]
 
 
 def test_a_meeting_of_nobody_has_its_job_too(database: Database, sync):
@@ -350,15 +419,15 @@ def test_the_revision_of_a_meeting_is_nobodys_to_write(database: Database):
         {"end_time": "1960-01-01"},
     ],
 )
-def test_a_meeting_that_makes_no_sense_is_refused(database: Database, columns: dict[str, Any]):
+def test_an_invalid_meeting_is_refused(database: Database, columns: dict[str, Any]):
     """By the table itself, before there could be a job."""
     with pytest.raises(psycopg.errors.IntegrityError):
         meet(database, **columns)
 
 
 @pytest.fixture
-def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
-    """Return what runs a statement and answers the ids that the channel named, in a database that has one."""
+def notified(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
+    """Return a function that runs a statement and returns the ids of the notification, in a database that has one."""
     with psycopg.connect(blank_database, autocommit=True, row_factory=dict_row) as connection:
         apply_migrations(blank_database, migrations_folder())
         connection.execute(
@@ -380,16 +449,15 @@ def bell(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
         yield run
 
 
-def test_the_channel_rings_once_a_statement_for_what_matters(bell: Callable[[str], list[Any]]):
-    """With up to a hundred ids, else with none; not for a change that does not concern the job; also for a delete."""
+def test_the_listeners_are_notified_once_a_statement(notified: Callable[[str], list[Any]]):
+    """Without ids: they are on the list. Not for a change that does not concern the job; also for a delete."""
     one = "11111111-1111-1111-1111-111111111111"
-    assert bell(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [[one]]  # noqa: S608
-    assert bell("update public.meetings set start_time = '2029-12-31'") == []
-    assert bell("update public.meetings set end_time = '2030-01-02'") == [[one]]
-    assert bell("update public.meetings set end_time = '2030-01-02'") == []
-    assert bell("delete from public.meetings") == [[one]]
-    assert bell("delete from public.meetings") == []
+    assert notified(f"insert into public.meetings (id, end_time) values ('{one}', '2030-01-01')") == [None]  # noqa: S608
+    assert notified("update public.meetings set start_time = '2029-12-31'") == []
+    assert notified("update public.meetings set end_time = '2030-01-02'") == [None]
+    assert notified("update public.meetings set end_time = '2030-01-02'") == []
+    assert notified("delete from public.meetings") == [None]
+    assert notified("delete from public.meetings") == []
     many = "insert into public.meetings (end_time) select '2030-01-01' from generate_series(1, 101)"
-    assert bell(many) == [None]
-    assert bell("update public.meetings set status = 'cancelled'") == [None]
-    assert bell("delete from public.meetings") == [None]
+    assert notified(many) == [None]
+    assert notified("update public.meetings set status = 'cancelled'") == [None]

@@ -106,8 +106,8 @@ def test_the_supabase_advisors_find_nothing(
 ):
     """Supabase's own linter of security and performance has no warning about what we install."""
     apply_migrations(blank_database, migrations_folder())
-    verdict = supabase("db", "advisors", "--fail-on", "warn", "--level", "warn")
-    assert verdict.returncode == 0, verdict.stdout + verdict.stderr
+    advice = supabase("db", "advisors", "--fail-on", "warn", "--level", "warn")
+    assert advice.returncode == 0, advice.stdout + advice.stderr
     with psycopg.connect(blank_database, autocommit=True) as connection:
         connection.execute("create table public.open (id int)")
         connection.execute("grant select on public.open to anon")

@@ -44,8 +44,13 @@ class Listener:
     def end_one(self, **run_result: Any) -> list[int]:
         """End the run that was granted first; the jobs that come back, last the one that was given the key."""
         run = self.running.pop(0)
-        told = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
-        return [row["id"] for row in self.call("finish_runs_v1", results=[told | run_result], logs=[])["rows"]]
+        reported = {
+            "id": run["execution_id"],
+            "fence": run["fence"],
+            "status": "completed",
+            "completed_at": run["run_at"],
+        }
+        return [row["id"] for row in self.call("finish_runs_v1", results=[reported | run_result], logs=[])["rows"]]
 
     def insert(self, **row: Any) -> int:
         """A job with the key, due at once if it is a one-time job; its id."""

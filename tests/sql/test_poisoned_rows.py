@@ -12,7 +12,6 @@ from life_database import LifeDatabase
 from psycopg import sql
 
 from listener.domain.messages import ClaimRequest, RunResult
-from listener.supabase import rows
 from listener.supabase.store import _page
 
 ME = str(uuid.uuid4())
@@ -79,17 +78,94 @@ def rescue(life):
     return life.service("rescue_runs_v1", {"limit": 100, "key_concurrency": 1})
 
 
+def reasons(life):
+    """Give the status and the reason of each run, in the order of the jobs' ids."""
+    rows = life.read()[1]
+    return [[(run["status"], run["reason"]) for run in rows[job].values()] for job in sorted(rows)]
+
+
+def poll_again(life):
+    """Let the time come at which parked runs are tried again, and rescue."""
+    life._fate.execute("update job_scheduler.parked_runs set retry_at = now() - interval '1 second'")
+    return rescue(life)
+
+
 def test_a_run_that_cannot_be_rescued_keeps_no_other_from_it(life, stack) -> None:
-    """The answer names it, and why; when the cause is gone it is rescued too."""
+    """The answer names it, and why, once; when the cause is gone its job ends as failed, and does not run again."""
     runs = running(life)
     life.expire(ME)
     with poisoned(stack, "update", "scheduled_jobs", "id", runs[1].job_id):
         answer = rescue(life)
         assert (answer["rescued"], [row["id"] for row in answer["rows"]]) == (2, [runs[0].job_id, runs[2].job_id])
-        assert answer["failures"] == [{"execution_id": runs[1].execution_id, "error": "boom"}]
-        assert rescue(life)["rescued"] == 0
+        assert answer["failures"] == [{"execution_id": runs[1].execution_id, "error": "boom", "code": "P0001"}]
+        assert reasons(life)[1] == [("failed", "unwritable")]
+        for _ in range(2):
+            again = poll_again(life)
+            assert (again["rescued"], again["failures"]) == (0, [])
         assert statuses(life) == ["scheduled", "running", "scheduled"]
-    assert (rescue(life)["rescued"], statuses(life)) == (1, ["scheduled"] * 3)
+    poll_again(life)
+    assert statuses(life) == ["scheduled", "failed", "scheduled"]
+    assert reasons(life)[1] == [("failed", "unwritable")]
+
+
+def test_a_run_whose_own_row_refuses_its_end_fails_its_job_with_the_reason(life, stack) -> None:
+    """The ledger follows when the cause is gone; a recurring job does not run over and over meanwhile."""
+    every = {"trigger_type": "interval", "schedule": {"seconds": 60}}
+    (job,) = [life.insert("service", {**every, "run_date": life.now()})]
+    (planned,) = life.rows()
+    due = planned.trigger.run_date
+    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    (run,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(minutes=1))], 1.25, 1)
+    told = {"id": run.execution_id, "fence": run.fence, "error": "42703 no such column"}
+    with poisoned(stack, "update", "job_executions", "id", run.execution_id):
+        with pytest.raises(psycopg.errors.RaiseException):
+            life.finish(ME, [RunResult(run.execution_id, "completed", life.now(), run.fence)], 1)
+        life.service("park_runs_v1", {"listener": ME, "runs": [told], "jobs": []})
+        (row,) = life._fate.execute("select status, error, next_run_at, failed_runs from scheduled_jobs").fetchall()
+        assert (row["status"], row["next_run_at"], row["failed_runs"]) == ("failed", None, 1)
+        assert "42703 no such column" in row["error"]
+        life.expire(ME)
+        assert rescue(life)["failures"] == []
+        assert reasons(life) == [[("running", None)]]
+    poll_again(life)
+    assert reasons(life) == [[("failed", "unwritable")]]
+    assert life._fate.execute("select * from job_scheduler.parked_runs").fetchall() == []
+
+
+def test_only_the_holder_of_a_run_parks_it(life) -> None:
+    """Another listener, or an earlier claim, does nothing."""
+    (run,) = running(life, 1)
+    for listener, fence in ((str(uuid.uuid4()), run.fence), (ME, run.fence + 1)):
+        told = {"id": run.execution_id, "fence": fence, "error": "boom"}
+        life.service("park_runs_v1", {"listener": listener, "runs": [told], "jobs": []})
+    assert (statuses(life), reasons(life)) == (["running"], [[("running", None)]])
+
+
+def test_what_keeps_every_run_from_being_rescued_is_the_operators(life, stack) -> None:
+    """No job is to blame when the runs of several meet the same fault; all are rescued once it is gone."""
+    running(life, 2)
+    life.expire(ME)
+    every = BOOM.replace("old.{column} = {key}", "old.{column} <> {key}")
+    names = {"event": sql.SQL("update"), "table": sql.Identifier("job_executions"), "column": sql.Identifier("id")}
+    with psycopg.connect(stack.admin_dsn, autocommit=True) as owner:
+        owner.execute(sql.SQL(every).format(**names, key=sql.Literal(ME)))
+        try:
+            with pytest.raises(psycopg.errors.RaiseException):
+                rescue(life)
+        finally:
+            owner.execute("drop function public.boom cascade")
+    assert (rescue(life)["rescued"], statuses(life)) == (2, ["scheduled"] * 2)
+
+
+def test_a_job_that_cannot_be_claimed_says_why(life) -> None:
+    """It stays scheduled, and is asked for again; the same reason is written once."""
+    job = life.insert("service", {"schedule": {}, "run_date": life.now()})
+    for _ in range(2):
+        life.service(
+            "park_runs_v1", {"listener": ME, "runs": [], "jobs": [{"id": job, "error": "42703 no such column"}]}
+        )
+    (row,) = life._fate.execute("select status, error from scheduled_jobs").fetchall()
+    assert (row["status"], row["error"]) == ("scheduled", "42703 no such column")
 
 
 @pytest.mark.parametrize("table", ["scheduled_jobs", "job_executions"])
@@ -153,7 +229,7 @@ def polled(life, cursor):
 
 
 def test_a_poll_tells_what_stopped_runs_since_its_cursor(life) -> None:
-    """A cancellation that the row shows no more, and a deletion; and what was before the cursor it tells no more."""
+    """A cancellation that the row shows no more, and a deletion; and what was before the cursor it reports no more."""
     runs = running(life)
     cursor = polled(life, 0).cursor
     life.call("service", "cancel_job", runs[0].job_id)
@@ -179,19 +255,3 @@ def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
     cursor = polled(life, 0).cursor
     life.claim(ME, [ClaimRequest(job, later, next_due=due + timedelta(hours=1))], 1.25, 1)
     assert [(hint.table, hint.ids) for hint in polled(life, cursor).hints] == [("stopped_runs", (old.execution_id,))]
-
-
-@pytest.mark.parametrize("unused", ["nestloop", "hashjoin"])
-def test_what_is_urgent_is_listed_first_and_nothing_else_is(life, unused) -> None:
-    """The highest priority first, then the earliest, by whichever plan; not what is due later, nor without priority."""
-    life.plan_without(unused)
-    now = life.now()
-    of = [(0, -9), (1, -1), (5, 0), (1, -2), (9, 900), (-3, -9)]
-    jobs = [
-        life.insert("service", {"schedule": {}, "run_date": now + timedelta(seconds=due), "priority": priority})
-        for priority, due in of
-    ]
-    until = (now + timedelta(seconds=300)).isoformat()
-    answer = life.service("urgent_jobs_v1", {"until": until, "limit": 100})
-    assert [rows.job(row).id for row in answer["rows"]] == [jobs[2], jobs[3], jobs[1]]
-    assert len(life.service("urgent_jobs_v1", {"until": until, "limit": 2})["rows"]) == 2

@@ -1,4 +1,4 @@
-"""A probe takes the way of every signal, only the service may ring it, and no change of a job is silent."""
+"""A probe takes the way of every signal, only the service may send it, and no change of a job is silent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from listener.local.stack import Stack
 
-RING = {"request": {"listener": "00000000-0000-4000-8000-000000000001"}}
+SEND = {"request": {"listener": "00000000-0000-4000-8000-000000000001"}}
 SIGNAL = "select message from job_scheduler.signals where message ->> 'table' = 'probe' order by id desc limit 1"
 BROADCAST = (
     "select payload - 'id' from realtime.messages where topic = 'job_scheduler' and event = 'changed' and private "
@@ -46,18 +46,18 @@ EDITS = {
 
 def test_a_probe_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
     """The row that postgres_changes delivers, and the private broadcast, are one message."""
-    answer = service.post("/rpc/send_probe_v1", json=RING).json()
+    answer = service.post("/rpc/send_probe_v1", json=SEND).json()
     assert answer["channels"] == ["broadcast", "postgres_changes"]
     with psycopg.connect(embedded_stack.admin_dsn) as connection:
         (message,) = connection.execute(SIGNAL).fetchone() or ()
-        assert (message["table"], message["rows"]) == ("probe", [RING["request"]["listener"]])
+        assert (message["table"], message["rows"]) == ("probe", [SEND["request"]["listener"]])
         assert connection.execute(BROADCAST, [str(message["xid"])]).fetchall() == [(message,)]
 
 
 @pytest.mark.parametrize("who", ["anon", "alice"])
 def test_only_the_service_rings(client_for: Callable[[str], httpx.Client], who: str):
     """A browser that could would wake every listener."""
-    assert client_for(who).post("/rpc/send_probe_v1", json=RING).status_code in {401, 403, 404}
+    assert client_for(who).post("/rpc/send_probe_v1", json=SEND).status_code in {401, 403, 404}
 
 
 def test_a_database_without_broadcasts_says_so(database: psycopg.Connection[dict[str, Any]]):

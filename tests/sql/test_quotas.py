@@ -72,8 +72,8 @@ def test_the_refusal_names_the_quota_the_limit_what_is_used_and_what_is_left(ali
     answer = post(alice, workspace, 3)
     assert (answer.status_code, answer.json()["code"]) == (403, "PT403")
     assert answer.json()["message"] == "quota max_active_jobs: 3 more jobs are not allowed; limit 5, used 3, left 2"
-    told = {"quota": "max_active_jobs", "limit": 5, "used": 3, "left": 2}
-    assert json.loads(answer.json()["details"]) == told
+    reported = {"quota": "max_active_jobs", "limit": 5, "used": 3, "left": 2}
+    assert json.loads(answer.json()["details"]) == reported
     assert count(sql, workspace) == 3
     assert post(alice, workspace, 2).status_code == 201
 
@@ -186,7 +186,7 @@ def test_a_schedule_that_is_due_as_often_as_it_may_be_is_let_through(alice: http
     ],
 )
 def test_the_least_interval_of_an_expression_is_what_its_times_of_day_say(sql, expression: str, seconds: int | None):
-    """Null where only a calendar could tell."""
+    """Null where only a calendar could decide."""
     assert sql.execute("select job_scheduler.cron_interval(%s)", [expression]).fetchone() == (seconds,)
 
 
@@ -194,8 +194,8 @@ def test_a_payload_that_is_too_large_is_refused(alice: httpx.Client, team):
     """At the insert and later."""
     workspace = team(max_payload_bytes=40)
     answer = post(alice, workspace, metadata={"text": "x" * 40})
-    told = "quota max_payload_bytes: scheduled_jobs.metadata of 52 bytes is not allowed; limit 40, used 52, left 0"
-    assert (answer.status_code, answer.json()["message"]) == (403, told)
+    reported = "quota max_payload_bytes: scheduled_jobs.metadata of 52 bytes is not allowed; limit 40, used 52, left 0"
+    assert (answer.status_code, answer.json()["message"]) == (403, reported)
     job = post(alice, workspace, metadata={"text": "x" * 20}).json()[0]
     where = {"id": f"eq.{job['id']}"}
     assert alice.patch("/scheduled_jobs", params=where, json={"metadata": {"text": "x" * 40}}).status_code == 403
@@ -236,15 +236,15 @@ def test_the_installations_quotas_hold_for_private_rows(client_for, sql, quota: 
     assert post(client, None, 2, **columns).status_code == 201
 
 
-def test_runs_by_hand_may_wait_up_to_a_number(alice: httpx.Client, service: httpx.Client, team):
+def test_manual_runs_may_wait_up_to_a_number(alice: httpx.Client, service: httpx.Client, team):
     """One after the other or thousands at once; those of another job, and of the service, are not counted."""
     workspace = team(max_queued_runs=3)
     one, other = (post(alice, workspace).json()[0]["id"] for _ in range(2))
     for _ in range(2):
         assert alice.post("/rpc/run_job_now", json={"job": one}).is_success
     many = alice.post("/job_executions", json=[{"scheduled_job_id": one}] * 2_000)
-    told = f"quota max_queued_runs: 2000 more of job {one} must not wait; limit 3, used 2, left 1"
-    assert (many.status_code, many.json()["code"], many.json()["message"]) == (403, "PT403", told)
+    reported = f"quota max_queued_runs: 2000 more of job {one} must not wait; limit 3, used 2, left 1"
+    assert (many.status_code, many.json()["code"], many.json()["message"]) == (403, "PT403", reported)
     assert alice.post("/rpc/run_job_now", json={"job": one, "test_mode": True}).is_success
     again = alice.post("/rpc/run_job_now", json={"job": one})
     assert "1 more" in again.json()["message"]

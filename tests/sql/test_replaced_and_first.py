@@ -67,6 +67,6 @@ def test_a_handler_sees_the_columns_that_its_documentation_names(life) -> None:
     job = life.insert("service", {"schedule": {}, "run_date": due, "description": "every night"})
     (run,) = life.claim(ME, [ClaimRequest(job, due)], AHEAD_SECONDS, 1)
     page = Path(__file__).parents[2].joinpath("docs", "handlers.md").read_text()
-    (told,) = re.findall(r"^\| `row` \|(.*)\|$", page, re.MULTILINE)
-    assert sorted(run.row) == sorted(re.findall("`([a-z_]+)`", told))
+    (reported,) = re.findall(r"^\| `row` \|(.*)\|$", page, re.MULTILINE)
+    assert sorted(run.row) == sorted(re.findall("`([a-z_]+)`", reported))
     assert (run.row["description"], run.row["schedule"], run.row["last_run_at"]) == ("every night", {}, None)

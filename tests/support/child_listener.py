@@ -44,7 +44,7 @@ class Listener:
         assert self.process.poll() is None, self.log.read_text()
 
     def describe(self) -> dict[str, Any]:
-        """Give what `/debug/scheduler` tells."""
+        """Return the answer of `/debug/scheduler`."""
         return httpx.get(f"{self.url}/debug/scheduler").json()
 
     def stop(self, order: signal.Signals = signal.SIGTERM, within: float = STOP_SECONDS) -> int:

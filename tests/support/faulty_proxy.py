@@ -41,7 +41,7 @@ class Mode(StrEnum):
     RESET = "reset"
     """Connections are accepted and reset, those that there are too."""
     HALF_OPEN = "half_open"
-    """Everything is swallowed and nobody is told. Who was connected stays stale after the mode is left."""
+    """Everything is swallowed and no error is raised. A connected client stays stale after the mode is left."""
     ANSWER = "answer"
     """Requests are answered with `status`; what was connected is reset."""
 
@@ -206,7 +206,7 @@ class FaultyProxy:
                     while piece := await source.read(CHUNK):
                         await send.send((anyio.current_time() + delay(), piece))
         if connection.is_swallowed:
-            await anyio.sleep_forever()  # the other end is not told
+            await anyio.sleep_forever()  # the other end is not notified
         with contextlib.suppress(*GONE):
             sink.write_eof()
 

@@ -102,10 +102,10 @@ class FaultyRealtime:
         """Close every channel as the server does when the token of its join has expired."""
         for each in list(self._sockets):
             for topic, ref in dict(each.joins).items():
-                told = {"channel": topic.removeprefix("realtime:"), "extension": "system", "status": "error"}
-                told["message"] = "Token has expired 1 seconds ago"
+                reported = {"channel": topic.removeprefix("realtime:"), "extension": "system", "status": "error"}
+                reported["message"] = "Token has expired 1 seconds ago"
                 with contextlib.suppress(ConnectionClosed):
-                    await each.near.send(_frame(topic, "system", told, None))
+                    await each.near.send(_frame(topic, "system", reported, None))
                     await each.near.send(_frame(topic, "phx_close", {}, ref))
 
     async def _carry(self, near: Connection) -> None:

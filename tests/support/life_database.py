@@ -176,9 +176,9 @@ class LifeDatabase:
 
     def claim(self, listener: str, claims: Iterable[ClaimRequest], ahead: float, key_limit: int) -> list[Run]:
         """Claim; the runs that are granted."""
-        wishes = [store._claim(claim) for claim in claims]
+        claims_sent = [store._claim(claim) for claim in claims]
         request = {"lease_seconds": LONG_SECONDS, "ahead_seconds": ahead, "key_concurrency": key_limit}
-        answer = self.service("claim_runs_v1", {"listener": listener, "claims": wishes, **request})
+        answer = self.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **request})
         return [rows.run(row) for row in answer["runs"]]
 
     def finish(self, listener: str, run_results: Iterable[RunResult], key_limit: int) -> Any:
@@ -189,7 +189,7 @@ class LifeDatabase:
         )
 
     def extend(self, listener: str, executions: list[tuple[str, int]]) -> Any:
-        """Beat, and extend claims."""
+        """Send a heartbeat, and extend claims."""
         request = {"listener": listener, "name": "life", "lease_seconds": LONG_SECONDS, "executions": executions}
         return self.service("extend_leases_v1", request)
 

@@ -100,7 +100,7 @@ class Mortal:
 
 
 def anything_answers(url: str) -> bool:
-    """Tell whether anything answers there."""
+    """Return whether anything answers there."""
     with contextlib.suppress(httpx.TransportError):
         httpx.get(url)
         return True

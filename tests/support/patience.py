@@ -20,7 +20,7 @@ def allowed(strict: float, patient: float) -> float:
 
 
 def until(true: Callable[[], Any], what: str | Callable[[], str], within: float = PATIENCE_SECONDS) -> Any:
-    """Ask again and again; give the first answer that is true. What is waited for may be told when it does not come."""
+    """Ask again and again; give the first answer that is true. The failure may name what did not come."""
     deadline = time.monotonic() + within
     while not (answer := true()):
         assert time.monotonic() < deadline, f"not within {within:g} s: {what() if callable(what) else what}"

@@ -124,7 +124,7 @@ class Player:
                     await self._abort(number)
 
     def lost(self) -> list[int]:
-        """Return the ids of the rows that were inserted and that no socket was told of."""
+        """Return the ids of the rows that were inserted and that no socket received."""
         heard = [row["id"] for line in self._lines if (row := inserted(line))]
         return sorted(set(range(1, max(heard))) - set(heard))
 
@@ -161,11 +161,11 @@ class Player:
         elif found := CLOSED.match(line["text"]):
             await self._close(number, found[1], found[2], ast.literal_eval(found[3]) or "")
 
-    async def _do(self, told: str) -> None:
+    async def _do(self, reported: str) -> None:
         for words, act in self.scene.acts.items():
-            if told.startswith(words):
+            if reported.startswith(words):
                 await act(self)
-        statement = self.scene.instead.get(told) or (told[5:] if told.startswith("SQL: ") else None)
+        statement = self.scene.instead.get(reported) or (reported[5:] if reported.startswith("SQL: ") else None)
         for each in statement.split(";;") if statement else ():
             await asyncio.to_thread(self.server.sql, each)
 

@@ -44,7 +44,7 @@ def insertion(ids: list[int], status: str) -> str:
 
 
 def insertions(lines: list[Line], at_once: int) -> Iterator[Line]:
-    """Give a note before each run of changes: the rows that they tell of are inserted, so many in a transaction."""
+    """Give a note before each run of changes: their rows are inserted, so many in a transaction."""
     rows: list[Line] = []
     began: float = 0
     for line in [*lines, note(0, "")]:
@@ -60,7 +60,7 @@ def insertions(lines: list[Line], at_once: int) -> Iterator[Line]:
 
 
 def inserted(line: Line) -> dict[str, Any] | None:
-    """Return the row whose insertion a line tells a client of."""
+    """Return the row whose insertion a line reports to a client."""
     if line["dir"] != "s>c" or '"type":"INSERT"' not in line["text"]:
         return None
     message = json.loads(line["text"])
@@ -70,7 +70,7 @@ def inserted(line: Line) -> dict[str, Any] | None:
 
 
 def fates(lines: list[Line]) -> Iterator[tuple[str, str]]:
-    """Give what became of each socket: the status of its handshake, and how it was closed where the client was told."""
+    """Give what became of each socket: the status of its handshake, and its close, where the client received one."""
     vanished = set()
     for line in lines:
         if line["dir"] != "meta":
@@ -101,7 +101,7 @@ def issued(line: Line) -> float:
 
 
 def lacks(received: list[str], wanted: list[str]) -> bool:
-    """Tell whether frames are still to come."""
+    """Return whether frames are still to come."""
     return len(received) < len(wanted) or bool(Counter(map(topic_of, wanted)) - Counter(map(topic_of, received)))
 
 

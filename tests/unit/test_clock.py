@@ -38,9 +38,9 @@ def clock(monotonic):
 def observe(clock, monotonic, offset_seconds, round_trip):
     """Let the clock see an answer given half-way by a database whose clock is NOON + monotonic + offset."""
     requested_at = monotonic.seconds
-    told = NOON + timedelta(seconds=requested_at + round_trip / 2 + offset_seconds)
+    reported = NOON + timedelta(seconds=requested_at + round_trip / 2 + offset_seconds)
     monotonic.seconds += round_trip
-    clock.observe(told, requested_at, monotonic.seconds)
+    clock.observe(reported, requested_at, monotonic.seconds)
 
 
 def error(clock, monotonic, offset_seconds=0.0):
@@ -76,7 +76,7 @@ def test_a_shorter_round_trip_corrects(clock, monotonic):
 
 
 def test_an_old_sample_gives_way(clock, monotonic):
-    """Clocks drift: after a while an answer that took a little longer tells more."""
+    """Clocks drift: after a while an answer that took a little longer is better."""
     observe(clock, monotonic, 0, 0.01)
     monotonic.seconds += 0.005 / DRIFT
     observe(clock, monotonic, 0.004, 0.02)

@@ -16,7 +16,7 @@ def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):
-        return f"`{','.join(default)}`"
+        return f"`{','.join(default)}`" if default else "none"
     return f"`{default}`"
 
 

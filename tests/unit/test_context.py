@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +16,7 @@ from listener.errors import Fail, InvalidValueError, Retry, RunStoppedError, Sno
 from listener.execution.shared_resources import SharedResources
 from listener.execution.worker import CarriedClock
 from listener.handler_api.context import JobContext, Surroundings, Unavailable
-from listener.handler_api.run_log import MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
+from listener.handler_api.run_log import MAX_BYTES, MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
 from listener.testing import EXECUTION_ID, NOON, make_run
 
 
@@ -121,7 +122,7 @@ def test_a_field_that_cannot_be_printed_does_not_end_the_run(job, capsys):
 
 
 def test_a_talkative_run_is_capped_with_a_note(job):
-    """Lines, messages and fields have limits, and each cut is told."""
+    """Lines, messages and fields have limits, and each cut is noted."""
     with structlog.testing.capture_logs():
         job.log.info("m" * (MAX_MESSAGE_CHARACTERS + 5), big="f" * (MAX_FIELDS_BYTES + 1))
         for _ in range(MAX_LINES + 50):
@@ -133,6 +134,27 @@ def test_a_talkative_run_is_capped_with_a_note(job):
     assert lines[-1].message == f"no line after the first {MAX_LINES} was kept"
     job.log.info("and again")
     assert job.take_logs() == ()
+
+
+def test_a_run_that_logs_without_end_costs_little_and_floods_no_log(job, capsys):
+    """What is too much is dropped before anything is done with it: the loop would do it, and all runs wait for that."""
+    began = time.process_time()
+    for _ in range(100_000):
+        job.log.info("again and again", field=1)
+        job.log.debug("and again", field=1)
+    assert time.process_time() - began < 5
+    assert len(job.take_logs()) == MAX_LINES + 1
+    assert len(capsys.readouterr().out.splitlines()) <= 2 * MAX_LINES + 1
+
+
+def test_a_run_that_logs_a_lot_is_capped_by_bytes(job):
+    """A thousand long lines are as much as a hundred thousand short ones."""
+    with structlog.testing.capture_logs():
+        for _ in range(MAX_LINES):
+            job.log.info("m" * MAX_MESSAGE_CHARACTERS)
+    lines = job.take_logs()
+    assert MAX_BYTES < sum(len(line.message) for line in lines) < MAX_BYTES + 2 * MAX_MESSAGE_CHARACTERS
+    assert lines[-1].message == f"no line after the first {len(lines) - 1} was kept"
 
 
 def test_nothing_is_made_before_it_is_used(job):
@@ -202,7 +224,7 @@ async def test_a_shared_resource_is_opened_once_and_closed_at_the_end():
 
 
 @pytest.mark.parametrize("after", [-1, float("nan"), float("inf"), timedelta(seconds=-1)])
-def test_a_retry_after_a_senseless_delay_is_refused(after):
+def test_a_retry_after_an_invalid_delay_is_refused(after):
     """The handler's author learns it, not the database."""
     with pytest.raises(InvalidValueError, match="after"):
         Retry(after=after)

@@ -34,3 +34,64 @@ def test_each_class_of_the_stages_has_its_entry(name: str):
 def test_the_classes_are_found():
     """An empty list would satisfy any rule."""
     assert len(CLASSES) > 40
+
+
+# By a part that any hit contains, which is faster to look for.
+PRIVATE = {
+    "doorbell": r"doorbells?",
+    "canar": r"canar(?:y|ies)",
+    "deaf": r"deaf(?:ness|ly)?",
+    "wish": r"wish(?:es|ed)?",
+    "haste": r"haste",
+    "senseless": r"senseless",
+    "by_hand": r"(?:run|runs|job|jobs)[ _]by[ _]hand",
+    "look_again": r"look[ _]again",
+    "look_everywhere": r"look[ _]everywhere",
+    "no_sense": r"makes?[ _]no[ _]sense",
+    "unclear": r"unclear",
+    "mend": r"mends?|mended",
+    "bell": r"bells?",
+    "claim_unusual": r"claim_unusual",
+}
+CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+TEXTS = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ts", ".js", ".mjs", ".html", ".css", ".example", ""}
+PLACES = ("listener", "handlers", "schema", "docs", "tests", "examples", "benchmarks", "tools")
+EXEMPT = {"docs/glossary.md", "tests/unit/test_glossary.py"}
+
+
+def private_words(text: str) -> list[str]:
+    """Return the words of a text that only the authors understand; names are split at capitals."""
+    lower = text.lower().replace(" ", "_")
+    likely = [pattern for part, pattern in PRIVATE.items() if part in lower]
+    words = CAPITALS.sub(" ", text) if likely else ""
+    return [word for pattern in likely for word in re.findall(rf"(?i)(?<![a-z])(?:{pattern})(?![a-z])", words)]
+
+
+def texts() -> list[Path]:
+    """Return the files that people read, but for recordings of other programs."""
+    below = [path for place in PLACES for path in (ROOT / place).rglob("*") if path.suffix in TEXTS]
+    named = [path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), ROOT / "Makefile", *below]]
+    skipped = re.compile(r"^tests/recordings/|(?:^|/)(?:node_modules|__pycache__|\.venv|vendor)/")
+    return [
+        ROOT / name for name in named if not skipped.search(name) and name not in EXEMPT and (ROOT / name).is_file()
+    ]
+
+
+def test_private_words_stand_in_the_glossary_alone():
+    """An old word returns with the first line that is copied from an old branch."""
+    found = {path.relative_to(ROOT).as_posix(): private_words(path.read_text(encoding="utf-8")) for path in texts()}
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["LISTENER_DOORBELLS", "feed.doorbell_deaf", "class Wish:", "rung by a Bell", "HASTE = 5"]
+)
+def test_private_words_are_found_inside_of_names(text: str):
+    """Settings, events and classes join words."""
+    assert private_words(text)
+
+
+@pytest.mark.parametrize("text", ["written by hand", "labels", "recommends", "unclearly", "hasten", "wishful"])
+def test_other_words_are_left_alone(text: str):
+    """They only look like private ones."""
+    assert private_words(text) == []

@@ -9,7 +9,7 @@ from listener.execution.worker import CarriedClock
 from listener.observability.health import PATIENCE_SECONDS, REMEMBERED_SECONDS, STALE_POLL_SECONDS, Health
 from listener.testing import NOON
 
-BELLS = ("broadcast", "postgres_changes")
+CHANNELS = ("broadcast", "postgres_changes")
 
 
 class Clock(CarriedClock):
@@ -44,7 +44,7 @@ def test_without_channels_the_poll_is_enough(clock):
 
 def test_one_channel_is_enough_and_none_is_not(clock):
     """The reason is the last one that the feed gave."""
-    health = polled(clock, BELLS)
+    health = polled(clock, CHANNELS)
     assert health.fault() == "feed: not connected yet"
     health.received("postgres_changes")
     assert (health.fault(), health.receiving) == (None, True)
@@ -66,7 +66,7 @@ def test_a_failed_poll_counts_until_one_succeeds(clock):
 
 
 def test_a_reflector_that_is_stuck_shows(clock):
-    """No fault is told, but no success either."""
+    """No fault is reported, but no success either."""
     health = polled(clock)
     clock.seconds += STALE_POLL_SECONDS + 1
     assert health.fault() == "database: last read 31 s ago"
@@ -107,7 +107,7 @@ def test_a_function_that_goes_on_failing_shows_although_the_polls_succeed(clock)
     assert health.fault() is None
 
 
-def test_what_somebody_has_to_mend_shows_at_once(clock):
+def test_a_fault_for_an_operator_shows_at_once(clock):
     """It does not pass by itself."""
     health = polled(clock)
     health.answered("finish_runs_v1", failing("25006", needs_operator=True))
@@ -144,7 +144,7 @@ def test_a_fault_that_no_call_follows_is_forgotten(clock):
 
 def test_each_part_says_how_it_is(clock):
     """Also those that are well while another is not; what is awaited is a part too."""
-    health = polled(clock, BELLS)
+    health = polled(clock, CHANNELS)
     health.received("broadcast")
     clock.seconds += 2
     health.work_waits(0.2)

@@ -22,8 +22,8 @@ def functions(source: str) -> Iterator[tuple[str, int]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0]
-            told = ast.get_docstring(node, clean=False) is not None
-            docstring = first.end_lineno - first.lineno + 1 if told else 0
+            reported = ast.get_docstring(node, clean=False) is not None
+            docstring = first.end_lineno - first.lineno + 1 if reported else 0
             yield node.name, node.end_lineno - node.lineno + 1 - docstring
 
 

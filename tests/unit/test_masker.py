@@ -48,7 +48,7 @@ def test_what_is_short_is_left_alone():
 
 
 def test_of_two_values_the_longer_one_goes_first():
-    """What is left of it must not tell it."""
+    """The rest must not reveal it."""
     assert Masker(["pass", "passphrase"]).over("passphrase, pass") == f"{MASK}, {MASK}"
 
 

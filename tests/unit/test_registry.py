@@ -91,7 +91,7 @@ def test_a_module_that_does_not_import_is_named_with_the_cause(write_package, so
 
 
 def test_a_module_that_does_not_exist_is_named():
-    """A slip in `LISTENER_HANDLERS` is told, not skipped."""
+    """A slip in `LISTENER_HANDLERS` is reported, not skipped."""
     with pytest.raises(HandlerImportError, match=r"handlers of no_such_jobs: .*No module named 'no_such_jobs'"):
         Registry.load(["no_such_jobs"])
 
@@ -117,7 +117,7 @@ def test_the_main_module_of_a_package_is_not_run(write_package):
     ],
 )
 def test_a_function_that_cannot_be_a_handler_is_refused_with_module_and_name(write_package, source, complaint):
-    """It is told when the service starts, not when the first job is due."""
+    """It is reported when the service starts, not when the first job is due."""
     name = write_package(a=source + "\n")
     with pytest.raises(InvalidHandlerError, match=rf"handler 'x' of {name}\.a: .*{complaint}"):
         Registry.load([name])
@@ -134,7 +134,7 @@ def test_a_function_that_cannot_be_a_handler_is_refused_with_module_and_name(wri
         ({"name": "  "}, "name"),
     ],
 )
-def test_a_senseless_option_is_refused_where_it_stands(keywords, field):
+def test_an_invalid_option_is_refused_at_its_place(keywords, field):
     """The traceback points at the decorator."""
     with pytest.raises(InvalidValueError, match=field):
         handler(**keywords)

@@ -97,7 +97,7 @@ def payload_of(annotation: Any) -> Payload:
     ],
 )
 def test_marked_fields_are_found_in_metadata(metadata, secrets):
-    """Also where the metadata does not fit: its refusal must not tell them either."""
+    """Also where the metadata does not fit: its refusal must not reveal them either."""
     assert payload_of(Everything).secrets(metadata) == secrets
 
 

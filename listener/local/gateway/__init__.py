@@ -1,1 +1,1 @@
-"""The one public URL of the stack, as Supabase's gateway answers it: keys, CORS, and the way to each service."""
+"""The gateway: the one public URL of the stack. Like Supabase's, it checks keys, answers CORS, forwards requests."""

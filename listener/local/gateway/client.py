@@ -1,6 +1,6 @@
-"""A client's connection to the gateway: requests in their order, each sent on or answered, bodies streamed.
+"""A client's connection to the gateway: forwards or answers its requests in order, and streams bodies.
 
-Only heads are looked at; responses and websockets pass as they are. That keeps the gateway's share of a request small
+Only heads are parsed; responses and websockets pass unchanged. That keeps the gateway's share of a request small
 (a fraction of PostgREST's), which matters to a scheduler that makes round trips of a few milliseconds.
 """
 
@@ -27,8 +27,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(slots=True)
-class Exchange:
-    """One request on its way: what is known of it, and the pieces of its body that wait to be sent on."""
+class PendingRequest:
+    """One request in progress: its parsed head, and the pieces of its body that wait to be forwarded."""
 
     url: bytes = b""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -53,8 +53,8 @@ class Client(asyncio.Protocol):
         self._jwt_by_apikey = jwt_by_apikey
         self._transport: asyncio.Transport
         self._parser = httptools.HttpRequestParser(self)
-        self._exchanges: deque[Exchange] = deque()
-        self._incoming = Exchange()
+        self._pending: deque[PendingRequest] = deque()
+        self._incoming = PendingRequest()
         self._pipe: Pipe | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_full = False
@@ -62,11 +62,11 @@ class Client(asyncio.Protocol):
     # asyncio calls these
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, received: bytes) -> None:
-        """Read requests, or pass on what a websocket says."""
+        """Read requests, or pass a websocket's bytes on."""
         if self._pipe is not None:
             self._pipe.send(received)
             return
@@ -81,15 +81,15 @@ class Client(asyncio.Protocol):
             self._advance()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Drop what the client no longer waits for."""
+        """Drop the requests that the client no longer waits for."""
         if self._connecting is not None:
             self._connecting.cancel()
         if self._pipe is not None:
             self._pipe.close()
-        for exchange in self._exchanges:
-            if exchange.upstream is not None:
-                exchange.upstream.abandon()
-        self._exchanges.clear()
+        for pending in self._pending:
+            if pending.upstream is not None:
+                pending.upstream.abandon()
+        self._pending.clear()
 
     def pause_writing(self) -> None:
         """Slow the service down: the client reads slowly."""
@@ -99,7 +99,7 @@ class Client(asyncio.Protocol):
             source.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the service go on."""
+        """Let the service continue."""
         self._is_full = False
         source = self._source()
         if source is not None:
@@ -109,8 +109,8 @@ class Client(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         """Begin another request."""
-        self._incoming = Exchange()
-        self._exchanges.append(self._incoming)
+        self._incoming = PendingRequest()
+        self._pending.append(self._incoming)
 
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
@@ -121,14 +121,14 @@ class Client(asyncio.Protocol):
         self._incoming.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Decide what becomes of the request."""
-        exchange = self._incoming
-        exchange.request = Request(self._parser.get_method(), exchange.url, tuple(exchange.headers))
-        exchange.routing = route(exchange.request, self._jwt_by_apikey)
-        exchange.version = self._parser.get_http_version()
-        exchange.keep_alive = self._parser.should_keep_alive()
-        exchange.chunked = exchange.request.header(b"transfer-encoding") is not None
-        if exchange.request.header(b"expect") is not None:
+        """Decide how to handle the request."""
+        pending = self._incoming
+        pending.request = Request(self._parser.get_method(), pending.url, tuple(pending.headers))
+        pending.routing = route(pending.request, self._jwt_by_apikey)
+        pending.version = self._parser.get_http_version()
+        pending.keep_alive = self._parser.should_keep_alive()
+        pending.chunked = pending.request.header(b"transfer-encoding") is not None
+        if pending.request.header(b"expect") is not None:
             self._transport.write(CONTINUE)
 
     def on_body(self, body: bytes) -> None:
@@ -145,26 +145,26 @@ class Client(asyncio.Protocol):
 
     def response_bytes(self, received: bytes) -> None:
         """Pass a piece of the response on."""
-        self._exchanges[0].responding = True
+        self._pending[0].responding = True
         self._transport.write(received)
 
     def response_complete(self) -> None:
-        """Give the connection back and turn to the next request."""
-        exchange = self._exchanges[0]
-        upstream, exchange.upstream, exchange.answered = exchange.upstream, None, True
-        if upstream is not None and isinstance(exchange.routing, Forward):
-            if exchange.received:
-                upstream.transport.resume_reading()  # the end itself may have been more than the client would take
-                self._pool.release(exchange.routing.service, upstream)
-            else:  # it answered before it had read the body: the rest of that must not reach it as a request
+        """Return the connection to the pool and turn to the next request."""
+        pending = self._pending[0]
+        upstream, pending.upstream, pending.answered = pending.upstream, None, True
+        if upstream is not None and isinstance(pending.routing, Forward):
+            if pending.received:
+                upstream.transport.resume_reading()  # the end itself may have filled the client's buffer
+                self._pool.release(pending.routing.service, upstream)
+            else:  # the service answered before it had read the body, whose rest must not reach it as a request
                 upstream.abandon()
         self._advance()
 
     def upstream_lost(self) -> None:
-        """Say so, if the response has not begun; else break off too."""
-        exchange = self._exchanges[0]
-        exchange.upstream = None
-        if exchange.responding:  # its end may be what ends the response
+        """Answer with an error, if the response has not begun; else close the connection."""
+        pending = self._pending[0]
+        pending.upstream = None
+        if pending.responding:  # the end of the connection may be the end of the response
             self._transport.close()
             return
         self._fail(HTTPStatus.BAD_GATEWAY, "An invalid response was received from the upstream server")
@@ -179,75 +179,75 @@ class Client(asyncio.Protocol):
     # the order of events
 
     def _advance(self) -> None:
-        """Do what can be done now for the request at the front, and for those behind it once it is through."""
-        while self._exchanges and self._exchanges[0].routing is not None:
-            exchange = self._exchanges[0]
-            if not exchange.started:
-                exchange.started = True
-                self._start(exchange)
-            self._send_body(exchange)
-            if not (exchange.answered and exchange.received):
+        """Do what is possible now for the first request, and for those behind it once it is complete."""
+        while self._pending and self._pending[0].routing is not None:
+            pending = self._pending[0]
+            if not pending.started:
+                pending.started = True
+                self._start(pending)
+            self._send_body(pending)
+            if not (pending.answered and pending.received):
                 return
-            self._exchanges.popleft()
-            if not exchange.keep_alive:
+            self._pending.popleft()
+            if not pending.keep_alive:
                 self._transport.close()
                 return
 
-    def _start(self, exchange: Exchange) -> None:
-        if isinstance(exchange.routing, Answer):
-            self._transport.write(exchange.routing.response)
-            exchange.answered = True
-        elif exchange.routing is not None:
-            upstream = self._pool.idle(exchange.routing.service)
+    def _start(self, pending: PendingRequest) -> None:
+        if isinstance(pending.routing, Answer):
+            self._transport.write(pending.routing.response)
+            pending.answered = True
+        elif pending.routing is not None:
+            upstream = self._pool.idle(pending.routing.service)
             if upstream is not None:
-                self._attach(exchange, upstream)
+                self._attach(pending, upstream)
             else:
-                self._connecting = asyncio.get_running_loop().create_task(self._connect(exchange, exchange.routing))
+                self._connecting = asyncio.get_running_loop().create_task(self._connect(pending, pending.routing))
 
-    async def _connect(self, exchange: Exchange, forward: Forward) -> None:
+    async def _connect(self, pending: PendingRequest, forward: Forward) -> None:
         try:
             upstream = await self._pool.connect(forward.service)
         except OSError:
             self._fail(HTTPStatus.SERVICE_UNAVAILABLE, _away(forward))
         else:
-            self._attach(exchange, upstream)
+            self._attach(pending, upstream)
             self._advance()
 
-    def _attach(self, exchange: Exchange, upstream: Upstream) -> None:
-        """Send the head, joined to the body that is here already: one write, one wake-up of the service."""
-        request, forward = cast("Request", exchange.request), cast("Forward", exchange.routing)
-        exchange.upstream = upstream
+    def _attach(self, pending: PendingRequest, upstream: Upstream) -> None:
+        """Send the head together with the body received so far: one write, one wake-up of the service."""
+        request, forward = cast("Request", pending.request), cast("Forward", pending.routing)
+        pending.upstream = upstream
         if self._is_full:
             upstream.transport.pause_reading()
-        exchange.pieces.insert(0, head_for_service(request, forward, exchange.version))
+        pending.pieces.insert(0, head_for_service(request, forward, pending.version))
         upstream.begin(self, bodyless=request.method == b"HEAD")
 
-    def _send_body(self, exchange: Exchange) -> None:
-        if exchange.upstream is not None and exchange.pieces:
-            exchange.upstream.transport.write(b"".join(exchange.pieces))
-            exchange.pieces.clear()
-        elif exchange.answered:
-            exchange.pieces.clear()
+    def _send_body(self, pending: PendingRequest) -> None:
+        if pending.upstream is not None and pending.pieces:
+            pending.upstream.transport.write(b"".join(pending.pieces))
+            pending.pieces.clear()
+        elif pending.answered:
+            pending.pieces.clear()
 
     def _fail(self, status: HTTPStatus, message: str) -> None:
-        self._exchanges[0].answered = True
+        self._pending[0].answered = True
         self._transport.write(refusal(status, message))
         self._advance()
 
     # websockets
 
     def _start_pipe(self, early: bytes) -> None:
-        exchange = self._exchanges[0]
-        upgrade = cast("Request", exchange.request).header(b"upgrade") or b""
-        if len(self._exchanges) > 1 or not isinstance(exchange.routing, Forward) or upgrade.lower() != b"websocket":
-            self._refuse_upgrade(exchange)
+        pending = self._pending[0]
+        upgrade = cast("Request", pending.request).header(b"upgrade") or b""
+        if len(self._pending) > 1 or not isinstance(pending.routing, Forward) or upgrade.lower() != b"websocket":
+            self._refuse_upgrade(pending)
             return
         self._pipe = Pipe(self._transport)
-        self._pipe.send(head_for_upgrade(cast("Request", exchange.request), exchange.routing) + early)
-        self._connecting = asyncio.get_running_loop().create_task(self._connect_pipe(self._pipe, exchange.routing))
+        self._pipe.send(head_for_upgrade(cast("Request", pending.request), pending.routing) + early)
+        self._connecting = asyncio.get_running_loop().create_task(self._connect_pipe(self._pipe, pending.routing))
 
-    def _refuse_upgrade(self, exchange: Exchange) -> None:
-        routing = exchange.routing
+    def _refuse_upgrade(self, pending: PendingRequest) -> None:
+        routing = pending.routing
         refused = refusal(HTTPStatus.NOT_IMPLEMENTED, "Only websockets can be upgraded to")
         self._transport.write(routing.response if isinstance(routing, Answer) else refused)
         self._transport.close()
@@ -263,7 +263,7 @@ class Client(asyncio.Protocol):
         """Return the transport whose bytes go to the client at present."""
         if self._pipe is not None:
             return self._pipe.transport
-        upstream = self._exchanges[0].upstream if self._exchanges else None
+        upstream = self._pending[0].upstream if self._pending else None
         return upstream.transport if upstream is not None else None
 
 

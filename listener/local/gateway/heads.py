@@ -1,4 +1,4 @@
-"""Write the head of a request as the service behind the gateway is to see it."""
+"""Writes the head of a request for the service behind the gateway."""
 
 from __future__ import annotations
 

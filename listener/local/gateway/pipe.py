@@ -1,4 +1,4 @@
-"""The service's end of a websocket: bytes pass through in both directions, as they are."""
+"""The service's end of a websocket: bytes pass in both directions, unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BAD_GATEWAY = refusal(HTTPStatus.BAD_GATEWAY, "An invalid response was received 
 
 
 class Pipe(asyncio.Protocol):
-    """Joined to the client's transport; what is sent before the service is connected waits."""
+    """Joined to the client's transport; bytes that arrive before the service is connected wait."""
 
     def __init__(self, client: asyncio.Transport) -> None:
         self._client = client
@@ -33,18 +33,18 @@ class Pipe(asyncio.Protocol):
             self.transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what waited."""
+        """Send the bytes that waited."""
         self.transport = cast("asyncio.Transport", transport)
         self.transport.write(b"".join(self._waiting))
         self._waiting.clear()
 
     def data_received(self, received: bytes) -> None:
-        """Pass it to the client."""
+        """Pass the bytes to the client."""
         self._is_answered = True
         self._client.write(received)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """End the client's side too; a handshake that nobody answered is answered here."""
+        """End the client's side too; an unanswered handshake is answered here."""
         if not self._is_answered and not self._client.is_closing():
             self._client.write(BAD_GATEWAY)
         self._client.close()
@@ -54,5 +54,5 @@ class Pipe(asyncio.Protocol):
         self._client.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the client go on."""
+        """Let the client continue."""
         self._client.resume_reading()

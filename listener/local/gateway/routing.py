@@ -1,4 +1,4 @@
-"""Decide what a request gets: a service, under whose role, or an answer at once. Pure; all text is bytes of HTTP."""
+"""Decides how a request is handled: forwarded to a service, with a role, or answered at once. Pure; texts are bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send it on to `service`, with this target and authorization."""
+    """The request goes to `service`, with this target and authorization."""
 
     service: str
     target: bytes
@@ -50,13 +50,13 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer it here: a complete response, head and body."""
+    """The request is answered here, with a complete response."""
 
     response: bytes
 
 
 def route(request: Request, jwt_by_apikey: Mapping[bytes, bytes]) -> Forward | Answer:
-    """Return what becomes of `request`, given the role JWT that stands behind each accepted key."""
+    """Return how `request` is handled, given the role JWT of each accepted key."""
     if request.method == b"OPTIONS":
         return Answer(_preflight(request.header(b"access-control-request-headers")))
     path, _, query = request.target.partition(b"?")
@@ -111,7 +111,7 @@ def _not_here(path: bytes) -> tuple[HTTPStatus, str]:
 
 
 def _take_apikey(header: bytes | None, query: bytes) -> tuple[bytes | None, bytes]:
-    """Return the key, and `query` without it: PostgREST would take it for a filter."""
+    """Return the key, and `query` without it: PostgREST would read it as a filter."""
     if b"apikey=" not in query:
         return header, query
     pairs = query.split(b"&")

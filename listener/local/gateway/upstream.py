@@ -19,23 +19,23 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Receiver(Protocol):
-    """Who waits for a response."""
+    """Receives a response."""
 
     def response_bytes(self, received: bytes) -> None:
         """Take the next piece, ready to be sent on."""
 
     def response_complete(self) -> None:
-        """Know that the response has ended; the connection is free for another request."""
+        """Note that the response has ended; the connection is free for another request."""
 
     def upstream_lost(self) -> None:
-        """Know that the connection ended before the response did."""
+        """Note that the connection ended before the response did."""
 
     def upstream_writable(self, *, writable: bool) -> None:
-        """Hold the request's body back, or go on with it."""
+        """Pause the request's body, or continue it."""
 
 
 class Upstream(asyncio.Protocol):
-    """One connection: carries one request at a time, adds the CORS headers to the response, sees where that ends."""
+    """One connection: carries one request at a time, adds CORS headers to the response, and detects its end."""
 
     def __init__(self) -> None:
         self.transport: asyncio.Transport
@@ -51,14 +51,14 @@ class Upstream(asyncio.Protocol):
         return not self.transport.is_closing()
 
     def begin(self, receiver: Receiver, *, bodyless: bool) -> None:
-        """Expect the response of a request for `receiver`; it has no body if `bodyless` (an answer to HEAD)."""
+        """Expect the response of a request for `receiver`; it has no body if `bodyless` (the answer to HEAD)."""
         self._receiver = receiver
         self._parser = httptools.HttpResponseParser(self)
         self._head = b""
         self._in_body, self._bodyless, self._complete = False, bodyless, False
 
     def abandon(self) -> None:
-        """Close it in the middle of a response that nobody waits for any more."""
+        """Close the connection in the middle of a response that nobody waits for any more."""
         self._receiver = None
         self.transport.abort()
 
@@ -71,13 +71,13 @@ class Upstream(asyncio.Protocol):
         self._complete = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Store the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, received: bytes) -> None:
         """Send the response on, its head with the CORS headers."""
         receiver = self._receiver
-        if receiver is None:  # nothing was asked
+        if receiver is None:  # no request is open
             self.transport.abort()
             return
         if not self._in_body:
@@ -103,24 +103,24 @@ class Upstream(asyncio.Protocol):
             receiver.response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Tell who waits."""
+        """Notify the receiver."""
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.upstream_lost()
 
     def pause_writing(self) -> None:
-        """Hold the request's body back."""
+        """Pause the request's body."""
         if self._receiver is not None:
             self._receiver.upstream_writable(writable=False)
 
     def resume_writing(self) -> None:
-        """Go on with the request's body."""
+        """Continue the request's body."""
         if self._receiver is not None:
             self._receiver.upstream_writable(writable=True)
 
 
 class Pool:
-    """Idle connections by service, the most recently used first; a new one where none is idle."""
+    """Idle connections by service, the most recently used first; a new one if none is idle."""
 
     def __init__(self, services: Mapping[str, Connect], now: Callable[[], float]) -> None:
         self._services = services
@@ -128,7 +128,7 @@ class Pool:
         self._idle: dict[str, list[Upstream]] = {service: [] for service in services}
 
     def idle(self, service: str) -> Upstream | None:
-        """Return an open connection that nobody uses, None when there is none."""
+        """Return an open idle connection, None when there is none."""
         idle = self._idle[service]
         while idle:
             upstream = idle.pop()
@@ -155,7 +155,7 @@ class Pool:
         await self._services[service](lambda: end)
 
     def release(self, service: str, upstream: Upstream) -> None:
-        """Take a connection back whose response is complete."""
+        """Take a connection back after its response is complete."""
         if upstream.usable:
             upstream.idle_since = self._now()
             self._idle[service].append(upstream)

@@ -1,18 +1,18 @@
 """A Realtime server that speaks the protocol of Supabase's, over logical decoding.
 
-A change goes: `replication` (the stream) → `intake` (drops what nobody wants) → `delivery` (filters, policies, JSON) →
-`channel` → `sockets`. What it says is held to conversations recorded from Supabase Realtime v2.122.0.
+The path of a change: `replication` (the stream) → `intake` (drops unwanted changes) → `delivery` (filters, policies,
+JSON) → `channel` → `sockets`. Tests compare its frames with conversations recorded from Supabase Realtime v2.122.0.
 
 It differs where the real server's behaviour is a fault, or only a matter of time:
 
 - Changes are pushed, about a millisecond after the commit; the real server polls, every half second when idle.
-- One subscriber whose claims make a policy raise hears nothing, and the log warns; there, it silences every subscriber
-  of every table.
+- One subscriber whose claims make a policy raise receives nothing, and the log warns; there, every subscriber of
+  every table receives nothing.
 - A new token takes effect at once; there, the old one counts for another second or two.
 - Refusals come at once; there, a refused connection waits 2 s and a refused join 5 s, which block the socket.
 - Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in
   between is lost, and no frame says so.
 - Generated columns are left out on PostgreSQL before 18, whose stream lacks them; there, they come on every version.
-- The rate limit is off unless it is asked for.
+- The rate limit is off by default.
 - Not served: several projects by host name, broadcast over HTTP, and partitions of `realtime.messages`.
 """

@@ -1,6 +1,6 @@
-"""Run the Realtime server: `REALTIME_JWT_SECRET=… REALTIME_DSN=… python -m listener.local.realtime --port 4000`.
+"""Runs the Realtime server: `REALTIME_JWT_SECRET=… REALTIME_DSN=… python -m listener.local.realtime --port 4000`.
 
-The secret and the DSN, which may hold a password, travel in the environment: arguments are visible to every user.
+The secret and the DSN, which may hold a password, come from the environment: arguments are visible to every user.
 """
 
 from __future__ import annotations

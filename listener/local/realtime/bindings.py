@@ -1,4 +1,4 @@
-"""Parse what a client asks of `postgres_changes`: event, schema, table, filters, selected columns."""
+"""Parses a client's subscription to `postgres_changes`: event, schema, table, filters, selected columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WILDCARD_SELECT = (
 
 
 class BindingError(ListenerError):
-    """Parameters that are no subscription; the message is the real server's."""
+    """Invalid parameters of a subscription; the message is the real server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """One subscription of a channel; `id` is what events name it by, `select` None means every column."""
+    """One subscription of a channel; events name it by `id`; `select` None means every column."""
 
     id: int
     event: str
@@ -56,10 +56,10 @@ class Binding:
 
 
 def parse(params: dict[str, Any]) -> Binding:
-    """Return the binding that `params` ask for.
+    """Return the binding of `params`.
 
     Raises:
-        BindingError: They ask for nothing that could be subscribed to.
+        BindingError: They are no valid subscription.
     """
     select = _select(params.get("select"))
     schema, table = _relation(params)
@@ -149,7 +149,7 @@ def _array(value: str) -> str:
 
 
 def _unquoted(value: str) -> str:
-    """Return what stands between quotes, with escapes resolved; any other value is itself."""
+    """Return the text between quotes, with escapes resolved; any other value is itself."""
     if not value.startswith('"'):
         return value
     text, escaped = "", False

@@ -1,4 +1,4 @@
-"""One joined channel: postgres_changes, broadcast, presence, and the token that it lives by."""
+"""One joined channel: postgres_changes, broadcast, presence, and its token."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONGEST_TIMER_SECONDS = 3600.0  # a token may be valid for centuries, a timer ma
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What every channel works with. `streaming` is set while changes are being read."""
+    """The objects that all channels share. `streaming` is set while changes are being read."""
 
     database: Database
     registry: Registry
@@ -42,7 +42,7 @@ class World:
     streaming: asyncio.Event
 
     async def reach_database(self) -> None:
-        """Make sure that PostgreSQL is there; while changes flow it is.
+        """Make sure that PostgreSQL is reachable; while changes flow it is.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is not there.
@@ -61,11 +61,11 @@ class Transport(Protocol):
         ...
 
     def start_soon(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` while the socket lives."""
+        """Run `work` while the socket is open."""
         ...
 
     def forget(self, channel: Channel) -> None:
-        """Take the channel out of the socket's."""
+        """Remove the channel from the socket."""
         ...
 
 
@@ -98,7 +98,7 @@ class Channel:
         return [{"id": phash2(params), **dict(sorted(params.items()))} for params in self._request.postgres_changes]
 
     async def authorise(self) -> bool:
-        """Ask what the channel may do; tell whether it may be joined at all.
+        """Read what the channel may do; return whether it may be joined at all.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is not there.
@@ -108,15 +108,15 @@ class Channel:
         return self._rights.read_broadcast
 
     async def replay(self) -> list[UserBroadcast]:
-        """Return the messages that the join asked to hear again.
+        """Return the messages that the join requested again.
 
         Raises:
             psycopg.OperationalError: PostgreSQL is not there.
         """
-        wish = self._request.replay
-        if wish is None or not self._request.private:
+        request = self._request.replay
+        if request is None or not self._request.private:
             return []
-        messages = await replayed(self._world.database, self.name, wish)
+        messages = await replayed(self._world.database, self.name, request)
         self._replayed = {message.meta["id"] for message in messages}
         return messages
 
@@ -134,13 +134,13 @@ class Channel:
             self._transport.start_soon(self._subscribe())
 
     def close(self) -> None:
-        """End the channel and tell the client."""
+        """End the channel and notify the client."""
         if not self.closed:
             self.drop()
             self._push("phx_close", "{}", ref=self.join_ref)
 
     def drop(self) -> None:
-        """End the channel without a word: the socket is gone."""
+        """End the channel without a frame: the socket is gone."""
         self.closed = True
         if self._expiry is not None:
             self._expiry.cancel()
@@ -168,7 +168,7 @@ class Channel:
             self._transport.send(self._transport.codec.encode(self.topic, "presence_diff", payload))
 
     def broadcast(self, payload: dict[str, Any], binary: UserBroadcast | None) -> bool:
-        """Relay a client's broadcast; tell whether it wants an acknowledgement."""
+        """Relay a client's broadcast; return whether the client expects an acknowledgement."""
         if not self._rights.write_broadcast:
             return False
         message = compact(dict(sorted(payload.items()))) if binary is None else binary
@@ -176,7 +176,7 @@ class Channel:
         return self._request.acknowledges
 
     def present(self, payload: dict[str, Any]) -> None:
-        """Follow a client's `track` or `untrack`."""
+        """Handle a client's `track` or `untrack`."""
         if not self._rights.write_presence:
             return
         if str(payload.get("event", "")).lower() == "untrack":
@@ -190,7 +190,7 @@ class Channel:
         self._world.topics.track(self._key, self, key, state if isinstance(state, dict) else {})
 
     async def change_token(self, token: str | None) -> None:
-        """Go on under another token; one that is not accepted ends the channel."""
+        """Continue with another token; a refused one ends the channel."""
         if token is None or token == self._token:
             return
         try:
@@ -211,7 +211,7 @@ class Channel:
             self._transport.start_soon(self._subscribe())
 
     def subscribe_again(self) -> None:
-        """Look at the tables anew, and tell the client once for each of its bindings, as the real server does."""
+        """Read the tables anew, and notify the client once for each of its bindings, as the real server does."""
         if self._subscriptions:
             self._transport.start_soon(self._subscribe(times_told=len(self._subscriptions)))
 

@@ -1,4 +1,4 @@
-"""Accept or refuse a binding, as the database sees it: published tables, readable columns, fitting values."""
+"""Accepts or refuses a binding, by the database: published tables, readable columns, fitting values."""
 
 from __future__ import annotations
 

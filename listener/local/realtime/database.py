@@ -1,4 +1,4 @@
-"""Connections of this server: plain SQL on one superuser session, serialised, opened again when PostgreSQL restarts."""
+"""The server's database session: plain SQL as a superuser, serialised, reconnected when PostgreSQL restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn a batch of changes into frames for those who may see them.
+"""Turns a batch of changes into frames for the subscribers who may see them.
 
 Takes: batches in commit order. Gives: one frame per change, channel and set of selected columns. Guarantees: nobody
 receives a row that the policies hide, or a column that the role may not read.
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Candidate:
-    """A change and the bindings that want it; the database's answers narrow `matchers` down."""
+    """A change and the bindings that may want it; the database's answers narrow `matchers` down."""
 
     change: Change
     matchers: list[Matcher]
@@ -41,7 +41,7 @@ class Candidate:
 
     @property
     def row(self) -> Row:
-        """The row that filters look at: the new one, a DELETE's old one."""
+        """The row that filters read: the new one, a DELETE's old one."""
         row = self.change.old if self.change.kind == DELETE else self.change.new
         return row or []
 

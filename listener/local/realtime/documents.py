@@ -1,4 +1,4 @@
-"""The `data` of a `postgres_changes` event, as JSON text: records keep the text and key order of PostgreSQL's jsonb."""
+"""Builds the `data` of a `postgres_changes` event, as JSON text with the text and key order of PostgreSQL's jsonb."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def change(change: Change, facts: TableFacts, chosen: frozenset[str], new: Texts
     previous = ""
     if kind in {UPDATE, DELETE}:
         before = old or Texts({})
-        secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: its key is all that is told
+        secret = kind == DELETE and facts.rls  # a deleted row cannot be checked any more: only its key is sent
         told = {name: text for name, text in before.by_name.items() if not secret or name in facts.key}
         previous = f',"old_record":{_object(told, chosen, _kept(before, too_large))}'
     columns = _columns(facts.columns, chosen)

@@ -1,4 +1,4 @@
-"""Values as Elixir's `inspect` prints them: the real server quotes clients' input back in that form."""
+"""Formats values as Elixir's `inspect` does: the real server quotes clients' input in that form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What delivery knows of tables: keys, row-level security, columns, privileges. Asked, and kept a moment."""
+"""The facts that delivery needs of tables: keys, row-level security, columns, privileges; cached for a moment."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNAUTHORIZED = "Error 401: Unauthorized"
 
 @dataclass(frozen=True, slots=True)
 class RoleFacts:
-    """What one role may do with a table."""
+    """The privileges of one role on a table."""
 
     bypasses_rls: bool
     readable: frozenset[str]
@@ -46,7 +46,7 @@ class TableFacts:
         return None if facts is not None and facts.readable.issuperset(self.key) else UNAUTHORIZED
 
     def checks_rows_for(self, role: str) -> bool:
-        """Tell whether policies decide what `role` sees."""
+        """Return whether policies decide what `role` sees."""
         return self.rls and not self.roles[role].bypasses_rls
 
 
@@ -59,11 +59,11 @@ class FactsCache:
         self.version = 0
 
     def known(self, oid: int) -> TableFacts | None:
-        """Return what is known without asking, None when nothing is."""
+        """Return the cached facts, None when there are none."""
         return self._facts.get(oid)
 
     def forget(self, oid: int) -> None:
-        """Ask again next time: the table has changed."""
+        """Drop the cached facts: the table has changed."""
         self._facts.pop(oid, None)
 
     async def of(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:

@@ -1,4 +1,4 @@
-"""Decide filters: on the raw text of one column where that is exact, else as an SQL condition for the database.
+"""Evaluates filters: on the raw text of one column where that is exact, else as an SQL condition in the database.
 
 Texts are compared for types whose equal values have equal text; integers and numerics are ordered here too. Everything
 else (patterns, dates, collations) is left to PostgreSQL, which is the definition of what these operators mean.
@@ -44,7 +44,7 @@ class Checked:
     canonical: tuple[str | None, ...]
 
     def decision(self) -> Decision | None:
-        """Return the test of a column's text, None when only the database can tell."""
+        """Return the test of a column's text, None when only the database can decide."""
         plain = self._plain()
         if plain is None or not self.filter.negated:
             return plain
@@ -65,7 +65,7 @@ class Checked:
     def _wire_texts(self) -> list[str | None]:
         if self.type_oid != BOOL:
             return list(self.canonical)
-        return [None if text is None else text[0] for text in self.canonical]  # the wire says t and f
+        return [None if text is None else text[0] for text in self.canonical]  # pgoutput writes t and f
 
     def _plain(self) -> Decision | None:
         name, value = self.filter.operator, self.filter.value

@@ -1,4 +1,4 @@
-"""Take pgoutput messages, keep what somebody wants, hand it over at each commit.
+"""Reads pgoutput messages, keeps those that a binding wants, and hands them over at each commit.
 
 Takes: messages, in WAL order. Gives: batches of changes and of broadcasts, in commit order. Guarantees: a change that
 no binding can want is dropped before it is parsed.
@@ -87,7 +87,7 @@ class Intake:
         return batch
 
     def gate(self, relation: Relation) -> Gate | None:
-        """Return what is wanted of a relation now, also of a shape that it had before a change in the same batch."""
+        """Return the gate of a relation now, also of a shape that it had before a change in the same batch."""
         return self._gate(relation.oid) if self._relations.get(relation.oid) is relation else self._new_gate(relation)
 
     def _gate(self, oid: int) -> Gate | None:

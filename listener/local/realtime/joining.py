@@ -1,4 +1,4 @@
-"""What a client asks for when it joins a channel."""
+"""Parses a client's request to join a channel."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JoinRequest:
 
 
 def join_request(name: str, payload: dict[str, Any]) -> JoinRequest:
-    """Return what the payload of a `phx_join` asks for; `name` is the topic without its `realtime:`."""
+    """Return the join request in the payload of a `phx_join`; `name` is the topic without its `realtime:`."""
     config = payload.get("config")
     if not isinstance(config, dict):
         return JoinRequest(postgres_changes=[_from_name(name)], access_token=_token(payload))
@@ -62,5 +62,5 @@ def _section(config: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _from_name(name: str) -> dict[str, Any]:
-    """Return the binding of clients that are older than `config`: the topic itself says schema, table and filter."""
+    """Return the binding of clients older than `config`: the topic itself contains schema, table and filter."""
     return dict(zip(("schema", "table", "filter"), name.split(":", 2), strict=False))

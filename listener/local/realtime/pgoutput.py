@@ -1,4 +1,4 @@
-"""Read messages of logical decoding's `pgoutput` plugin, protocol version 1, with text values.
+"""Parses messages of logical decoding's `pgoutput` plugin, protocol version 1, with text values.
 
 Layouts are those of PostgreSQL's manual, "Logical Replication Message Formats". The offsets are kept plain because a
 busy table sends tens of thousands of messages a second and most of them are dropped after the first few bytes.
@@ -78,14 +78,14 @@ class Change:
 
 
 def begin(message: bytes) -> Transaction:
-    """Return what a BEGIN message says."""
+    """Parse a BEGIN message."""
     _, microseconds, xid = _BEGIN(message)
     instant = POSTGRES_EPOCH + timedelta(milliseconds=microseconds // 1000)
     return Transaction(xid, instant.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
 
 
 def relation(message: bytes) -> Relation:
-    """Return what a RELATION message says."""
+    """Parse a RELATION message."""
     oid = RELATION_ID(message)[0]
     schema, at = _name(message, 5)
     table, at = _name(message, at)
@@ -101,7 +101,7 @@ def relation(message: bytes) -> Relation:
 
 
 def change(message: bytes, shape: Relation, transaction: Transaction) -> Change:
-    """Return what an INSERT, UPDATE or DELETE message says."""
+    """Parse an INSERT, UPDATE or DELETE message."""
     kind, tuple_kind = message[0], message[5]
     if tuple_kind == _NEW:
         row, _ = _row(message, _TUPLE_AT)
@@ -117,7 +117,7 @@ def change(message: bytes, shape: Relation, transaction: Transaction) -> Change:
 
 
 def _unchanged_key(shape: Relation, new: Row) -> Row | None:
-    """Return the old row of an UPDATE that left the replica identity as it was: those columns, and nothing else."""
+    """Return the old row of an UPDATE that left the replica identity as it was: only those columns."""
     if shape.identity not in "di":
         return None
     return [value if column.in_key else ABSENT for value, column in zip(new, shape.columns, strict=True)]

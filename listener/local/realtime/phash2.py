@@ -1,4 +1,4 @@
-"""Erlang's `phash2` for what JSON carries: the real server names a binding by this hash of its parameters.
+"""Erlang's `phash2` of JSON values: the real server names a binding by this hash of its parameters.
 
 From the Erlang runtime's `make_hash2`, over Bob Jenkins' mixing function. Numbers, and objects within objects, are
 hashed as their JSON text, which Erlang does not do: no client sends them in a binding.

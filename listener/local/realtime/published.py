@@ -1,4 +1,4 @@
-"""Notice that other tables are published than before: the real server makes every subscription anew then."""
+"""Detects changes of the publication: the real server then makes every subscription anew."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PublishedTables:
         self._known: list[int] | None = None
 
     async def have_changed(self) -> bool:
-        """Look at them; tell whether they are others than at the look before, if there was one.
+        """Read the tables; return whether they differ from those of the previous call, if there was one.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.

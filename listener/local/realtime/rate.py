@@ -1,4 +1,4 @@
-"""The real server's limit on `postgres_changes`: beyond an average over a minute, changes vanish silently."""
+"""The real server's limit on `postgres_changes`: above an average over a minute, changes are silently dropped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RateLimit:
         self._second = 0
 
     def admit(self, events: int, now: float | None = None) -> bool:
-        """Count `events` and tell whether they may be sent; `now` is monotonic time in seconds."""
+        """Count `events` and return whether they may be sent; `now` is monotonic time in seconds."""
         if self._per_second is None:
             return True
         self._tick(int(time.monotonic() if now is None else now))

@@ -1,7 +1,7 @@
 """A logical replication stream, read with libpq through the event loop.
 
-The slot is temporary: when this process is killed PostgreSQL drops it, and no WAL is held back. As with the real
-server, what is committed while no stream is open is lost to subscribers.
+The slot is temporary: when this process is killed PostgreSQL drops it, and retains no WAL. As with the real
+server, subscribers miss what is committed while no stream is open.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class ReplicationStream:
         self._pause()
 
     def _take(self) -> bool:
-        """Hand over what has arrived; tell whether there may be more already."""
+        """Hand over the messages that have arrived; return whether there may be more already."""
         try:
             self._libpq.consume_input()
         except psycopg.Error as fault:
@@ -149,7 +149,7 @@ class ReplicationStream:
 
 @contextlib.asynccontextmanager
 async def open_stream(dsn: str, on_message: Callable[[bytes], None]) -> AsyncIterator[ReplicationStream]:
-    """Give a started stream.
+    """Return a started stream.
 
     Raises:
         StreamEndedError: PostgreSQL refused to stream.

@@ -1,4 +1,4 @@
-"""What the policies on `realtime.messages` let a token do with a private channel, and what it may replay."""
+"""A token's rights on a private channel, by the policies on `realtime.messages`, and the messages it may replay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _REPLAY = """
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a channel may do. Public channels may do everything."""
+    """The rights of a channel. Public channels may do everything."""
 
     read_broadcast: bool = True
     read_presence: bool = True
@@ -60,14 +60,14 @@ async def rights(database: Database, topic: str, identity: Identity) -> Rights:
     return Rights(*rows[0])
 
 
-async def replayed(database: Database, topic: str, wish: dict[str, Any]) -> list[UserBroadcast]:
+async def replayed(database: Database, topic: str, request: dict[str, Any]) -> list[UserBroadcast]:
     """Return the latest messages of a private topic since `since` (UNIX milliseconds), at most `limit`, oldest first.
 
     Raises:
         psycopg.OperationalError: PostgreSQL is not there.
     """
-    limit = min(int(wish.get("limit") or MOST_REPLAYED), MOST_REPLAYED)
-    rows = await database.rows(_REPLAY, (topic, float(wish.get("since") or 0), limit))
+    limit = min(int(request.get("limit") or MOST_REPLAYED), MOST_REPLAYED)
+    rows = await database.rows(_REPLAY, (topic, float(request.get("since") or 0), limit))
     return [UserBroadcast(event, _sorted_json(payload), {"id": id_, "replayed": True}) for id_, event, payload in rows]
 
 

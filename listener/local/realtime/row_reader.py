@@ -1,4 +1,4 @@
-"""Ask the database about rows of the stream: their JSON, open filters, and who may see them. Many rows a statement."""
+"""Reads facts about rows of the stream from the database: JSON, open filters, visibility. Many rows a statement."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FROM_ROWS = sql.SQL(" from jsonb_array_elements(%s) with ordinality as r (v, n)
 
 
 class RowReader:
-    """Asks about rows of one table at a time."""
+    """Reads facts about rows of one table at a time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class RowReader:
     async def open_filters(
         self, relation: Relation, facts: TableFacts, rows: Sequence[Row], filters: Sequence[OpenFilter]
     ) -> dict[OpenFilter, list[bool]]:
-        """Return, for each filter, which rows it lets pass. A filter that raises lets none pass, and harms no other."""
+        """Return, for each filter, the rows that it passes. A filter that raises passes none, and affects no other."""
         if not filters:
             return {}
         try:
@@ -66,7 +66,7 @@ class RowReader:
         """Return, for each viewer (role, claims), the indexes of the changes whose new rows its policies show.
 
         The row is looked up as it is now, by primary key, as the real server does. There, one viewer whose claims make
-        a policy raise silences every subscriber of every table; here it only sees nothing itself, and the log warns.
+        a policy raise silences every subscriber of every table; here only that viewer sees nothing, and the log warns.
 
         Raises:
             psycopg.Error: PostgreSQL is not there.

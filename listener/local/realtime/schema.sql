@@ -174,7 +174,7 @@ begin
 end
 $$;
 
--- Return once the transactions are visible to new statements: WAL tells of a commit a moment before snapshots do.
+-- Return once the transactions are visible to new statements: WAL reports a commit a moment before snapshots do.
 create or replace function realtime.local_await(xids bigint[]) returns void
 language plpgsql set search_path = '' as $$
 declare

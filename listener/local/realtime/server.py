@@ -37,15 +37,15 @@ log = structlog.get_logger()
 FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.1, 2.0
 LARGEST_FRAME_BYTES = 4 * 1024 * 1024
 FIRST_STREAM_SECONDS = 10.0
-CLOSE_SECONDS = 0.5  # what a client gets to answer a close
+CLOSE_SECONDS = 0.5  # a client's time to answer a close
 CLEAN_UP_SECONDS = 3600.0
-LOOK_AGAIN_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 _CLEAN_UP = "delete from realtime.messages where inserted_at < (now() at time zone 'utc') - interval '3 days'"
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `dsn` is libpq's, of a superuser; `events_per_second` None means no limit."""
+    """The server's options. `dsn` is libpq's, of a superuser; `events_per_second` None means no limit."""
 
     dsn: str
     jwt_secret: str
@@ -53,12 +53,12 @@ class Options:
     port: int = 4000
     idle_seconds: float = 60.0
     events_per_second: float | None = None
-    remembered_seconds: float = 30.0  # how long the real server knows a project without asking its database
-    tables_check_seconds: float = 60.0  # how often the real server looks at what is published
+    remembered_seconds: float = 30.0  # how long the real server knows a project without reading its database
+    tables_check_seconds: float = 60.0  # how often the real server checks what is published
 
 
 class Server:
-    """Everything that one process runs."""
+    """All parts of one server process."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -94,9 +94,7 @@ class Server:
             await self._for_delivery.close()
 
     async def _listen(self, runner: web.AppRunner) -> None:
-        with contextlib.suppress(
-            TimeoutError
-        ):  # whoever starts us waits for the port: it should mean that changes flow
+        with contextlib.suppress(TimeoutError):  # programs wait for the port: when it is open, changes must flow
             await asyncio.wait_for(self._world.streaming.wait(), FIRST_STREAM_SECONDS)
         await web.TCPSite(runner, self._options.host, self._options.port).start()
         log.info("realtime_listening", host=self._options.host, port=self._options.port)
@@ -139,7 +137,7 @@ class Server:
         return websocket
 
     def _is_forgotten(self) -> bool:
-        """Tell whether the database has been away for so long that the real server knows no project any more."""
+        """Return whether the database has been away for so long that the real server knows no project any more."""
         away_since = self._away_since
         return away_since is not None and time.monotonic() - away_since > self._options.remembered_seconds
 
@@ -176,7 +174,7 @@ class Server:
         delivery = Delivery(intake.gate, facts, RowReader(self._for_delivery), self._limit)
         async with open_stream(self._options.dsn, intake.accept) as stream:
             self._away_since = None
-            self._world.streaming.set()  # without a word to those who listen, as after a restart of the real server's
+            self._world.streaming.set()  # without a frame to subscribers, like the real server after its restart
             log.info("replication_running")
             await _first_of(stream.run(intake.ready_for_more), self._deliver(intake, delivery))
 
@@ -201,9 +199,9 @@ class Server:
             try:
                 if await tables.have_changed():
                     self._subscribe_all_again()
-            except psycopg.Error as fault:  # a table that is dropped at this very moment is enough
+            except psycopg.Error as fault:  # a table that is dropped at this moment is enough
                 log.info("published_tables_unknown", reason=str(fault))
-                await asyncio.sleep(min(LOOK_AGAIN_SECONDS, self._options.tables_check_seconds))
+                await asyncio.sleep(min(CHECK_SECONDS, self._options.tables_check_seconds))
             else:
                 await asyncio.sleep(self._options.tables_check_seconds)
 
@@ -227,7 +225,7 @@ class Server:
 
 
 async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Run all until one ends, and end as it did."""
+    """Run all until one ends, then raise or return as it did."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -28,7 +28,7 @@ NO_DATABASE = "UnableToConnectToProject: Realtime was unable to connect to the p
 
 
 class Socket:
-    """A connected client. `token` is the one it connected with; channels that bring none of their own live by it."""
+    """A connected client. `token` is the one it connected with; channels that bring none of their own use it."""
 
     def __init__(self, websocket: web.WebSocketResponse, codec: Codec, world: World, token: str) -> None:
         self._websocket, self._world, self._token = websocket, world, token
@@ -86,7 +86,7 @@ class Socket:
                     await self._websocket.pong(message.data)
                 case WSMsgType.PONG:
                     pass
-                case WSMsgType.CLOSE:  # the client's own code goes back to it; one without a code gets the normal one
+                case WSMsgType.CLOSE:  # the client's own code is sent back; without one, the normal code
                     await self._websocket.close(code=message.data or NORMAL_CLOSURE, drain=False)
                     return
                 case _:

@@ -1,4 +1,4 @@
-"""Who wants which changes, and the gate that drops everything else after a look at a few bytes."""
+"""The subscriptions, and the gate that drops unwanted changes after reading a few bytes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Subscription:
     checked: Mapping[tuple[int, int], Checked] = field(default_factory=dict)
 
     def concerns(self, schema: str, table: str) -> bool:
-        """Tell whether the table is one of those that the binding names."""
+        """Return whether the binding names the table."""
         return self.binding.schema in {"*", schema} and self.binding.table in {"*", table}
 
 
@@ -45,7 +45,7 @@ class Matcher:
 
     `tests` decide on column texts here; `open` filters, as (column index, filter), are left to the database. `possible`
     is false when a filter names a column that the table lacks. `unfiltered` holds when the client gets an error frame
-    whatever its filters are. A wanted message contains one of `needles`; None when that cannot be told.
+    whatever its filters are. A wanted message contains one of `needles`; None when no such set exists.
     """
 
     subscription: Subscription
@@ -56,7 +56,7 @@ class Matcher:
     unfiltered: bool
 
     def may_match(self, change: Change) -> bool:
-        """Tell whether every filter that can be decided here matches: the new row's, a DELETE's old row's."""
+        """Return whether every filter that can be decided here matches: the new row's, a DELETE's old row's."""
         if self.unfiltered and change.kind != DELETE:
             return True
         row = change.old if change.kind == DELETE else change.new
@@ -69,7 +69,7 @@ def _passes(row: Row, index: int, test: Decision) -> bool:
 
 
 class Gate:
-    """What is wanted of one relation, by the kind of change."""
+    """Decides which messages of one relation are wanted, by the kind of change."""
 
     def __init__(self, matchers: Iterable[Matcher]) -> None:
         every = list(matchers)
@@ -79,14 +79,14 @@ class Gate:
         self._needles = {kind: _all_needles(matchers) for kind, matchers in self.matchers.items()}
 
     def may_want(self, kind: int, message: bytes) -> bool:
-        """Tell whether the message deserves to be parsed. Called for every change of the table: keep it small."""
+        """Return whether the message must be parsed. Called for every change of the table: it must stay small."""
         needles = self._needles[kind]
         if needles is None:
             return True
         return any(needle in message for needle in needles)
 
     def wants(self, change: Change) -> bool:
-        """Tell whether some subscription may match."""
+        """Return whether a subscription may match."""
         return any(matcher.may_match(change) for matcher in self.matchers[change.kind])
 
 
@@ -119,7 +119,7 @@ def match(subscription: Subscription, relation: Relation, *, unfiltered: bool) -
 
 
 class Registry:
-    """Every active subscription. `version` changes with them, so that gates can be built anew."""
+    """All active subscriptions. `version` changes with them, so that gates can be built anew."""
 
     def __init__(self) -> None:
         self._active: dict[Subscription, None] = {}

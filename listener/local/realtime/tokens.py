@@ -1,4 +1,4 @@
-"""Verify the JWTs that clients send, with the error words of the real server."""
+"""Verifies the JWTs of clients, with the error codes of the real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MALFORMED = "The token provided is not a valid JWT"
 MISSING_FIELDS = "Fields `role` and `exp` are required in JWT"
 
 
-# What the claims mean is decided here, in the real server's order and words.
+# The claims are checked here, in the real server's order and with its error codes.
 SIGNATURE_ALONE: Options = {
     "verify_exp": False,
     "verify_aud": False,
@@ -32,7 +32,7 @@ SIGNATURE_ALONE: Options = {
 
 
 class TokenError(ListenerError):
-    """A token that is not accepted; `code` is the word that a refused join starts with."""
+    """A refused token; a refused join starts with the word `code`."""
 
     def __init__(self, code: str, reason: str) -> None:
         self.code, self.reason = code, reason
@@ -48,7 +48,7 @@ class ExpiredTokenError(TokenError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a channel speaks for. `claims` is the JWT's payload as JSON text, `expires_at` is UNIX time in seconds."""
+    """The identity of a channel. `claims` is the JWT's payload as JSON text, `expires_at` is UNIX time in seconds."""
 
     role: str
     claims: str
@@ -67,7 +67,7 @@ class Verifier:
         self._secret = secret
 
     def verify(self, token: str) -> Identity:
-        """Return who signed in.
+        """Return the identity in a token.
 
         Raises:
             TokenError: The token is malformed, has a wrong signature, lacks a claim.

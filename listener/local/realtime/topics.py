@@ -1,4 +1,4 @@
-"""Who has joined which topic, and who is present there."""
+"""Members and presences of topics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Member(Protocol):
         ...
 
     def presence_changed(self, joins: Presences, leaves: Presences) -> None:
-        """Tell the client who came and who went."""
+        """Notify the client of joined and left presences."""
         ...
 
 
@@ -55,14 +55,14 @@ class Topics:
                 member.receive(broadcast)
 
     def present(self, topic: Topic) -> Presences:
-        """Return who is present."""
+        """Return the presences of a topic."""
         presences: Presences = {}
         for key, meta in self._present.get(topic, {}).values():
             presences.setdefault(key, []).append(meta)
         return presences
 
     def track(self, topic: Topic, member: Member, key: str, state: Meta) -> None:
-        """Make `member` present under `key`, or change its state, and tell everybody."""
+        """Make `member` present under `key`, or change its state, and notify all members."""
         meta = {"phx_ref": secrets.token_urlsafe(PHX_REF_BYTES), **state}
         previous = self._present[topic].get(member)
         if previous is not None:
@@ -71,7 +71,7 @@ class Topics:
         self._tell(topic, {key: [meta]}, {} if previous is None else {previous[0]: [previous[1]]})
 
     def untrack(self, topic: Topic, member: Member) -> None:
-        """Make `member` absent, and tell everybody, if it was present."""
+        """Make `member` absent, if it was present, and notify all members."""
         previous = self._present.get(topic, {}).pop(member, None)
         if previous is not None:
             self._tell(topic, {}, {previous[0]: [previous[1]]})

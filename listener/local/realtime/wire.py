@@ -1,6 +1,6 @@
 """Frames of the Phoenix protocol: vsn 1.0.0 (JSON objects) and vsn 2.0.0 (JSON arrays, binary user broadcasts).
 
-Payloads are handed over as JSON text, because records must keep the very text that PostgreSQL gave them.
+Payloads are passed as JSON text, because records must have exactly the text that PostgreSQL gave them.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ JSON_ENCODING = 1
 LONGEST_HEADER_BYTES = 255  # each length in a binary header is one byte
 
 
-Ref = str | int | None  # a client's own mark of a push, repeated in the reply
+Ref = str | int | None  # a client's own id of a push, repeated in the reply
 
 
 @dataclass(frozen=True, slots=True)
 class UserBroadcast:
-    """A broadcast whose payload travels verbatim: JSON text, or bytes that only vsn 2.0.0 can carry."""
+    """A broadcast whose payload is passed on verbatim: JSON text, or bytes that only vsn 2.0.0 can carry."""
 
     event: str
     payload: str | bytes
@@ -29,7 +29,7 @@ class UserBroadcast:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What a client sent. `broadcast` is set when it came as a binary frame; `payload` is an empty object then."""
+    """A client's frame. `broadcast` is set when it was a binary frame; `payload` is an empty object then."""
 
     topic: str
     event: str

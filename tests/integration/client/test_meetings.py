@@ -87,7 +87,7 @@ def test_a_meeting_that_is_not_upcoming_has_no_job(
 def test_all_meetings_are_made_sure_of_with_the_services_key(
     open_scheduler: Callable[..., SupabaseJobScheduler], plan_meeting: Callable[..., str]
 ):
-    """And told of by the counts that programs read; not by a user."""
+    """And counted for programs; not by a user."""
     service = SchedulerService(open_scheduler())
     service.schedule_meeting_status_update(plan_meeting(None))
     summary = service.ensure_scheduled_jobs_for_existing_meetings()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from anyio import to_thread
 from patience import until
 from supabase import AsyncClient, AsyncClientOptions, Client, ClientOptions
 
@@ -215,6 +216,17 @@ async def test_the_asynchronous_scheduler_does_the_same(
         await async_alice.update_job("async", timezone="Mars/Base")
     await async_alice.delete_job("async")
     assert await async_alice.get_job("async") is None
+
+
+async def test_a_blocking_scheduler_may_be_awaited_for_a_job_that_is_not_there(alice: SupabaseJobScheduler):
+    """None on no loop; on a loop something false, which may be awaited, and says why it is no job."""
+    assert await to_thread.run_sync(alice.get_job, "nowhere") is None
+    nothing = alice.get_job("nowhere")
+    assert not nothing
+    assert nothing == None  # noqa: E711 - what a program may write
+    assert await nothing is None
+    with pytest.raises(AttributeError, match="there is no such job"):
+        _ = nothing.status
 
 
 async def test_the_callers_own_clients_are_used_and_left_open(embedded_stack: Stack, http: httpx.Client):

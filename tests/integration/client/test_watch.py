@@ -52,7 +52,7 @@ async def test_every_status_is_seen_in_order_up_to_the_final_one(async_alice: As
 
 
 async def test_a_status_between_the_subscription_and_the_first_look_is_not_lost(async_alice: AsyncSupabaseJobScheduler):
-    """What happens while the row is read is told by Realtime."""
+    """What happens while the row is read is reported by Realtime."""
     job = await async_alice.schedule_job("custom", run_date=FAR)
     looks = 0
 
@@ -127,7 +127,7 @@ async def test_a_job_that_is_deleted_ends_its_watch(async_alice: AsyncSupabaseJo
         await watch_and_delete()
 
 
-async def test_a_cut_connection_is_mended(async_alice: AsyncSupabaseJobScheduler, monkeypatch: pytest.MonkeyPatch):
+async def test_a_cut_connection_is_replaced(async_alice: AsyncSupabaseJobScheduler, monkeypatch: pytest.MonkeyPatch):
     """After each status that was seen, here; the watcher goes on, and the job's end is seen."""
     sessions: list[changes.JobSession] = []
     opened = changes.JobSession.open

@@ -1,4 +1,4 @@
-"""A stock client hears what its token may see, through commits, policies and expiring connections."""
+"""A stock client receives what its token may see, through commits, policies and expiring connections."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Ear:
         return {"type": change["type"].value, "new": change.get("record"), "old": change.get("old_record")}
 
     async def silent(self) -> bool:
-        """Tell whether nothing comes for a while."""
+        """Return whether nothing comes for a while."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.15):
                 await self.heard.get()
@@ -78,7 +78,7 @@ async def test_each_user_hears_of_their_own_rows_alone(realtime: Any, sign: Call
 
 
 async def test_a_row_is_never_missed_for_being_asked_about_too_early(realtime: Any, sign: Callable[..., str]) -> None:
-    """WAL tells of a commit before other sessions see it; the policy's look at the row waits for that moment."""
+    """WAL reports a commit before other sessions see it; the policy's look at the row waits for that moment."""
     async with listening(realtime, sign("authenticated", sub=A), "owned_jobs") as a:
         for number in range(1, 151):
             realtime.sql(f"insert into owned_jobs (owner, status) values ('{A}', 's')")

@@ -83,12 +83,12 @@ def in_thread(act: Callable[[Player], Any]) -> Callable[[Player], Awaitable[None
 
 
 def insert_lost(player: Player) -> None:
-    """Insert the rows that no client of the recording was told of."""
+    """Insert the rows that no client of the recording received."""
     player.server.sql(insertion(player.lost(), "r"))
 
 
 def is_healthy(server: Any) -> bool:
-    """Tell whether changes flow to a server."""
+    """Return whether changes flow to a server."""
     return httpx.get(server.url("/health")).is_success
 
 
@@ -116,7 +116,7 @@ async def test_clients_of_a_server_that_dies_see_what_was_recorded(
 
 
 async def test_a_server_that_dies_within_a_handshake_is_a_bad_gateway_too(realtime: Any, mortal: Mortal) -> None:
-    """As one that is away: a client that got no answer at all could not tell a dead server from a dead line."""
+    """As one that is away: a client that got no answer at all could not distinguish a dead server from a dead line."""
     mortal.end(signal.SIGKILL)
     port = mortal.server.port
     async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port):
@@ -158,7 +158,7 @@ def beside_it(postgres: Postgres, start_realtime: Callable[..., Any]) -> Any:
 async def test_a_restart_of_postgresql_shows_in_nothing_but_silence(
     postgres: Postgres, beside_it: Any, scene: Any
 ) -> None:
-    """The socket stays, heartbeats are answered, no frame tells of it, and what was committed meanwhile is lost."""
+    """The socket stays, heartbeats are answered, no frame reports it, and what was committed meanwhile is lost."""
     postgres.do(TABLES)
     player = Player("h_pg_restart", scene(acts=interruption(postgres, beside_it), inserts=500), beside_it)
     await player.play()
@@ -168,7 +168,7 @@ async def test_a_restart_of_postgresql_shows_in_nothing_but_silence(
 async def test_a_database_that_is_away_longer_refuses_joins_and_then_sockets(
     postgres: Postgres, beside_it: Any, start_realtime: Callable[..., Any], scene: Any
 ) -> None:
-    """Who listened before hears again afterwards; a join is refused meanwhile, and later a handshake, with 500.
+    """A subscriber receives again afterwards; a join is refused meanwhile, and later a handshake, with 500.
 
     The third socket of the recording comes after the project is forgotten: it goes to a server that forgets sooner.
     """
@@ -199,7 +199,7 @@ def dead_line(proxy: Any) -> dict[str, Callable[[Player], Awaitable[None]]]:
 
 
 def is_unseen(line: dict[str, Any]) -> bool:
-    """Tell of a line that only the far end of a dead line saw."""
+    """Report a line that only the far end of a dead line saw."""
     return line.get("conn") == 1 and line["text"].startswith("server closed")
 
 
@@ -217,7 +217,7 @@ async def test_a_client_that_gives_a_dead_line_up_hears_again_once_handshakes_ge
 async def test_a_server_closes_a_dead_line_for_its_silence_and_its_client_never_knows(
     realtime: Any, start_realtime: Callable[..., Any], scene: Any
 ) -> None:
-    """The client's heartbeats do not get through; its next socket hears again."""
+    """The client's heartbeats do not get through; its next socket receives again."""
     server = start_realtime("--idle-seconds", "3")
 
     async def beat(player: Player) -> None:

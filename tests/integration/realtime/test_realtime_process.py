@@ -175,7 +175,7 @@ def test_sigkill_leaves_no_replication_slot(realtime: Any, start_realtime: Calla
 async def test_the_rate_limit_drops_changes_without_a_word(
     realtime: Any, start_realtime: Callable[..., Any], sign: Callable[..., str]
 ) -> None:
-    """Beyond the average the client hears nothing more; the channel stays joined."""
+    """Beyond the average the client receives nothing more; the channel stays joined."""
     server = start_realtime("--max-events-per-second", "10")
     async with connected(server, sign("service_role")) as client:
         await client.subscribe()

@@ -1,4 +1,4 @@
-"""In the whole stack, stock supabase-py hears through the gateway what its user may see."""
+"""In the whole stack, stock supabase-py receives through the gateway what its user may see."""
 
 from __future__ import annotations
 

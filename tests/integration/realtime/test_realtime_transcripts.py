@@ -176,7 +176,7 @@ async def test_a_refreshed_token_carries_the_channel_beyond_the_old_ones_end(
 
 
 async def test_no_change_is_lost_while_a_token_is_refreshed(play: Callable[..., Any], scene: Any) -> None:
-    """Rows are inserted while the new token takes effect; each is told of once, in its order."""
+    """Rows are inserted while the new token takes effect; each is delivered once, in its order."""
     agree(await play("d6_token_refresh_gap", scene(inserts=5, is_loose=True)))
 
 

@@ -78,7 +78,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_row_that_makes_no_sense_is_refused_at_once(curl, project, name) -> None:
+def test_an_invalid_row_is_refused_at_once(curl, project, name) -> None:
     """The answer names the column, the value and what is allowed; nothing is written."""
     columns, words = REFUSED[name]
     before = project.rows("select count(*) as n from public.scheduled_jobs")

@@ -1,4 +1,4 @@
-"""The listener says what it has, runs for users what it exposes alone, and tells nobody a secret."""
+"""The listener says what it has, runs for users what it exposes alone, and reveals no secret."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def test_the_catalogue_is_there_when_the_listener_is_ready(project, listeners, m
     """Each handler with its description, its schema and whether users may schedule it."""
     _start(listeners)
     monkeypatch.syspath_prepend(listeners.handlers)
-    told = {row["name"]: row for row in project.rows("select * from public.job_handlers")}
+    reported = {row["name"]: row for row in project.rows("select * from public.job_handlers")}
     for row in Registry.load(MODULES).catalogue():
-        kept = told.pop(row["name"])
+        kept = reported.pop(row["name"])
         assert (kept["description"], kept["exposed"]) == (row["description"], row["exposed"])
         assert kept["payload_schema"] == (row["payload_schema"] or {})
-    assert told == {}
+    assert reported == {}
 
 
 def test_a_handler_that_is_not_exposed_any_more_does_not_run_for_users(project, listeners, alices_job):
@@ -67,7 +67,7 @@ def test_a_handler_that_is_not_exposed_any_more_does_not_run_for_users(project, 
 
 @pytest.mark.parametrize("kind", ["secret", "legacy"])
 def test_no_log_line_has_the_key_and_none_a_password_of_a_payload(embedded_stack, project, listeners, kind):
-    """At the level debug, with a run that tells it wherever it can; nor do ledger, metrics or debug page."""
+    """At the level debug, with a run that logs and returns it wherever it can; nor do ledger, metrics or debug page."""
     keys = {"secret": embedded_stack.keys.secret_key, "legacy": embedded_stack.service_key}
     listener = _start(
         listeners,
@@ -89,11 +89,11 @@ def test_no_log_line_has_the_key_and_none_a_password_of_a_payload(embedded_stack
     ledger = project.rows("select to_jsonb(e) as row from public.job_executions as e")
     lines = project.rows("select to_jsonb(l) as row from public.job_execution_logs as l")
     kept = [project.job(job)[column] for job in (good, bad, unfit) for column in ("result", "error")]
-    told = "\n".join([log, *pages, json.dumps([ledger, lines, kept])])
+    reported = "\n".join([log, *pages, json.dumps([ledger, lines, kept])])
     assert "signing in with [redacted]" in log
     assert "password [redacted]" in log
     assert "tried [redacted]" in log
     assert "tried [redacted]" in json.dumps(lines)
-    assert "horse" not in told
-    assert keys[kind] not in told
-    assert embedded_stack.service_key.rpartition(".")[2] not in told
+    assert "horse" not in reported
+    assert keys[kind] not in reported
+    assert embedded_stack.service_key.rpartition(".")[2] not in reported

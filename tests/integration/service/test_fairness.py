@@ -75,7 +75,7 @@ def lateness_of(project, client, eventually, count=200):
     return [row["lateness_ms"] for row in project.rows(query, jobs)]
 
 
-def told(values):
+def ms(values):
     """Say p50, p99 and the greatest."""
     return (
         f"p50 {statistics.median(values):.1f} ms, p99 {values[int(0.99 * len(values))]:.1f} ms, max {values[-1]:.1f} ms"
@@ -91,7 +91,7 @@ def test_a_flood_of_one_tenant_does_not_delay_the_jobs_of_another(project, liste
         eventually(lambda: taken[0] >= 2 * BATCH, "the flood has begun", 30)
         flooded = lateness_of(project, alice, eventually)
     waiting = project.rows("select count(*) as n from public.scheduled_jobs where status = 'scheduled'")[0]["n"]
-    print(f"quiet: {told(quiet)}; beside {taken[0]} jobs of another, {waiting} of them waiting still: {told(flooded)}")  # noqa: T201 - what was measured
+    print(f"quiet: {ms(quiet)}; beside {taken[0]} jobs of another, {waiting} of them waiting still: {ms(flooded)}")  # noqa: T201 - what was measured
     assert flooded[int(0.99 * len(flooded))] < LATE_MS
 
 

@@ -67,7 +67,7 @@ def test_a_stage_that_cannot_work_ends_the_process_with_a_code_and_its_runs_go_o
 def test_a_job_that_is_cancelled_and_scheduled_again_within_one_poll_stops_its_old_run(
     project, listeners, marks, eventually
 ) -> None:
-    """Without any channel: no row shows it any more, but the poll tells."""
+    """Without any channel: no row shows it any more, but the poll reports it."""
     listeners.start(channels="none", stale_poll_seconds=0.5)
     job = project.insert("rest", metadata={"marks": str(marks), "seconds": 30})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
@@ -91,9 +91,9 @@ def test_a_handler_that_blocks_the_loop_shows(project, listeners, eventually) ->
         answer = httpx.get(f"{listener.url}/readyz")
         return answer.text if answer.status_code == 503 else None
 
-    told = eventually(reason, "it is not ready", 4)
-    assert told.startswith("loop: held up for ")
-    assert "database: ok" in told
+    reported = eventually(reason, "it is not ready", 4)
+    assert reported.startswith("loop: held up for ")
+    assert "database: ok" in reported
     metrics = httpx.get(f"{listener.url}/metrics").text
     late = {
         line.split()[0]: float(line.split()[1]) for line in metrics.splitlines() if line.startswith("listener_loop")

@@ -1,4 +1,4 @@
-"""Whatever tells a listener of changes, and whenever they are committed, none of them is lost."""
+"""Changes are never lost, whichever channel reports them and whenever they are committed."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_a_recurring_job_that_is_paused_skips_what_passes_and_goes_on(project) -
 
 
 def test_a_failing_recurring_job_goes_on_at_its_next_instant(project) -> None:
-    """A failed instant is over when its attempts are; the job stays scheduled and its counters tell both."""
+    """A failed instant is over when its attempts are; the job stays scheduled and its counters show both."""
     job = project.insert("fail_first", metadata={"good_from_attempt": 2}, **EVERY_SECOND, max_attempts=1, max_runs=2)
     row = project.wait(job)
     assert project.states(job) == [("failed", None)] * 2

@@ -59,7 +59,7 @@ def insert_spread(project, count, seconds, start):
 
 
 def ended(project, jobs):
-    """Tell how many of the jobs have ended."""
+    """Return how many of the jobs have ended."""
     query = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'completed'"
     return project.rows(query, jobs)[0]["n"]
 
@@ -100,7 +100,7 @@ def test_three_listeners_share_due_jobs_and_run_each_instant_once(project, three
 def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_ones_are_rescued(
     project, three, eventually
 ):
-    """What waits needs no lease to run out: the next in each job's order has a look. What runs needs one."""
+    """A queued run needs no lease to expire: the next listener in the order tries. A started one does."""
     lease = 6.0
     started = three(lease_seconds=lease)
     running = project.insert_many([{"handler": "rest", "metadata": {"seconds": 60}, "timeout_seconds": 90}] * 20)

@@ -23,8 +23,8 @@ def play(embedded_stack):
     """Run a client with the stack's keys; give what it printed."""
 
     def run(*command: object, **environment: str):
-        told = {**os.environ, **embedded_stack.environment(), **environment}
-        done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=40, check=False)
+        reported = {**os.environ, **embedded_stack.environment(), **environment}
+        done = subprocess.run(command, env=reported, capture_output=True, text=True, timeout=40, check=False)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -38,22 +38,22 @@ def test_a_client_sees_every_step_of_its_jobs(embedded_stack, project, play, pro
     tokens = {"STRANGER_TOKEN": embedded_stack.user_token("bob")}
     if user:
         tokens["USER_TOKEN"] = embedded_stack.user_token(user)
-    told = play(*PROGRAMS[program], **tokens)
-    assert told["inserted"] == "INSERT scheduled"
-    steps = [step for n, step in enumerate(told["seen"]) if step not in told["seen"][:n]]
+    reported = play(*PROGRAMS[program], **tokens)
+    assert reported["inserted"] == "INSERT scheduled"
+    steps = [step for n, step in enumerate(reported["seen"]) if step not in reported["seen"][:n]]
     assert steps == ["UPDATE scheduled", "UPDATE running", "UPDATE completed", "DELETE"]
-    assert told["cancelled"] == ["UPDATE cancelled"]
-    assert [step for step in told["overheard"] if step != "DELETE"] == []
-    assert told["visible"] == []
+    assert reported["cancelled"] == ["UPDATE cancelled"]
+    assert [step for step in reported["overheard"] if step != "DELETE"] == []
+    assert reported["visible"] == []
 
 
 def test_a_job_follows_its_meeting_at_once(play, capsys) -> None:
     """Inserted, moved, cancelled and deleted with supabase-js; usually within a tenth of a second."""
-    told = play("node", CLIENTS / "meetings.mjs", ROUNDS="5")
+    reported = play("node", CLIENTS / "meetings.mjs", ROUNDS="5")
     with capsys.disabled():
-        print(f"\nmilliseconds from the client's request to the job: {told}")  # noqa: T201 - the figures are wanted
-    assert {name: len(times) for name, times in told.items()} == dict.fromkeys(told, 5)
-    assert all(sorted(times)[2] < 1000 for times in told.values())
+        print(f"\nmilliseconds from the client's request to the job: {reported}")  # noqa: T201 - the figures are wanted
+    assert {name: len(times) for name, times in reported.items()} == dict.fromkeys(reported, 5)
+    assert all(sorted(times)[2] < 1000 for times in reported.values())
 
 
 def test_a_meeting_is_done_when_its_end_has_passed(project, eventually) -> None:

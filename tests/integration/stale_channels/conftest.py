@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import Hint
     from listener.local.stack import Stack
 
-BELLS = ("broadcast", "postgres_changes")
+CHANNELS = ("broadcast", "postgres_changes")
 CHANCE = Random(1)  # noqa: S311 - spreads what a test does, hides nothing
 RECOVERY_SECONDS = 10.0
 """In less than this every kind of staleness is noticed and fixed while the server is fine."""
@@ -49,7 +49,7 @@ async def until(true: Callable[[], object], within: float = PATIENCE_SECONDS) ->
 
 
 @dataclass
-class Heard:
+class RunningFeed:
     """A feed, and what it has received."""
 
     feed: RealtimeFeed
@@ -63,7 +63,7 @@ class Heard:
         return all(self.health.channels.values())
 
     def of(self, job: int) -> set[str]:
-        """Name the channels that told of a job."""
+        """Name the channels that delivered a job."""
         return {hint.source for hint in self.hints if job in [each.id for each in hint.jobs]}
 
     def count(self, metric: str) -> float:
@@ -74,7 +74,7 @@ class Heard:
 
 @dataclass
 class Stock:
-    """A client as realtime-py's documentation shows it, and the jobs that it was told of."""
+    """A client as realtime-py's documentation shows it, and the jobs that it received."""
 
     client: AsyncRealtimeClient
     jobs: list[int] = field(default_factory=list)
@@ -119,7 +119,7 @@ def insert(sql: Callable[..., Any]) -> Callable[[], int]:
 
 @pytest.fixture
 async def probe(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
-    """Ring a probe."""
+    """Return a function that sends a probe."""
     rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
     name = str(uuid.uuid4())
     store = SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0)
@@ -149,15 +149,15 @@ def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable
 
     @asynccontextmanager
     async def run(
-        url: str, bells: tuple[str, ...] = BELLS, *, send_probe: Any = None, wait: bool = True, **times: float
-    ) -> AsyncIterator[Heard]:
+        url: str, channels: tuple[str, ...] = CHANNELS, *, send_probe: Any = None, wait: bool = True, **times: float
+    ) -> AsyncIterator[RunningFeed]:
         clock, hints, metrics = DatabaseClock(), [], Metrics()
-        health = Health(clock, bells)
+        health = Health(clock, channels)
         health.poll_succeeded()
         feed = RealtimeFeed(
             url=url,
             key=stack.service_key,
-            channels=bells,
+            channels=channels,
             tables=("scheduled_jobs",),
             deliver=hints.append,
             send_probe=send_probe or probe,
@@ -167,7 +167,7 @@ def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable
             jitter=CHANCE.random,
             times=Times(**times),
         )
-        received = Heard(feed, health, metrics, hints)
+        received = RunningFeed(feed, health, metrics, hints)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(feed.run)
             if wait:
@@ -200,17 +200,17 @@ def stock_client(stack: Stack) -> Callable[..., Any]:
 def staleness(insert: Callable[[], int]) -> SimpleNamespace:
     """Give what every test of a fault says before and after it."""
 
-    async def both_hear(received: Heard, stock: Stock) -> None:
+    async def both_receive(received: RunningFeed, stock: Stock) -> None:
         """The fault that follows is what makes the difference."""
         job = insert()
-        await until(lambda: received.of(job) == set(BELLS) and job in stock.jobs)
+        await until(lambda: received.of(job) == set(CHANNELS) and job in stock.jobs)
 
-    async def only_the_feed_receives(received: Heard, stock: Stock) -> None:
+    async def only_the_feed_receives(received: RunningFeed, stock: Stock) -> None:
         """The feed receives by each channel again in less than ten seconds, and the stock client does not."""
         await until(lambda: received.is_whole, RECOVERY_SECONDS)
         job = insert()
-        await until(lambda: received.of(job) == set(BELLS))
+        await until(lambda: received.of(job) == set(CHANNELS))
         await anyio.sleep(STALE_SECONDS)
         assert job not in stock.jobs, "this fault makes nobody stale any more"
 
-    return SimpleNamespace(both_hear=both_hear, only_the_feed_receives=only_the_feed_receives, until=until)
+    return SimpleNamespace(both_receive=both_receive, only_the_feed_receives=only_the_feed_receives, until=until)

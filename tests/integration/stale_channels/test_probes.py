@@ -9,7 +9,7 @@ from faulty_proxy import Mode
 from listener.domain.messages import Hint
 from listener.errors import StoreError
 
-BELLS = {"broadcast", "postgres_changes"}
+CHANNELS = {"broadcast", "postgres_changes"}
 PROBES = "select count(*) from job_scheduler.signals where message ->> 'table' = 'probe'"
 REFUSED = StoreError("send_probe_v1", "ConnectError", "refused", retryable=True)
 ONLY_CHANGES = "insert into job_scheduler.signals (message) values (%s)"
@@ -22,11 +22,11 @@ async def test_joined_is_not_receiving(stack, feeding, probe, staleness):
     """The service is not ready before a probe has come back."""
     allowed = anyio.Event()
 
-    async def ring():
+    async def send():
         await allowed.wait()
         return await probe()
 
-    async with feeding(stack.url, send_probe=ring, wait=False) as received:
+    async with feeding(stack.url, send_probe=send, wait=False) as received:
         assert received.feed.state in {"down", "connecting"}
         await staleness.until(lambda: received.feed.state == "joined")
         await anyio.sleep(0.3)
@@ -40,7 +40,7 @@ async def test_joined_is_not_receiving(stack, feeding, probe, staleness):
 
 
 async def test_without_probes_a_subscription_is_believed_and_a_signal_proves_it(stack, feeding, sql, insert, staleness):
-    """Whoever saves the messages of a hosted plan still receives."""
+    """A project that saves messages of a hosted plan still receives."""
     before = sql(PROBES)
     async with feeding(stack.url, probe_seconds=0) as received:
         assert (received.feed.state, received.health.fault()) == ("joined", None)
@@ -49,7 +49,7 @@ async def test_without_probes_a_subscription_is_believed_and_a_signal_proves_it(
     assert sql(PROBES) == before
 
 
-async def test_one_stale_channel_is_replaced_while_the_other_one_hears_on(road, feeding, insert, staleness):
+async def test_one_stale_channel_is_replaced_while_the_other_one_receives(road, feeding, insert, staleness):
     """Make before break: the session that still receives something ends when another one receives more."""
     async with feeding(road.url, **QUICK) as received:
         road.drop_from_now_on(lambda _, event: event == "postgres_changes")
@@ -63,7 +63,7 @@ async def test_one_stale_channel_is_replaced_while_the_other_one_hears_on(road, 
         assert all(seen)
         assert received.count('listener_feed_channels_stale_total{channel="postgres_changes"}') == 1
         job = insert()
-        await staleness.until(lambda: received.of(job) == BELLS)
+        await staleness.until(lambda: received.of(job) == CHANNELS)
 
 
 async def test_a_channel_that_does_not_exist_yet_is_tried_again_and_does_not_cost_the_other_one(
@@ -87,11 +87,11 @@ async def test_a_channel_that_does_not_exist_yet_is_tried_again_and_does_not_cos
 async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feeding, sql, insert, staleness):
     """Older projects lack the function; what they can send is proof enough."""
 
-    async def ring():
+    async def send():
         sql(ONLY_CHANGES, '{"table": "probe", "rows": null, "xid": 1}')
         return ["postgres_changes"]
 
-    async with feeding(stack.url, send_probe=ring, wait=False, probe_seconds=0.5, answer_seconds=2) as received:
+    async with feeding(stack.url, send_probe=send, wait=False, probe_seconds=0.5, answer_seconds=2) as received:
         await staleness.until(lambda: received.health.channels["postgres_changes"])
         await anyio.sleep(3)
         assert received.feed.sessions == 1
@@ -105,12 +105,12 @@ async def test_a_probe_that_cannot_be_sent_does_not_end_a_session(wire, feeding,
     monkeypatch.setattr("listener.supabase.watched_session.PONG_SECONDS", 1)
     is_away = False
 
-    async def ring():
+    async def send():
         if is_away:
             raise REFUSED
         return await probe()
 
-    async with feeding(wire.url, send_probe=ring, **PATIENT) as received:
+    async with feeding(wire.url, send_probe=send, **PATIENT) as received:
         is_away = True
         await staleness.until(lambda: received.count('listener_feed_probes_total{outcome="unsent"}') >= 3)
         assert (received.feed.sessions, received.is_whole) == (1, True)
@@ -122,15 +122,15 @@ async def test_a_probe_that_cannot_be_sent_does_not_end_a_session(wire, feeding,
 
 async def test_after_an_answer_the_next_probe_is_due_no_later_than_the_silence(stack, feeding, probe, staleness):
     """The watch that waits for an answer has long to sleep; the answer wakes it."""
-    rings = []
+    sent = []
     async with anyio.create_task_group() as later:
 
-        async def ring():
-            rings.append(later.start_soon(probe))  # sent once it is known to have been sent
-            return BELLS
+        async def send():
+            sent.append(later.start_soon(probe))  # sent once it is known to have been sent
+            return CHANNELS
 
-        async with feeding(stack.url, send_probe=ring, **PATIENT):
-            await staleness.until(lambda: len(rings) >= 4, PATIENT["answer_seconds"] / 2)
+        async with feeding(stack.url, send_probe=send, **PATIENT):
+            await staleness.until(lambda: len(sent) >= 4, PATIENT["answer_seconds"] / 2)
 
 
 async def test_a_busy_table_needs_no_probes(stack, feeding, sql, insert):
@@ -144,27 +144,27 @@ async def test_a_busy_table_needs_no_probes(stack, feeding, sql, insert):
 
 
 async def test_replicas_share_their_probes(stack, feeding, sql):
-    """What one of them rings, all of them receive."""
+    """All listeners receive a probe that one of them sends."""
     times = {"probe_seconds": 0.6, "answer_seconds": 5}
     async with feeding(stack.url, **times), feeding(stack.url, **times), feeding(stack.url, **times):
         before, began = sql(PROBES), anyio.current_time()
         await anyio.sleep(2)
         sent = sql(PROBES) - before
         alone = (anyio.current_time() - began) / (0.6 * 0.9)
-        assert sent <= 2 * alone, "each rings its own"
+        assert sent <= 2 * alone, "each sends its own"
 
 
 async def test_a_rotation_is_make_before_break(stack, feeding, insert, staleness, monkeypatch):
     """Every change is received by each channel, and the service never says that it receives nothing."""
     async with feeding(stack.url, rotate_seconds=0.5) as received:
-        told = []
-        monkeypatch.setattr(received.health, "stale", lambda *why: told.append(why))
+        reported = []
+        monkeypatch.setattr(received.health, "stale", lambda *why: reported.append(why))
         jobs = []
         while received.feed.sessions < 4:
             jobs.append(insert())
             await anyio.sleep(0.05)
-        await staleness.until(lambda: all(received.of(job) == BELLS for job in jobs))
-        assert told == []
+        await staleness.until(lambda: all(received.of(job) == CHANNELS for job in jobs))
+        assert reported == []
         assert len(received.feed._watched) <= 2
 
 
@@ -174,7 +174,7 @@ async def test_frames_that_cannot_be_read_are_counted(road, feeding, insert, sta
         await road.send_garbage()
         await staleness.until(lambda: received.count("listener_feed_frames_unreadable_total") == 5)
         job = insert()
-        await staleness.until(lambda: received.of(job) == BELLS)
+        await staleness.until(lambda: received.of(job) == CHANNELS)
         assert received.feed.sessions == 1
 
 
@@ -190,11 +190,11 @@ async def test_more_hints_than_are_kept_become_one_look(stack, feeding, monkeypa
         assert [hint.xid for hint in received.hints if hint.source == "broadcast"] == [0, 1, 2]  # one is on its way
 
 
-@pytest.mark.parametrize("bell", sorted(BELLS))
-async def test_one_channel_alone_is_proved(road, feeding, bell, staleness):
+@pytest.mark.parametrize("channel", sorted(CHANNELS))
+async def test_one_channel_alone_is_proved(road, feeding, channel, staleness):
     """And ends its session when it is lost."""
-    async with feeding(road.url, bells=(bell,), **QUICK) as received:
-        road.drop_from_now_on(lambda _, event: event == bell)
+    async with feeding(road.url, channels=(channel,), **QUICK) as received:
+        road.drop_from_now_on(lambda _, event: event == channel)
         await staleness.until(lambda: not received.health.receiving)
         assert "a probe did not come back" in received.health.fault()
         await staleness.until(lambda: received.is_whole)

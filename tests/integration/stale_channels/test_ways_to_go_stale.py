@@ -20,7 +20,7 @@ SYSTEM_ERROR = {"channel": "x", "extension": "postgres_changes", "status": "erro
 async def test_an_outage_longer_than_five_attempts(wire, feeding, stock_client, staleness):
     """The stock client gives up in a task that nobody awaits."""
     async with stock_client(wire.url, initial_backoff=0.05) as stock, feeding(wire.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         wire.mode = Mode.REFUSE
         await staleness.until(lambda: not received.health.receiving and stock.client._listen_task.done())
         assert received.health.fault().startswith("feed: ")
@@ -34,7 +34,7 @@ async def test_an_outage_longer_than_five_attempts(wire, feeding, stock_client, 
 async def test_an_exception_in_a_callback(wire, feeding, stock_client, staleness, sql):
     """Of the stock client it ends the listening, although it looks connected."""
     async with stock_client(wire.url) as stock, feeding(wire.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         for each in POISON:
             sql(each)
         await staleness.until(lambda: received.feed.sessions > 1 and stock.client._listen_task.done())
@@ -48,7 +48,7 @@ async def test_an_exception_in_a_callback(wire, feeding, stock_client, staleness
 async def test_an_error_of_the_server_and_the_join_that_follows(road, feeding, stock_client, staleness, frame):
     """The stock client joins the same topic again, and takes the end of its old join for that of the new one."""
     async with stock_client(road.url) as stock, feeding(road.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         await road.tell_channels(*frame)
         await staleness.until(lambda: not stock.client.channels and received.feed.sessions > 1)
         assert stock.client.is_connected
@@ -58,7 +58,7 @@ async def test_an_error_of_the_server_and_the_join_that_follows(road, feeding, s
 async def test_a_token_that_expires(road, feeding, stock_client, staleness):
     """The server closes each channel; the stock client never joins it again."""
     async with stock_client(road.url) as stock, feeding(road.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         await road.expire_tokens()
         await staleness.until(lambda: received.feed.sessions > 1)
         assert stock.client.is_connected
@@ -85,7 +85,7 @@ async def test_a_join_that_takes_too_long(road, feeding, stock_client, staleness
 async def test_a_peer_that_is_gone_without_a_word(wire, feeding, stock_client, staleness):
     """Nothing comes and nothing is refused; the stock client still believes that it is connected."""
     async with stock_client(wire.url) as stock, feeding(wire.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         wire.mode = Mode.HALF_OPEN
         wire.mode = Mode.PASS  # whoever was connected stays stale
         await staleness.until(lambda: not received.health.receiving)
@@ -98,7 +98,7 @@ async def test_a_channel_that_still_looks_joined(road, feeding, stock_client, st
     """The server has forgotten it; the stock client does not look at the answers to its heartbeats."""
     short = {"probe_seconds": 1.5, "answer_seconds": 1.5}
     async with stock_client(road.url) as stock, feeding(road.url, **short) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         if fault == "events dropped":
             road.drop_from_now_on(lambda _, event: event in {"broadcast", "postgres_changes"})
         else:
@@ -112,7 +112,7 @@ async def test_a_channel_that_still_looks_joined(road, feeding, stock_client, st
 async def test_a_push_that_is_cancelled_while_it_connects_again(road, feeding, stock_client, staleness):
     """A push that finds the socket closed connects in its own task; cancelled, it leaves the channels behind."""
     async with stock_client(road.url) as stock, feeding(road.url) as received:
-        await staleness.both_hear(received, stock)
+        await staleness.both_receive(received, stock)
         road.cut()
         stock.client.send_buffer.append(anyio.sleep_forever)  # a message that waits for a slow peer
         with anyio.move_on_after(0.5):

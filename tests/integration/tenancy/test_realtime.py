@@ -41,7 +41,7 @@ class Receiver:
         self.received.append(message["data"])
         self.news.set()
 
-    def told(self) -> list[tuple[str, str, str]]:
+    def reported(self) -> list[tuple[str, str, str]]:
         """Give event, table and key of each message."""
         return [
             (change["type"].value, change["table"], str((change.get("record") or change["old_record"])["id"]))
@@ -51,7 +51,7 @@ class Receiver:
     async def until(self, event: tuple[str, str, str]) -> None:
         """Wait until it has been received."""
         with anyio.fail_after(PATIENCE_SECONDS):
-            while event not in self.told():
+            while event not in self.reported():
                 self.news.clear()
                 await self.news.wait()
 
@@ -117,15 +117,15 @@ async def test_inserts_and_updates_are_heard_by_whoever_may_select_the_row(
     await receivers["service"].until(("UPDATE", table, row))
     await everybody_receives(tenancy, receivers)
     for role, receiver in receivers.items():
-        events = [event for event, _, key in receiver.told() if key == row]
+        events = [event for event, _, key in receiver.reported() if key == row]
         assert events == (["INSERT", "UPDATE"] if role in HEARS[kind] else []), role
     tenancy.database.execute(f"delete from public.{table} where id = %s", [row])  # noqa: S608 - the names are ours
     await everybody_receives(tenancy, receivers)
     for receiver in receivers.values():
         (deleted,) = (
             change
-            for change, told in zip(receiver.received, receiver.told(), strict=True)
-            if told == ("DELETE", table, row)
+            for change, reported in zip(receiver.received, receiver.reported(), strict=True)
+            if reported == ("DELETE", table, row)
         )
         assert deleted["old_record"] == {"id": int(row) if table == "scheduled_jobs" else row}
         assert not deleted.get("record")
@@ -142,7 +142,7 @@ async def test_a_removed_member_hears_no_more(tenancy: Tenancy, receivers: dict[
     tenancy.database.execute("update public.scheduled_jobs set name = 'changed' where id = %s", [row])
     await receivers["stranger"].until(("UPDATE", "scheduled_jobs", row))
     await everybody_receives(tenancy, receivers)
-    assert [event for event, _, key in receivers["viewer"].told() if key == row] == ["INSERT"]
+    assert [event for event, _, key in receivers["viewer"].reported() if key == row] == ["INSERT"]
 
 
 async def test_nobody_without_a_token_hears_what_is_in_a_row(

@@ -160,7 +160,7 @@ def test_a_deleted_workspace_takes_its_rows_with_it(tenancy: Tenancy):
     "settings",
     [[], "many", {"max_active_jobs": "many"}, {"min_interval_seconds": -1}, {"limit_service": "yes"}],
 )
-def test_settings_that_make_no_sense_are_refused(tenancy: Tenancy, settings: object):
+def test_invalid_settings_are_refused(tenancy: Tenancy, settings: object):
     """Every write of the workspace reads them."""
     where = {"id": f"eq.{tenancy.workspace}"}
     answer = tenancy.clients["service"].patch("/job_workspaces", params=where, json={"settings": settings})

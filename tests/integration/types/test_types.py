@@ -85,12 +85,12 @@ def test_each_mistake_is_an_error_of_the_compiler(project):
     expected = {
         number: line.rpartition("// ")[2] for number, line in enumerate(source.splitlines(), 1) if "// " in line
     }
-    told: dict[int, str] = {}
+    reported: dict[int, str] = {}
     for file, line, text in re.findall(r"^(\S+)\((\d+),\d+\): (error .*(?:\n .*)*)", compiled.stdout, re.MULTILINE):
         assert file == "bad.ts"
-        told[int(line)] = told.get(int(line), "") + text
-    assert sorted(told) == sorted(expected)
-    assert [(line, word) for line, word in expected.items() if word not in told[line]] == []
+        reported[int(line)] = reported.get(int(line), "") + text
+    assert sorted(reported) == sorted(expected)
+    assert [(line, word) for line, word in expected.items() if word not in reported[line]] == []
 
 
 def test_without_the_generator_the_message_says_how_to_install_it(tmp_path):

@@ -1,4 +1,4 @@
-"""`make chaos`: break everything, again and again, and tell what held.
+"""`make chaos`: break everything, again and again, and report what held.
 
 Every option may also stand in the environment: CHAOS_SECONDS, CHAOS_JOBS, CHAOS_REPLICAS, CHAOS_SEED, CHAOS_FAULTS.
 """
@@ -51,13 +51,15 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
-    told = os.environ.get
-    parser.add_argument("--seconds", type=float, default=float(told("CHAOS_SECONDS", "600")))
-    parser.add_argument("--jobs", type=int, default=int(told("CHAOS_JOBS", "20000")))
-    parser.add_argument("--replicas", type=int, default=int(told("CHAOS_REPLICAS", "3")))
+    variable = os.environ.get
+    parser.add_argument("--seconds", type=float, default=float(variable("CHAOS_SECONDS", "600")))
+    parser.add_argument("--jobs", type=int, default=int(variable("CHAOS_JOBS", "20000")))
+    parser.add_argument("--replicas", type=int, default=int(variable("CHAOS_REPLICAS", "3")))
     parser.add_argument("--every", type=float, default=5.0, help="seconds from one fault to the next")
-    parser.add_argument("--seed", type=int, default=int(told("CHAOS_SEED", "0")) or secrets.randbelow(10**6) + 1)
-    parser.add_argument("--faults", default=told("CHAOS_FAULTS", ""), help="words, by commas; faults with one of them")
+    parser.add_argument("--seed", type=int, default=int(variable("CHAOS_SEED", "0")) or secrets.randbelow(10**6) + 1)
+    parser.add_argument(
+        "--faults", default=variable("CHAOS_FAULTS", ""), help="words, by commas; faults with one of them"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into docs/guarantees.md")
     return parser.parse_args()
 

@@ -35,7 +35,7 @@ for each row execute function chaos.no_space();
 
 @dataclass
 class Disk:
-    """Where the ledger lies; `is_real` tells whether space really runs out."""
+    """Where the ledger lies; `is_real` says whether space really runs out."""
 
     folder: Path
     is_real: bool

@@ -75,7 +75,7 @@ class Evidence:
         return [(self.wall(a), self.wall(b)) for a, b in replica.paused] if replica else []
 
     def gone(self, pid: int) -> datetime | None:
-        """Tell when a process was gone."""
+        """Return when a process was gone."""
         replica = self.replicas.get(pid)
         return self.wall(replica.died) if replica and replica.died else None
 

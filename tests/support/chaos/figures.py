@@ -72,7 +72,7 @@ def _is_free(job: dict[str, Any]) -> bool:
 
 
 def _known(history: list[dict[str, Any]], began: datetime) -> datetime:
-    """Tell when clients last wrote the job before a start."""
+    """Return when clients last wrote the job before a start."""
     return max(change["at"] for change in history if not change["by_service"] and change["at"] <= began)
 
 

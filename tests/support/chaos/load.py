@@ -25,7 +25,7 @@ LEAST_LIFE_SECONDS, MOST_LIFE_SECONDS = 15.0, 60.0
 
 @dataclass(frozen=True)
 class Act:
-    """Something that a client does to a job: a change of columns, or a run by hand; `at` is seconds after the start."""
+    """Something that a client does to a job: a change of columns, or a manual run; `at` is seconds after the start."""
 
     at: float
     job_id: str

@@ -158,7 +158,7 @@ class Replicas:
         return self._folder / f"clock-{slot}"
 
     def died_alone(self) -> list[str]:
-        """Tell of processes that ended although nothing ended them."""
+        """Report processes that ended although nothing ended them."""
         return [
             f"the listener of {each.log} ended by itself with exit code {each.process.poll()}"
             for each in self.all

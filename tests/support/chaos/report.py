@@ -30,12 +30,12 @@ def summary(outcome: Outcome) -> str:
         f"{outcome.reruns:,} runs lost with their listener and run again, "
         f"{outcome.clients['retried']:,} requests of clients repeated."
     )
-    verdict = (
+    result = (
         f"**Violations: {len(outcome.violations)}.** Lateness over the whole run, faults included: p50 "
         f"{_time(outcome.late_p50)}, p99 {_time(outcome.late_p99)}, most {_time(outcome.late_most)}; earliest start "
         f"{_time(outcome.earliest)} after its due instant."
     )
-    lines = [asked, "", got, verdict, "", HEAD, "|---|---:|---:|---:|"]
+    lines = [asked, "", got, result, "", HEAD, "|---|---:|---:|---:|"]
     lines += [
         f"| {each.name} | {each.times} | {_time(each.recovery)} | {_time(each.latest)} |" for each in outcome.recoveries
     ]

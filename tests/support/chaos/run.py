@@ -1,4 +1,4 @@
-"""One chaos run from start to verdict."""
+"""One chaos run from start to result."""
 
 from __future__ import annotations
 
@@ -183,16 +183,16 @@ class Breaker:
 
 async def _settle(rig: Rig, say: Callable[[str], None]) -> None:
     deadline = anyio.current_time() + SETTLE_SECONDS
-    told = anyio.current_time()
+    reported = anyio.current_time()
     while (left := (await rig.database.rows(UNSETTLED))[0]["jobs"]) and anyio.current_time() < deadline:
-        if anyio.current_time() > told + 10:
-            told = anyio.current_time()
+        if anyio.current_time() > reported + 10:
+            reported = anyio.current_time()
             say(f"{left} jobs have not come to their end")
         await anyio.sleep(0.5)
 
 
 async def _unready(rig: Rig) -> list[Violation]:
-    """Tell which listeners are not ready although nothing is broken any more."""
+    """Return which listeners are not ready although nothing is broken any more."""
     found = []
     for replica in rig.replicas.slots:
         with anyio.move_on_after(timedelta(seconds=60).total_seconds()):

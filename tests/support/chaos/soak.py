@@ -185,10 +185,10 @@ def table(rows: list[Row]) -> str:
 def main() -> int:
     """Soak, and give the exit code: 1 where something rises."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    told = os.environ.get
-    parser.add_argument("--seconds", type=float, default=float(told("SOAK_SECONDS", "1800")))
-    parser.add_argument("--rate", type=float, default=float(told("SOAK_RATE", "200")), help="jobs a second")
-    parser.add_argument("--replicas", type=int, default=int(told("SOAK_REPLICAS", "2")))
+    variable = os.environ.get
+    parser.add_argument("--seconds", type=float, default=float(variable("SOAK_SECONDS", "1800")))
+    parser.add_argument("--rate", type=float, default=float(variable("SOAK_RATE", "200")), help="jobs a second")
+    parser.add_argument("--replicas", type=int, default=int(variable("SOAK_REPLICAS", "2")))
     options = parser.parse_args()
     began = time.monotonic()
     rows, inserted, ended = anyio.run(soak, options.seconds, options.rate, options.replicas)

@@ -30,7 +30,7 @@ def _error(code: str, message: str, hint: str | None = None) -> APIError:
     ],
 )
 def test_a_refusal_names_column_value_and_what_is_allowed(code, message, facts):
-    """As far as the database tells them."""
+    """As far as the database names them."""
     refusal = fault_of(_error(code, message, "do this"))
     assert isinstance(refusal, JobRefused)
     assert (refusal.column, refusal.value, refusal.allowed) == facts

@@ -18,6 +18,7 @@ from listener.client import (
     JobSchedulerConfig,
     JobStatus,
     JobType,
+    NaiveDatetimeWarning,
     job_creation,
     jobs,
 )
@@ -95,7 +96,8 @@ def test_retries_become_attempts(config, attempts):
 def test_the_configuration_reaches_the_columns():
     """Those of the database where they say nothing else."""
     row = inserted(job_creation.schedule_job(Defaults(JobSchedulerConfig(store_job_results=False)), "noop"))
-    assert (row["store_result"], row["cleanup_after_days"], row["timezone"]) == (False, 7, "UTC")
+    assert (row["store_result"], row["cleanup_after_days"]) == (False, 7)
+    assert "timezone" not in row
     row = inserted(job_creation.schedule_job(Defaults(JobSchedulerConfig()), "noop", max_attempts=9))
     assert "store_result" not in row
     assert row["max_attempts"] == 9
@@ -129,7 +131,7 @@ def test_a_reminder_as_programs_wrote_it_by_hand():
 @pytest.mark.parametrize("event_time", [NOON, NOON.replace(tzinfo=None), NOON.isoformat(), "2030-03-01 12:00"])
 def test_the_time_of_an_event_may_be_a_text(event_time):
     """As `run_date` may."""
-    row = inserted(job_creation.schedule_reminder(Defaults(), "123", event_time, minutes_before=90))
+    row = inserted(job_creation.schedule_reminder(Defaults(timezone="UTC"), "123", event_time, minutes_before=90))
     assert (row["run_date"], row["metadata"]["event_time"]) == ("2030-03-01T10:30:00+00:00", NOON.isoformat())
 
 
@@ -225,6 +227,46 @@ def test_a_job_id_that_says_something_else_is_a_conflict():
     assert (conflict.value.job.id, conflict.value.differs) == (7, ["metadata", "priority"])
 
 
+def at_a_start(seconds, of=NOON, **columns):
+    """Give the row of a job made so long after an instant, with the instant of that start as its run_date."""
+    at = (of + timedelta(seconds=seconds)).isoformat()
+    return {**ROW, "trigger_type": "interval", "schedule": {"seconds": 60}, "run_date": at, "created_at": at, **columns}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "row", "differs"),
+    [
+        ("interval", NOON, at_a_start(-86400), []),
+        ("once", NOON, at_a_start(-86400, trigger_type="once"), []),
+        ("interval", NOON + timedelta(hours=1), at_a_start(-86400), ["run_date"]),
+        ("interval", NOON, at_a_start(-86400, run_date="2030-02-01T12:00:00Z"), ["run_date"]),
+        ("interval", NOON - timedelta(hours=1), at_a_start(-86400), ["run_date"]),
+        ("daily", NOON - timedelta(hours=1), at_a_start(-86400, run_date="2030-02-01T12:00:00Z"), []),
+        ("daily", NOON + timedelta(hours=1), at_a_start(-86400, run_date="2030-02-01T12:00:00Z"), ["run_date"]),
+    ],
+)
+def test_the_time_of_a_programs_start_is_no_edit(kind, said, row, differs):
+    """A day later the same program says `run_date=datetime.now()` again: the job is the one that is there."""
+    schedule = {"interval": {"seconds": 60}, "daily": {"time": "08:00"}, "once": None}[kind]
+    row = {**row, "trigger_type": kind, "schedule": schedule or {}}
+    own = Defaults(now=lambda: NOON + timedelta(seconds=3))
+    columns = {"trigger_type": kind, **({"schedule": schedule} if schedule else {})}
+    plan = job_creation.schedule_job(own, "custom", job_id="seven", run_date=said, **columns)
+    if differs:
+        with pytest.raises(JobExists) as conflict:
+            answered(plan, TAKEN, [row])
+        assert conflict.value.differs == differs
+    else:
+        assert answered(plan, TAKEN, [row])[1].id == 7
+
+
+def test_an_instant_without_an_offset_is_taken_as_utc_and_said_loudly():
+    """Unless a time zone is given: `datetime.now()` of a machine in Berlin is an hour or two late."""
+    with pytest.warns(NaiveDatetimeWarning, match="run_date 2030-03-01 12:00:00 has no offset"):
+        row = inserted(job_creation.schedule_job(Defaults(), "noop", run_date=NOON.replace(tzinfo=None)))
+    assert row["run_date"] == NOON.isoformat()
+
+
 @pytest.mark.parametrize(("status", "again"), [("scheduled", {}), ("completed", {"status": "scheduled"})])
 def test_replacing_writes_what_differs_and_lets_a_finished_job_run_again(status, again):
     """And nothing else."""
@@ -309,7 +351,7 @@ def test_a_word_that_is_none_is_refused_as_the_database_would(plan):
 
 
 @pytest.mark.parametrize("wrong", [{"max_retries": -1}, {"cleanup_after_days": 0}, {"max_retry": 3}])
-def test_a_configuration_that_makes_no_sense_is_refused_at_once(wrong):
+def test_an_invalid_configuration_is_refused_at_once(wrong):
     """Also a misspelt name."""
     with pytest.raises(ValidationError):
         JobSchedulerConfig(**wrong)

@@ -26,18 +26,18 @@ def _row(**changes: object) -> dict[str, object]:
 
 
 def _board() -> tuple[Board, list[str]]:
-    told: list[str] = []
-    board = Board(lambda line: told.append(line.status))
+    reported: list[str] = []
+    board = Board(lambda line: reported.append(line.status))
     board.announce([Scene("tick", "every 2 s")])
-    return board, told
+    return board, reported
 
 
 def test_a_transition_is_told_once():
     """A row that is delivered again, or in which only the lease has moved, is no transition."""
-    board, told = _board()
+    board, reported = _board()
     for status in ("scheduled", "running", "running", "completed"):
         board.take(_row(status=status))
-    assert told == ["scheduled", "running", "completed"]
+    assert reported == ["scheduled", "running", "completed"]
 
 
 def test_lateness_counts_from_the_instant_that_the_run_was_for():
@@ -70,9 +70,9 @@ def test_a_job_is_missing_until_status_and_runs_are_as_expected():
 
 def test_jobs_of_others_are_not_shown():
     """The listener's own jobs, or those of another program."""
-    board, told = _board()
+    board, reported = _board()
     board.take(_row(job_id="somebody else's"))
-    assert told == []
+    assert reported == []
     assert list(board.lines) == ["tick"]
 
 

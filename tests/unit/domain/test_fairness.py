@@ -14,10 +14,10 @@ from listener.domain.job import Job
 from listener.testing import NOON
 
 
-def a_job(job_id, tenant=None, priority=0, late=0, turn=0):
+def a_job(job_id, tenant=None, priority=0, late=0, turn=0, user=None):  # noqa: PLR0913, PLR0917 - what tests vary
     """Make a job that is due for so many seconds."""
     at = NOON - timedelta(seconds=late)
-    return Job(job_id, 1, "scheduled", priority, at, at, tenant=tenant, turn=turn)
+    return Job(job_id, 1, "scheduled", priority, at, at, tenant=tenant, turn=turn, user=user)
 
 
 def filled(*jobs, share=0.8):
@@ -55,7 +55,7 @@ def test_within_a_tenant_priority_then_ones_own_then_the_earlier_goes_first():
 
 
 def held_by(queue, capacity, tenants):
-    """Take all that may be held, and tell how much each tenant holds."""
+    """Take all that may be held, and return how much each tenant holds."""
     held = Counter()
     while queue.may_take(capacity - held.total()):
         held.update(job.tenant for job in queue.take(capacity - held.total(), 1000))
@@ -70,6 +70,47 @@ def test_no_number_of_tenants_takes_all_room(tenants, expected):
     assert held_by(queue, 100, tenants) == expected
     queue.add(a_job(99_999, "new"))
     assert ids(queue.take(100 - sum(expected), 1000)) == [99_999]
+
+
+def test_workspaces_of_one_user_take_one_users_turns_and_share():
+    """Together with the user's private jobs, and nobody else's in those workspaces."""
+    greedy = [a_job(n, f"workspace-{n % 20}", user="greedy", priority=9) for n in range(1, 1001)]
+    queue = filled(*greedy, *(a_job(2000 + n, "modest", -5, user="modest") for n in range(30)))
+    assert Counter(job.user for job in queue.take(100, 60)) == {"greedy": 30, "modest": 30}
+    assert queue.may_take(8)
+    queue = filled(*greedy)
+    assert len(queue.take(100, 100)) == 80
+    queue.add(a_job(3000, "workspace-1", user="another"))
+    assert ids(queue.take(20, 100)) == [3000]
+
+
+def test_a_workspace_of_many_users_takes_one_workspaces_turns():
+    """However many of them there are."""
+    shared = [a_job(n, "shared", user=f"user-{n % 20}") for n in range(1, 201)]
+    queue = filled(*shared, *(a_job(2000 + n, "modest") for n in range(30)))
+    assert Counter(job.tenant for job in queue.take(100, 60)) == {"shared": 30, "modest": 30}
+
+
+def test_turns_are_not_saved_up():
+    """Who was held back at its share, or came late, does not go before all others afterwards."""
+    queue = filled(*(a_job(n, "a") for n in range(100)), share=0.5)
+    assert len(queue.take(100, 40)) == 40
+    for n in range(100, 200):
+        queue.add(a_job(n, "b"))
+    assert [job.tenant for job in queue.take(60, 4)] == ["b", "a", "b", "a"]
+
+
+def test_a_party_with_a_bound_holds_no_more_until_it_is_forgotten():
+    """Or until it holds less: another one's run may take the place."""
+    queue = filled(*(a_job(n, "a") for n in range(9)), a_job(10, "b"))
+    assert len(queue.take(100, 4)) == 4
+    queue.holdings.bound("a")
+    assert ids(queue.take(100, 9)) == []
+    queue.holdings.release(("a",))
+    assert len(queue.take(100, 9)) == 1
+    assert not queue.may_take(100)
+    assert queue.holdings.unbind()
+    assert len(queue.take(100, 9)) == 5
 
 
 def test_the_services_own_jobs_may_take_all_room():
@@ -92,7 +133,7 @@ def test_what_is_released_can_be_taken_again():
     queue = filled(*(a_job(n, "a") for n in range(20)), share=0.5)
     assert len(queue.take(10, 100)) == 5
     assert (queue.may_take(5), queue.take(5, 100)) == (False, [])
-    queue.release("a")
+    queue.holdings.release(("a",))
     assert queue.may_take(6)
     assert len(queue.take(6, 100)) == 1
 
@@ -120,10 +161,10 @@ def test_every_job_is_taken_once_and_the_queue_never_sticks(steps, capacity, sha
             assert len(batch) <= min(room, number + 1)
             held += [waiting.pop(job.id) for job in batch]
         elif held:
-            queue.release(held.pop(number % len(held)).tenant)
+            queue.holdings.release(held.pop(number % len(held)).parties)
         assert len(queue) == len(waiting)
     for job in held:
-        queue.release(job.tenant)
+        queue.holdings.release(job.parties)
     taken = []
     while waiting:
         assert queue.may_take(capacity)
@@ -131,5 +172,5 @@ def test_every_job_is_taken_once_and_the_queue_never_sticks(steps, capacity, sha
         assert batch, "nothing is held, and something waits"
         for job in batch:
             taken.append(waiting.pop(job.id))
-            queue.release(job.tenant)
-    assert (len(queue), queue.may_take(capacity), queue._queues, queue._held) == (0, False, {}, {})
+            queue.holdings.release(job.parties)
+    assert (len(queue), queue.may_take(capacity), queue._queues, queue.holdings._held) == (0, False, {}, {})

@@ -37,7 +37,7 @@ def test_a_word_may_come_as_text():
 
 @pytest.mark.parametrize("value", ["SKIP", "", None, 3, ["skip"]])
 def test_a_foreign_word_is_refused_with_the_list_of_words(value: object):
-    """The message tells what would have been right."""
+    """The message says what would have been right."""
     with pytest.raises(InvalidValueError, match="run_after, skip"):
         word(DstGap, "dst_gap", value)
 

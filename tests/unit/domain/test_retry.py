@@ -41,7 +41,7 @@ def test_a_failure_is_retried_until_the_last_attempt():
     assert decide(failed, 4, POLICY, MIDDLE, NOW) == Finished(RunStatus.FAILED)
 
 
-def test_a_failure_that_cannot_be_mended_is_final_at_once():
+def test_a_failure_that_no_retry_can_fix_is_final_at_once():
     """Another attempt would fail the same way."""
     assert decide(Failed("no", retryable=False), 1, POLICY, MIDDLE, NOW) == Finished(RunStatus.FAILED)
 

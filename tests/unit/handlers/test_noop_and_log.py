@@ -36,7 +36,7 @@ async def test_noop_refuses_to_sleep_a_time_that_is_none(seconds):
 
 
 async def test_log_writes_its_line_to_the_ledger():
-    """At the level that it is told, with the fields that it is given, whatever their names are."""
+    """At the given level, with the fields that it is given, whatever their names are."""
     report = await run_handler(log, {"message": "hello", "level": "warning", "fields": {"event": 1, "self": 2}})
     assert report.outcome == Completed()
     (line,) = report.logs
@@ -48,3 +48,14 @@ async def test_log_refuses_a_level_that_nobody_has():
     outcome = (await run_handler(log, {"message": "x", "level": "loud"})).outcome
     assert isinstance(outcome, Failed)
     assert outcome.error.startswith("metadata.level: 'loud' is not allowed; Input should be 'debug', 'info'")
+
+
+@pytest.mark.parametrize(
+    "payload", [{"message": "x" * 8193}, {"message": "x", "fields": dict.fromkeys(map(str, range(101)))}]
+)
+async def test_log_refuses_more_than_the_ledger_keeps(payload):
+    """Any signed-in user may schedule it."""
+    outcome = (await run_handler(log, payload)).outcome
+    assert isinstance(outcome, Failed)
+    assert (outcome.reason, outcome.retryable) == ("invalid_payload", False)
+    assert len(outcome.error) < 500

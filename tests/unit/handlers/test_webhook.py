@@ -1,4 +1,4 @@
-"""A webhook is sent once an attempt, tells the receiver which, and cannot be turned against the listener's network."""
+"""A webhook is sent once an attempt, names the attempt, and cannot be turned against the listener's network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OPEN = {"webhook_allow_private": True}
 
 @dataclass
 class Endpoint:
-    """A real HTTP server that answers as it is told and keeps what it was sent."""
+    """A real HTTP server with prepared answers that keeps what it was sent."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
@@ -246,6 +246,20 @@ async def test_the_listeners_own_machine_is_out_of_reach(endpoint, host):
         ("10.0.0.1", False),
         ("172.16.5.4", False),
         ("192.168.1.1", False),
+        ("192.0.0.9", False),
+        ("192.31.196.1", False),
+        ("192.52.193.1", False),
+        ("192.88.99.1", False),
+        ("192.175.48.1", False),
+        ("2002:c058:6301::1", False),
+        ("64:ff9b::c058:6301", False),
+        ("2001:20::1", False),
+        ("2001:1::1", False),
+        ("2620:4f:8000::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("100:0:0:1::1", False),
+        ("2001:200::1", True),
         ("100.64.0.1", False),
         ("169.254.169.254", False),
         ("0.0.0.0", False),  # noqa: S104 - must be refused
@@ -305,9 +319,9 @@ async def test_what_is_often_a_key_in_a_url_is_not_told(endpoint):
     """Neither by the error nor by test mode: the ledger and the log have other readers than the job."""
     endpoint.status = 404
     url = endpoint.url.replace("http://", "http://ann:hush@") + "?key=hush"
-    told = [await call(endpoint, {"url": url}), await call(endpoint, {"url": url}, test_mode=True)]
-    assert [endpoint.url + "?…" in str(outcome) for outcome in told] == [True, True]
-    assert "hush" not in str(told)
+    reported = [await call(endpoint, {"url": url}), await call(endpoint, {"url": url}, test_mode=True)]
+    assert [endpoint.url + "?…" in str(outcome) for outcome in reported] == [True, True]
+    assert "hush" not in str(reported)
     assert endpoint.requests[0][1] == "/hook?key=hush"
     assert endpoint.requests[0][2]["authorization"].startswith("Basic ")
 
@@ -336,24 +350,28 @@ async def test_a_name_is_resolved_once_and_only_its_public_addresses_are_tried(m
 
 
 @pytest.mark.parametrize(
-    ("payload", "told"),
+    ("payload", "reported"),
     [
         ({"url": "ftp://example.com"}, "metadata.url: 'ftp://example.com' is not allowed"),
         ({"url": "not a url"}, "metadata.url"),
         ({"url": "http://x/", "methods": "GET"}, "metadata.methods: Extra inputs are not permitted"),
         ({"url": "http://x/", "headers": {"a\r\nb": "c"}}, "is no header that can be sent"),
         ({"url": "http://x/", "headers": {"a": "b\nc"}}, "is no header that can be sent"),
+        ({"url": "http://x/", "headers": {"a": "b" * 8192}}, "has more than 8192 characters"),
+        ({"url": "http://x/", "headers": {f"a{number}": "b" for number in range(101)}}, "at most 100 items"),
+        ({"url": "http://x/" + "x" * 3000}, "at most 2083 characters"),
+        ({"url": "http://x/", "expected_status": [200] * 101}, "at most 100 items"),
         ({"url": "http://x/", "headers": {"Host": "other"}}, "is the connection's own"),
         ({"url": "http://x/", "timeout_seconds": 0}, "metadata.timeout_seconds: 0 is not allowed"),
         ({}, "metadata.url: is required"),
     ],
 )
-async def test_a_call_that_makes_no_sense_is_refused_by_field(payload, told):
+async def test_an_invalid_call_is_refused_by_field(payload, reported):
     """Before anything is sent."""
     outcome = (await run_handler(webhook, payload)).outcome
     assert isinstance(outcome, Failed)
     assert outcome.reason == "invalid_payload"
-    assert told in outcome.error
+    assert reported in outcome.error
 
 
 @pytest.mark.parametrize(

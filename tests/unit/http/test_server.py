@@ -9,11 +9,12 @@ import anyio
 import httpx
 import pytest
 
-from listener.app.http import application, serve
+from listener.app.http import application
+from listener.app.http_server import serve
 from listener.testing import NOON
 
 
-class Told:
+class Reported:
     """What a test says of the service's health."""
 
     def __init__(self, state):
@@ -36,8 +37,8 @@ def state():
 async def client(state):
     """Ask an application without a socket."""
     exposition = lambda: b"listener_runs_total 7.0\n"  # noqa: E731
-    app = application(Told(state), exposition, state["describe"], lambda: NOON)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+    app = application(Reported(state), exposition, state["describe"], lambda: NOON)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         yield client
 
 
@@ -73,8 +74,8 @@ async def test_metrics_and_what_it_is_doing(client):
 
 async def test_what_it_is_doing_is_not_told_unless_enabled():
     """The page is not there at all."""
-    app = application(Told({}), bytes, None, lambda: NOON)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+    app = application(Reported({}), bytes, None, lambda: NOON)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         assert (await client.get("/debug/scheduler")).status_code == 404
 
 
@@ -83,7 +84,7 @@ async def test_it_serves_until_cancelled_and_frees_the_port(host):
     """Also while a client keeps its connection open."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    app = application(Told({}), bytes, None, lambda: NOON)
+    app = application(Reported({}), bytes, None, lambda: NOON)
     async with anyio.create_task_group() as tasks, httpx.AsyncClient(base_url=f"http://{host}:{port}") as client:
         tasks.start_soon(serve, app, host, port)
         with anyio.fail_after(5):
@@ -101,6 +102,6 @@ async def test_it_serves_until_cancelled_and_frees_the_port(host):
 
 async def test_a_taken_port_is_a_fault_that_says_so():
     """Not the silent end of the process."""
-    app = application(Told({}), bytes, None, lambda: NOON)
+    app = application(Reported({}), bytes, None, lambda: NOON)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         await serve(app, "127.0.0.1", taken.getsockname()[1])

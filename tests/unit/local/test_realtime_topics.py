@@ -1,4 +1,4 @@
-"""Presence: everybody on a topic hears who comes and who goes."""
+"""Presence: every member of a topic receives who comes and who goes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ ROOM = ("room", False)
 
 
 class Listener:
-    """A member that notes what it hears."""
+    """A member that notes what it receives."""
 
     def __init__(self) -> None:
         self.heard: list[object] = []

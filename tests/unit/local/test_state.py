@@ -13,6 +13,7 @@ import pytest
 
 from listener.local.errors import NoStackError, StateFolderInUseError
 from listener.local.installation import Installation
+from listener.local.keys import open_private
 from listener.local.reach import reachable_by, reachable_copy
 from listener.local.stale import runs_on
 from listener.local.state import SERVICES, StateFolder
@@ -149,3 +150,22 @@ def test_a_process_that_is_no_server_on_the_folder_is_not_taken_for_one(tmp_path
     """Process ids are used again, in containers soon: a stale note may name anybody."""
     assert not runs_on(os.getpid(), tmp_path)
     assert not runs_on(2**22 + 1, tmp_path)
+
+
+def test_what_the_stack_writes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Logs have statements and tokens in them; whatever the umask, and also where a file was open to others before."""
+    before = os.umask(0)
+    try:
+        state = StateFolder.at(tmp_path / "state")
+        state.log("postgres").write_text("older")
+        with open_private(state.log("postgres")) as log, state.held():
+            log.write(b" and newer")
+        state.choose_ports()
+        state.keys()
+    finally:
+        os.umask(before)
+    assert state.log("postgres").read_text() == "older and newer"
+    assert state.root.stat().st_mode & 0o066 == 0
+    assert {path.name: path.stat().st_mode & 0o777 for path in state.root.iterdir()} == dict.fromkeys(
+        ("postgres.log", "lock", "ports.json", "secrets.json"), 0o600
+    )

@@ -1,4 +1,4 @@
-"""What the channels ring becomes a hint, and no more than that."""
+"""A frame of a channel becomes a hint, and no more than that."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_claimed_run():
         {"trigger_type": "daily", "schedule": 7, "timezone": "UTC"},
     ],
 )
-def test_a_row_that_makes_no_sense_is_left_out(change):
+def test_an_invalid_row_is_left_out(change):
     """Of another version, or of somebody who writes as superuser; the others are read."""
     bad = {**ONCE, **change}
     if change == {"revision": None}:

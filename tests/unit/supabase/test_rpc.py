@@ -62,7 +62,7 @@ async def fault_of(project):
     return fault_of
 
 
-def told(code, message="m", status=400):
+def reported(code, message="m", status=400):
     """Answer with a code of the database's."""
     return web.json_response({"code": code, "message": message}, status=status)
 
@@ -72,8 +72,9 @@ MAYBE_APPLIED = ["57P01", "57P02", "08006", "08P01", "08000", "40003"]
 TOO_MUCH = ["57014", "55P03"]
 SLOWLY = ["25006", "53100", "53200", "58030"]
 BOUNDED = ["PGRST202", "PGRST204", "PGRST205", "PGRST303"]
-FOR_A_ROW = ["22P02", "22008", "23505", "23514", "P0001", "42501", "PGRST102", "PGRST116", "21000", "54000", "XX000"]
-NEVER = ["PGRST301", "PGRST302", "PGRST300", "42883", "42P01", "28000"]
+FOR_A_ROW = ["22P02", "22008", "23505", "23514", "PGRST102", "PGRST116", "21000", "54000", "XX000"]
+OF_A_TRIGGER = ["P0001", "42501", "42703", "42883", "42P01"]
+NEVER = ["PGRST301", "PGRST302", "PGRST300", "28000"]
 TABLE = [
     (NOT_DONE, {"retryable"}),
     (MAYBE_APPLIED, {"retryable", "maybe_applied"}),
@@ -81,6 +82,7 @@ TABLE = [
     (SLOWLY, {"retryable", "needs_operator"}),
     (BOUNDED, {"retryable"}),
     (FOR_A_ROW, {"split_batch"}),
+    (OF_A_TRIGGER, {"split_batch", "needs_operator"}),
     (NEVER, {"needs_operator"}),
 ]
 
@@ -95,7 +97,7 @@ async def test_the_code_decides_whatever_the_status(fault_of, codes, expected):
     """Whether it may be repeated, was perhaps carried out, is the fault of a row, or has to be fixed by somebody."""
     for code in codes:
         for status in (400, 404, 500, 503):
-            fault = await fault_of(lambda _, c=code, s=status: told(c, status=s))
+            fault = await fault_of(lambda _, c=code, s=status: reported(c, status=s))
             assert (fault.code, flags(fault)) == (code, expected), (code, status)
 
 
@@ -106,7 +108,7 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
 
     async def fault():
-        project.answer = lambda _: told("PGRST202", "no function", 404)
+        project.answer = lambda _: reported("PGRST202", "no function", 404)
         with pytest.raises(StoreError) as caught:
             await rpc.call("claim_runs_v1", {})
         return flags(caught.value)
@@ -119,11 +121,11 @@ async def test_a_schema_cache_that_stays_behind_is_waited_for_no_longer(project,
     assert await fault() == {"retryable"}
 
 
-async def test_an_alarm_is_told_once_a_minute(project, monkeypatch):
-    """Not with each of the calls that go on meanwhile; and every call tells how it ended."""
+async def test_an_operator_fault_is_logged_once_a_minute(project, monkeypatch):
+    """Not with each of the calls that go on meanwhile; and every call reports how it ended."""
     seconds, ends = [1000.0], []
     rpc = project.rpc(answered=lambda function, fault: ends.append((function, fault)))
-    project.answer = lambda _: told("25006", status=500)
+    project.answer = lambda _: reported("25006", status=500)
     monkeypatch.setattr(rpc._clock, "monotonic", lambda: seconds[0])
     with capture_logs() as lines:
         for at in (0, 1, 59, 60, 61):
@@ -165,13 +167,21 @@ async def test_an_error_without_a_code_is_a_connection_that_broke(fault_of):
 async def test_a_function_that_may_not_be_called_is_nobodys_row(fault_of):
     """Each claim would rest for a minute, and the listener seem well, while somebody has to grant the right."""
     message = "permission denied for function claim_runs_v1"
-    fault = await fault_of(lambda _: told("42501", message, 403))
+    fault = await fault_of(lambda _: reported("42501", message, 403))
     assert flags(fault) == {"needs_operator"}
+
+
+async def test_a_fault_of_a_function_that_is_given_no_rows_is_the_operators(project):
+    """No row can be to blame for a poll that reads a column that is not there."""
+    project.answer = lambda _: reported("42703", "column does not exist")
+    with pytest.raises(StoreError) as caught:
+        await project.rpc().call("poll_jobs_v1", {})
+    assert flags(caught.value) == {"needs_operator"}
 
 
 async def test_a_function_that_is_not_there_says_what_to_do(fault_of):
     """Whoever starts a listener for the first time reads it in the log, and on /readyz."""
-    fault = await fault_of(lambda _: told("PGRST202", "no such function", 404))
+    fault = await fault_of(lambda _: reported("PGRST202", "no such function", 404))
     assert "`listener migrate`" in str(fault)
 
 

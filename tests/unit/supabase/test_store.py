@@ -9,16 +9,17 @@ from listener.domain.messages import Note, RunResult
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.rpc import Rpc
-from listener.supabase.store import CLEANUP_BATCH, PAGE, SupabaseStore
+from listener.supabase.store import CHANGED_MEETINGS, CLEANUP_BATCH, PAGE, SupabaseStore
 from listener.testing import NOON
 
 SLOW = StoreError("f", "57014", "too slow", retryable=True, split_batch=True)
 DOWN = StoreError("f", "ConnectError", "refused", retryable=True)
-ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "deleted": 0}
+ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "deleted": 0, "more": False, "ids": []}
+ROWS["complete_until"] = NOON.isoformat()
 
 
 class ScriptedRpc:
-    """Answers what it is told; errors are raised."""
+    """Gives prepared answers; errors are raised."""
 
     def __init__(self):
         self.answers, self.asked = [], []
@@ -45,12 +46,13 @@ def store(rpc):
 
 READS = {
     "poll": (lambda store: store.poll(1, NOON, None), PAGE),
-    "due": (lambda store: store.due(NOON, None), PAGE),
-    "urgent": (lambda store: store.urgent(NOON), PAGE),
+    "due": (lambda store: store.due(NOON, 50_000), 50_000),
+    "read": (lambda store: store.read([1, 2]), PAGE),
     "unplanned": (lambda store: store.unplanned(None), PAGE),
     "rescue": (lambda store: store.rescue(), PAGE),
     "clean": (lambda store: store.clean(7), CLEANUP_BATCH),
-    "sync": (lambda store: store.sync(None, None, None), PAGE),
+    "sync_upcoming": (lambda store: store.sync_upcoming(None), PAGE),
+    "sync_changed": (lambda store: store.sync_changed(None), CHANGED_MEETINGS),
 }
 
 

@@ -81,7 +81,7 @@ async def test_a_reset_is_a_reset(proxy: FaultyProxy) -> None:
             await stream.receive()
 
 
-async def test_a_half_open_connection_stays_silent_after_the_road_is_mended(proxy: FaultyProxy) -> None:
+async def test_a_half_open_connection_stays_silent_after_the_road_is_open_again(proxy: FaultyProxy) -> None:
     """Nothing comes back and nothing ends; a new connection works."""
     async with await anyio.connect_tcp("127.0.0.1", proxy.port) as stream:
         await said(stream)

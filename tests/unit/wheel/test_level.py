@@ -1,4 +1,4 @@
-"""One ring of the wheel."""
+"""One level of the wheel."""
 
 from __future__ import annotations
 

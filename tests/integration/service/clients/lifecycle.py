@@ -55,7 +55,7 @@ def due_in(seconds: float) -> str:
 
 
 async def main() -> None:
-    """Insert, move, delete and cancel, and tell what was seen."""
+    """Insert, move, delete and cancel, and report what was seen."""
     client, stranger = await client_of(os.environ.get("USER_TOKEN")), await client_of(os.environ["STRANGER_TOKEN"])
     jobs = client.table("scheduled_jobs")
     key = f"py-{uuid.uuid4()}"
@@ -75,8 +75,14 @@ async def main() -> None:
     await until(lambda: cancelled)
     visible = (await stranger.table("scheduled_jobs").select("id").eq("id", other).execute()).data
 
-    told = {"inserted": inserted[0], "seen": seen, "cancelled": cancelled, "overheard": overheard, "visible": visible}
-    print(json.dumps(told), flush=True)  # noqa: T201 - the test reads it
+    reported = {
+        "inserted": inserted[0],
+        "seen": seen,
+        "cancelled": cancelled,
+        "overheard": overheard,
+        "visible": visible,
+    }
+    print(json.dumps(reported), flush=True)  # noqa: T201 - the test reads it
     os._exit(0)  # the clients' tasks have no end of their own
 
 

@@ -37,7 +37,7 @@ class Parcel(BaseModel):
 
 @handler("rest")
 async def rest(job: JobContext, errand: Errand) -> dict[str, Any]:
-    """Wait on the loop; tells what it was given."""
+    """Wait on the loop; returns its arguments."""
     errand.mark("begun", job)
     try:
         await anyio.sleep(errand.seconds)

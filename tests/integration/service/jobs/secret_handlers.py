@@ -27,7 +27,7 @@ class Login(BaseModel):
 
 @handler("sign_in")
 async def sign_in(job: JobContext, payload: Login) -> dict[str, object]:
-    """Tell the password everywhere."""
+    """Log and return the password everywhere."""
     password = payload.password.get_secret_value()
     job.log.info(f"signing in with {password}", row=job.row)  # noqa: G004 - what people write
     logging.getLogger("somebody").warning("password %s", password)

@@ -1,0 +1,91 @@
+"""The parts that several stages of one listener share, built from the settings."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from listener.clock import DatabaseClock
+from listener.handler_api.registry import Registry
+from listener.maintenance.lease_keeper import CALL_SHARE
+from listener.masking.redaction import hide_always
+from listener.observability.health import Health
+from listener.observability.metrics import Metrics
+from listener.runs.held_runs import HeldRuns
+from listener.supabase.rpc import CALL_SECONDS, Rpc
+from listener.supabase.store import SupabaseStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from listener.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Parts that several stages of one listener use."""
+
+    settings: Settings
+    listener_id: str
+    key: str
+    clock: DatabaseClock
+    metrics: Metrics
+    health: Health
+    runs: HeldRuns
+    rpc: Rpc
+    store: SupabaseStore
+    registry: Registry
+    client_factory: Callable[[], Any]
+    jitter: Callable[[], float]
+
+    @property
+    def horizon(self) -> timedelta:
+        """How far ahead jobs are armed."""
+        return timedelta(seconds=self.settings.horizon_seconds)
+
+
+def build_shared(settings: Settings, registry: Registry | None = None) -> Shared:
+    """Build what the stages of one listener share; without a registry, load the handlers that the settings name.
+
+    Raises:
+        ListenerError: a handler module is not usable.
+    """
+    listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
+    hide_always([key])
+    health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
+    within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
+    rpc = Rpc(settings.url, key, clock, health.answered, within_seconds)
+    store = SupabaseStore(
+        rpc,
+        listener_id=listener_id,
+        name=f"{socket.gethostname()}/{os.getpid()}",
+        lease_seconds=settings.lease_seconds,
+        claim_ahead_seconds=settings.claim_ahead_seconds,
+        key_concurrency=settings.key_concurrency,
+    )
+    return Shared(
+        settings=settings,
+        listener_id=listener_id,
+        key=key,
+        clock=clock,
+        metrics=Metrics(),
+        health=health,
+        runs=HeldRuns(),
+        rpc=rpc,
+        store=store,
+        registry=registry or Registry.load(settings.handlers),
+        client_factory=cache(partial(_make_client, settings.url, key)),
+        jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
+    )
+
+
+def _make_client(url: str, key: str) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
+    from listener.supabase.client import make_client  # noqa: PLC0415 - heavy
+
+    return make_client(url, key)

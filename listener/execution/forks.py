@@ -1,0 +1,71 @@
+"""What a fork by a handler is given, and what it is not: it is a copy of the listener, in the middle of its work.
+
+The child keeps neither the listener's port nor its signal handlers, and ends where its handler does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from listener.os_signals import SHUTDOWN_SIGNALS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class _Here:
+    """This process: the service, or a child of a handler's."""
+
+    is_child = False
+    loop: Any = None
+    loop_thread = 0
+    ports: set[int] = set()  # noqa: RUF012 - there is one process
+
+
+def guard(loop: Any) -> None:  # noqa: ANN401 - asyncio's loop, which only few modules may name
+    """Guard the service that this thread runs on this loop."""
+    _Here.loop, _Here.loop_thread = loop, threading.get_ident()
+
+
+@contextlib.contextmanager
+def kept_from_children(port: int) -> Iterator[None]:
+    """Close a listening socket, by its descriptor, in each child of a handler's."""
+    _Here.ports.add(port)
+    try:
+        yield
+    finally:
+        _Here.ports.discard(port)
+
+
+def leave_if_child() -> None:
+    """End a child that has come back from its handler: what follows is the listener's."""
+    if not _Here.is_child:
+        return
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def _begin_as_child() -> None:
+    _Here.is_child = True
+    for port in _Here.ports:
+        with contextlib.suppress(OSError):
+            os.close(port)
+    if _Here.loop is None:
+        return
+    with contextlib.suppress(ValueError):
+        signal.set_wakeup_fd(-1)  # it is the listener's, which would take the child's signals for its own
+        for each in SHUTDOWN_SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+    if threading.get_ident() == _Here.loop_thread:
+        _Here.loop.call_soon(os._exit, 0)  # if the handler awaits in the child
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_as_child)

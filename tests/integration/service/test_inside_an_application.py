@@ -1,0 +1,134 @@
+"""The service runs in an application's own process and loop: ready before or beside it, drained at its end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+
+import anyio
+import httpx
+import pytest
+import structlog
+from anyio import to_thread
+from child_listener import free_port
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+import listener
+from listener import JobContext, handler
+from listener.errors import StageFailedError
+from listener.scheduling.timekeeper import Timekeeper
+from listener.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+class Greeting(BaseModel):
+    """Whom to greet."""
+
+    name: str
+
+
+@pytest.fixture
+def settings(embedded_stack, project):
+    """Give settings made in the program, not by the environment."""
+    return Settings(
+        supabase_url=embedded_stack.url,
+        secret_key=embedded_stack.service_key,
+        http_bind=f"127.0.0.1:{free_port()}",
+        drain_seconds=0.1,
+    )
+
+
+async def ended(project, job):
+    """Wait off the loop, on which the service runs."""
+    return await to_thread.run_sync(project.wait, job)
+
+
+async def test_a_program_runs_its_own_functions(project, settings):
+    """Handlers may close over the application's objects; logging, signal handlers and tasks stay as they were."""
+    greeted = []
+
+    @handler("greet_in_process")
+    async def greet(job: JobContext, greeting: Greeting) -> str:
+        greeted.append(greeting.name)
+        return f"hello {greeting.name}, attempt {job.attempt}"
+
+    before = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)]
+    logs, tasks = (structlog.get_config(), logging.root.handlers[:]), {task.id for task in anyio.get_running_tasks()}
+    async with listener.running(settings, handlers=[greet, "handlers"]) as service:
+        assert service.shared.health.fault() is None
+        assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
+        job = await to_thread.run_sync(lambda: project.insert("greet_in_process", metadata={"name": "Ada"}))
+        assert (await ended(project, job))["result"] == "hello Ada, attempt 1"
+        assert (await ended(project, await to_thread.run_sync(project.insert)))["status"] == "completed"
+    assert greeted == ["Ada"]
+    assert (structlog.get_config(), logging.root.handlers) == logs
+    assert {task.id for task in anyio.get_running_tasks()} == tasks
+
+
+async def test_leaving_the_block_hands_back_what_still_runs(project, settings):
+    """As SIGTERM does: another listener may start it at once; also when the block is left by an exception."""
+    jobs, begun = [], anyio.Event()
+
+    @handler("never_ends_in_process")
+    async def never_ends(_job: JobContext) -> None:
+        begun.set()
+        await anyio.sleep_forever()
+
+    async def leave_by_a_fault():
+        async with listener.running(settings, handlers=[never_ends]):
+            job = await to_thread.run_sync(lambda: project.insert("never_ends_in_process", max_attempts=2))
+            jobs.append(job)
+            await begun.wait()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await leave_by_a_fault()
+    (job,) = jobs
+    assert project.states(job)[0] == ("failed", "shutdown")
+    project.delete(job)
+
+
+async def test_it_may_become_ready_beside_the_application(settings):
+    """While Supabase is away the block is entered at once, and the service says what it waits for."""
+    away = settings.model_copy(update={"supabase_url": f"http://127.0.0.1:{free_port()}"})
+    async with listener.running(away, handlers=["handlers"], wait_until_ready=False) as service:
+        assert service.shared.health.fault() is not None
+        assert service.describe()["ready"] is not True
+
+
+async def test_a_stage_that_fails_for_good_ends_the_block(settings, monkeypatch):
+    """The application learns of it."""
+
+    async def fail(_self):
+        message = "broken"
+        raise RuntimeError(message)
+
+    async def run():
+        async with listener.running(settings, handlers=["handlers"], wait_until_ready=False):
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(Timekeeper, "run", fail)
+    with pytest.raises(ExceptionGroup) as group:
+        await run()
+    assert group.value.subgroup(StageFailedError)
+
+
+async def test_a_lifespan_of_starlette_runs_it(project, settings):
+    """What people had with a scheduler object in their `main.py`."""
+
+    @handler("answer_in_process")
+    async def answer(_job: JobContext) -> int:
+        return 42
+
+    def lifespan(_app):
+        return listener.running(settings, handlers=[answer])
+
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("ok"))], lifespan=lifespan)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        assert (await client.get("http://app/")).text == "ok"
+        job = await to_thread.run_sync(project.insert, "answer_in_process")
+        assert (await ended(project, job))["result"] == 42

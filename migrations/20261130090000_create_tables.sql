@@ -394,6 +394,7 @@ create table if not exists public.scheduled_jobs (
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
     due_at timestamptz,
+    is_planned boolean not null default false,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
     scheduled_runs bigint not null default 0,
@@ -410,7 +411,8 @@ comment on column public.scheduled_jobs.store_result is
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
-    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
+    'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
+comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: without an instant, that none is to come.';
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
@@ -427,7 +429,7 @@ on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
-on public.scheduled_jobs (id) where due_at is null;
+on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
 -- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
@@ -453,7 +455,7 @@ create index if not exists scheduled_jobs_active_idx
 on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
     coalesce(workspace_id, created_by) is not null
-    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
 alter table public.scheduled_jobs replica identity full;
 
@@ -539,7 +541,7 @@ create table if not exists public.job_executions (
     error_details jsonb,
     listener_id uuid,
     -- columns that only the service reads
-    run_at timestamptz not null default now(),
+    run_at timestamptz default now(),
     lease_expires_at timestamptz,
     fence integer not null default 1,
     stopped_at timestamptz,
@@ -550,7 +552,7 @@ create table if not exists public.job_executions (
 comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
 comment on column public.job_executions.run_at is
-    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+    'When a queued run may start: its due instant or the time of its retry; null while its key is taken.';
 comment on column public.job_executions.fence is
     'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
 comment on column public.job_executions.stopped_at is
@@ -568,9 +570,9 @@ on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx
 on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
-on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+on public.job_executions (scheduled_for) where status = 'queued' and run_at is null;
 create index if not exists job_executions_given_key_idx
-on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
 on public.job_executions (created_by) where created_by is not null;
 create index if not exists job_executions_workspace_id_idx

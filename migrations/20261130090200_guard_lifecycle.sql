@@ -73,20 +73,22 @@ begin
         -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
         -- that runs again has a due instant of its own.
         if old.status = 'paused' then
-            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+            if new.trigger_type <> 'once' and new.due_at is null and not (
                 old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             ) then
-                new.due_at := null;
+                new.is_planned := false;
             end if;
         else
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+            new.is_planned := new.trigger_type = 'once';
         end if;
         new.next_run_at := new.due_at;
     else
-        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
+        new.due_at := case when new.status = 'paused' then new.due_at end;
+        new.is_planned := new.is_planned or new.status = 'cancelled';
         new.next_run_at := null;
     end if;
     return new;
@@ -107,7 +109,7 @@ begin
     update public.scheduled_jobs as j
     set
         queued_runs = q.waiting,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first),
         revision = job_scheduler.next_revision(j.revision)
     from (
         select
@@ -200,6 +202,7 @@ begin
             when new.created_at <> now() then 'created_at'
             when new.updated_at <> now() then 'updated_at'
             when new.due_at is not null then 'due_at'
+            when new.is_planned then 'is_planned'
             when new.defined_at <> now() then 'defined_at'
             when new.queued_runs <> 0 then 'queued_runs'
             when new.scheduled_runs <> 0 then 'scheduled_runs'
@@ -223,6 +226,7 @@ begin
             when new.created_at <> old.created_at then 'created_at'
             when new.updated_at <> old.updated_at then 'updated_at'
             when new.due_at is distinct from old.due_at then 'due_at'
+            when new.is_planned <> old.is_planned then 'is_planned'
             when new.defined_at <> old.defined_at then 'defined_at'
             when new.queued_runs <> old.queued_runs then 'queued_runs'
             when new.scheduled_runs <> old.scheduled_runs then 'scheduled_runs'
@@ -264,6 +268,7 @@ begin
     new.revision := pg_current_xact_id()::text::bigint;
     if new.trigger_type = 'once' then
         new.due_at := new.run_date;
+        new.is_planned := true;
         new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
     end if;
     return new;
@@ -297,6 +302,7 @@ begin
         new.defined_at := now();
         new.attempt := case when new.status = 'running' then old.attempt else 0 end;
         new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+        new.is_planned := new.trigger_type = 'once';
         new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
     end if;
     return new;

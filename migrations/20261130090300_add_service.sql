@@ -31,7 +31,7 @@ begin
         else false
     end;
     if job_scheduler.is_last_run(j) then
-        next_if_run := '9999-01-01Z';
+        next_if_run := null;
     end if;
 
     if is_due and missed is not null then
@@ -169,7 +169,7 @@ declare
 begin
     if key_is_taken then
         update public.job_executions
-        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
+        set run_at = null, reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
         where id = run
         returning * into e;
     else
@@ -268,7 +268,7 @@ begin
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
          listener_id, lease_expires_at, started_at)
     select
-        j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+        j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
@@ -380,7 +380,7 @@ begin
         select
             j.id, a.due,
             case
-                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
+                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
             end as next,
             case
@@ -422,7 +422,7 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = nullif(f.next, '9999-01-01Z')
+        due_at = f.next, next_run_at = f.next
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 
@@ -480,7 +480,7 @@ begin
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next,
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next,
             case
                 when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
                 else octet_length(s.metadata::text)
@@ -707,7 +707,7 @@ as $$
         select e.* from public.job_executions as e
         where
             e.status = 'queued' and e.blocked_since is not null
-            and e.run_at < '9999-01-01Z' and e.run_at > now() - interval '10 seconds'
+            and e.run_at > now() - interval '10 seconds'
     )
 
     select key_limit - (
@@ -759,7 +759,7 @@ begin
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
             where
-                e.status = 'queued' and e.run_at = '9999-01-01Z' and s.concurrency_key = j.concurrency_key
+                e.status = 'queued' and e.run_at is null and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
@@ -843,7 +843,7 @@ begin
             status = case
                 when s.runs_on and j.status = 'scheduled' then 'running'
                 when s.runs_on or j.status <> 'running' then j.status
-                when not s.waits and j.due_at = '9999-01-01Z' then coalesce(j.last_run_status, 'failed')
+                when not s.waits and j.due_at is null and j.is_planned then coalesce(j.last_run_status, 'failed')
                 else 'scheduled'
             end,
             claimed_by = case when s.holder is not null then coalesce(j.claimed_by, s.holder) end,
@@ -873,7 +873,7 @@ as $$
     set
         queued_runs = w.waiting,
         revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first)
     from (
         select
             s.id, count(e.id) as waiting,
@@ -883,7 +883,7 @@ as $$
         where s.id = any(jobs)
         group by s.id
     ) as w
-    where j.id = w.id
+    where j.id = w.id and j.id = any(jobs) -- so that it is looked up by key, whatever the statistics say
 $$;
 revoke all on function job_scheduler.set_wake(bigint[]) from public;
 
@@ -1128,21 +1128,21 @@ select
     j.id,
     j.revision,
     j.next_run_at,
-    j.due_at,
+    j.is_planned,
     j.status,
     j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
+            'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
             'user', j.created_by
@@ -1185,7 +1185,7 @@ as $$
             and (
                 j.next_run_at <= (request ->> 'until')::timestamptz
                 or j.status in ('cancelled', 'paused')
-                or j.due_at is null and j.status in ('scheduled', 'running')
+                or not j.is_planned and j.status in ('scheduled', 'running')
                 or j.status = 'running'
             )
         order by j.revision, j.id
@@ -1259,7 +1259,7 @@ as $$
         select j.*
         from job_scheduler.job_rows as j
         where
-            j.due_at is null and j.status in ('scheduled', 'running')
+            not j.is_planned and j.status in ('scheduled', 'running')
             and j.id > coalesce((request ->> 'after')::bigint, 0)
         order by j.id
         limit (request ->> 'limit')::int
@@ -1331,7 +1331,7 @@ begin
                     select from public.job_executions as q
                     where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
                 ) then 'scheduled'
-                when j.due_at = '9999-01-01Z' then b.status
+                when j.due_at is null and j.is_planned then b.status
                 else 'scheduled'
             end,
             attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
@@ -1458,8 +1458,8 @@ begin
     begin
         update public.scheduled_jobs as j
         set
-            status = 'failed', due_at = '9999-01-01Z', next_run_at = null, error = explanation, last_run_status = 'failed',
-            last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            status = 'failed', due_at = null, is_planned = true, next_run_at = null, error = explanation,
+            last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
             scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
@@ -1547,7 +1547,7 @@ declare
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     with plans as (
-        select p.id, p.revision, coalesce(p.due, '9999-01-01Z') as due
+        select p.id, p.revision, p.due
         from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz, error text)
         where p.error is null
     ), free as (
@@ -1556,14 +1556,15 @@ begin
         inner join plans as p on j.id = p.id and j.revision = p.revision
         where
             j.id = any(ids) -- so that they are looked up by key, whatever the statistics say
-            and j.due_at is null and j.status in ('scheduled', 'running')
+            and not j.is_planned and j.status in ('scheduled', 'running')
         order by j.id
         for update of j skip locked
     )
     update public.scheduled_jobs as j
     set
         due_at = f.due,
-        next_run_at = nullif(least(f.due, j.next_run_at), '9999-01-01Z'),
+        is_planned = true,
+        next_run_at = least(f.due, j.next_run_at),
         error = case when not starts_with(j.error, 'no due instant can be computed: ') then j.error end,
         updated_at = now()
     from free as f
@@ -1625,7 +1626,7 @@ begin
         update public.scheduled_jobs as j
         set status = 'running'
         where
-            j.id = any(jobs) and j.status = 'scheduled' and j.due_at = '9999-01-01Z' and not (
+            j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
@@ -1791,7 +1792,7 @@ begin
             select min(e.scheduled_job_id)
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-            where e.status = 'queued' and e.run_at = '9999-01-01Z' and (e.cause = 'manual' or s.status = 'scheduled')
+            where e.status = 'queued' and e.run_at is null and (e.cause = 'manual' or s.status = 'scheduled')
             group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
             order by random() -- so that none is left out for ever
             limit 100

@@ -88,7 +88,7 @@ begin
         select
             j.id, a.due,
             case
-                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
+                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
             end as next,
             case
@@ -130,7 +130,7 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = nullif(f.next, '9999-01-01Z')
+        due_at = f.next, next_run_at = f.next
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 
@@ -188,7 +188,7 @@ begin
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next,
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next,
             case
                 when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
                 else octet_length(s.metadata::text)

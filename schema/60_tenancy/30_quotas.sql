@@ -90,7 +90,7 @@ begin
     from public.scheduled_jobs as j
     where
         coalesce(j.workspace_id, j.created_by) = tenant and j.status in ('scheduled', 'running', 'paused')
-        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned);
     select count(*) into under_way
     from public.scheduled_jobs as j
     where
@@ -99,7 +99,7 @@ begin
             where e.lease_expires_at is not null and coalesce(e.workspace_id, e.created_by) = tenant
         ))
         and j.status in ('scheduled', 'running', 'paused')
-        and not (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z');
+        and not (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned);
     return to_come + under_way;
 end
 $$;

@@ -191,7 +191,6 @@ class Dispatcher:
 
     async def execute(self, claimed_run: ClaimedRun) -> None:
         """Wait for the run's time, run it, and pass its report on."""
-        report = None
         try:
             if claimed_run.run.start_at > self._clock.now() and claimed_run.cancelled is None:
                 with anyio.CancelScope() as waiting:
@@ -200,8 +199,10 @@ class Dispatcher:
             if self._clock.monotonic() > claimed_run.trusted_since + self._trusted_seconds:
                 claimed_run.cancel(LEASE_LOST)  # the answer was late, or this machine slept: another one may run it
             report = await self._executor.execute(claimed_run)
-        finally:
-            self._end(claimed_run, report)
+        except BaseException as error:  # the handler has done something to its task
+            self._end(claimed_run, self._executor.lost(claimed_run, error))
+            raise
+        self._end(claimed_run, report)
 
     def abandon_stuck(self) -> None:
         """Report the runs whose handlers did not stop in time; each keeps its place until it ends."""

@@ -138,9 +138,12 @@ class Executor:
         await self._workers.aclose()
         await self._shared.aclose()
 
-    def lost(self, claimed_run: ClaimedRun) -> Report:
-        """Report a run whose task ended without a report: its handler broke the task."""
-        return self._reporter.report(claimed_run, claimed_run.cancelled or outcome_mapping.task_cancelled())
+    def lost(self, claimed_run: ClaimedRun, error: BaseException | None = None) -> Report:
+        """Report a run whose task ended without a report: its handler has done something to the task."""
+        failed = outcome_mapping.task_cancelled()
+        if error is not None and not isinstance(error, get_cancelled_exc_class()):
+            failed = replace(failed, error=f"{type(error).__name__}: the handler's task was ended by it")
+        return self._reporter.report(claimed_run, claimed_run.cancelled or failed)
 
     def stuck(self) -> list[tuple[ClaimedRun, Report]]:
         """Report the async handlers that did not stop in time; to be called now and then.

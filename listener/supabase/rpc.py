@@ -167,14 +167,14 @@ def _session(url: str, headers: dict[str, str]) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         f"{url}/rest/v1/rpc/",
         headers=headers,
-        proxy=_proxy_to(url),
+        proxy=proxy_to(url),
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # the whole call has its own
         cookie_jar=aiohttp.DummyCookieJar(),
     )
 
 
-def _proxy_to(url: str) -> str | None:
+def proxy_to(url: str) -> str | None:
     """Find the proxy that the environment names for `url`, by the rules that realtime-py's websockets follow too."""
     target = urlsplit(url)
     return None if proxy_bypass(target.netloc) else getproxies().get(target.scheme)

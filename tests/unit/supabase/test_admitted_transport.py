@@ -101,7 +101,7 @@ async def test_a_pool_that_gives_no_connection_is_replaced(server):
         closed = False
 
         async def handle_async_request(self, request):
-            raise httpx.PoolTimeout("", request=request)
+            raise httpx.PoolTimeout(request.method, request=request)
 
         async def aclose(self):
             self.closed = True

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import structlog
 
 from listener.observability.events import Event
@@ -52,37 +53,59 @@ async def hedged(attempt: Callable[[int], Awaitable[T]], pauses: Iterator[float]
     Raises:
         aiohttp.ClientError, TimeoutError: all attempts under way have failed.
     """
-    answers: list[T] = []
-    faults: list[Exception] = []
-    scopes: dict[int, anyio.CancelScope] = {}
-    attempts = 1
+    first_pause = next(pauses, None)
+    if first_pause is None:
+        return await attempt(0)
+    return await _Hedge(attempt, pauses).run(first_pause)
 
-    async def run(number: int) -> None:
-        with scopes[number]:
+
+class _Hedge(Generic[T]):
+    """The caller's own task makes the first attempt, and a timer begins the others: a task costs more than a timer."""
+
+    def __init__(self, attempt: Callable[[int], Awaitable[T]], pauses: Iterator[float]) -> None:
+        self._attempt, self._pauses = attempt, pauses
+        self._answers: list[T] = []
+        self._faults: list[Exception] = []
+        self._going_on = {0: anyio.CancelScope()}
+        self._made, self._is_repeating = 1, False
+
+    async def run(self, first_pause: float) -> T:
+        loop: Any = anyio.lowlevel.current_token().native_token
+        async with anyio.create_task_group() as self._tasks:
+            timer = loop.call_later(first_pause, self._begin_to_repeat)
             try:
-                answers.append(await attempt(number))
-            except FAULTS as fault:
-                faults.append(fault)
-            del scopes[number]
-            if answers or not scopes:
-                tasks.cancel_scope.cancel()
+                await self._make(0)
+            finally:
+                timer.cancel()
+        if self._answers:
+            return self._answers[0]
+        if len(self._faults) == self._made == 1:
+            raise self._faults[0]
+        message = f"no answer to {self._made} requests, at last {self._faults[-1]!r}"
+        raise TimeoutError(message)  # any of them may have been carried out
 
-    async with anyio.create_task_group() as tasks:
-        scopes[0] = anyio.CancelScope()
-        tasks.start_soon(run, 0)
-        for number, pause in enumerate(pauses, 1):
+    def _begin_to_repeat(self) -> None:
+        self._is_repeating = True
+        self._tasks.start_soon(self._repeat)
+
+    async def _repeat(self) -> None:
+        for number, pause in enumerate(self._pauses, 1):
+            self._going_on[number] = anyio.CancelScope()
+            self._made += 1
+            self._tasks.start_soon(self._make, number)
             await anyio.sleep(pause)
-            if number - 1 in scopes and number > 1:
-                scopes.pop(number - 1).cancel()
-            scopes[number] = anyio.CancelScope()
-            attempts += 1
-            tasks.start_soon(run, number)
-    if answers:
-        return answers[0]
-    if len(faults) == attempts == 1:
-        raise faults[0]
-    message = f"no answer to {attempts} requests, at last {faults[-1]!r}"
-    raise TimeoutError(message)  # any of them may have been carried out
+            if number in self._going_on:
+                self._going_on.pop(number).cancel()
+
+    async def _make(self, number: int) -> None:
+        try:
+            with self._going_on[number]:
+                self._answers.append(await self._attempt(number))
+        except FAULTS as fault:
+            self._faults.append(fault)
+        self._going_on.pop(number, None)
+        if self._is_repeating and (self._answers or not self._going_on):
+            self._tasks.cancel_scope.cancel()
 
 
 @dataclass(eq=False)

@@ -92,7 +92,8 @@ class SupabaseStore:
             "max_bytes": CLAIMED_BYTES,
             "claims": [_claim(claim) for claim in claims],
         }
-        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
+        again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
+        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),

@@ -120,7 +120,7 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     await service.shared.rpc.aclose()
 
 
-async def hang(_function, _content):
+async def hang(*_):
     """Answer never."""
     await anyio.sleep_forever()
 

@@ -29,6 +29,7 @@ FUNCTIONS: Final = (
     "claim_runs_v1",
     "finish_runs_v1",
     "note_runs_v1",
+    "park_runs_v1",
     "extend_leases_v1",
     "leave_v1",
     "rescue_runs_v1",

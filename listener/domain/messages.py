@@ -80,10 +80,14 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """What became of a batch of claims: runs granted, and the present state of other jobs."""
+    """What became of a batch of claims: runs granted, and the present state of other jobs.
+
+    `bounded`: the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
+    """
 
     runs: list[Run]
     jobs: list[Job]
+    bounded: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -91,6 +91,7 @@ class SupabaseStore:
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
+            bounded=tuple(answer.get("bounded", ())),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:

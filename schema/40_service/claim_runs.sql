@@ -40,7 +40,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, so that whoever claims next goes on.
--- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- -> {now, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user that is
+-- at its quota of runs]}
 -- A job that no look shows is in neither list: it was deleted, which channels and polls tell, or is not visible yet.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
@@ -66,6 +67,9 @@ declare
     claimed_jobs bigint[];
     again_jobs bigint[];
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then -- what was asked before may be under way still
@@ -81,7 +85,7 @@ begin
             as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz)
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
                 else a.next
@@ -95,8 +99,12 @@ begin
         order by j.id
         for update of j skip locked
     )
-    select array_agg(f.id), array_agg(f.due), array_agg(f.next) into free_jobs, free_dues, free_nexts
+    select array_agg(f.id), array_agg(f.due), array_agg(f.next), bool_or(f.is_owned)
+    into free_jobs, free_dues, free_nexts, is_owned
     from free as f;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
     with entered as (
         insert into public.job_executions
@@ -107,7 +115,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -122,31 +130,44 @@ begin
     where j.id = f.id and j.id = any(claimed_jobs);
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        claimed := claimed || job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead);
+        claimed := claimed || job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me,
+            good_until, ahead
+        );
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        update public.job_executions set lease_expires_at = good_until where id = any(claimed);
-        update public.scheduled_jobs as j
-        set lease_expires_at = good_until
-        where j.claimed_by = me and j.id = any(
-            array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
-        );
+        perform job_scheduler.grant_until(claimed, me, clock_timestamp() + lease);
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
+        'now', clock_timestamp(), 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded
     );
 end
 $$;
 revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Lets the leases of these runs begin now.
+create or replace function job_scheduler.grant_until(claimed uuid[], me uuid, good_until timestamptz)
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.job_executions set lease_expires_at = good_until where id = any(claimed);
+    update public.scheduled_jobs as j
+    set lease_expires_at = good_until
+    where j.claimed_by = me and j.id = any(
+        array(select e.scheduled_job_id from public.job_executions as e where e.id = any(claimed))
+    );
+$$;
+revoke all on function job_scheduler.grant_until(uuid[], uuid, timestamptz) from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
 -- rows somebody had locked. It runs with the settings of its caller.

@@ -13,7 +13,9 @@ declare
         'public.scheduled_jobs_revision_idx', 'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
-        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx',
+        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
+        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
+        'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
         'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
@@ -457,6 +459,13 @@ where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+
 alter table public.scheduled_jobs replica identity full;
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
@@ -565,6 +574,14 @@ comment on column public.job_executions.lease_expires_at is 'The end of the clai
 -- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_running_idx
+on public.job_executions (created_by, workspace_id) where lease_expires_at is not null and created_by is not null;
+create index if not exists job_executions_manual_idx
+on public.job_executions (coalesce(workspace_id, created_by), scheduled_for)
+where cause = 'manual' and coalesce(workspace_id, created_by) is not null;
+create index if not exists job_executions_manual_user_idx
+on public.job_executions (created_by, scheduled_for)
+where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx
@@ -742,6 +759,14 @@ comment on table job_scheduler.limits is
     'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
     ' tightened, because the listener has them too.';
 
+-- How many runs of each user, or of each workspace that has bounds of its own, began in the present minute. Claims of one
+-- party take turns at its row, so that its bounds hold over all listeners.
+create table if not exists job_scheduler.usage (
+    party uuid primary key,
+    minute timestamptz not null,
+    runs bigint not null
+) with (fillfactor = 50);
+
 insert into job_scheduler.limits (name, value, description) values
 ('max_metadata_bytes', 262144, 'metadata as text'),
 ('max_expression_length', 255, 'a cron expression, in characters'),
@@ -755,7 +780,13 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise'),
+('quota_max_manual_runs_per_minute', 600, 'runs asked for manually in a minute, unless the workspace says otherwise'),
+('quota_max_running', 1000, 'runs of a user at a time, over all listeners, unless a workspace says otherwise'),
+('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
+('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
+('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would

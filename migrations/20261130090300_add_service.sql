@@ -336,7 +336,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
+-- that is at its quota of runs]}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -363,6 +364,9 @@ declare
     again_jobs bigint[];
     room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then
@@ -378,7 +382,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -399,9 +403,13 @@ begin
     ), sized as (
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, room
+    select
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, room
     from sized as s where s.before < room;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
     with entered as (
         insert into public.job_executions
@@ -412,7 +420,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -428,21 +436,24 @@ begin
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
         select l.room, claimed || l.granted into room, claimed
-        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
+        from job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, room
+        ) as l;
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        perform job_scheduler.lease_anew(claimed, me, good_until);
+        perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded
     );
 end
 $$;
@@ -996,6 +1007,114 @@ as $$
         and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
 $$;
 revoke all on function job_scheduler.ended_before(jsonb, uuid[], uuid) from public;
+
+-- How many runs of a party go on at a time and begin in a minute, over all listeners. A party is a workspace whose settings
+-- name one of these bounds, else the user who made the job; the service's own jobs have none.
+
+-- How many runs of a party go on.
+create or replace function job_scheduler.running_of(party uuid, is_workspace boolean)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+begin
+    if is_workspace then
+        return (
+            select count(*) from public.job_executions as e
+            where e.workspace_id = party and e.lease_expires_at is not null
+        );
+    end if;
+    return (
+        select count(*)
+        from public.job_executions as e
+        where
+            e.created_by = party and e.lease_expires_at is not null
+            and (e.workspace_id is null or not exists (
+                select from public.job_workspaces as w
+                where w.id = e.workspace_id and w.settings ?| array['max_running', 'max_runs_per_minute']
+            ))
+    );
+end
+$$;
+revoke all on function job_scheduler.running_of(uuid, boolean) from public;
+
+-- Of these jobs, those whose claims have to wait, and the parties that are at their bounds. What is let through is counted
+-- here, and claims of one party take turns at its row of job_scheduler.usage: it is called once, with all jobs of a claim.
+create or replace function job_scheduler.hold_back(jobs bigint[], out held bigint[], out bounded uuid[])
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
+    usual_running constant numeric := job_scheduler.limit_of('quota_max_running');
+    usual_rate constant numeric := job_scheduler.limit_of('quota_max_runs_per_minute');
+    owned bigint[];
+    parties uuid[];
+    workspaces boolean[];
+    runnings numeric[];
+    rates numeric[];
+begin
+    held := '{}';
+    bounded := '{}';
+    select
+        array_agg(o.id), array_agg(case when o.is_workspace then o.workspace_id else o.created_by end),
+        array_agg(o.is_workspace), array_agg(coalesce((o.settings ->> 'max_running')::numeric, usual_running)),
+        array_agg(coalesce((o.settings ->> 'max_runs_per_minute')::numeric, usual_rate))
+    into owned, parties, workspaces, runnings, rates
+    from (
+        select
+            j.id, j.workspace_id, j.created_by, w.settings,
+            coalesce(w.settings ?| array['max_running', 'max_runs_per_minute'], false) as is_workspace
+        from public.scheduled_jobs as j
+        left join public.job_workspaces as w on j.workspace_id = w.id
+        where j.id = any(jobs) and j.next_run_at <= clock_timestamp() + interval '10 seconds'
+        order by j.priority desc, j.next_run_at, j.id
+    ) as o
+    where o.created_by is not null or o.is_workspace and o.settings -> 'limit_service' = 'true';
+    if owned is null then
+        return;
+    end if;
+    insert into job_scheduler.usage as u (party, minute, runs)
+    select p.party, this_minute, 0 from (select distinct o.party from unnest(parties) as o (party)) as p
+    order by p.party
+    on conflict (party) do update
+    set minute = this_minute, runs = case when u.minute = this_minute then u.runs else 0 end;
+
+    with wanted as (
+        select o.*, row_number() over (partition by o.party order by o.place) as number
+        from unnest(owned, parties, workspaces, runnings, rates)
+            with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
+    ), rooms as (
+        select w.party, least(
+            w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
+        ) as room
+        from wanted as w
+        inner join job_scheduler.usage as u on w.party = u.party
+        where w.number = 1
+    ), counted as (
+        update job_scheduler.usage as u
+        set runs = u.runs + c.runs
+        from (
+            select w.party, count(*) as runs
+            from wanted as w
+            inner join rooms as r on w.party = r.party
+            where w.number <= r.room
+            group by w.party
+        ) as c
+        where u.party = c.party
+    )
+    select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
+    from wanted as w
+    inner join rooms as r on w.party = r.party
+    where w.number > r.room;
+end
+$$;
+revoke all on function job_scheduler.hold_back(bigint[]) from public;
 
 -- Extends the claims on these runs, each named with its fence. A claim that is no longer held is answered as lost; one
 -- whose row somebody else has locked just now is neither lost nor extended.

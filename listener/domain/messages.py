@@ -85,11 +85,13 @@ class Claimed:
     """The answer to a batch of claim requests: granted runs, and the present state of other jobs.
 
     `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    `bounded` names the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
     """
 
     runs: list[Run]
     jobs: list[Job]
     full: bool = False
+    bounded: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

@@ -98,6 +98,7 @@ class SupabaseStore:
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
+            bounded=tuple(answer.get("bounded", ())),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:

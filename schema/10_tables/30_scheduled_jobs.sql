@@ -111,6 +111,13 @@ where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+
 alter table public.scheduled_jobs replica identity full;
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.

@@ -44,7 +44,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
+-- that is at its quota of runs]}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -71,6 +72,9 @@ declare
     again_jobs bigint[];
     room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then
@@ -86,7 +90,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -107,9 +111,13 @@ begin
     ), sized as (
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, room
+    select
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, room
     from sized as s where s.before < room;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
     with entered as (
         insert into public.job_executions
@@ -120,7 +128,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -136,21 +144,24 @@ begin
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
         select l.room, claimed || l.granted into room, claimed
-        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
+        from job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, room
+        ) as l;
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
     end if;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        perform job_scheduler.lease_anew(claimed, me, good_until);
+        perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
     select coalesce(json_agg(j.job_row), '[]') into refused
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded
     );
 end
 $$;

@@ -167,10 +167,15 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;
+
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -308,6 +313,16 @@ begin
     return new;
 end
 $$;
+
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them
 
 -- The listeners' private topic is nobody's to join or to send to, whatever a project's other policies allow: restrictive
 -- policies, which say nothing of any other topic and cannot raise. service_role and the database's own functions are not

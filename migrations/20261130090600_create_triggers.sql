@@ -22,14 +22,20 @@ execute function job_scheduler.note_client();
 create or replace trigger t30_refuse_changed_owned_columns
 before update on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.refuse_owned_columns();
 
 -- Before triggers fire in the order of their names.
 create or replace trigger t30_refuse_owned_columns
 before insert on public.scheduled_jobs
-for each row when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    or current_user in ('authenticated', 'service_role')
+)
 execute function job_scheduler.refuse_owned_columns();
 
 create or replace trigger t35_keep_to_source
@@ -88,7 +94,10 @@ execute function job_scheduler.admit_edit();
 create or replace trigger t80_change_status
 before update of status on public.scheduled_jobs
 for each row when (
-    old.status <> new.status and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    old.status <> new.status and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.change_status();
 
@@ -96,7 +105,10 @@ execute function job_scheduler.change_status();
 create or replace trigger t90_count_revived
 before update of status on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
     and old.status in ('completed', 'failed', 'cancelled') and new.status = 'scheduled'
 )
 execute function job_scheduler.count_revived();
@@ -105,7 +117,10 @@ create or replace trigger t10_settle_queue
 after update on public.scheduled_jobs
 for each row when (
     (old.queued_runs > 0 or new.status = 'cancelled')
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
     and (old.status <> new.status or not job_scheduler.is_due_alike(new, old))
 )
 execute function job_scheduler.settle_queue();
@@ -118,7 +133,10 @@ for each row when (
         new.status = 'cancelled'
         or new.status in ('completed', 'failed') and coalesce(current_setting('job_scheduler.act', true), '') = 'cancel'
     )
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.stop_asked_for();
 
@@ -126,7 +144,10 @@ create or replace trigger t30_stop_runs
 after update of status on public.scheduled_jobs
 for each row when (
     old.claimed_by is not null and old.status <> 'cancelled' and new.status = 'cancelled'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.stop_runs();
 
@@ -139,7 +160,7 @@ for each row when (
 execute function job_scheduler.admit_edit_to_quotas();
 
 -- The service marks its writes by job_scheduler.stage, or, where the rules for clients hold for it too,
--- by job_scheduler.actor; a client of the API can set neither.
+-- by job_scheduler.actor; neither counts where a client is who writes.
 create or replace trigger t50_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
@@ -147,16 +168,22 @@ max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, ove
 dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result
 on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
-    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+    and (coalesce(current_setting('job_scheduler.actor', true), '') <> 'service' or current_user = 'authenticated')
 )
 execute function job_scheduler.audit_change();
 
 create or replace trigger t50_audit_deletion
 after delete on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
-    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+    and (coalesce(current_setting('job_scheduler.actor', true), '') <> 'service' or current_user = 'authenticated')
 )
 execute function job_scheduler.audit_deletion();
 
@@ -177,7 +204,10 @@ job_id, workspace_id, name, description, handler, metadata, trigger_type, run_da
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
-for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each statement when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    or current_user in ('authenticated', 'service_role')
+)
 execute function job_scheduler.notify_changed();
 
 create or replace trigger t70_admit_handlers
@@ -203,27 +233,43 @@ execute function job_scheduler.audit_insertions();
 
 create or replace trigger t10_admit_manual_run
 before insert on public.job_executions
-for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    new.cause = 'manual' and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+)
 execute function job_scheduler.admit_manual_run();
 
 create or replace trigger t20_admit_to_quotas -- of thousands at once the first is refused, before any other is looked at
 after insert on public.job_executions
 for each row when (
     new.cause = 'manual'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.admit_manual_run_to_quotas();
 
 create or replace trigger t30_queue_manual_run
 after insert on public.job_executions
-for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    new.cause = 'manual' and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+)
 execute function job_scheduler.queue_manual_run();
 
 create or replace trigger t40_audit_manual_run
 after insert on public.job_executions
 for each row when (
     new.cause = 'manual'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.audit_manual_run();
 

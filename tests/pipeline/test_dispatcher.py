@@ -570,7 +570,7 @@ async def test_a_tenant_at_its_quota_of_runs_is_claimed_for_again_as_a_run_of_it
         rows = [parts.a_job(each.job_id, revision=2, tenant="a") for each in claims[len(granted) :]]
         runs = parts.granted(granted, handler="idle_at_gate", tenant="a").runs
         running.extend(run.job_id for run in runs)
-        return Claimed(runs, rows, ("a",) if rows else ())
+        return Claimed(runs, rows, bounded=("a",) if rows else ())
 
     world = world_of(parts, clock, claim, gate, concurrency=100)
 

@@ -273,6 +273,8 @@ for each row when (
 )
 execute function job_scheduler.audit_manual_run();
 
+-- The triggers of workspaces, members and invitations, in firing order as in 90_triggers.sql.
+
 create or replace trigger t10_check_settings
 before insert or update of settings on public.job_workspaces
 for each row when (new.settings <> '{}')

@@ -119,28 +119,8 @@ begin
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
 
-    with entered as (
-        insert into public.job_executions
-            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
-             started_at)
-        select
-            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
-            greatest(f.due, now())
-        from unnest(free_jobs, free_dues) as f (id, due)
-        inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs) and j.id <> all(held)
-        on conflict do nothing
-        returning id, scheduled_job_id
-    )
-    select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
-    from entered as e;
-
-    update public.scheduled_jobs as j
-    set
-        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next
-    from unnest(free_jobs, free_nexts) as f (id, next)
-    where j.id = f.id and j.id = any(claimed_jobs);
+    select c.claimed, c.claimed_jobs into claimed, claimed_jobs
+    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
         select l.room, claimed || l.granted into room, claimed
@@ -167,6 +147,44 @@ end
 $$;
 revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
+-- the way. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_free(
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
+    out claimed uuid[], out claimed_jobs bigint[]
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
+    with entered as (
+        insert into public.job_executions
+            (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
+             started_at)
+        select
+            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
+            greatest(f.due, now())
+        from unnest(free_jobs, free_dues) as f (id, due)
+        inner join public.scheduled_jobs as j on f.id = j.id
+        where j.id = any(free_jobs) and j.id <> all(held)
+        on conflict do nothing
+        returning id, scheduled_job_id
+    )
+    select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
+    from entered as e;
+
+    update public.scheduled_jobs as j
+    set
+        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        due_at = f.next, next_run_at = f.next
+    from unnest(free_jobs, free_nexts) as f (id, next)
+    where j.id = f.id and j.id = any(claimed_jobs);
+end
+$$;
+revoke all on function
+job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
 -- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
@@ -228,25 +246,6 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
--- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
-create or replace function job_scheduler.lock_again(claims jsonb)
-returns bigint[]
-language sql
-set search_path = ''
-as $$
-    with locked as (
-        select j.id
-        from public.scheduled_jobs as j
-        where j.id = any(
-            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
-        )
-        order by j.id
-        for update
-    )
-    select coalesce(array_agg(l.id), '{}') from locked as l
-$$;
-revoke all on function job_scheduler.lock_again(jsonb) from public;
-
 -- Lets the leases of runs that were claimed just now begin now.
 create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
 returns void
@@ -261,28 +260,3 @@ as $$
     );
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
-
--- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. The listener ignores a run that it holds already.
-create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
-returns uuid[]
-language sql
-set search_path = ''
-as $$
-    with mine as (
-        select e.id
-        from public.job_executions as e
-        where
-            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
-            and e.listener_id = me and e.id <> all(known)
-        for no key update skip locked -- else its end is being written
-    ), extended as (
-        update public.job_executions as e
-        set lease_expires_at = good_until
-        from mine as m
-        where e.id = m.id
-        returning e.id
-    )
-    select coalesce(array_agg(x.id), '{}') from extended as x
-$$;
-revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;

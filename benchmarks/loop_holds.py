@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 from pydantic_core import from_json, to_json
 
-from handlers.log import log
+from listener.handlers.log import log
 from listener import JobContext, handler
 from listener.commands.run import _tune_garbage_collection
 from listener.execution.executor import Executor

@@ -6,7 +6,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from handlers._gathering import Gathering
+from listener.handlers._gathering import Gathering
 from listener import Retry
 
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from supabase import AsyncClientOptions, acreate_client
 
-from handlers.meeting_status import meeting_status
+from listener.handlers.meeting_status import meeting_status
 from listener.clock import DatabaseClock
 from listener.domain.outcome import Completed, Snoozed
 from listener.execution.executor import Executor

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from handlers._gathering import Gathering
+from listener.handlers._gathering import Gathering
 from listener import JobContext, Retry, Snooze, handler
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import httpx
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl
 from pydantic_core import from_json
 
-from handlers._egress import private_client, public_client
+from listener.handlers._egress import private_client, public_client
 from listener import Fail, JobContext, Retry, handler
 
 if TYPE_CHECKING:

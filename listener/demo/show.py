@@ -163,4 +163,5 @@ def _sum_up(console: Console, outcome: OutcomeCheck) -> None:
         f"Started late by {outcome.lateness(0.5):.0f} ms (p50), {outcome.lateness(0.99):.0f} ms (p99).",
         soft_wrap=True,
     )
-    console.print("Next: [bold]make up[/bold] keeps the stack running and shows how to insert jobs of your own.")
+    up = "make up" if (Path(__file__).parents[2] / "Makefile").exists() else "listener up"
+    console.print(f"Next: [bold]{up}[/bold] keeps the stack running and shows how to insert jobs of your own.")

@@ -63,6 +63,7 @@ async def play() -> int:
 
 def _tidy(console: Console, folder: Path, *, keep_logs: bool) -> None:
     """Remove the demo's folder; after a failure keep its logs."""
+    StateFolder(folder.resolve()).discard_outside()
     logs = list(folder.glob("*.log")) if keep_logs else []
     for path in set(folder.iterdir()) - set(logs):
         if path.is_dir():

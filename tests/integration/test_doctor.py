@@ -179,7 +179,10 @@ def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
 
 def test_every_function_that_the_service_calls_is_looked_for():
     """The list is that of the modules that call them."""
-    modules = [*(REPOSITORY / "listener" / "supabase").glob("*.py"), *(REPOSITORY / "handlers").glob("*.py")]
+    modules = [
+        *(REPOSITORY / "listener" / "supabase").glob("*.py"),
+        *(REPOSITORY / "listener" / "handlers").glob("*.py"),
+    ]
     called = {name for module in modules for name in re.findall(r'"(\w+_v\d+)"', module.read_text(encoding="utf-8"))}
     assert {*FUNCTIONS, *MEETINGS_FUNCTIONS} == called
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.log import log
-from handlers.noop import noop
 from listener.domain.outcome import Completed, Failed
+from listener.handlers.log import log
+from listener.handlers.noop import noop
 from listener.testing import run_handler
 
 

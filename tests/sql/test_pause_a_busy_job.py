@@ -1,4 +1,4 @@
-"""A job is paused while a run of it goes on: the run goes on to its end, and nothing follows it until the job is resumed."""
+"""A job paused while it runs: the run goes on to its end, and nothing follows it until the job is resumed."""
 
 from __future__ import annotations
 

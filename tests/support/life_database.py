@@ -109,7 +109,7 @@ class LifeDatabase:
         query = """
             select id, status, next_run_at,
                 case
-                    when not is_planned and due_at is not null then '9999-01-01Z' -- a paused job that has run for the last time
+                    when not is_planned and due_at is not null then '9999-01-01Z' -- paused, its last run done
                     when is_planned then coalesce(due_at, '9999-01-01Z')
                 end as due_at,
                 queued_runs, total_runs, successful_runs, failed_runs, scheduled_runs, claimed_by

@@ -22,7 +22,7 @@ def _error(code: str, message: str, hint: str | None = None) -> APIError:
     ("code", "message", "facts"),
     [
         ("22023", BAD_ZONE, ("timezone", '"Mars/Base"', 'an IANA time zone such as "Europe/Berlin"')),
-        ("22023", BAD_STATUS, ("status", '"completed"', "scheduled")),
+        ("22023", BAD_STATUS, ("status", '"completed"', "scheduled or running")),
         ("22023", BAD_STEP, ("status", '"running"', "do this")),
         ("42501", OWNED, ("next_run_at", None, "nothing: the service writes it")),
         ("22P02", 'invalid input syntax for type integer: "x"', (None, None, None)),

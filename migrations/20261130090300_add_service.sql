@@ -1378,6 +1378,7 @@ as $$
 declare
     late bigint[];
     shared bigint[];
+    spent bigint[];
 begin
     with runs as (
         select
@@ -1444,12 +1445,14 @@ begin
         where j.id = b.id
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
-            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared
+            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared,
+            j.status = 'paused' and j.due_at is null and j.is_planned as may_be_spent
     )
     select
         coalesce(array_agg(m.id) filter (where m.waits), '{}'), array_agg(m.id) filter (where m.keyed),
-        array_agg(m.id) filter (where m.is_late), array_agg(m.id) filter (where m.is_shared)
-    into to_wake, keyed, late, shared
+        array_agg(m.id) filter (where m.is_late), array_agg(m.id) filter (where m.is_shared),
+        array_agg(m.id) filter (where m.may_be_spent)
+    into to_wake, keyed, late, shared, spent
     from moved as m;
 
     if late is not null then -- cancelled while this was written
@@ -1460,6 +1463,9 @@ begin
     if shared is not null then
         to_wake := to_wake || job_scheduler.settle_shared(shared);
     end if;
+    if spent is not null then
+        perform job_scheduler.mark_spent(spent);
+    end if;
     if cardinality(to_wake) > 0 then
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
@@ -1467,6 +1473,25 @@ begin
 end
 $$;
 revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+
+-- Marks those of these paused jobs whose last instant has run. They are not done before they are resumed, and count as active
+-- until then: due_at is set, to when that was seen, and is_planned is not.
+create or replace function job_scheduler.mark_spent(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set due_at = now(), is_planned = false
+    where
+        j.id = any(jobs) and j.status = 'paused' and j.due_at is null and j.is_planned and not exists (
+            select from public.job_executions as e
+            where
+                e.scheduled_job_id = j.id and e.cause = 'schedule' and e.stopped_at is null
+                and (e.status = 'queued' or e.status = 'running' and e.lease_expires_at is not null)
+        )
+$$;
+revoke all on function job_scheduler.mark_spent(bigint[]) from public;
 
 -- Stores the log lines of these runs, in their order; lines that are stored already, because an answer was lost, are skipped.
 create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
@@ -1551,12 +1576,14 @@ begin
     begin
         update public.scheduled_jobs as j
         set
-            status = 'failed', due_at = null, is_planned = true, next_run_at = null, error = explanation,
-            last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            -- a paused one stays so, and ends when it is resumed: see mark_spent
+            status = case when j.status = 'paused' then j.status else 'failed' end,
+            due_at = case when j.status = 'paused' then now() end, is_planned = j.status <> 'paused', next_run_at = null,
+            error = explanation, last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
             scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
-            j.id = run.scheduled_job_id and j.status = 'running' and run.cause = 'schedule'
+            j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'
             and not exists ( -- nothing else of it runs
                 select from public.job_executions as o
                 where

@@ -59,7 +59,7 @@ before update of status on public.scheduled_jobs
 for each row when (
     old.status <> new.status and (old.status || ' > ' || new.status) not in (
         'scheduled > running', 'scheduled > paused', 'scheduled > cancelled',
-        'running > scheduled', 'running > completed', 'running > failed', 'running > cancelled',
+        'running > scheduled', 'running > completed', 'running > failed', 'running > cancelled', 'running > paused',
         'paused > scheduled', 'paused > cancelled',
         'completed > scheduled', 'failed > scheduled', 'cancelled > scheduled'
     )
@@ -109,6 +109,16 @@ for each row when (
     and old.status in ('completed', 'failed', 'cancelled') and new.status = 'scheduled'
 )
 execute function job_scheduler.count_revived();
+
+-- Before the queue is settled, because what may start next depends on the status.
+create or replace trigger t05_settle_resumed
+after update of status on public.scheduled_jobs
+for each row when (
+    old.status = 'paused' and new.status = 'scheduled'
+    and (old.claimed_by is not null or new.due_at is null and new.is_planned)
+    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+)
+execute function job_scheduler.settle_resumed();
 
 create or replace trigger t10_settle_queue
 after update on public.scheduled_jobs

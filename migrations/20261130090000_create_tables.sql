@@ -336,6 +336,10 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not 
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
+
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where due_at is null;
@@ -549,10 +553,12 @@ create table if not exists public.job_listeners (
     id uuid primary key,
     name text not null,
     started_at timestamptz not null default now(),
-    heartbeat_at timestamptz not null default now()
+    heartbeat_at timestamptz not null default now(),
+    handlers text[] not null default '{}'
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -806,3 +812,14 @@ create table if not exists job_scheduler.parked_runs (
 comment on table job_scheduler.parked_runs is 'Runs whose end cannot be written; each is tried again at growing intervals.';
 
 alter table job_scheduler.parked_runs enable row level security;
+
+create table if not exists job_scheduler.missing_handlers (
+    name text primary key,
+    since timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.missing_handlers is 'The handlers of due jobs that no live listener has.';
+comment on column job_scheduler.missing_handlers.since is 'From when on every look at the live listeners found none that has it.';
+
+alter table job_scheduler.missing_handlers enable row level security;

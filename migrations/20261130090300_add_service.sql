@@ -1393,6 +1393,7 @@ begin
         where
             j.handler = any(missing) and j.next_run_at < now() - interval '1 second' and j.status <> 'running'
             and j.error is distinct from job_scheduler.missing_error(j.handler)
+            and starts_with(j.error, 'no due instant can be computed: ') is not true -- which also ends nothing
         limit (request ->> 'limit')::int
         for update skip locked
     );
@@ -1430,6 +1431,7 @@ as $$
         from public.scheduled_jobs as j
         where
             j.next_run_at < now() - patience and j.id = any(coalesce(among, array[j.id]))
+            and starts_with(j.error, 'no due instant can be computed: ') is not true
             and j.handler = any(array(
                 select m.name from job_scheduler.missing_handlers as m
                 where m.name = any(handlers) and m.since < now() - patience

@@ -219,3 +219,14 @@ def test_a_row_that_cannot_be_written_delays_no_other(database, ask, insert, res
     finally:
         database.execute("drop function public.refuse cascade")
     assert [error_of(database, job) is None for job in jobs] == [False, True, False]
+
+
+def test_a_job_whose_instants_cannot_be_computed_keeps_that_reason(database, ask, insert, rescue):
+    """It cannot end either, since nobody knows what follows."""
+    job = insert("foreign", due=DUE_LONG_AGO)
+    told = "no due instant can be computed: ZoneInfoNotFoundError"
+    ask("park_runs_v1", runs=[], jobs=[{"id": job["id"], "error": told}])
+    rescue()
+    long_missing(database)
+    assert rescue() == []
+    assert error_of(database, job) == told

@@ -19,6 +19,7 @@ import httpcore
 import httpx
 
 from listener import Fail
+from listener.supabase.admitted_transport import AdmittedTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -162,7 +163,8 @@ async def private_client() -> AsyncIterator[httpx.AsyncClient]:
 async def _client(is_allowed: Callable[[Address], bool]) -> AsyncIterator[httpx.AsyncClient]:
     """Build a client that shares nothing between jobs but connections; a proxy would connect without the check."""
     # In a thread: reading the authorities' certificates takes tens of milliseconds.
-    transport = await anyio.to_thread.run_sync(GuardedTransport, is_allowed)
+    make = functools.partial(GuardedTransport, is_allowed)
+    transport = await anyio.to_thread.run_sync(AdmittedTransport, MAX_CONNECTIONS, make)
     no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
     async with httpx.AsyncClient(
         transport=transport,

@@ -17,7 +17,10 @@ from listener.errors import ListenerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COMMANDS: Final = ("run", "up", "migrate", "preview", "types", "token", "doctor", "demo", "jobs", "runs", "logs")
+COMMANDS: Final = (
+    *("run", "up", "migrate", "migrations", "uninstall", "preview", "types", "token", "doctor", "demo"),
+    *("jobs", "runs", "logs"),
+)
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1
 DISTRIBUTION: Final = "supabase-job-listener"

@@ -1,8 +1,100 @@
--- `schema/` defines the database, one subject a file; `migrations/` has what was released.
--- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+-- Nothing that was there before, under a name that is needed here, is taken over.
+do $preflight$
+declare
+    tables constant text[] := array[
+        'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
+        'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
+        'public.job_handlers', 'public.job_audit'
+    ]::text[];
+    indexes constant text[] := array[
+        'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
+        'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
+        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
+        'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
+        'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
+        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
+        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
+        'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
+        'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
+        'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
+        'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
+        'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
+        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
+    ]::text[];
+    functions constant text[] := array[
+        'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
+        'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
+        'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
+        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
+        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
+        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
+        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
+    ]::text[];
+    taken text;
+begin
+    if obj_description(to_regnamespace('job_scheduler'), 'pg_namespace')
+        = 'Internals of the job scheduler; not exposed through the API.' then
+        return;
+    end if;
+    select string_agg(found.what, ', ') into taken
+    from (
+        select 'schema job_scheduler' as what where to_regnamespace('job_scheduler') is not null
+        union all
+        select t.name as what from unnest(tables) as t (name) where to_regclass(t.name) is not null
+        union all
+        select f.name from unnest(functions) as f (name) where to_regprocedure(f.name) is not null
+        union all
+        select 'index ' || x.name
+        from unnest(indexes) as x (name)
+        where to_regclass(x.name) is not null and not exists (
+            select from pg_catalog.pg_index as i
+            inner join unnest(tables) as t (name) on i.indrelid = to_regclass(t.name)
+            where i.indexrelid = to_regclass(x.name)
+        )
+    ) as found;
+    if taken is not null then
+        raise exception 'nothing was changed; the database has objects of its own with names that are needed: %', taken
+        using errcode = 'duplicate_object', hint = case when (
+            select count(*) from pg_catalog.pg_attribute as a
+            where a.attrelid = to_regclass('public.scheduled_jobs')
+                and a.attname in ('job_id', 'run_date', 'metadata', 'status')
+        ) = 4 then
+            '`listener migrate --adopt` keeps public.scheduled_jobs as scheduled_jobs_before and moves its pending jobs'
+            ' into the new table; rename other objects, or move them to another schema'
+        else
+            'rename them, or move them to another schema (alter … rename to …, alter … set schema …)'
+        end;
+    end if;
+end
+$preflight$;
+
+-- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;
 comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
+
+create table if not exists job_scheduler.migrations (
+    version text primary key,
+    name text not null,
+    checksum text not null,
+    applied_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.migrations is 'The migrations of the job scheduler that this database has applied.';
+comment on column job_scheduler.migrations.checksum is 'SHA-256 of what the file executed, without carriage returns.';
+
+do $migration$
+declare
+    body constant text := $file$
+-- `schema/` defines the database, one subject a file; `migrations/` has what was released.
+-- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
+
 revoke all on schema job_scheduler from public;
 -- Triggers run with the rights of the row's writer, so clients need access to the schema of the functions.
 grant usage on schema job_scheduler to authenticated, service_role;
@@ -11,6 +103,7 @@ do $$
 begin
     if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
         create publication supabase_realtime;
+        comment on publication supabase_realtime is 'Made by the job scheduler.';
     end if;
 end
 $$;
@@ -117,7 +210,7 @@ comment on table public.job_workspaces is 'A tenant: its members see and write t
 comment on column public.job_workspaces.settings is
     'Quotas and what else the operator says of the workspace; written with the service key only.';
 
-create index if not exists workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
+create index if not exists job_workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
 
 revoke all on table public.job_workspaces from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspaces to service_role;
@@ -171,7 +264,7 @@ comment on table public.job_workspace_invitations is
 comment on column public.job_workspace_invitations.workspace_name is
     'The name when the invitation was written: the invited user cannot see the workspace.';
 
-create index if not exists workspace_invitations_user_id_idx on public.job_workspace_invitations (user_id);
+create index if not exists job_workspace_invitations_user_id_idx on public.job_workspace_invitations (user_id);
 
 revoke all on table public.job_workspace_invitations from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspace_invitations to service_role;
@@ -212,7 +305,7 @@ create table if not exists public.job_workspace_members (
 
 comment on table public.job_workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
 
-create index if not exists workspace_members_user_id_idx on public.job_workspace_members (user_id);
+create index if not exists job_workspace_members_user_id_idx on public.job_workspace_members (user_id);
 
 revoke all on table public.job_workspace_members from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspace_members to service_role;
@@ -305,6 +398,7 @@ create table if not exists public.scheduled_jobs (
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
     due_at timestamptz,
+    is_planned boolean not null default false,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
     scheduled_runs bigint not null default 0,
@@ -321,7 +415,8 @@ comment on column public.scheduled_jobs.store_result is
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
-    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
+    'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
+comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: without an instant, that none is to come.';
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
@@ -342,7 +437,7 @@ on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
-on public.scheduled_jobs (id) where due_at is null;
+on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
 -- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
@@ -368,6 +463,13 @@ create index if not exists scheduled_jobs_active_idx
 on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
     coalesce(workspace_id, created_by) is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
+
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
 
 alter table public.scheduled_jobs replica identity full;
@@ -454,7 +556,7 @@ create table if not exists public.job_executions (
     error_details jsonb,
     listener_id uuid,
     -- columns that only the service reads
-    run_at timestamptz not null default now(),
+    run_at timestamptz default now(),
     lease_expires_at timestamptz,
     fence integer not null default 1,
     stopped_at timestamptz,
@@ -465,7 +567,7 @@ create table if not exists public.job_executions (
 comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
 comment on column public.job_executions.run_at is
-    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+    'When a queued run may start: its due instant or the time of its retry; null while its key is taken.';
 comment on column public.job_executions.fence is
     'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
 comment on column public.job_executions.stopped_at is
@@ -478,14 +580,22 @@ comment on column public.job_executions.lease_expires_at is 'The end of the clai
 -- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_running_idx
+on public.job_executions (created_by, workspace_id) where lease_expires_at is not null and created_by is not null;
+create index if not exists job_executions_manual_idx
+on public.job_executions (coalesce(workspace_id, created_by), scheduled_for)
+where cause = 'manual' and coalesce(workspace_id, created_by) is not null;
+create index if not exists job_executions_manual_user_idx
+on public.job_executions (created_by, scheduled_for)
+where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx
 on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
-on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+on public.job_executions (scheduled_for) where status = 'queued' and run_at is null;
 create index if not exists job_executions_given_key_idx
-on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
 on public.job_executions (created_by) where created_by is not null;
 create index if not exists job_executions_workspace_id_idx
@@ -629,91 +739,6 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- Meetings: an upcoming one has exactly one job, due at its end, that sets it to done.
---
--- Works beside a project's own public.meetings too, whose security and rows stay as they are: it only gains the
--- column revision, indexes, triggers and a place in the publication.
-
-do $$
-begin
-    if to_regclass('public.meetings') is not null then
-        return;
-    end if;
-
-    create table public.meetings (
-        -- stands for "none chosen": a trigger gives the id, so that it can tell and refuse one that a user chose
-        id uuid primary key default '00000000-0000-0000-0000-000000000000',
-        title text,
-        start_time timestamptz,
-        end_time timestamptz not null check (end_time >= '1970-01-01 00:00:00+00' and end_time < '3000-01-01 00:00:00+00'),
-        status text not null default 'upcoming' check (status in ('upcoming', 'done', 'cancelled')),
-        created_by uuid default auth.uid(),
-        workspace_id uuid,
-        created_at timestamptz not null default now(),
-        updated_at timestamptz not null default now(),
-        check (end_time > start_time)
-    );
-    comment on table public.meetings is 'A meeting that is upcoming has one job, meeting-status:<id>, due at end_time.';
-    create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
-    create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
-    create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
-
-    revoke all on table public.meetings from public, anon, authenticated, service_role;
-    grant select, insert, update, delete on table public.meetings to authenticated, service_role;
-    alter table public.meetings enable row level security;
-
-    create policy meetings_select on public.meetings
-    for select to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
-    );
-    create policy meetings_insert on public.meetings
-    for insert to authenticated
-    with check (
-        created_by = (select job_scheduler.caller())
-        and (workspace_id is null or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[]))
-    );
-    create policy meetings_update on public.meetings
-    for update to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    )
-    with check (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    );
-    create policy meetings_delete on public.meetings
-    for delete to authenticated
-    using (
-        (created_by = (select job_scheduler.caller()) and workspace_id is null)
-        or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
-    );
-end
-$$;
-
-alter table public.meetings add column if not exists revision bigint;
-
-comment on column public.meetings.revision is
-'The transaction (xid8) of the last change that concerns its job; the service polls by it.';
-
-create index if not exists meetings_revision_idx on public.meetings (revision);
-create index if not exists meetings_status_end_time_idx on public.meetings (status, end_time);
-
-grant select, update on table public.meetings to service_role;
-
-do $$
-begin
-    if not exists (
-        select from pg_catalog.pg_publication_tables
-        where pubname = 'supabase_realtime' and schemaname = 'public' and tablename = 'meetings'
-    ) then
-        alter publication supabase_realtime add table public.meetings;
-    end if;
-end
-$$;
-
 -- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
 -- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_meetings (
@@ -742,6 +767,14 @@ comment on table job_scheduler.limits is
     'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
     ' tightened, because the listener has them too.';
 
+-- How many runs of each user, or of each workspace that has bounds of its own, began in the present minute. Claims of one
+-- party take turns at its row, so that its bounds hold over all listeners.
+create table if not exists job_scheduler.usage (
+    party uuid primary key,
+    minute timestamptz not null,
+    runs bigint not null
+) with (fillfactor = 50);
+
 insert into job_scheduler.limits (name, value, description) values
 ('max_metadata_bytes', 262144, 'metadata as text'),
 ('max_expression_length', 255, 'a cron expression, in characters'),
@@ -755,7 +788,13 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise'),
+('quota_max_manual_runs_per_minute', 600, 'runs asked for manually in a minute, unless the workspace says otherwise'),
+('quota_max_running', 1000, 'runs of a user at a time, over all listeners, unless a workspace says otherwise'),
+('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
+('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
+('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
@@ -823,3 +862,19 @@ comment on table job_scheduler.missing_handlers is 'The handlers of due jobs tha
 comment on column job_scheduler.missing_handlers.since is 'From when on every look at the live listeners found none that has it.';
 
 alter table job_scheduler.missing_handlers enable row level security;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090000') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090000', 'create_tables', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- Marks the running run of a cancelled job: its end is entered, but does not change the job, not even if it was scheduled
 -- again meanwhile.
 create or replace function job_scheduler.mark_stopped(job bigint)
@@ -70,20 +73,22 @@ begin
         -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
         -- that runs again has a due instant of its own.
         if old.status = 'paused' then
-            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+            if new.trigger_type <> 'once' and new.due_at is null and not (
                 old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             ) then
-                new.due_at := null;
+                new.is_planned := false;
             end if;
         else
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+            new.is_planned := new.trigger_type = 'once';
         end if;
         new.next_run_at := new.due_at;
     else
-        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
+        new.due_at := case when new.status = 'paused' then new.due_at end;
+        new.is_planned := new.is_planned or new.status = 'cancelled';
         new.next_run_at := null;
     end if;
     return new;
@@ -104,7 +109,7 @@ begin
     update public.scheduled_jobs as j
     set
         queued_runs = q.waiting,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first),
         revision = job_scheduler.next_revision(j.revision)
     from (
         select
@@ -162,10 +167,15 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;
+
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -197,6 +207,7 @@ begin
             when new.created_at <> now() then 'created_at'
             when new.updated_at <> now() then 'updated_at'
             when new.due_at is not null then 'due_at'
+            when new.is_planned then 'is_planned'
             when new.defined_at <> now() then 'defined_at'
             when new.queued_runs <> 0 then 'queued_runs'
             when new.scheduled_runs <> 0 then 'scheduled_runs'
@@ -220,6 +231,7 @@ begin
             when new.created_at <> old.created_at then 'created_at'
             when new.updated_at <> old.updated_at then 'updated_at'
             when new.due_at is distinct from old.due_at then 'due_at'
+            when new.is_planned <> old.is_planned then 'is_planned'
             when new.defined_at <> old.defined_at then 'defined_at'
             when new.queued_runs <> old.queued_runs then 'queued_runs'
             when new.scheduled_runs <> old.scheduled_runs then 'scheduled_runs'
@@ -261,6 +273,7 @@ begin
     new.revision := pg_current_xact_id()::text::bigint;
     if new.trigger_type = 'once' then
         new.due_at := new.run_date;
+        new.is_planned := true;
         new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
     end if;
     return new;
@@ -294,11 +307,82 @@ begin
         new.defined_at := now();
         new.attempt := case when new.status = 'running' then old.attempt else 0 end;
         new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+        new.is_planned := new.trigger_type = 'once';
         new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
     end if;
     return new;
 end
 $$;
+
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them
+
+-- The listeners' private topic is nobody's to join or to send to, whatever a project's other policies allow: restrictive
+-- policies, which say nothing of any other topic and cannot raise. service_role and the database's own functions are not
+-- bound by policies. Realtime asks them with a row of the topic that is to be joined or sent to.
+create or replace function job_scheduler.guard_topic()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    act record;
+begin
+    if to_regclass('realtime.messages') is null then
+        return;
+    end if;
+    for act in
+        select * from (values
+            ('select', 'using'), ('insert', 'with check'), ('update', 'using'), ('delete', 'using')
+        ) as a (verb, clause)
+    loop
+        execute format('drop policy if exists %I on realtime.messages', 'job_scheduler_topic_' || act.verb);
+        execute format(
+            'create policy %I on realtime.messages as restrictive for %s to public %s '
+            '(topic is distinct from ''job_scheduler'')',
+            'job_scheduler_topic_' || act.verb, act.verb, act.clause
+        );
+    end loop;
+exception when others then -- `listener doctor` says that they are missing
+    raise warning 'job_scheduler.guard_topic: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.guard_topic() from public;
+
+select job_scheduler.guard_topic();
+
+-- What lets users into the listeners' topic: whether our policies are there, and the names of those that hold for every topic.
+-- {} -> {now, guarded: boolean | null, blanket: [name]}; null where this database has no Realtime
+create or replace function public.examine_topic_v1(request jsonb) -- noqa: RF02
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select json_build_object(
+        'now', clock_timestamp(),
+        'guarded', case
+            when to_regclass('realtime.messages') is not null
+                then count(*) filter (where p.permissive = 'RESTRICTIVE' and p.policyname like 'job\_scheduler\_topic\_%') = 4
+        end,
+        'blanket', coalesce(json_agg(p.policyname order by p.policyname) filter (
+            where p.permissive = 'PERMISSIVE' and p.roles && '{public,anon,authenticated}'::name[]
+                and concat(p.qual, p.with_check) not like '%topic%'
+        ), '[]')
+    )
+    from pg_catalog.pg_policies as p
+    where p.schemaname = 'realtime' and p.tablename = 'messages' and request is not null
+$$;
+revoke all on function public.examine_topic_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.examine_topic_v1(jsonb) to service_role;
 
 -- Admits a client's manual run: whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
@@ -433,3 +517,19 @@ begin
 end
 $$;
 revoke all on function job_scheduler.notify_deleted() from public;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090200') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090200', 'guard_lifecycle', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

@@ -1,3 +1,6 @@
+do $migration$
+declare
+    body constant text := $file$
 -- The cases that the one statement of claim_runs_v1 leaves: queued runs, missed instants, a job that still runs, a shared
 -- key. Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
@@ -28,7 +31,7 @@ begin
         else false
     end;
     if job_scheduler.is_last_run(j) then
-        next_if_run := '9999-01-01Z';
+        next_if_run := null;
     end if;
 
     if is_due and missed is not null then
@@ -167,7 +170,7 @@ declare
 begin
     if key_is_taken then
         update public.job_executions
-        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
+        set run_at = null, reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
         where id = run
         returning * into e;
     else
@@ -266,7 +269,7 @@ begin
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
          listener_id, lease_expires_at, started_at)
     select
-        j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+        j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
@@ -326,13 +329,16 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason}]}. Jobs of other handlers than these are refused. Once the metadata of what is granted has
--- `max_bytes`, the answer is `full`: the rest is left to the next.
+-- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
+-- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
+-- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted]}
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
+-- that is at its quota of runs]}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -360,6 +366,9 @@ declare
     again_jobs bigint[];
     room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then
@@ -369,12 +378,15 @@ begin
     with asked as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
-            as c (id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz)
+            as c (
+                id bigint, due timestamptz, "next" timestamptz, exhausted boolean, missed jsonb, defined_at timestamptz,
+                hinted boolean
+            )
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
-                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then '9999-01-01Z'
+                when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
             end as next,
             case
@@ -388,15 +400,59 @@ begin
             and (j.handler = any(handlers)) is not false
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
+            and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         order by j.id
         for update of j skip locked
     ), sized as (
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, room
+    select
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, room
     from sized as s where s.before < room;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
+    select c.claimed, c.claimed_jobs into claimed, claimed_jobs
+    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+
+    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+        select l.room, claimed || l.granted into room, claimed
+        from job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, room
+        ) as l;
+    end if;
+    if again_jobs is not null then
+        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
+    end if;
+    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
+        perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
+    end if;
+
+    select coalesce(json_agg(j.job_row), '[]') into refused
+    from job_scheduler.job_rows as j
+    where j.id = any(ids) and j.id <> all(claimed_jobs);
+    return json_build_object(
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded
+    );
+end
+$$;
+revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
+-- the way. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_free(
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
+    out claimed uuid[], out claimed_jobs bigint[]
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
@@ -406,7 +462,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -416,33 +472,15 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = nullif(f.next, '9999-01-01Z'),
+        due_at = f.next, next_run_at = f.next,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
-
-    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
-        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
-    end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
-    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        perform job_scheduler.lease_anew(claimed, me, good_until);
-    end if;
-
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
-    return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused
-    );
 end
 $$;
-revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.claim_runs_v1(jsonb) to service_role;
+revoke all on function
+job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
 -- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
@@ -465,17 +503,18 @@ begin
     perform job_scheduler.await_commits(ids);
     -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
-    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz)
+    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz, hinted boolean)
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
         and (j.handler = any(job_scheduler.handlers_of(request))) is not false
+        and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);
     for left_over in
         select
             c.id, c.due, c.run, c.missed, c.missed_reason, c.defined_at,
-            case when s.trigger_type = 'once' or c.exhausted then '9999-01-01Z' else c.next end as next,
+            case when s.trigger_type = 'once' or c.exhausted then null else c.next end as next,
             case
                 when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
                 else octet_length(s.metadata::text)
@@ -504,25 +543,6 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
--- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
-create or replace function job_scheduler.lock_again(claims jsonb)
-returns bigint[]
-language sql
-set search_path = ''
-as $$
-    with locked as (
-        select j.id
-        from public.scheduled_jobs as j
-        where j.id = any(
-            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
-        )
-        order by j.id
-        for update
-    )
-    select coalesce(array_agg(l.id), '{}') from locked as l
-$$;
-revoke all on function job_scheduler.lock_again(jsonb) from public;
-
 -- Lets the leases of runs that were claimed just now begin now.
 create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
 returns void
@@ -537,31 +557,6 @@ as $$
     );
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
-
--- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. The listener ignores a run that it holds already.
-create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
-returns uuid[]
-language sql
-set search_path = ''
-as $$
-    with mine as (
-        select e.id
-        from public.job_executions as e
-        where
-            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
-            and e.listener_id = me and e.id <> all(known)
-        for no key update skip locked -- else its end is being written
-    ), extended as (
-        update public.job_executions as e
-        set lease_expires_at = good_until
-        from mine as m
-        where e.id = m.id
-        returning e.id
-    )
-    select coalesce(array_agg(x.id), '{}') from extended as x
-$$;
-revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
 -- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
 -- does not stop the others.
@@ -702,7 +697,7 @@ as $$
         select e.* from public.job_executions as e
         where
             e.status = 'queued' and e.blocked_since is not null
-            and e.run_at < '9999-01-01Z' and e.run_at > now() - interval '10 seconds'
+            and e.run_at > now() - interval '10 seconds'
     )
 
     select key_limit - (
@@ -754,7 +749,7 @@ begin
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
             where
-                e.status = 'queued' and e.run_at = '9999-01-01Z' and s.concurrency_key = j.concurrency_key
+                e.status = 'queued' and e.run_at is null and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
@@ -838,7 +833,7 @@ begin
             status = case
                 when s.runs_on and j.status = 'scheduled' then 'running'
                 when s.runs_on or j.status <> 'running' then j.status
-                when not s.waits and j.due_at = '9999-01-01Z' then coalesce(j.last_run_status, 'failed')
+                when not s.waits and j.due_at is null and j.is_planned then coalesce(j.last_run_status, 'failed')
                 else 'scheduled'
             end,
             claimed_by = case when s.holder is not null then coalesce(j.claimed_by, s.holder) end,
@@ -868,7 +863,7 @@ as $$
     set
         queued_runs = w.waiting,
         revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first)
     from (
         select
             s.id, count(e.id) as waiting,
@@ -878,7 +873,7 @@ as $$
         where s.id = any(jobs)
         group by s.id
     ) as w
-    where j.id = w.id
+    where j.id = w.id and j.id = any(jobs) -- so that it is looked up by key, whatever the statistics say
 $$;
 revoke all on function job_scheduler.set_wake(bigint[]) from public;
 
@@ -991,6 +986,114 @@ as $$
         and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
 $$;
 revoke all on function job_scheduler.ended_before(jsonb, uuid[], uuid) from public;
+
+-- How many runs of a party go on at a time and begin in a minute, over all listeners. A party is a workspace whose settings
+-- name one of these bounds, else the user who made the job; the service's own jobs have none.
+
+-- How many runs of a party go on.
+create or replace function job_scheduler.running_of(party uuid, is_workspace boolean)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+begin
+    if is_workspace then
+        return (
+            select count(*) from public.job_executions as e
+            where e.workspace_id = party and e.lease_expires_at is not null
+        );
+    end if;
+    return (
+        select count(*)
+        from public.job_executions as e
+        where
+            e.created_by = party and e.lease_expires_at is not null
+            and (e.workspace_id is null or not exists (
+                select from public.job_workspaces as w
+                where w.id = e.workspace_id and w.settings ?| array['max_running', 'max_runs_per_minute']
+            ))
+    );
+end
+$$;
+revoke all on function job_scheduler.running_of(uuid, boolean) from public;
+
+-- Of these jobs, those whose claims have to wait, and the parties that are at their bounds. What is let through is counted
+-- here, and claims of one party take turns at its row of job_scheduler.usage: it is called once, with all jobs of a claim.
+create or replace function job_scheduler.hold_back(jobs bigint[], out held bigint[], out bounded uuid[])
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
+    usual_running constant numeric := job_scheduler.limit_of('quota_max_running');
+    usual_rate constant numeric := job_scheduler.limit_of('quota_max_runs_per_minute');
+    owned bigint[];
+    parties uuid[];
+    workspaces boolean[];
+    runnings numeric[];
+    rates numeric[];
+begin
+    held := '{}';
+    bounded := '{}';
+    select
+        array_agg(o.id), array_agg(case when o.is_workspace then o.workspace_id else o.created_by end),
+        array_agg(o.is_workspace), array_agg(coalesce((o.settings ->> 'max_running')::numeric, usual_running)),
+        array_agg(coalesce((o.settings ->> 'max_runs_per_minute')::numeric, usual_rate))
+    into owned, parties, workspaces, runnings, rates
+    from (
+        select
+            j.id, j.workspace_id, j.created_by, w.settings,
+            coalesce(w.settings ?| array['max_running', 'max_runs_per_minute'], false) as is_workspace
+        from public.scheduled_jobs as j
+        left join public.job_workspaces as w on j.workspace_id = w.id
+        where j.id = any(jobs) and j.next_run_at <= clock_timestamp() + interval '10 seconds'
+        order by j.priority desc, j.next_run_at, j.id
+    ) as o
+    where o.created_by is not null or o.is_workspace and o.settings -> 'limit_service' = 'true';
+    if owned is null then
+        return;
+    end if;
+    insert into job_scheduler.usage as u (party, minute, runs)
+    select p.party, this_minute, 0 from (select distinct o.party from unnest(parties) as o (party)) as p
+    order by p.party
+    on conflict (party) do update
+    set minute = this_minute, runs = case when u.minute = this_minute then u.runs else 0 end;
+
+    with wanted as (
+        select o.*, row_number() over (partition by o.party order by o.place) as number
+        from unnest(owned, parties, workspaces, runnings, rates)
+            with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
+    ), rooms as (
+        select w.party, least(
+            w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
+        ) as room
+        from wanted as w
+        inner join job_scheduler.usage as u on w.party = u.party
+        where w.number = 1
+    ), counted as (
+        update job_scheduler.usage as u
+        set runs = u.runs + c.runs
+        from (
+            select w.party, count(*) as runs
+            from wanted as w
+            inner join rooms as r on w.party = r.party
+            where w.number <= r.room
+            group by w.party
+        ) as c
+        where u.party = c.party
+    )
+    select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
+    from wanted as w
+    inner join rooms as r on w.party = r.party
+    where w.number > r.room;
+end
+$$;
+revoke all on function job_scheduler.hold_back(bigint[]) from public;
 
 -- Extends the claims on these runs, each named with its fence. A claim that is no longer held is answered as lost; one
 -- whose row somebody else has locked just now is neither lost nor extended.
@@ -1129,21 +1232,21 @@ select
     j.id,
     j.revision,
     j.next_run_at,
-    j.due_at,
+    j.is_planned,
     j.status,
     j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
+            'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
             'user', j.created_by, 'handler', j.handler
@@ -1186,7 +1289,7 @@ as $$
             and (
                 j.next_run_at <= (request ->> 'until')::timestamptz
                 or j.status in ('cancelled', 'paused')
-                or j.due_at is null and j.status in ('scheduled', 'running')
+                or not j.is_planned and j.status in ('scheduled', 'running')
                 or j.status = 'running'
             )
         order by j.revision, j.id
@@ -1260,7 +1363,7 @@ as $$
         select j.*
         from job_scheduler.job_rows as j
         where
-            j.due_at is null and j.status in ('scheduled', 'running')
+            not j.is_planned and j.status in ('scheduled', 'running')
             and j.id > coalesce((request ->> 'after')::bigint, 0)
         order by j.id
         limit (request ->> 'limit')::int
@@ -1537,7 +1640,7 @@ begin
                     select from public.job_executions as q
                     where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
                 ) then 'scheduled'
-                when j.due_at = '9999-01-01Z' then b.status
+                when j.due_at is null and j.is_planned then b.status
                 else 'scheduled'
             end,
             attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,
@@ -1664,8 +1767,8 @@ begin
     begin
         update public.scheduled_jobs as j
         set
-            status = 'failed', due_at = '9999-01-01Z', next_run_at = null, error = explanation, last_run_status = 'failed',
-            last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            status = 'failed', due_at = null, is_planned = true, next_run_at = null, error = explanation,
+            last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
             scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
@@ -1753,7 +1856,7 @@ declare
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     with plans as (
-        select p.id, p.revision, coalesce(p.due, '9999-01-01Z') as due
+        select p.id, p.revision, p.due
         from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz, error text)
         where p.error is null
     ), free as (
@@ -1762,14 +1865,15 @@ begin
         inner join plans as p on j.id = p.id and j.revision = p.revision
         where
             j.id = any(ids) -- so that they are looked up by key, whatever the statistics say
-            and j.due_at is null and j.status in ('scheduled', 'running')
+            and not j.is_planned and j.status in ('scheduled', 'running')
         order by j.id
         for update of j skip locked
     )
     update public.scheduled_jobs as j
     set
         due_at = f.due,
-        next_run_at = nullif(least(f.due, j.next_run_at), '9999-01-01Z'),
+        is_planned = true,
+        next_run_at = least(f.due, j.next_run_at),
         error = case when not starts_with(j.error, 'no due instant can be computed: ') then j.error end,
         updated_at = now()
     from free as f
@@ -1831,7 +1935,7 @@ begin
         update public.scheduled_jobs as j
         set status = 'running'
         where
-            j.id = any(jobs) and j.status = 'scheduled' and j.due_at = '9999-01-01Z' and not (
+            j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
@@ -1869,6 +1973,50 @@ end
 $$;
 revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.send_probe_v1(jsonb) to service_role;
+
+-- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
+create or replace function job_scheduler.lock_again(claims jsonb)
+returns bigint[]
+language sql
+set search_path = ''
+as $$
+    with locked as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(
+            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
+        )
+        order by j.id
+        for update
+    )
+    select coalesce(array_agg(l.id), '{}') from locked as l
+$$;
+revoke all on function job_scheduler.lock_again(jsonb) from public;
+
+-- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
+-- were granted now. The listener ignores a run that it holds already.
+create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
+returns uuid[]
+language sql
+set search_path = ''
+as $$
+    with mine as (
+        select e.id
+        from public.job_executions as e
+        where
+            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
+            and e.listener_id = me and e.id <> all(known)
+        for no key update skip locked -- else its end is being written
+    ), extended as (
+        update public.job_executions as e
+        set lease_expires_at = good_until
+        from mine as m
+        where e.id = m.id
+        returning e.id
+    )
+    select coalesce(array_agg(x.id), '{}') from extended as x
+$$;
+revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
 -- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
@@ -1998,7 +2146,7 @@ begin
             select min(e.scheduled_job_id)
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-            where e.status = 'queued' and e.run_at = '9999-01-01Z' and (e.cause = 'manual' or s.status = 'scheduled')
+            where e.status = 'queued' and e.run_at is null and (e.cause = 'manual' or s.status = 'scheduled')
             group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
             order by random() -- so that none is left out for ever
             limit 100
@@ -2241,3 +2389,19 @@ end
 $$;
 revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.due_jobs_v1(jsonb) to service_role;
+$file$;
+    left_alone constant text := null;
+begin
+    perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
+    if exists (select from job_scheduler.migrations where version = '20261130090300') then
+        return;
+    end if;
+    if left_alone is not null then
+        raise warning '%', left_alone;
+        return;
+    end if;
+    execute body;
+    insert into job_scheduler.migrations (version, name, checksum)
+    values ('20261130090300', 'add_service', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+end
+$migration$;

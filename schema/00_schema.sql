@@ -1,8 +1,6 @@
 -- `schema/` defines the database, one subject a file; `migrations/` has what was released.
 -- `make migration NAME=verb_object` writes the difference. Files are read in the order of their names.
 
-create schema if not exists job_scheduler;
-comment on schema job_scheduler is 'Internals of the job scheduler; not exposed through the API.';
 revoke all on schema job_scheduler from public;
 -- Triggers run with the rights of the row's writer, so clients need access to the schema of the functions.
 grant usage on schema job_scheduler to authenticated, service_role;
@@ -11,6 +9,7 @@ do $$
 begin
     if not exists (select from pg_catalog.pg_publication where pubname = 'supabase_realtime') then
         create publication supabase_realtime;
+        comment on publication supabase_realtime is 'Made by the job scheduler.';
     end if;
 end
 $$;

@@ -21,11 +21,12 @@ from anyio.from_thread import start_blocking_portal
 from outline import Key, Outline, changed, outline, outline_of
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from wrapping import APPLIED, INSTALLED, preflight, wrapped
 
 from listener.errors import ListenerError
 from listener.local.stack import Stack, temporary_stack
-from listener.migrate.migrator import apply_migrations, migrations_folder
-from listener.migrate.sql_statements import TOKEN
+from listener.migrate.files import migrations_folder, migrations_in
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,9 +40,24 @@ SUBJECTS = {
     "20261130090200_guard_lifecycle": ["30_lifecycle"],
     "20261130090300_add_service": ["40_service"],
     "20261130090400_add_clients_and_tenancy": ["50_clients", "60_tenancy"],
-    "20261130090500_add_sources": ["70_sources"],
-    "20261130090600_create_triggers": ["90_triggers.sql"],
+    "20261130090500_leave_own_meetings_alone": ["65_own_meetings.sql"],
+    "20261130090600_create_triggers": ["90_triggers.sql", "92_workspace_triggers.sql"],
+    "20261130090700_add_meetings": ["67_meetings.sql", "70_sources", "95_meeting_triggers.sql"],
 }
+LEDGER = "00_ledger.sql"  # stands before the first file, which needs it
+LEFT_ALONE = {"20261130090700_add_meetings": "job_scheduler.meetings_left_alone()"}
+TOKEN = re.compile(
+    r"""
+    --[^\n]*
+  | /\*.*?\*/
+  | (?<![a-z0-9_])e'(?:[^'\\]|\\.|'')*'
+  | '(?:[^']|'')*'
+  | "(?:[^"]|"")*"
+  | (?P<dollar>\$(?:[a-z_][a-z0-9_]*)?\$).*?(?P=dollar)
+  | (?P<semicolon>;)
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
 NAME = r"(?:public|job_scheduler)\.\w+"
 MAKES = (
     ("function", re.compile(rf"create or replace function ({NAME})\(")),
@@ -198,9 +214,22 @@ def write_first_release() -> None:
     folder = migrations_folder()
     for path in folder.glob("*.sql"):
         path.unlink()
-    for name, parts in SUBJECTS.items():
-        (folder / f"{name}.sql").write_text(schema_text(parts), encoding="utf-8")
+    bodies = {file: schema_text(parts) for file, parts in SUBJECTS.items()}
+    check = preflight("\n".join(bodies.values()), INSTALLED, aside="public.meetings")
+    start = f"{check}\n{schema_text([LEDGER])}\n"
+    for file, body in bodies.items():
+        version, _, name = file.partition("_")
+        text = wrapped(version, name, body, LEFT_ALONE.get(file, "null"))
+        (folder / f"{file}.sql").write_text(start + text, encoding="utf-8")
+        start = ""
     RELEASED.write_text(checksums(folder), encoding="utf-8")
+
+
+def file_of(version: str, name: str, body: str) -> str:
+    """Return the text of a migration that comes after those there are."""
+    released = "\n".join(migration.body for migration in migrations_in(migrations_folder()))
+    check = preflight(body, APPLIED.format(version=version), released=released)
+    return f"{check}\n{wrapped(version, name, body)}"
 
 
 def checksums(folder: Path) -> str:
@@ -221,8 +250,9 @@ def write_next(name: str) -> None:
         load(wanted, schema_text())
         text = write(released, wanted, schema_text())
     if text.strip():
-        path = migrations_folder() / f"{datetime.now(UTC):%Y%m%d%H%M%S}_{name}.sql"
-        path.write_text(text, encoding="utf-8")
+        version = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
+        path = migrations_folder() / f"{version}_{name}.sql"
+        path.write_text(file_of(version, name, text), encoding="utf-8")
         print(path.relative_to(ROOT))
     else:
         print("migrations/ and schema/ say the same")

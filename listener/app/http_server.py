@@ -69,12 +69,18 @@ async def serve(app: ASGIApp, host: str, port: int) -> None:
     Raises:
         OSError: the address cannot be bound; uvicorn itself would end the process without a message.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with (
-        socket.create_server((host.strip("[]"), port), family=family) as listening,
-        kept_from_children(listening.fileno()),
-    ):
+    with listening_at(host, port) as listening, kept_from_children(listening.fileno()):
         await _serve(app, listening)
+
+
+def listening_at(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host.strip("[]"), port), family=family)
 
 
 async def _serve(app: ASGIApp, listening: socket.socket) -> None:

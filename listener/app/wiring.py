@@ -26,7 +26,7 @@ from listener.scheduling.hint_router import HintRouter
 from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
-from listener.scheduling.reflector import Reflector
+from listener.scheduling.reflector import POLL, Reflector
 from listener.scheduling.sources import MeetingSource
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.catalogue import SupabaseCatalogue
@@ -185,9 +185,9 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     )
     router.register("scheduled_jobs", reflector.take_hint)
     # A claim with `overlap` `replace` has ended these runs in the ledger already.
-    router.register("stopped_runs", _stopper(shared.runs, "overlap"))
+    router.register("stopped_runs", _stopper(shared.runs, reflector, "overlap"))
     # The job was cancelled; it may have been scheduled again since.
-    router.register("cancelled_runs", _stopper(shared.runs, "cancelled"))
+    router.register("cancelled_runs", _stopper(shared.runs, reflector, "cancelled"))
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
     meetings = None
     if settings.meetings:
@@ -209,8 +209,9 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     return Feed(feed, reflector, meetings)
 
 
-def _stopper(runs: HeldRuns, reason: str) -> Callable[[Hint], object]:
-    return lambda hint: runs.cancel(hint.ids, reason)
+def _stopper(runs: HeldRuns, reflector: Reflector, reason: str) -> Callable[[Hint], object]:
+    """Stop what a poll names; what a channel names is looked up first, for anybody may have sent it."""
+    return lambda hint: runs.cancel(hint.ids, reason) if hint.source == POLL else reflector.look_up(hint)
 
 
 def watch_metrics(shared: Shared, core: Core, execution: Execution) -> None:

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
 
-from listener.migrate.migrator import apply_migrations, migrations_folder, migrations_in
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import migrate as apply
+from listener.migrate.status import status_lines
 
 
 def migrate(
     db_url: Annotated[str, typer.Option(envvar="DATABASE_URL", help="Connection string of the database.")],
-    folder: Annotated[Path | None, typer.Option(help="Folder of the migrations; by default the project's own.")] = None,
+    *,
+    status: Annotated[
+        bool, typer.Option("--status", help="Show which migrations are applied; change nothing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Apply them in a transaction that is rolled back.")
+    ] = False,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt", help="Rename your own table scheduled_jobs, and move its pending jobs into the new one."
+        ),
+    ] = False,
 ) -> None:
-    """Apply the migrations that a database has not seen; what `supabase db push` applied counts."""
-    source = folder or migrations_folder()
-    applied = apply_migrations(db_url, source)
-    for migration in applied:
-        typer.echo(f"applied {migration.path.name}")
-    typer.echo(f"{len(applied)} applied, {len(migrations_in(source)) - len(applied)} were there already")
+    """Apply the migrations that a database lacks, all or none; files that `supabase db push` applied count."""
+    folder = migrations_folder()
+    if status:
+        for line in status_lines(db_url, folder):
+            typer.echo(line)
+        return
+    report = apply(db_url, folder, adopt=adopt, dry_run=dry_run)
+    for line in [
+        *(f"applied {migration.path.name}" for migration in report.applied),
+        *(f"adopted {row}" for row in report.adopted or []),
+    ]:
+        typer.echo(f"would have {line}" if dry_run else line)
+    for warning in report.warnings:
+        typer.echo(f"left alone: {warning}")
+    if adopt and report.adopted is None:
+        typer.echo("nothing to adopt: there is no scheduled_jobs table of your own")
+    typer.echo(
+        "nothing was changed" if dry_run else f"{len(report.applied)} applied, {len(report.present)} were there already"
+    )

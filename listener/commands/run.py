@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.errors import StageFailedError
+from listener.errors import InvalidValueError, StageFailedError
 
 if TYPE_CHECKING:
     from listener.app.service import Service
@@ -34,8 +34,20 @@ def run() -> None:
     from listener.app.event_loop import run_to_its_end  # noqa: PLC0415
     from listener.app.service import Service  # noqa: PLC0415
 
+    _check_address(*settings.http_address)
     _tune_garbage_collection()
     run_to_its_end(_serve(Service, settings))
+
+
+def _check_address(host: str, port: int) -> None:
+    """Refuse an address that is taken before anything is claimed."""
+    from listener.app.http_server import listening_at  # noqa: PLC0415 - as above
+
+    try:
+        listening_at(host, port).close()
+    except OSError as fault:
+        free = "an address of this machine that no other program uses"
+        raise InvalidValueError(field="LISTENER_HTTP_BIND", value=f"{host}:{port}", allowed=free) from fault
 
 
 def _warn_of_legacy_key(key: str) -> None:

@@ -15,7 +15,10 @@ StateDir = Annotated[Path, typer.Option(envvar="LISTENER_STATE_DIR", help="Where
 def up(
     state_dir: StateDir = Path(".listener"),
     env_file: Annotated[
-        Path | None, typer.Option(help="Write SUPABASE_URL, keys and DATABASE_URL there while the stack is up.")
+        Path | None,
+        typer.Option(
+            help="Holds SUPABASE_URL, keys and DATABASE_URL while the stack is up; by default env in the state folder."
+        ),
     ] = None,
     *,
     no_listener: Annotated[

@@ -49,17 +49,30 @@ async def play() -> int:
     """
     console, folder = Console(highlight=False), _new_folder()
     codes: list[int] = []
-    with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_at, signals, tasks.cancel_scope)
-            codes.append(await _on_stage(console, folder))
-            tasks.cancel_scope.cancel()
-    code = codes[0] if codes else INTERRUPTED
-    if code == 1:
-        console.print(f"logs and database stay in {folder}")
+    try:
+        with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(_stop_at, signals, tasks.cancel_scope)
+                codes.append(await _on_stage(console, folder))
+                tasks.cancel_scope.cancel()
+        codes.append(INTERRUPTED)
+    finally:
+        _tidy(console, folder, keep_logs=codes[:1] in ([], [1]))
+    return codes[0]
+
+
+def _tidy(console: Console, folder: Path, *, keep_logs: bool) -> None:
+    """Remove the demo's folder; after a failure keep its logs."""
+    logs = list(folder.glob("*.log")) if keep_logs else []
+    for path in set(folder.iterdir()) - set(logs):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
+    if logs:
+        console.print(f"the logs stay in {folder}")
     else:
         shutil.rmtree(folder, ignore_errors=True)
-    return code
 
 
 def _new_folder() -> Path:

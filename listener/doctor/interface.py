@@ -14,7 +14,7 @@ from listener.supabase.client import TIMEOUTS, make_client
 from listener.supabase.rpc import Rpc
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from supabase import AsyncClient
 
@@ -29,6 +29,7 @@ FUNCTIONS: Final = (
     "claim_runs_v1",
     "finish_runs_v1",
     "note_runs_v1",
+    "park_runs_v1",
     "extend_leases_v1",
     "leave_v1",
     "rescue_runs_v1",
@@ -40,7 +41,7 @@ FUNCTIONS: Final = (
 MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
-MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `supabase db push` with the files of migrations/'
+MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrations export` and `supabase db push`'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"
 GRANT_FUNCTIONS = "grant execute on function public.<name>(jsonb) to service_role"
 GRANT_TABLES = "grant select, insert, update, delete on table public.<name> to service_role"
@@ -68,7 +69,7 @@ async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
         client = make_client(settings.url, key)
         functions = [*FUNCTIONS, *(MEETINGS_FUNCTIONS if settings.meetings else ())]
         yield await _examine_functions(settings.url, key, functions)
-        yield await _examine_tables(client, [*TABLES, *(["meetings"] if settings.meetings else [])])
+        yield await _examine_tables(client, TABLES)
         await client.postgrest.aclose()
 
 
@@ -99,7 +100,7 @@ async def _examine_functions(url: str, key: str, functions: list[str]) -> Findin
     return Finding("migrations", f"applied: {len(functions)} functions")
 
 
-async def _examine_tables(client: AsyncClient, tables: list[str]) -> Finding:
+async def _examine_tables(client: AsyncClient, tables: Iterable[str]) -> Finding:
     faults = [fault for table in tables if (fault := await _fault_of(client, table))]
     if faults:
         return Finding("grants", "; ".join(faults), GRANT_TABLES)

@@ -60,6 +60,10 @@ class Trigger:
     dst_fold: DstFold = DstFold.FIRST
 
 
+HINTED = 0
+"""The revision of a job that only a notification named: older than any that the table has."""
+
+
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class Job:
     """The columns of a row that a listener keeps: when to act on the job, and what computes its later instants.

@@ -64,7 +64,8 @@ class ClaimRequest:
     `due` is the due instant that the job must still have, None for a queued run of the ledger. `next_due`
     follows; `exhausted` means that no instant does. With `missed`, those instants become skipped in the ledger for
     `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` names the definition from
-    which they were computed: an edit may lead to the same `due`, and to another `next_due`.
+    which they were computed: an edit may lead to the same `due`, and to another `next_due`. `hinted` means that only a
+    notification named the job: the database grants it if the job runs once and is not skipped when it is late.
     """
 
     job_id: int
@@ -76,6 +77,7 @@ class ClaimRequest:
     missed_reason: str | None = None
     again: bool = False
     defined_at: datetime | None = None
+    hinted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +85,13 @@ class Claimed:
     """The answer to a batch of claim requests: granted runs, and the present state of other jobs.
 
     `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    `bounded` names the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
     """
 
     runs: list[Run]
     jobs: list[Job]
     full: bool = False
+    bounded: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -159,7 +163,7 @@ class Rescued:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The content of a notification about one table; it may be late, doubled or lost.
+    """The content of a notification about one table; it may be late, doubled, lost or forged. A poll's is the table's.
 
     `jobs` are plain one-time jobs, sent whole; `gone` are the ids of deleted rows; `ids` are those of changed
     rows if the channel sent them. A hint without any of the three means: poll now, unless you have seen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from listener.domain.job import Misfire
+from listener.domain.job import HINTED, Misfire
 from listener.domain.messages import ClaimRequest
 from listener.domain.misfire import STEP, settle
 
@@ -43,7 +43,7 @@ def claim_request(job: Job, now: datetime, step: int = STEP) -> ClaimRequest:
         late = now - job.due_at > timedelta(seconds=job.misfire_grace_seconds)
         if late and job.misfire is Misfire.SKIP:
             return ClaimRequest(job.id, job.due_at, missed=(job.due_at,), missed_reason="misfire")
-        return ClaimRequest(job.id, job.due_at)
+        return ClaimRequest(job.id, job.due_at, hinted=job.revision == HINTED)
     claim = _recurring(job, job.due_at, now, step)
     claim.defined_at = job.defined_at
     return claim

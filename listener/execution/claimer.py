@@ -204,6 +204,7 @@ class Claimer:
 
     def _rearm(self, batch: list[Job], claims: dict[int, ClaimRequest], claimed: Claimed) -> None:
         """Arm the jobs whose claims were granted at their next instants; for the others, the answer has rows."""
+        self._reconciler.granted(claimed.runs)
         granted = {run.job_id for run in claimed.runs}.difference(job.id for job in claimed.jobs)
         for job in batch:
             if job.id not in granted or job.id in self._agenda:

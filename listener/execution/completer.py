@@ -12,6 +12,7 @@ import anyio
 import structlog
 
 from listener.errors import StoreError
+from listener.execution.batch_size import take_batch
 from listener.execution.in_parts import in_parts, needs_operator
 from listener.execution.run_result import run_result_of, unwritable
 from listener.observability.events import Event
@@ -97,9 +98,7 @@ class Completer:
         return len(batch)
 
     def _take_batch(self) -> list[RunResult]:
-        batch = self._waiting[: self._batch_size]
-        del self._waiting[: self._batch_size]
-        return batch
+        return take_batch(self._waiting, self._batch_size)
 
     async def _write_and_release(self, batch: list[RunResult]) -> None:
         try:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import structlog
-from anyio import CancelScope, current_time, get_cancelled_exc_class
+from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.domain.outcome import Failed
@@ -86,6 +87,7 @@ class Executor:
         share = self._limits.tenant_share
         self._threads, self._processes = (FairLimiter(n, share) for n in (self._limits.threads, self._limits.processes))
         self._own = {each.name: FairLimiter(each.concurrency, share) for each in registry if each.concurrency}
+        self._readers = CapacityLimiter(1)  # of large payloads: the thread takes the interpreter from the loop
         self._log = structlog.get_logger("executor").bind()
         self._reporter = Reporter(clock, self._metrics, self._log)
         self._running: set[ClaimedRun] = set()
@@ -103,12 +105,9 @@ class Executor:
         claimed_run.refusal = admission.refusal(run, exposed=handler.exposed)
         if claimed_run.refusal is not None:
             return claimed_run
-        try:
-            claimed_run.payload = handler.payload.parse(run.payload)
-        except Exception as error:  # noqa: BLE001 - a model's own validator may raise anything
-            claimed_run.refusal = misfit(error, handler.payload.shown)
-        if handler.payload.has_secrets:
-            _mask_secrets(claimed_run, handler)
+        claimed_run.is_unread = handler.payload.is_large(run.payload)
+        if not claimed_run.is_unread:
+            _read(claimed_run, handler)
         return claimed_run
 
     async def execute(self, claimed_run: ClaimedRun) -> Report:
@@ -117,6 +116,8 @@ class Executor:
         A run cancelled through `ClaimedRun.cancel` reports `Cancelled`; the cancellation of the surrounding scope
         passes through, and there is no report.
         """
+        if claimed_run.is_unread and claimed_run.handler is not None:
+            await anyio.to_thread.run_sync(_read, claimed_run, claimed_run.handler, limiter=self._readers)
         if claimed_run.context.masker is None:
             return await self._execute(claimed_run)
         with hiding(claimed_run.context.masker):
@@ -137,9 +138,12 @@ class Executor:
         await self._workers.aclose()
         await self._shared.aclose()
 
-    def lost(self, claimed_run: ClaimedRun) -> Report:
-        """Report a run whose task ended without a report: its handler broke the task."""
-        return self._reporter.report(claimed_run, claimed_run.cancelled or outcome_mapping.task_cancelled())
+    def lost(self, claimed_run: ClaimedRun, error: BaseException | None = None) -> Report:
+        """Report a run whose task ended without a report: its handler has done something to the task."""
+        failed = outcome_mapping.task_cancelled()
+        if error is not None and not isinstance(error, get_cancelled_exc_class()):
+            failed = replace(failed, error=f"{type(error).__name__}: the handler's task was ended by it")
+        return self._reporter.report(claimed_run, claimed_run.cancelled or failed)
 
     def stuck(self) -> list[tuple[ClaimedRun, Report]]:
         """Report the async handlers that did not stop in time; to be called now and then.
@@ -271,6 +275,17 @@ class Executor:
 def _complain(claimed_run: ClaimedRun) -> None:
     """Report in the log that the run waits: its row already says that it is running."""
     claimed_run.context.log.info("waiting for a free slot: the concurrency limit is reached")
+
+
+def _read(claimed_run: ClaimedRun, handler: Handler) -> None:
+    """Parse the payload, and mask what its model marks as secret."""
+    claimed_run.is_unread = False
+    try:
+        claimed_run.payload = handler.payload.parse(claimed_run.run.payload)
+    except Exception as error:  # noqa: BLE001 - a model's own validator may raise anything
+        claimed_run.refusal = misfit(error, handler.payload.shown)
+    if handler.payload.has_secrets:
+        _mask_secrets(claimed_run, handler)
 
 
 def _mask_secrets(claimed_run: ClaimedRun, handler: Handler) -> None:

@@ -25,6 +25,7 @@ class _Here:
     loop: Any = None
     loop_thread = 0
     ports: set[int] = set()  # noqa: RUF012 - there is one process
+    masks = threading.local()
 
 
 def guard(loop: Any) -> None:  # noqa: ANN401 - asyncio's loop, which only few modules may name
@@ -52,8 +53,25 @@ def leave_if_child() -> None:
     os._exit(0)
 
 
+def _hold_signals() -> None:
+    """Let a signal to the child wait until it has handlers of its own: what comes before would be lost."""
+    _Here.masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, SHUTDOWN_SIGNALS)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _Here.masks.before)
+
+
 def _begin_as_child() -> None:
     _Here.is_child = True
+    try:
+        _let_go()
+    finally:
+        _release_signals()
+
+
+def _let_go() -> None:
+    """Let go of what is the listener's."""
     for port in _Here.ports:
         with contextlib.suppress(OSError):
             os.close(port)
@@ -68,4 +86,4 @@ def _begin_as_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_as_child)
+    os.register_at_fork(before=_hold_signals, after_in_parent=_release_signals, after_in_child=_begin_as_child)

@@ -1,7 +1,7 @@
 """Tasks that know whose they are, so that no handler cancels a stage or another run.
 
-A handler that cancels every task that it finds ("cleaning up") means its own. What it has started itself, and what runs
-share, such as the tasks of a connection pool, anybody may cancel.
+A handler that cancels every task that it finds ("cleaning up") means its own. What a run has left behind at its end,
+such as the tasks of a connection pool that later runs use, anybody may cancel.
 """
 
 from __future__ import annotations
@@ -16,40 +16,31 @@ from listener.observability.events import Event
 from listener.runs.current import current_run
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from contextvars import Context
 
     from listener.runs.claimed_run import ClaimedRun
 
 
 class ProtectedTask(asyncio.Task[Any]):
-    """A task of the service, of a run, or of something that a handler has started.
+    """A task of the service, of a run, or of something that a handler has started; made without code of its own."""
 
-    Args:
-        coro: what it is to do.
-        context: its own context, if it is given one.
-        rest: as asyncio has it.
-    """
-
-    def __init__(self, coro: Coroutine[Any, Any, Any], *, context: Context | None = None, **rest: Any) -> None:  # noqa: ANN401 - as asyncio has it
-        creator = current_run.get()
-        self.run = creator if context is None else context.get(current_run)
-        # One that a handler has made is not protected: the context that the task was made in is the handler's.
-        self._is_protected = creator is None
-        super().__init__(coro, context=context, **rest)
+    run: ClaimedRun | None = None
+    """The run in whose context it goes on, or None."""
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - as asyncio has it
         """Cancel it, unless a handler asks that it does not belong to."""
-        asking = current_run.get() if self._is_protected else None
-        if asking is None or asking is self.run:
+        asking = current_run.get()
+        if asking is None or asking is self.run or (self.run is not None and self.run.ended):
             return super().cancel(msg)
         structlog.get_logger("executor").warning(Event.RUN_CANCEL_REFUSED, **identity(asking), task=self.get_name())
         return False
 
 
-def make_protected_task(loop: Any, coro: Any, **rest: Any) -> ProtectedTask:  # noqa: ANN401 - as asyncio has it
+def make_protected_task(loop: Any, coro: Any, context: Context | None = None, **rest: Any) -> ProtectedTask:  # noqa: ANN401 - as asyncio has it
     """Make each task of a loop; for `set_task_factory`."""
-    return ProtectedTask(coro, loop=loop, **rest)
+    task = ProtectedTask(coro, loop=loop, context=context, **rest)
+    task.run = current_run.get() if context is None else context.get(current_run)
+    return task
 
 
 def run_on(loop: asyncio.AbstractEventLoop) -> ClaimedRun | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,13 @@ class State(Enum):
     ENDED = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """What the function raised."""
+
+    error: BaseException
+
+
 class ThreadCall:
     """One call in a worker thread.
 
@@ -45,7 +53,10 @@ class ThreadCall:
     async def run(self) -> Any:  # noqa: ANN401 - the handler's result
         """Call the function and return its result; when cancelled, return at once and leave the thread to `settle`."""
         unlimited = anyio.CapacityLimiter(float("inf"))  # the executor has counted this call already
-        return await anyio.to_thread.run_sync(self._body, abandon_on_cancel=True, limiter=unlimited)
+        value = await anyio.to_thread.run_sync(self._body, abandon_on_cancel=True, limiter=unlimited)
+        if isinstance(value, _Raised):
+            raise value.error
+        return value
 
     async def settle(self, grace_seconds: float) -> bool:
         """After a cancellation, wait for the thread; return whether it has ended."""
@@ -69,6 +80,8 @@ class ThreadCall:
             self._state = State.RUNNING
         try:
             return self._function(*self._arguments)
+        except BaseException as error:  # noqa: BLE001 - some kinds mean something to tasks, and would not arrive as they are
+            return _Raised(error)
         finally:
             leave_if_child()
             with self._lock:

@@ -28,6 +28,7 @@ LENIENT = "x-lenient"
 """Marks a part of the published schema: a validator or an alias of a field may accept more than the schema describes,
 so that the database leaves the check to the model."""
 MAX_PARAMETERS = 2
+LARGE_BYTES = 16 * 1024
 SHOWN_CHARACTERS = 100
 SHOWN_FAULTS = 10
 LISTED_FAULTS = 500
@@ -58,6 +59,13 @@ class Payload:
         self._by_name: dict[str, Any] = {}
         if self._adapter and self.has_secrets:
             self._by_name = _described(self._adapter, annotation, by_alias=False)
+
+    def is_large(self, metadata: Mapping[str, Any]) -> bool:
+        """Say whether to parse it may take long enough for others to notice."""
+        try:
+            return self._adapter is not None and len(to_json(metadata)) > LARGE_BYTES
+        except ValueError:  # it has no JSON, which `parse` will tell
+            return False
 
     def parse(self, metadata: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the model is the handler's own
         """Return the handler's argument.

@@ -76,7 +76,8 @@ def lone_fault() -> Iterator[None]:
 
 
 def _telling_line(log: Path) -> str:
-    """Return the log's last line about a fault, else its last line, in brackets."""
+    """Return the log's last line in which a command of ours ends, else one about a fault, else any, in brackets."""
     lines = log.read_text(errors="replace").splitlines()[-40:] if log.exists() else []
     faults = [line for line in lines if re.search(r"fatal|error|panic", line, re.IGNORECASE)]
-    return f" ({(faults or lines)[-1].strip()})" if lines else ""
+    ends = [line for line in lines if line.startswith("listener: ")]
+    return f" ({(ends or faults or lines)[-1].strip()})" if lines else ""

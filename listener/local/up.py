@@ -1,20 +1,20 @@
-"""Keeps the stack up for a person at a terminal: shows how to connect, and stops at Ctrl-C or SIGTERM."""
+"""Hold the stack up for a person at a terminal: say what to connect to, and stop at Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from typing import TYPE_CHECKING
 
 import anyio
 from rich.console import Console
 
+from listener.local.env_file import remove_stale, written
 from listener.local.errors import lone_fault
-from listener.local.keys import write_private
 from listener.local.stack import Stack, running_stack
+from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 SHOWN = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL", "LISTENER_HTTP_URL")
@@ -22,24 +22,27 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool) -> None:
-    """Run the stack until SIGINT or SIGTERM.
+    """Run the stack until a signal asks for its end.
 
     Args:
         state_dir: The state folder.
-        env_file: Holds the environment of the stack's clients while it is up; None writes nothing.
+        env_file: Holds the environment of the stack's clients while it is up; None is `env` in the state folder.
         with_listener: Start the listener too.
 
     Raises:
-        ListenerError: The stack did not start; see `running_stack`.
+        ListenerError: The stack did not start; see `running_stack`. Or the file is not this command's.
     """
     console = Console()
-    _remove(env_file)  # one of a killed stack: a program that waits for the file must not read that one
+    state = StateFolder.at(state_dir)
+    env_file = env_file or state_dir / "env"
+    with state.held():
+        remove_stale(env_file)
     with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
-                with _written(env_file, stack):
-                    _greet(console, stack)
+                with written(env_file, stack.environment()):
+                    _greet(console, stack, env_file)
                     await anyio.sleep_forever()
 
 
@@ -50,29 +53,13 @@ async def _stop_at(signals: AsyncIterator[signal.Signals], console: Console, sco
         return
 
 
-@contextlib.contextmanager
-def _written(env_file: Path | None, stack: Stack) -> Iterator[None]:
-    if env_file is None:
-        yield
-        return
-    write_private(env_file, "".join(f"{name}={value}\n" for name, value in stack.environment().items()))
-    try:
-        yield
-    finally:
-        _remove(env_file)
-
-
-def _remove(env_file: Path | None) -> None:
-    if env_file is not None:
-        env_file.unlink(missing_ok=True)
-
-
-def _greet(console: Console, stack: Stack) -> None:
+def _greet(console: Console, stack: Stack, env_file: Path) -> None:
     """Show how to connect. Lines are not wrapped, so that they can be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:
         console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
+    console.print(f"[dim]All of them are in[/dim] {env_file}", highlight=False, soft_wrap=True)
     for title, text in (("Insert a job", curl_line(stack)), ("The same with supabase-js", snippet(stack))):
         console.print(f"\n[dim]{title}:[/dim]")
         console.print(text, highlight=False, markup=False, soft_wrap=True)

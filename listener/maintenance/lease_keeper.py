@@ -33,6 +33,8 @@ WATCH_SHARE = 0.05
 BELIEVED_SHARE = 0.5
 """How long a heartbeat counts, in leases. Wrongly taking a listener for dead only causes a duplicate claim attempt."""
 BATCH = 1000
+LEAST_PAUSE_SECONDS = 0.1
+"""Between two heartbeats: any number of hints costs so many."""
 RETRY_SHARE = 5
 """After a failed extension the next one comes this much sooner."""
 
@@ -101,6 +103,7 @@ class LeaseKeeper:
                 await self._rest(pause)
 
     async def _rest(self, seconds: float) -> None:
+        await anyio.sleep(min(LEAST_PAUSE_SECONDS, seconds))
         with anyio.move_on_after(seconds):
             await self._wake.wait()
 

@@ -13,6 +13,7 @@ import structlog
 
 from listener.domain.messages import Note
 from listener.errors import StoreError
+from listener.execution.batch_size import take_batch
 from listener.execution.in_parts import in_parts
 from listener.observability.events import Event
 
@@ -54,9 +55,10 @@ class Recorder:
         del self._waiting[:-MAX_KEPT]
         if not self._waiting:
             return 0
-        batch, self._waiting = self._waiting, []
-        await self._write(batch)
-        return len(batch)
+        count = len(self._waiting)
+        while self._waiting:
+            await self._write(take_batch(self._waiting, MAX_KEPT))
+        return count
 
     async def _write(self, batch: list[Note]) -> None:
         """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.

@@ -1,131 +1,157 @@
-"""Apply migrations as the Supabase CLI does, in the same ledger, so that either may go on where the other stopped."""
+"""Apply migrations, all or none; each records itself in `job_scheduler.migrations`, whatever program applies it."""
 
 from __future__ import annotations
 
 import contextlib
-import re
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from listener.errors import ListenerError
-from listener.migrate.sql_statements import split
+from listener.migrate.adoption import move_pending_jobs, rename_own_table
+from listener.migrate.files import Migration, MigrationError, migrations_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
 
-FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>[a-z0-9_]+)\.sql")
-NAMING = "a migration is called YYYYMMDDHHMMSS_verb_object.sql"
 DATABASE = "the database"
 OLDEST = 15  # PostgreSQL's major version: `nulls not distinct`, views with `security_invoker`
 LOCK = 0x6C697374656E6572  # "listener": one at a time migrates a database
-LEDGER = """
-create schema if not exists supabase_migrations;
-create table if not exists supabase_migrations.schema_migrations (version text not null primary key);
-alter table supabase_migrations.schema_migrations add column if not exists statements text[];
-alter table supabase_migrations.schema_migrations add column if not exists name text;
-"""
-SEEN = "select 1 from supabase_migrations.schema_migrations where version = %s"
-RECORD = "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)"
-
-
-class MigrationError(ListenerError):
-    """A migration cannot be applied: its file (or "the database") and why."""
-
-    def __init__(self, subject: str, reason: str) -> None:
-        self.subject, self.reason = subject, reason
-        super().__init__(f"{subject}: {reason}")
+CONNECTION_STRING = (
+    "has a malformed connection string (--db-url); expected postgresql://USER:PASSWORD@HOST:5432/DATABASE, with"
+    " characters of the password such as @ : / # % percent-encoded"
+)
+LEDGER = "select version, name, checksum, applied_at from job_scheduler.migrations order by version"
 
 
 @dataclass(frozen=True)
-class Migration:
-    """One file."""
+class Entry:
+    """A row of the ledger: one applied migration."""
 
     version: str
     name: str
-    path: Path
-
-    @property
-    def text(self) -> str:
-        """The text of the file."""
-        return self.path.read_text(encoding="utf-8")
+    checksum: str
+    applied_at: datetime
 
 
-def migrations_folder() -> Path:
-    """Return the project's own migrations: in the installed package, or in the checkout."""
-    package = Path(__file__).parents[1]
-    packed = package / "_migrations"
-    return packed if packed.is_dir() else package.parent / "migrations"
+Ledger = dict[str, Entry]
 
 
-def migrations_in(folder: Path) -> list[Migration]:
-    """Return the migrations of `folder`, the oldest first.
+@dataclass
+class Report:
+    """The result of `migrate`.
 
-    Raises:
-        MigrationError: A file's name has no version, or two have the same.
+    `applied` was applied, `present` had been before, and `left_alone` is not, which `warnings` explain. `adopted` has a
+    line for each row of a hand-written table: whether it was moved, or why not; None where there was no such table.
     """
-    found = [_migration(path) for path in sorted(folder.glob("*.sql"))]
-    for earlier, later in pairwise(found):
-        if earlier.version == later.version:
-            raise MigrationError(later.path.name, f"has the same version as {earlier.path.name}")
-    return found
+
+    applied: list[Migration] = field(default_factory=list)
+    present: list[Migration] = field(default_factory=list)
+    left_alone: list[Migration] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    adopted: list[str] | None = None
 
 
 def apply_migrations(database_url: str, folder: Path) -> list[Migration]:
-    """Apply the migrations that the database lacks, each file in a transaction of its own; return the applied ones.
+    """Apply the migrations that the database lacks; return them; raises what `migrate` raises."""
+    return migrate(database_url, folder).applied
+
+
+def migrate(database_url: str, folder: Path, *, adopt: bool = False, dry_run: bool = False) -> Report:
+    """Apply the migrations that the database lacks, in one transaction.
+
+    Args:
+        database_url: Of a role that owns the tables, on the direct connection or the session pooler.
+        folder: Of the migrations.
+        adopt: Keep a hand-written `public.scheduled_jobs` as `scheduled_jobs_before` and move its pending jobs.
+        dry_run: Roll everything back.
 
     Raises:
-        MigrationError: The database cannot be reached or is too old, or a statement failed; what came before it stays
-            applied.
+        MigrationError: The database cannot be reached, is too old, has other migrations, or has objects of its own with
+            the same names; or a statement failed. Nothing was changed.
     """
     migrations = migrations_in(folder)
-    try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
-            _check_version(connection.info.server_version // 10_000)
-            with _alone(connection):
-                connection.execute(LEDGER)
-            return [migration for migration in migrations if _apply(connection, migration)]
-    except psycopg.OperationalError as fault:
-        raise MigrationError(DATABASE, _one_line(fault)) from fault
+    report = Report()
+    with connected(database_url) as connection, connection.transaction(force_rollback=dry_run):
+        connection.add_notice_handler(lambda notice: _note(notice, report))
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
+        renamed = adopt and rename_own_table(connection)
+        before = ledger(connection)
+        _check(before, migrations)
+        for migration in migrations:
+            if migration.version not in before:
+                _execute(connection, migration)
+        after = ledger(connection)
+        for migration in migrations:
+            _place_of(migration, before, after, report).append(migration)
+        report.adopted = move_pending_jobs(connection) if renamed else None
+    return report
 
 
-def _check_version(major: int) -> None:
-    if major < OLDEST:
-        raise MigrationError(DATABASE, f"is PostgreSQL {major}; the oldest that will do is {OLDEST}")
+def _place_of(migration: Migration, before: Ledger, after: Ledger, report: Report) -> list[Migration]:
+    if migration.version in before:
+        return report.present
+    return report.applied if migration.version in after else report.left_alone
 
 
-def _apply(connection: psycopg.Connection, migration: Migration) -> bool:
-    """Apply `migration` unless the database has it; return whether it was applied."""
-    text = migration.text
-    try:
-        with _alone(connection):
-            if connection.execute(SEEN, (migration.version,)).fetchone():
-                return False
-            connection.execute(text.encode())
-            connection.execute(RECORD, (migration.version, migration.name, split(text)))
-            connection.execute("reset all")  # settings that a file makes end with it
-    except psycopg.Error as fault:
-        raise MigrationError(migration.path.name, _one_line(fault)) from fault
-    return True
+def ledger(connection: psycopg.Connection) -> Ledger:
+    """Return the applied migrations by version."""
+    with connection.transaction():
+        if connection.execute("select to_regclass('job_scheduler.migrations')").fetchone() == (None,):
+            return {}
+        return {row[0]: Entry(*row) for row in connection.execute(LEDGER).fetchall()}
 
 
 @contextlib.contextmanager
-def _alone(connection: psycopg.Connection) -> Iterator[None]:
-    """Open a transaction that excludes other migrators; a session lock would get lost in a pooler."""
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (LOCK,))
-        yield
+def connected(database_url: str) -> Iterator[psycopg.Connection]:
+    """Connect to a database that is new enough.
+
+    Raises:
+        MigrationError: The string is malformed, the database cannot be reached, is too old, or refused a statement.
+    """
+    try:
+        psycopg.conninfo.conninfo_to_dict(database_url)
+    except (psycopg.Error, ValueError) as fault:
+        raise MigrationError(DATABASE, CONNECTION_STRING) from fault
+    try:
+        with psycopg.connect(database_url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+            major = connection.info.server_version // 10_000
+            if major < OLDEST:
+                raise MigrationError(DATABASE, f"is PostgreSQL {major}; the oldest that will do is {OLDEST}")
+            yield connection
+    except psycopg.Error as fault:
+        raise MigrationError(DATABASE, reason_of(fault)) from fault
 
 
-def _migration(path: Path) -> Migration:
-    named = FILE_NAME.fullmatch(path.name)
-    if named is None:
-        raise MigrationError(path.name, NAMING)
-    return Migration(named["version"], named["name"], path)
+def _check(applied: Ledger, migrations: list[Migration]) -> None:
+    for migration in migrations:
+        entry = applied.get(migration.version)
+        if entry and entry.checksum != migration.checksum:
+            raise MigrationError(
+                migration.path.name,
+                "the database has applied another content of this file, so it belongs to another build; install that,"
+                " or start with a new database (`listener uninstall` prints the SQL that removes everything)",
+            )
 
 
-def _one_line(fault: psycopg.Error) -> str:
-    return " ".join(str(fault).split())
+def _execute(connection: psycopg.Connection, migration: Migration) -> None:
+    try:
+        connection.execute(migration.text.encode())
+    except psycopg.Error as fault:
+        raise MigrationError(migration.path.name, reason_of(fault)) from fault
+
+
+def reason_of(fault: psycopg.Error) -> str:
+    """Return the database's message and hint, and the line of the body that failed; not the whole statement."""
+    told = [fault.diag.message_primary or str(fault), fault.diag.message_detail, fault.diag.message_hint]
+    if fault.diag.internal_query and fault.diag.internal_position:
+        line = fault.diag.internal_query[: int(fault.diag.internal_position)].count("\n")
+        told.insert(1, f"in line {line} of its body")
+    return "; ".join(" ".join(part.split()) for part in told if part)
+
+
+def _note(notice: psycopg.errors.Diagnostic, report: Report) -> None:
+    if notice.severity_nonlocalized == "WARNING" and notice.message_primary:
+        report.warnings.append(notice.message_primary)

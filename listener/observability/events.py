@@ -53,6 +53,7 @@ class Event(StrEnum):
     FEED_SESSION_REPLACED = "feed.session_replaced"
     FEED_CHANNEL_STALE = "feed.channel_stale"
     FEED_PROBE_UNSENT = "feed.probe_unsent"
+    CONNECTIONS_REPLACED = "connections.replaced"
     DATABASE_NEEDS_OPERATOR = "database.needs_operator"
     POLL_FAILED = "poll.failed"
     POLL_RECOVERED = "poll.recovered"
@@ -144,11 +145,17 @@ def _gate(threshold: int) -> Processor:
     return gate
 
 
+def _colorless(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Drop the second form of uvicorn's messages, which is for terminals."""
+    event.pop("color_message", None)
+    return event
+
+
 def _adopt_libraries(target: TextIO, threshold: int, shared: list[Processor], last: list[Processor]) -> None:
     """Send the standard library's root logger to the same stream, in the same form."""
     strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     form = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), *shared],
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(), _colorless, *shared],
         processors=[strip, *last],
     )
     stream = logging.StreamHandler(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import anyio
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 MOST_RUNS = 100
 MOST_WAITING = 16
 REST = 4
-"""A thread that computes slows the loop down, too: after each preview the next one waits this many times as long."""
+MAX_REST_SECONDS = 1.0
+"""A thread that computes slows the loop down, too: after each preview the next one waits this many times its processor
+time."""
 
 
 class TooManyPreviewsError(ListenerError):
@@ -51,12 +54,21 @@ class PreviewAnswers:
             raise TooManyPreviewsError
         async with self._turn:
             await anyio.sleep_until(self._free_at)
-            began = anyio.current_time()
-            try:
-                return await anyio.to_thread.run_sync(_compute, query, now, limiter=self._thread)
-            finally:
-                ended = anyio.current_time()
-                self._free_at = ended + (ended - began) * REST
+            seconds, computed = await anyio.to_thread.run_sync(_timed, query, now, limiter=self._thread)
+            self._free_at = anyio.current_time() + min(seconds * REST, MAX_REST_SECONDS)
+        if isinstance(computed, InvalidValueError):
+            raise computed
+        return computed
+
+
+def _timed(query: bytes, now: datetime) -> tuple[float, dict[str, object] | InvalidValueError]:
+    """Compute, and tell how many seconds of a processor that took."""
+    began = time.thread_time()
+    try:
+        computed: dict[str, object] | InvalidValueError = _compute(query, now)
+    except InvalidValueError as invalid:
+        computed = invalid
+    return time.thread_time() - began, computed
 
 
 def _compute(query: bytes, now: datetime) -> dict[str, object]:

@@ -27,6 +27,7 @@ class ClaimedRun:
         "context",
         "ended",
         "handler",
+        "is_unread",
         "payload",
         "refusal",
         "reported",
@@ -40,6 +41,7 @@ class ClaimedRun:
     def __init__(self, run: Run, context: JobContext, handler: Handler | None, payload: Any) -> None:  # noqa: ANN401
         self.run, self.context, self.handler, self.payload = run, context, handler, payload
         self.refusal: Failed | None = None
+        self.is_unread = False  # whether the payload is so large that it is parsed later, beside the loop
         self.started_at: datetime | None = None
         self.trusted_since = 0.0  # the monotonic time of the request that made, or last extended, the claim
         self.slots = ExitStack()

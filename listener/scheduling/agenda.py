@@ -52,6 +52,10 @@ class Agenda:
         """Whether the job is armed."""
         return job_id in self._jobs
 
+    def find(self, job_id: int) -> Job | None:
+        """Give the job as it is armed."""
+        return self._jobs.get(job_id)
+
     def arm(self, job: Job, at: datetime) -> None:
         """Arm `job`: it is given out when `at` is near, with others of that moment. It replaces an earlier entry."""
         when = milliseconds(at) - self._ahead_ms

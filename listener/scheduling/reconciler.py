@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from listener.domain.job import HINTED
 from listener.domain.status import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import timedelta
 
-    from listener.domain.job import Job
+    from listener.domain.job import Job, Run
     from listener.domain.messages import ClaimRequest
     from listener.ports import Clock
     from listener.runs.held_runs import HeldRuns
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 20_000
 """Revisions remembered, to recognise repeated rows; forgetting one costs an unneeded read of the row."""
+AT_ONCE = timedelta(seconds=1)
+"""A job that a channel announces is claimed without a poll if it is due by then."""
 REFUSED_PAUSE_MS = 250
 """Pause after a refused claim: the row was locked, its key taken, or the claim came too early."""
 TURN_PAUSE_MS = 20
@@ -73,10 +77,28 @@ class Reconciler:
             if self._is_news(job, requested_at):
                 self._settle(job, listed=listed)
 
-    def announce(self, job: Job) -> None:
-        """Apply a row that arrived with a hint, unless this revision of it is known already."""
-        if not self.knows(job.id, job.revision):
-            self.apply([job], -math.inf)
+    def announce(self, job: Job) -> bool:
+        """Have a job claimed at once that a channel reports as due. The claim decides, and nothing of it is kept.
+
+        Returns whether that is all: a job that is not due, or that differs from the armed one, needs a poll.
+        """
+        if self.knows(job.id, job.revision) or not self._is_ours(job):
+            return True
+        armed, now = self._agenda.find(job.id), self._clock.now()
+        if armed is not None:
+            return armed.next_run_at == job.next_run_at
+        is_due = job.next_run_at is not None and job.next_run_at <= now + AT_ONCE
+        if job.next_run_at is None or not is_due or not self._agenda.shares.admits(job, now, listed=False):
+            return False
+        self._agenda.arm(replace(job, revision=HINTED), job.next_run_at)
+        return True
+
+    def granted(self, runs: Iterable[Run]) -> None:
+        """Note claimed jobs that only a channel had named: an echo, or a page read before, is no news."""
+        for run in runs:
+            if not self.knows(run.job_id, run.revision):
+                self._remember(self._revisions, run.job_id, run.revision)
+                self._remember(self._answered, run.job_id, self._clock.monotonic())
 
     def arm(self, job: Job) -> None:
         """Arm a job whose next instant this listener has just written."""
@@ -85,13 +107,15 @@ class Reconciler:
 
     def _arm(self, job: Job, *, listed: bool = False) -> None:
         """Arm a job that is near, unless memory is full and its party has its share: a list brings it later."""
-        is_ours = self._handlers is None or job.handler in self._handlers
-        if job.next_run_at is None or job.next_run_at > self.armed_until or not is_ours:
+        if job.next_run_at is None or job.next_run_at > self.armed_until or not self._is_ours(job):
             self._agenda.disarm(job.id)
         elif job.id in self._agenda or self._agenda.shares.admits(job, self._clock.now(), listed=listed):
             self._agenda.arm(job, job.next_run_at)
         else:
             self.complete_until = min(self.complete_until, job.next_run_at)
+
+    def _is_ours(self, job: Job) -> bool:
+        return self._handlers is None or job.handler in self._handlers
 
     def knows(self, job_id: int, revision: int) -> bool:
         """Whether this revision of the job, or a newer one, was applied."""

@@ -31,6 +31,12 @@ LEAST_RELIST_SECONDS = 0.5
 WARY_SECONDS = 10.0
 """How long to poll as if no channel were received after a hint that may stand for thousands of rows, or a change
 without a hint: Realtime drops changes silently after so many, and a probe needs some seconds to detect that."""
+LEAST_POLL_SECONDS = 0.05
+"""Between two polls that hints request, however many hints there are."""
+MOST_ANNOUNCED = 500
+"""Jobs a second that are claimed because a channel names them; beyond that number a poll reads the table first."""
+MOST_AHEAD = 1_000_000
+"""Transactions beyond the last poll: a hint that names a later one was not sent by this database."""
 POLL = "poll"
 PAGE = 1000
 """Jobs that are read in one request."""
@@ -77,6 +83,9 @@ class Reflector:
         self._relist_seconds, self._sink = relist_seconds, sink
         self._cursor: int | None = None
         self._dirty = False
+        self._told: int | None = None
+        self._announcing_since, self._announced = 0.0, 0
+        self._polled_at = -LEAST_POLL_SECONDS
         self._missed_hints = MissedHints()
         self._wary_until = 0.0
         self._wake = anyio.Event()
@@ -86,18 +95,37 @@ class Reflector:
         self._log = structlog.get_logger("reflector")
 
     def take_hint(self, hint: Hint) -> None:
-        """Take a hint: jobs that came with it are armed at once; any other hint requests a poll."""
-        if hint.xid is not None and hint.source != POLL:  # a hint from a poll announces nothing
-            self._missed_hints.received(hint.source, hint.xid)
-        for job in hint.jobs:
-            self._reconciler.announce(job)
-        if hint.gone:
+        """Take a hint. A poll's tells the table's content; any other may be forged, and causes a poll or a claim."""
+        if hint.source == POLL:
             self._reconciler.forget(hint.gone)
-        is_old = hint.xid is not None and self._cursor is not None and hint.xid < self._cursor
-        if not (hint.jobs or hint.gone or is_old):
-            if hint.xid is not None:
-                self._beware()
-            self.poll_now()
+        elif not self._needs_no_look(hint):
+            self.look_up(hint)
+
+    def look_up(self, hint: Hint) -> None:
+        """Poll as soon as possible for what a channel tells, and once more if that did not show its transaction."""
+        self._told = hint.xid
+        self.poll_now()
+
+    def _needs_no_look(self, hint: Hint) -> bool:
+        """Whether all that a channel tells is known, or claimed at once."""
+        if hint.xid is not None and self._cursor is not None:
+            if hint.xid < self._cursor + MOST_AHEAD:
+                self._missed_hints.received(hint.source, hint.xid)
+            if hint.xid < self._cursor and not hint.jobs:
+                return True
+        if hint.jobs:
+            return self._may_announce(len(hint.jobs)) and min(map(self._reconciler.announce, hint.jobs))
+        if hint.xid is not None and not hint.gone:
+            self._beware()
+        return False
+
+    def _may_announce(self, jobs: int) -> bool:
+        """Whether so many more may be claimed without a look this second."""
+        now = self._clock.monotonic()
+        if now >= self._announcing_since + 1:
+            self._announcing_since, self._announced = now, 0
+        self._announced += jobs
+        return self._announced <= MOST_ANNOUNCED
 
     def poll_now(self) -> None:
         """Poll as soon as possible."""
@@ -150,7 +178,8 @@ class Reflector:
 
     async def poll(self) -> None:
         """Read the changes since the last poll."""
-        self._dirty = False
+        self._dirty, self._polled_at = False, self._clock.monotonic()
+        told, self._told = self._told, None
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
         is_first = self._health.receiving and not self._missed_hints.has_begun
@@ -163,6 +192,7 @@ class Reflector:
             self._compare(page, is_first=is_first)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor)
+        self._dirty |= told is not None and told >= cursor  # a channel tells of a commit shortly before it shows
 
     def _compare(self, page: Page, *, is_first: bool) -> None:
         """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
@@ -208,8 +238,13 @@ class Reflector:
         return listing.cursor
 
     async def _wait(self) -> None:
-        if self._dirty:
-            return
+        if not self._dirty:
+            await self._wait_for_news()
+        left = self._polled_at + LEAST_POLL_SECONDS - self._clock.monotonic()
+        if self._dirty and left > 0:
+            await anyio.sleep(left)
+
+    async def _wait_for_news(self) -> None:
         self._wake = anyio.Event()
         left = (self._reconciler.complete_until - self._clock.now()).total_seconds()
         # The next list comes before what was left out is due: half of what is left, but never a busy loop.

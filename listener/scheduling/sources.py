@@ -51,13 +51,15 @@ class MeetingSource:
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
         self._checked: str | None = None  # up to which meeting, by id
         self._turn: str | None = None  # which tenant's was the last one
+        self._looks = 0  # that a hint still asks for
         self._counts: Counter[str] = Counter()
         self._wake = anyio.Event()
         self.summary: Mapping[str, int | bool] | None = None
         self._log = structlog.get_logger("meetings")
 
     def take_hint(self, _: Hint) -> None:
-        """Poll at once; the database knows which meetings changed."""
+        """Poll at once, and again: the database knows which meetings changed, and a commit may show a moment later."""
+        self._looks = 2
         self._wake.set()
 
     async def run(self) -> None:
@@ -73,6 +75,9 @@ class MeetingSource:
             if goes_on:
                 continue
             await anyio.sleep(LEAST_PAUSE_SECONDS)
+            self._looks -= 1
+            if self._looks > 0:
+                continue
             with anyio.move_on_after(self._poll_seconds if self._health.receiving else self._stale_poll_seconds):
                 await self._wake.wait()
 

@@ -1,13 +1,14 @@
 """Calls the scheduler's SQL functions through PostgREST: one request, one transaction, one JSON answer.
 
 supabase-py's own `rpc` loses the HTTP status of an error and retries by rules of its own, so this is plain HTTP with
-the same key, by aiohttp, which takes a tenth of httpx's processor time. A call is made once, within a time that suits
-it; the caller decides by the error whether to repeat it.
+the same key, by aiohttp, which takes a tenth of httpx's processor time. A call has a time limit that suits it, and is
+hedged: one that hangs is repeated meanwhile on a fresh connection. The caller decides by the error what follows.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -20,6 +21,7 @@ from pydantic_core import from_json, to_json
 from listener.errors import StoreError
 from listener.observability.events import Event
 from listener.supabase import error_codes
+from listener.supabase.hedging import FAULTS, SUCCESS, Connections, Durations, hedged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -34,13 +36,14 @@ OWN_SECONDS = {
     "sync_meetings_v1": 60.0,
 }
 """Other time limits, by function."""
+NOT_REPEATED = frozenset(OWN_SECONDS) | {"publish_handlers_v1", "rescue_runs_v1", "send_probe_v1"}
+"""Functions that take long, that are called again soon anyway, or that do more when called twice."""
 CONNECT_SECONDS = 5.0
 """How long a call may wait for a connection, old or new."""
 CONNECTIONS, IDLE_SECONDS = 16, 60.0
 BOUNDED_SECONDS = 60.0
 """By then an outdated schema cache has been loaded anew."""
 OPERATOR_NOTICE_SECONDS = 60.0
-SUCCESS = range(200, 300)
 
 
 def _nobody(_function: str, _fault: StoreError | None) -> None:
@@ -76,23 +79,25 @@ class Rpc:
         headers = {"apikey": key, "Content-Type": "application/json"}
         if not key.startswith("sb_"):  # the new keys are no JWTs: only the gateway reads them
             headers["Authorization"] = f"Bearer {key}"
-        self._http = aiohttp.ClientSession(
-            f"{url}/rest/v1/rpc/",
-            headers=headers,
-            proxy=_proxy_to(url),
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # the whole call has its own
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._connections = Connections(partial(_session, url, headers))
+        self._durations = Durations()
 
-    async def call(self, function: str, request: dict[str, Any], *fields: str) -> Any:  # noqa: ANN401 - its own JSON
-        """Call `function` with its one argument; an answer without these `fields` is not the database's.
+    async def call(
+        self,
+        function: str,
+        request: dict[str, Any],
+        *fields: str,
+        repetition: Callable[[], dict[str, Any]] | None = None,
+    ) -> Any:  # noqa: ANN401 - its own JSON
+        """Call `function` with its one argument; its answer has these `fields`, or it is not the database's.
+
+        A call that hangs is repeated on a fresh connection, with `repetition()` in place of `request` if there is one.
 
         Raises:
             StoreError: the request did not succeed; it says whether it may later.
         """
         try:
-            answer = await self._call(function, request, fields)
+            answer = await self._call(function, request, repetition or (lambda: request), fields)
         except StoreError as fault:
             self._failing_since.setdefault(function, self._clock.monotonic())
             self._report_operator_needed(fault)
@@ -102,15 +107,34 @@ class Rpc:
         self._answered(function, None)
         return answer
 
-    async def _call(self, function: str, request: dict[str, Any], fields: Collection[str]) -> Any:  # noqa: ANN401 - as above
-        content = _content(function, request)
-        requested_at = self._clock.monotonic()
+    async def _call(
+        self,
+        function: str,
+        request: dict[str, Any],
+        repetition: Callable[[], dict[str, Any]],
+        fields: Collection[str],
+    ) -> Any:  # noqa: ANN401 - as above
+        content, pool = _content(function, request), self._connections.current()
+
+        async def attempt(number: int) -> tuple[int, bytes, float]:
+            requested_at = self._clock.monotonic()
+            if number == 0:
+                return *await self._post(pool, function, content), requested_at
+            again = _content(function, repetition())
+            status, body = await self._post(self._connections.other_than(pool), function, again)
+            if status not in SUCCESS:
+                message = f"a repetition was answered {status}"
+                raise TimeoutError(message)
+            return status, body, requested_at
+
+        pauses = iter(()) if function in NOT_REPEATED else self._durations.pauses(function)
         try:
             with anyio.fail_after(self._within_seconds.get(function, CALL_SECONDS)):
-                status, body = await self._post(function, content)
-        except (aiohttp.ClientError, TimeoutError) as fault:
+                status, body, requested_at = await hedged(attempt, pauses)
+        except FAULTS as fault:
             raise error_codes.of_transport(function, fault) from fault
         answered_at = self._clock.monotonic()
+        self._durations.add(function, answered_at - requested_at)
         if status not in SUCCESS:
             failing_since = self._failing_since.get(function, answered_at)
             raise error_codes.of_answer(function, status, body, overdue=answered_at - failing_since > BOUNDED_SECONDS)
@@ -119,10 +143,8 @@ class Rpc:
             self._clock.observe(answered_now, requested_at, answered_at)
         return answer
 
-    async def _post(self, function: str, content: bytes) -> tuple[int, bytes]:
-        """Return the status and the body of the answer; redirects are not followed, as the key would go along."""
-        async with self._http.post(function, data=content, allow_redirects=False) as response:
-            return response.status, await response.read()
+    async def _post(self, pool: Any, function: str, content: bytes) -> tuple[int, bytes]:  # noqa: ANN401 - see Connections
+        return await self._connections.post(pool, function, content)
 
     def _report_operator_needed(self, fault: StoreError) -> None:
         """Log, at most once a minute, a fault that only an operator can fix."""
@@ -138,11 +160,22 @@ class Rpc:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.close()
+        await self._connections.aclose()
 
 
-def _proxy_to(url: str) -> str | None:
-    """Return the proxy that the environment names for `url`, by the rules that realtime-py's websockets follow too."""
+def _session(url: str, headers: dict[str, str]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        f"{url}/rest/v1/rpc/",
+        headers=headers,
+        proxy=proxy_to(url),
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
+        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # the whole call has its own
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def proxy_to(url: str) -> str | None:
+    """Find the proxy that the environment names for `url`, by the rules that realtime-py's websockets follow too."""
     target = urlsplit(url)
     return None if proxy_bypass(target.netloc) else getproxies().get(target.scheme)
 

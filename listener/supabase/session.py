@@ -15,10 +15,10 @@ from websockets.exceptions import ConnectionClosed
 
 from listener.errors import ListenerError
 from listener.supabase.discard import discard
-from listener.supabase.hints import read_signal
+from listener.supabase.hints import read_hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from realtime import AsyncRealtimeChannel
     from realtime.message import SuccessSystemPayload
@@ -144,7 +144,7 @@ class Session:
                 }
             },
         )
-        take = self._safely(lambda message: self._signal("broadcast", message["payload"]))
+        take = self._safely(lambda message: self._signal("broadcast", message.get("payload")))
         return subscription.on_broadcast("changed", take)
 
     def _changes_subscription(self) -> AsyncRealtimeChannel:
@@ -160,8 +160,8 @@ class Session:
         if frame.extension == "postgres_changes":
             self._subscribed("postgres_changes")
 
-    def _signal(self, source: str, message: Mapping[str, Any]) -> None:
-        self._on_hint(read_signal(source, message))
+    def _signal(self, source: str, message: Any) -> None:  # noqa: ANN401 - any JSON
+        self._on_hint(read_hint(source, message))
 
     def _follow(self, name: str) -> Callable[[RealtimeSubscribeStates, Exception | None], None]:
         def follow(state: RealtimeSubscribeStates, fault: Exception | None) -> None:

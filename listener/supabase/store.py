@@ -99,11 +99,13 @@ class SupabaseStore:
             **self._handlers,
             "claims": [_claim(claim) for claim in claims],
         }
-        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows")
+        again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
+        answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
+            bounded=tuple(answer.get("bounded", ())),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
@@ -242,6 +244,8 @@ def _claim(claim: ClaimRequest) -> dict[str, Any]:
     claim_request: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
     if claim.next_due is not None:
         claim_request["next"] = claim.next_due
+    if claim.hinted:
+        claim_request["hinted"] = True
     if claim.exhausted:
         claim_request["exhausted"] = True
     if claim.defined_at is not None:

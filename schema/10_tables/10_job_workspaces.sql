@@ -10,7 +10,7 @@ comment on table public.job_workspaces is 'A tenant: its members see and write t
 comment on column public.job_workspaces.settings is
     'Quotas and what else the operator says of the workspace; written with the service key only.';
 
-create index if not exists workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
+create index if not exists job_workspaces_created_by_idx on public.job_workspaces (created_by) where created_by is not null;
 
 revoke all on table public.job_workspaces from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspaces to service_role;

@@ -15,7 +15,7 @@ comment on table public.job_workspace_invitations is
 comment on column public.job_workspace_invitations.workspace_name is
     'The name when the invitation was written: the invited user cannot see the workspace.';
 
-create index if not exists workspace_invitations_user_id_idx on public.job_workspace_invitations (user_id);
+create index if not exists job_workspace_invitations_user_id_idx on public.job_workspace_invitations (user_id);
 
 revoke all on table public.job_workspace_invitations from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspace_invitations to service_role;

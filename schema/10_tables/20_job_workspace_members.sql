@@ -8,7 +8,7 @@ create table if not exists public.job_workspace_members (
 
 comment on table public.job_workspace_members is 'Who belongs to a workspace, and as what: viewer, editor or admin.';
 
-create index if not exists workspace_members_user_id_idx on public.job_workspace_members (user_id);
+create index if not exists job_workspace_members_user_id_idx on public.job_workspace_members (user_id);
 
 revoke all on table public.job_workspace_members from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.job_workspace_members to service_role;

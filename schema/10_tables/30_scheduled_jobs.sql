@@ -48,6 +48,7 @@ create table if not exists public.scheduled_jobs (
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
     due_at timestamptz,
+    is_planned boolean not null default false,
     defined_at timestamptz not null default now(),
     queued_runs integer not null default 0,
     scheduled_runs bigint not null default 0,
@@ -64,7 +65,8 @@ comment on column public.scheduled_jobs.store_result is
 comment on column public.scheduled_jobs.revision is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
-    'The next due instant of the schedule; null until the service has planned it, 9999-01-01 when none is to come.';
+    'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
+comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: without an instant, that none is to come.';
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
@@ -85,7 +87,7 @@ on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
-on public.scheduled_jobs (id) where due_at is null;
+on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
 -- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
@@ -111,6 +113,13 @@ create index if not exists scheduled_jobs_active_idx
 on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
     coalesce(workspace_id, created_by) is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
+
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
 
 alter table public.scheduled_jobs replica identity full;

@@ -22,7 +22,7 @@ create table if not exists public.job_executions (
     error_details jsonb,
     listener_id uuid,
     -- columns that only the service reads
-    run_at timestamptz not null default now(),
+    run_at timestamptz default now(),
     lease_expires_at timestamptz,
     fence integer not null default 1,
     stopped_at timestamptz,
@@ -33,7 +33,7 @@ create table if not exists public.job_executions (
 comment on table public.job_executions is
     'The ledger: every due instant ends in one final row, also when nothing ran; reason says why.';
 comment on column public.job_executions.run_at is
-    'When a queued run may start: its due instant, the time of its retry, or 9999-01-01 while its key is taken.';
+    'When a queued run may start: its due instant or the time of its retry; null while its key is taken.';
 comment on column public.job_executions.fence is
     'Which claim of this run is the present one: it grows when a run that waited is claimed, and when one is taken over.';
 comment on column public.job_executions.stopped_at is
@@ -46,14 +46,22 @@ comment on column public.job_executions.lease_expires_at is 'The end of the clai
 -- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_running_idx
+on public.job_executions (created_by, workspace_id) where lease_expires_at is not null and created_by is not null;
+create index if not exists job_executions_manual_idx
+on public.job_executions (coalesce(workspace_id, created_by), scheduled_for)
+where cause = 'manual' and coalesce(workspace_id, created_by) is not null;
+create index if not exists job_executions_manual_user_idx
+on public.job_executions (created_by, scheduled_for)
+where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx
 on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
-on public.job_executions (scheduled_for) where status = 'queued' and run_at = '9999-01-01Z';
+on public.job_executions (scheduled_for) where status = 'queued' and run_at is null;
 create index if not exists job_executions_given_key_idx
-on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at < '9999-01-01Z';
+on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
 on public.job_executions (created_by) where created_by is not null;
 create index if not exists job_executions_workspace_id_idx

@@ -20,20 +20,22 @@ begin
         -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
         -- that runs again has a due instant of its own.
         if old.status = 'paused' then
-            if new.trigger_type <> 'once' and new.due_at = '9999-01-01Z' and not (
+            if new.trigger_type <> 'once' and new.due_at is null and not (
                 old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             ) then
-                new.due_at := null;
+                new.is_planned := false;
             end if;
         else
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
+            new.is_planned := new.trigger_type = 'once';
         end if;
         new.next_run_at := new.due_at;
     else
-        new.due_at := case when new.status = 'paused' then new.due_at else '9999-01-01Z' end;
+        new.due_at := case when new.status = 'paused' then new.due_at end;
+        new.is_planned := new.is_planned or new.status = 'cancelled';
         new.next_run_at := null;
     end if;
     return new;
@@ -54,7 +56,7 @@ begin
     update public.scheduled_jobs as j
     set
         queued_runs = q.waiting,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first), '9999-01-01Z'),
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first),
         revision = job_scheduler.next_revision(j.revision)
     from (
         select
@@ -111,3 +113,8 @@ begin
         end;
 end
 $$;
+
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;

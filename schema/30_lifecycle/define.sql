@@ -1,7 +1,7 @@
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -33,6 +33,7 @@ begin
             when new.created_at <> now() then 'created_at'
             when new.updated_at <> now() then 'updated_at'
             when new.due_at is not null then 'due_at'
+            when new.is_planned then 'is_planned'
             when new.defined_at <> now() then 'defined_at'
             when new.queued_runs <> 0 then 'queued_runs'
             when new.scheduled_runs <> 0 then 'scheduled_runs'
@@ -56,6 +57,7 @@ begin
             when new.created_at <> old.created_at then 'created_at'
             when new.updated_at <> old.updated_at then 'updated_at'
             when new.due_at is distinct from old.due_at then 'due_at'
+            when new.is_planned <> old.is_planned then 'is_planned'
             when new.defined_at <> old.defined_at then 'defined_at'
             when new.queued_runs <> old.queued_runs then 'queued_runs'
             when new.scheduled_runs <> old.scheduled_runs then 'scheduled_runs'
@@ -97,6 +99,7 @@ begin
     new.revision := pg_current_xact_id()::text::bigint;
     if new.trigger_type = 'once' then
         new.due_at := new.run_date;
+        new.is_planned := true;
         new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
     end if;
     return new;
@@ -130,8 +133,19 @@ begin
         new.defined_at := now();
         new.attempt := case when new.status = 'running' then old.attempt else 0 end;
         new.due_at := case when new.trigger_type = 'once' then new.run_date end;
+        new.is_planned := new.trigger_type = 'once';
         new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
     end if;
     return new;
 end
 $$;
+
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them

@@ -28,7 +28,7 @@ begin
         else false
     end;
     if job_scheduler.is_last_run(j) then
-        next_if_run := '9999-01-01Z';
+        next_if_run := null;
     end if;
 
     if is_due and missed is not null then
@@ -167,7 +167,7 @@ declare
 begin
     if key_is_taken then
         update public.job_executions
-        set run_at = '9999-01-01Z', reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
+        set run_at = null, reason = 'concurrency', blocked_since = coalesce(blocked_since, run_at)
         where id = run
         returning * into e;
     else
@@ -266,7 +266,7 @@ begin
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
          listener_id, lease_expires_at, started_at)
     select
-        j.id, j.workspace_id, j.created_by, run_for, case when key_is_taken then '9999-01-01Z' else run_for end, 'schedule',
+        j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
         case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end

@@ -40,7 +40,7 @@ as $$
         select e.* from public.job_executions as e
         where
             e.status = 'queued' and e.blocked_since is not null
-            and e.run_at < '9999-01-01Z' and e.run_at > now() - interval '10 seconds'
+            and e.run_at > now() - interval '10 seconds'
     )
 
     select key_limit - (
@@ -92,7 +92,7 @@ begin
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
             where
-                e.status = 'queued' and e.run_at = '9999-01-01Z' and s.concurrency_key = j.concurrency_key
+                e.status = 'queued' and e.run_at is null and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id

@@ -56,7 +56,7 @@ begin
             status = case
                 when s.runs_on and j.status = 'scheduled' then 'running'
                 when s.runs_on or j.status <> 'running' then j.status
-                when not s.waits and j.due_at = '9999-01-01Z' then coalesce(j.last_run_status, 'failed')
+                when not s.waits and j.due_at is null and j.is_planned then coalesce(j.last_run_status, 'failed')
                 else 'scheduled'
             end,
             claimed_by = case when s.holder is not null then coalesce(j.claimed_by, s.holder) end,
@@ -86,7 +86,7 @@ as $$
     set
         queued_runs = w.waiting,
         revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
-        next_run_at = nullif(least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first), '9999-01-01Z')
+        next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first)
     from (
         select
             s.id, count(e.id) as waiting,
@@ -96,7 +96,7 @@ as $$
         where s.id = any(jobs)
         group by s.id
     ) as w
-    where j.id = w.id
+    where j.id = w.id and j.id = any(jobs) -- so that it is looked up by key, whatever the statistics say
 $$;
 revoke all on function job_scheduler.set_wake(bigint[]) from public;
 

@@ -10,21 +10,21 @@ select
     j.id,
     j.revision,
     j.next_run_at,
-    j.due_at,
+    j.is_planned,
     j.status,
     j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', 'once',
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
-            'due_at', nullif(j.due_at, '9999-01-01Z'), 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
+            'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
-            'unplanned', j.due_at is null and j.status in ('scheduled', 'running'),
+            'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
             'user', j.created_by, 'handler', j.handler
@@ -67,7 +67,7 @@ as $$
             and (
                 j.next_run_at <= (request ->> 'until')::timestamptz
                 or j.status in ('cancelled', 'paused')
-                or j.due_at is null and j.status in ('scheduled', 'running')
+                or not j.is_planned and j.status in ('scheduled', 'running')
                 or j.status = 'running'
             )
         order by j.revision, j.id
@@ -141,7 +141,7 @@ as $$
         select j.*
         from job_scheduler.job_rows as j
         where
-            j.due_at is null and j.status in ('scheduled', 'running')
+            not j.is_planned and j.status in ('scheduled', 'running')
             and j.id > coalesce((request ->> 'after')::bigint, 0)
         order by j.id
         limit (request ->> 'limit')::int

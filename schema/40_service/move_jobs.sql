@@ -54,7 +54,7 @@ begin
                     select from public.job_executions as q
                     where q.scheduled_job_id = j.id and q.status = 'queued' and q.cause = 'schedule'
                 ) then 'scheduled'
-                when j.due_at = '9999-01-01Z' then b.status
+                when j.due_at is null and j.is_planned then b.status
                 else 'scheduled'
             end,
             attempt = case when b.waits or not b.by_schedule or j.trigger_type = 'once' then j.attempt else 0 end,

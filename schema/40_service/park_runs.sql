@@ -26,8 +26,8 @@ begin
     begin
         update public.scheduled_jobs as j
         set
-            status = 'failed', due_at = '9999-01-01Z', next_run_at = null, error = explanation, last_run_status = 'failed',
-            last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
+            status = 'failed', due_at = null, is_planned = true, next_run_at = null, error = explanation,
+            last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
             scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where

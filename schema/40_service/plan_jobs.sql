@@ -15,7 +15,7 @@ declare
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     with plans as (
-        select p.id, p.revision, coalesce(p.due, '9999-01-01Z') as due
+        select p.id, p.revision, p.due
         from jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, due timestamptz, error text)
         where p.error is null
     ), free as (
@@ -24,14 +24,15 @@ begin
         inner join plans as p on j.id = p.id and j.revision = p.revision
         where
             j.id = any(ids) -- so that they are looked up by key, whatever the statistics say
-            and j.due_at is null and j.status in ('scheduled', 'running')
+            and not j.is_planned and j.status in ('scheduled', 'running')
         order by j.id
         for update of j skip locked
     )
     update public.scheduled_jobs as j
     set
         due_at = f.due,
-        next_run_at = nullif(least(f.due, j.next_run_at), '9999-01-01Z'),
+        is_planned = true,
+        next_run_at = least(f.due, j.next_run_at),
         error = case when not starts_with(j.error, 'no due instant can be computed: ') then j.error end,
         updated_at = now()
     from free as f
@@ -93,7 +94,7 @@ begin
         update public.scheduled_jobs as j
         set status = 'running'
         where
-            j.id = any(jobs) and j.status = 'scheduled' and j.due_at = '9999-01-01Z' and not (
+            j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
                     select from public.job_executions as e
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'

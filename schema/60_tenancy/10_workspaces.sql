@@ -35,7 +35,9 @@ declare
     actor constant text := coalesce(current_setting('job_scheduler.actor', true), '');
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- no reader of the audit is left
-    delete from public.meetings as m where m.workspace_id = forget_workspace.id;
+    if job_scheduler.has_meetings() then
+        delete from public.meetings as m where m.workspace_id = forget_workspace.id;
+    end if;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
     perform set_config('job_scheduler.actor', actor, true);
 end
@@ -91,7 +93,8 @@ begin
         using errcode = '22023';
     end if;
     foreach quota in array array[
-        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs'
+        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
+        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,

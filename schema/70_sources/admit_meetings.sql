@@ -59,7 +59,7 @@ begin
             select count(*) from public.scheduled_jobs as j
             where coalesce(j.workspace_id, j.created_by) = tenant and j.handler = 'meeting_status'
                 and j.status in ('scheduled', 'running', 'paused')
-                and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z')
+                and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
         );
     end if;
     if used > most then

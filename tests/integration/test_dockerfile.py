@@ -144,8 +144,7 @@ def test_handlers_and_migrations_are_inside(image: Image):
     names = "from listener.handler_api.registry import Registry; print(*Registry.load(['handlers']).names)"
     assert image.run("python", "-c", names).stdout.split() == SHIPPED
     listed = (
-        "from listener.migrate.migrator import *; "
-        "print(*[each.path.name for each in migrations_in(migrations_folder())])"
+        "from listener.migrate.files import *; print(*[each.path.name for each in migrations_in(migrations_folder())])"
     )
     migrations = sorted(path.name for path in (REPOSITORY / "migrations").glob("*.sql"))
     assert image.run("python", "-c", listed).stdout.split() == migrations

@@ -85,6 +85,16 @@ async def test_a_program_that_does_not_stop_when_asked_is_killed(bench: Bench) -
     assert bench.lines() == ["started stubborn"]
 
 
+async def test_the_reason_of_a_command_of_ours_goes_before_later_lines(bench: Bench) -> None:
+    """Libraries may report an error of their own while it ends."""
+    script = (
+        "print('listener: handlers of typo: the import failed'); print('[error] Unclosed session'); raise SystemExit(1)"
+    )
+    with pytest.raises(ProgramFailedError, match=r"\(listener: handlers of typo: the import failed\)$"):
+        async with running(bench.program("typo", script=script)):
+            pytest.fail("the block was entered")
+
+
 async def test_a_program_that_ends_before_it_is_ready_takes_the_others_down_and_is_named(bench: Bench) -> None:
     """With the line of its log that speaks of the fault."""
     broken = bench.program("broken", script="import time; time.sleep(0.5); raise OSError('no such luck')")

@@ -26,12 +26,9 @@ def up() -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="listener-up-") as name:
         folder = Path(name)
         folder.chmod(0o711)
-        env_file = folder / "stack.env"
-        options = ["--state-dir", str(folder / "state"), "--env-file", str(env_file)]
+        env_file = folder / ".listener" / "env"
         with (folder / "output").open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "listener.cli", "up", *options], stdout=output, cwd=folder
-            )
+            process = subprocess.Popen([sys.executable, "-m", "listener.cli", "up"], stdout=output, cwd=folder)
         try:
             deadline = time.monotonic() + 60
             while not env_file.exists():
@@ -67,3 +64,16 @@ def test_a_row_runs_and_ctrl_c_ends_everything_within_five_seconds(
     assert process.wait(timeout=10) == 0
     assert time.monotonic() - began < 5
     assert not any(child.is_running() for child in children)
+
+
+def test_a_file_of_the_users_own_is_refused_at_once(tmp_path: Path) -> None:
+    """One line says so; the file is as it was, and nothing was started."""
+    mine = tmp_path / ".env.local"
+    mine.write_text("NEXT_PUBLIC_KEY=mine\n")
+    command = [sys.executable, "-m", "listener.cli", "up", "--env-file", ".env.local"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("listener: .env.local was not written by `listener up`")
+    assert done.stderr.count("\n") == 1
+    assert mine.read_text() == "NEXT_PUBLIC_KEY=mine\n"
+    assert [path.name for path in (tmp_path / ".listener").iterdir()] == ["lock"]

@@ -26,7 +26,7 @@ class Database:
     def __init__(self):
         self.asked, self.down = [], set()
 
-    async def post(self, function, request):
+    async def post(self, _pool, function, request):
         content = json.loads(request)["request"]
         self.asked.append((function, content))
         if function in self.down:

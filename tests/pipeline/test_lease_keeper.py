@@ -120,7 +120,7 @@ async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
     await service.shared.rpc.aclose()
 
 
-async def hang(_function, _content):
+async def hang(*_):
     """Answer never."""
     await anyio.sleep_forever()
 
@@ -215,20 +215,23 @@ async def test_a_failed_extension_is_tried_again_sooner(keeper_of, monkeypatch):
     assert naps == [10, 2, 2, 10]
 
 
-async def test_who_joins_and_who_is_called_beats_at_once(keeper_of, parts):
-    """Not only when the next extension is due; before it joins, a listener extends without a heartbeat."""
-    shares = []
+async def test_who_joins_and_who_is_called_beats_at_once(keeper_of):
+    """Not only when an extension is due, and once for any number of calls; before it joins, without a heartbeat."""
+    shares, sent = [], anyio.Event()
 
     def extend(_, **named):
         shares.append(named["shares"])
+        sent.set()
         return KEPT
 
     keeper, *_ = keeper_of(extend)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(keeper.run)
-        for act in (lambda: None, keeper.join, keeper.heartbeat_now):
+        for act in (lambda: None, keeper.join, lambda: [keeper.heartbeat_now() for _ in range(100)]):
             act()
-            await parts.settled()
+            with anyio.fail_after(5):
+                await sent.wait()
+            sent = anyio.Event()
         tasks.cancel_scope.cancel()
     assert shares == [False, True, True]
 

@@ -9,11 +9,14 @@ import psycopg
 import pytest
 from migration import made_database
 from psycopg.rows import dict_row
+from supabase_cli import SupabaseCli
 
-from listener.migrate.migrator import apply_migrations, migrations_folder
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from listener.local.stack import Stack
 
@@ -73,6 +76,14 @@ def blank_database(embedded_stack: Stack) -> Iterator[str]:
     """A database of its own for one test, without migrations: its URL, as role postgres."""
     with made_database(embedded_stack) as url:
         yield url
+
+
+@pytest.fixture
+def supabase(tmp_path: Path, blank_database: str) -> SupabaseCli:
+    """Supabase's own CLI on a project folder without migrations, aimed at the blank database."""
+    cli = SupabaseCli(tmp_path, blank_database)
+    cli.migrations.mkdir(parents=True)
+    return cli
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ ALICE = str(user_id("alice"))
 SETTLED = {
     "id", "workspace_id", "created_by", "next_run_at", "attempt", "last_run_at", "last_run_status",
     "last_run_duration_ms", "total_runs", "successful_runs", "failed_runs", "result", "error", "claimed_by",
-    "lease_expires_at", "revision", "created_at", "updated_at", "due_at", "defined_at", "queued_runs", "scheduled_runs",
-    "exposed_only",
+    "lease_expires_at", "revision", "created_at", "updated_at", "due_at", "is_planned", "defined_at", "queued_runs",
+    "scheduled_runs", "exposed_only",
 }  # fmt: skip
 """What no client can change."""
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
@@ -149,6 +149,7 @@ def test_a_long_value_is_told_by_its_size(alice: httpx.Client):
 
 def test_old_acts_are_forgotten_with_the_ledger(database: psycopg.Connection[dict[str, Any]]):
     """A batch at a time."""
+    database.execute("delete from public.job_audit")
     for days in (1, 8, 9, 10):
         database.execute(
             "insert into public.job_audit (scheduled_job_id, role, action, at) "

@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import psycopg
+import pytest
 
 TERMS = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 0}
 LEAST_WAIT_SECONDS = 0.005
@@ -37,3 +38,42 @@ def test_a_claim_waits_a_moment_for_a_job_that_it_cannot_see(database: psycopg.C
     began = time.monotonic()
     claim(database, [{"id": 999_999, "due": "2026-01-01T00:00:00Z", "exhausted": True}])
     assert time.monotonic() - began >= LEAST_WAIT_SECONDS
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"trigger_type": "interval", "schedule": '{"seconds": 60}'},
+        {"misfire": "skip"},
+        {"trigger_type": "interval", "schedule": '{"seconds": 60}', "concurrency_key": "one"},
+        {"concurrency_key": "two", "misfire": "skip"},
+    ],
+    ids=str,
+)
+def test_a_notification_alone_starts_no_job_of_which_it_cannot_say_all(database: psycopg.Connection[Any], columns):
+    """Anybody may have sent it: it knows neither what follows nor whether it is too late. The row is answered."""
+    columns = {"handler": "noop", **columns}
+    names, places = ", ".join(columns), ", ".join(["%s"] * len(columns))
+    query = f"insert into public.scheduled_jobs ({names}) values ({places}) returning id, run_date"  # noqa: S608
+    job = database.execute(query, list(columns.values())).fetchone()
+    with database.transaction():
+        database.execute("select set_config('job_scheduler.stage', 'service', true)")
+        database.execute(
+            "update public.scheduled_jobs set due_at = run_date, next_run_at = run_date where id = %s", [job["id"]]
+        )
+    before = database.execute("select * from public.scheduled_jobs where id = %s", [job["id"]]).fetchone()
+    hinted = {"id": job["id"], "due": job["run_date"].isoformat(), "hinted": True}
+    answer = claim(database, [hinted])
+    assert (answer["runs"], [row["id"] for row in answer["rows"]]) == ([], [job["id"]])
+    assert database.execute("select * from public.scheduled_jobs where id = %s", [job["id"]]).fetchone() == before
+
+
+@pytest.mark.parametrize("key", [None, "three"])
+def test_a_notification_starts_a_job_that_runs_once(database: psycopg.Connection[Any], key: str | None) -> None:
+    """If it is due when the notification says."""
+    insert = "insert into public.scheduled_jobs (handler, concurrency_key) values ('noop', %s) returning id, run_date"
+    job = database.execute(insert, [key]).fetchone()
+    wrong = {"id": job["id"], "due": "2026-01-01T00:00:00Z", "hinted": True}
+    assert claim(database, [wrong])["runs"] == []
+    (run,) = claim(database, [{**wrong, "due": job["run_date"].isoformat()}])["runs"]
+    assert run["id"] == job["id"]

@@ -125,6 +125,22 @@ def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_o
     assert len(finish.ended()["taken"]) == 2
 
 
+def test_what_is_not_to_come_is_null(database: psycopg.Connection[Any], migrated_database: str) -> None:
+    """The time of a run whose key is taken, and the due instant after the last one: clients read both."""
+    [holder, waiting] = keyed_jobs(database, ["printer", "printer"])
+    insert = "insert into public.scheduled_jobs (handler) values ('noop') returning id, due_at"
+    once = database.execute(insert).fetchone()
+    assert len(Batch(migrated_database, "claim_runs_v1", claims([holder])).ended()["runs"]) == 1
+    assert Batch(migrated_database, "claim_runs_v1", claims([waiting])).ended()["runs"] == []
+    due = {"claims": [{"id": once["id"], "due": once["due_at"].isoformat()}]}
+    assert len(Batch(migrated_database, "claim_runs_v1", due).ended()["runs"]) == 1
+    blocked = "select run_at, reason from public.job_executions where scheduled_job_id = %s"
+    assert database.execute(blocked, [waiting]).fetchone() == {"run_at": None, "reason": "concurrency"}
+    for table in ("scheduled_jobs", "job_executions"):
+        rows = database.execute(f"select * from public.{table}").fetchall()  # noqa: S608 - the names are ours
+        assert max(value for row in rows for value in row.values() if isinstance(value, datetime)).year < 3000
+
+
 def test_a_run_that_is_released_before_its_time_waits_for_its_time(
     database: psycopg.Connection[Any], migrated_database: str
 ) -> None:
@@ -163,7 +179,7 @@ def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
         time.sleep(0.5)  # long enough to overlook what is blocked, if it does not wait
     claim.ended()
     finish.ended()
-    query = "select run_at < '9999-01-01Z' as is_released from public.job_executions where scheduled_job_id = any(%s)"
+    query = "select run_at is not null as is_released from public.job_executions where scheduled_job_id = any(%s)"
     assert database.execute(query, [waiting]).fetchone()["is_released"]
     assert len(Batch(migrated_database, "claim_runs_v1", claims(waiting)).ended()["runs"]) == 1
 

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from listener.migrate.migrator import apply_migrations, migrations_folder
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def jobs_of(database: Database, meeting: uuid.UUID) -> list[dict[str, Any]]:
     key = f"meeting-status:{meeting}"
     query = """
         select id, handler, trigger_type, status, name, metadata, created_by, workspace_id, run_date, next_run_at,
-            nullif(due_at, 'infinity') as due_at, revision, updated_at
+            due_at, revision, updated_at
         from public.scheduled_jobs where job_id = %s
     """
     return database.execute(query, [key]).fetchall()

@@ -9,7 +9,8 @@ import psycopg
 import pytest
 from migration import schema_text
 
-from listener.migrate.migrator import apply_migrations, migrations_folder
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

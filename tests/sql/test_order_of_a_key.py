@@ -81,8 +81,7 @@ class Listener:
     def pass_seconds(self, seconds: float) -> None:
         """Let what was given its key have been given it so much earlier."""
         self.database.execute(
-            "update public.job_executions set run_at = run_at - make_interval(secs => %s) "
-            "where status = 'queued' and run_at < '9999-01-01Z'",
+            "update public.job_executions set run_at = run_at - make_interval(secs => %s) where status = 'queued'",
             [seconds],
         )
 
@@ -235,7 +234,7 @@ def test_the_key_of_a_job_that_was_deleted_is_given_on_though_many_wait_for_anot
     held = listener.come(concurrency_key="scanner")
     listener.database.execute(
         "insert into public.job_executions (scheduled_job_id, scheduled_for, cause, status, run_at, blocked_since) "
-        "select %s, now() - make_interval(secs => n), 'schedule', 'queued', '9999-01-01Z', now() "
+        "select %s, now() - make_interval(secs => n), 'schedule', 'queued', null, now() "
         "from generate_series(1, 100) as n",
         [listener.insert(trigger_type="interval", schedule='{"seconds": 60}')],
     )

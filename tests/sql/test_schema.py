@@ -9,7 +9,7 @@ import pytest
 from migration import RELEASED, UnwritableError, checksums, load, made_database, schema_files, schema_text, write
 from outline import changed, outline
 
-from listener.migrate.migrator import migrations_folder
+from listener.migrate.files import migrations_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

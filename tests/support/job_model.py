@@ -1,6 +1,6 @@
 """What must hold of a job, in plain Python: the reference that the SQL is compared with.
 
-Instants are aware datetimes. `NEVER` is the database's word for "none is to come"; `JUST_NOW` stands for an instant
+Instants are aware datetimes. `NEVER` stands for "none is to come", `JUST_NOW` for an instant
 that the database took from its clock, until it is read from there.
 """
 

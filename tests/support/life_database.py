@@ -30,12 +30,9 @@ SHIFT = """
 with moved as (
     update scheduled_jobs set
         run_date = run_date - %(span)s, ends_at = ends_at - %(span)s, next_run_at = next_run_at - %(span)s,
-        due_at = case when due_at = '9999-01-01Z' then due_at else due_at - %(span)s end,
-        defined_at = defined_at - %(span)s
+        due_at = due_at - %(span)s, defined_at = defined_at - %(span)s
 ), first as (
-    select id, scheduled_for - %(span)s as instant,
-        case when run_at = '9999-01-01Z' then run_at else run_at - %(span)s end as run_at
-    from job_executions
+    select id, scheduled_for - %(span)s as instant, run_at - %(span)s as run_at from job_executions
 )
 update job_executions as e set
     scheduled_for = f.instant + interval '100000 days', run_at = f.run_at,
@@ -99,17 +96,19 @@ class LifeDatabase:
         self._fate.execute(query, [listener])
 
     def read(self) -> tuple[dict[int, dict[str, Any]], dict[int, dict[Any, dict[str, Any]]]]:
-        """Read every job, and the ledger of each by instant, cause and attempt."""
+        """Read every job, and the ledger of each by instant, cause and attempt, with NEVER for what is not to come."""
         ledger: dict[int, dict[Any, dict[str, Any]]] = defaultdict(dict)
         query = """
-            select id, scheduled_job_id, scheduled_for, cause, attempt, status, reason, run_at, blocked_since,
-                started_at, completed_at, listener_id, lease_expires_at from job_executions
+            select id, scheduled_job_id, scheduled_for, cause, attempt, status, reason, blocked_since,
+                coalesce(run_at, '9999-01-01Z') as run_at, started_at, completed_at, listener_id,
+                lease_expires_at
+            from job_executions
         """
         for row in self._fate.execute(query).fetchall():
             ledger[row["scheduled_job_id"]][row["scheduled_for"], row["cause"], row["attempt"]] = row
         query = """
-            select id, status, due_at, next_run_at, queued_runs, total_runs, successful_runs, failed_runs,
-                scheduled_runs, claimed_by
+            select id, status, case when is_planned then coalesce(due_at, '9999-01-01Z') end as due_at, next_run_at,
+                queued_runs, total_runs, successful_runs, failed_runs, scheduled_runs, claimed_by
             from scheduled_jobs
         """
         return {row["id"]: row for row in self._fate.execute(query).fetchall()}, ledger

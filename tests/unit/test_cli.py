@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -43,6 +45,24 @@ def test_an_unknown_command_is_refused() -> None:
     done = _python(WITHOUT.format(missing=[], argv=["listener", "nonsense"]) + MAIN)
     assert done.returncode == 2
     assert "nonsense" in done.stderr
+
+
+def test_a_taken_port_is_refused_before_the_service_starts() -> None:
+    """One line, which names the setting; it could claim otherwise, and end with what it claimed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = {
+            "SUPABASE_URL": "http://127.0.0.1:1",
+            "SUPABASE_SECRET_KEY": "sb_secret_x",
+            "LISTENER_HTTP_BIND": address,
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "listener.cli", "run"],
+            env={**os.environ, **settings}, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"listener: LISTENER_HTTP_BIND: '{address}' is not allowed; expected an address")
+    assert done.stderr.count("\n") == 1
 
 
 def test_it_says_its_version() -> None:

@@ -62,6 +62,14 @@ def test_lines_of_libraries_have_the_same_form():
     assert shown["event"] == f"connecting to wss://x/?apikey={MASK}&vsn=1"
 
 
+def test_a_message_has_one_form_only():
+    """Uvicorn adds a second one, with the codes of colors, to each of its own."""
+    stream = io.StringIO()
+    configure_logging("json", "info", stream)
+    logging.getLogger("uvicorn.error").warning("started", extra={"color_message": "\x1b[36mstarted"})
+    assert "color_message" not in json.loads(stream.getvalue())
+
+
 def test_the_console_is_for_people():
     """The same line without braces; no colours where no terminal is."""
     stream = io.StringIO()

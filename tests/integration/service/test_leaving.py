@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+from patience import allowed
 
 
 @pytest.fixture(autouse=True)
@@ -85,3 +89,53 @@ def test_a_killed_listener_takes_its_worker_processes_along(project, listeners, 
     assert lives(worker)
     killed.stop(signal.SIGKILL)
     eventually(lambda: not lives(worker), "it is gone")
+
+
+@pytest.mark.parametrize("handler", ["cling", "swallow", "block", "rest_stale_in_thread", "ignore_sigterm_in_process"])
+def test_a_second_sigterm_is_obeyed_in_ten_seconds(project, listeners, marks, eventually, handler) -> None:
+    """Also with a handler that shields itself, swallows or holds up the loop, and a thread or process that stays."""
+    leaving = listeners.start(drain_seconds=60)
+    project.insert(handler, metadata={"marks": str(marks), "seconds": 60})
+    eventually(marks.read_text, "it runs")
+    leaving.process.send_signal(signal.SIGTERM)
+    time.sleep(1.2)  # a second signal that comes sooner is the same order
+    leaving.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert leaving.stop(signal.SIGCONT, within=30) in {0, 1}
+    assert time.monotonic() - began < allowed(10, 15)
+
+
+def test_the_handler_that_holds_up_the_loop_is_named(project, listeners, marks, eventually) -> None:
+    """While it still does, in the log, and afterwards where readiness is asked for."""
+    held_up = listeners.start(log_format="json")
+    job = project.insert("block", metadata={"marks": str(marks), "seconds": 4})
+    eventually(marks.read_text, "it runs")
+    eventually(lambda: "loop.held_up" in held_up.log.read_text(), "the log names it")
+    assert project.job(job)["status"] == "running"
+    (line,) = [json.loads(line) for line in held_up.log.read_text().splitlines() if "loop.held_up" in line]
+    assert (line["handler"], line["job_id"]) == ("block", job)
+    assert line["at"].endswith(" in block")
+    assert "scenario_handlers.py:" in line["at"]
+    told = eventually(lambda: _fault(held_up), "it is not ready")
+    assert f"handler 'block' of job {job} keeps the loop, at " in told
+
+
+def _fault(listener) -> str:
+    answer = httpx.get(f"{listener.url}/readyz", timeout=10)
+    return "" if answer.is_success else answer.text
+
+
+def test_a_fork_of_a_handler_does_not_keep_the_port(project, listeners, marks, eventually) -> None:
+    """The next listener has it at once, although the child lives on."""
+    first = listeners.start()
+    project.insert("fork_in_thread", metadata={"marks": str(marks), "seconds": 20})
+    eventually(lambda: "child" in marks.read_text(), "it has forked")
+    child = int(marks.read_text().split()[-1])
+    try:
+        first.stop(within=20)
+        assert lives(child)
+        with socket.create_server(("127.0.0.1", int(first.url.rpartition(":")[2]))):
+            pass
+    finally:
+        os.kill(child, signal.SIGTERM)
+    eventually(lambda: not lives(child), "it ends by a signal")

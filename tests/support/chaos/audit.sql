@@ -48,7 +48,8 @@ declare
 begin
     insert into chaos.job_changes (job, by_service, old_status, status, old_due, due, defined_at, definition) values (
         new.id, coalesce(current_setting('job_scheduler.stage', true), '') = 'service',
-        case when not is_new then old.status end, new.status, case when not is_new then old.due_at end, new.due_at,
+        case when not is_new then old.status end, new.status, case when not is_new and old.is_planned then coalesce(old.due_at, '9999-01-01Z') end,
+        case when new.is_planned then coalesce(new.due_at, '9999-01-01Z') end,
         new.defined_at,
         case when is_new or new.defined_at <> old.defined_at then chaos.definition(new) end
     );
@@ -59,7 +60,7 @@ create trigger z_chaos_insert after insert on public.scheduled_jobs
 for each row execute function chaos.note_job();
 create trigger z_chaos_update after update on public.scheduled_jobs
 for each row when (
-    old.status <> new.status or old.due_at is distinct from new.due_at or old.defined_at <> new.defined_at
+    old.status <> new.status or old.due_at is distinct from new.due_at or old.is_planned <> new.is_planned or old.defined_at <> new.defined_at
 ) execute function chaos.note_job();
 
 create function chaos.note_run() returns trigger language plpgsql security definer as $$

@@ -29,7 +29,8 @@ from listener.local.program import running
 from listener.local.services import gateway_program, realtime_program
 from listener.local.stack import Stack
 from listener.local.state import StateFolder
-from listener.migrate.migrator import apply_migrations, migrations_folder
+from listener.migrate.files import migrations_folder
+from listener.migrate.migrator import apply_migrations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

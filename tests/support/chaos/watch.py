@@ -26,10 +26,10 @@ with ledger as materialized (
 ), seen as (
     select
         j.*, coalesce(l.waiting, 0) as waiting, coalesce(l.running, 0) as running,
-        nullif(least(
+        least(
             case when j.status in ('scheduled', 'running') then j.due_at end,
             case when j.status = 'scheduled' then l.first else l.first_manual end
-        ), '9999-01-01Z') as wake
+        ) as wake
     from public.scheduled_jobs as j
     left join ledger as l using (id)
     where j.job_id not like 'bystander-%%'

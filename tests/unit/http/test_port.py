@@ -55,7 +55,7 @@ async def _reaches(port):
 async def answer_of(stream):
     """Read until the connection ends, which it must."""
     received = b""
-    with anyio.fail_after(60):
+    with anyio.fail_after(30):
         while True:
             try:
                 received += await stream.receive()
@@ -132,6 +132,7 @@ async def test_a_client_that_sends_its_request_slowly_is_left(monkeypatch):
 async def test_a_new_connection_takes_the_place_of_the_oldest_one(monkeypatch):
     """So that connections that are held open keep no probe out."""
     monkeypatch.setattr(http_server, "MAX_CONNECTIONS", 4)
+    monkeypatch.setattr(http_server, "LIFETIME_SECONDS", 600)
     async with served() as port:
         held = [await anyio.connect_tcp("127.0.0.1", port) for _ in range(6)]
         async with httpx.AsyncClient() as client:

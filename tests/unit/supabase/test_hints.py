@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from listener.supabase.hints import read_signal
+from listener.domain.messages import Hint
+from listener.supabase.hints import read_hint, read_signal
 
 
 def test_plain_jobs_travel_whole():
@@ -46,9 +47,45 @@ def test_without_rows_it_only_asks_to_look(table):
 
 
 @pytest.mark.parametrize(
-    "message", [{}, {"table": "scheduled_jobs"}, {"table": "scheduled_jobs", "rows": [7], "xid": 1}]
+    "message",
+    [
+        None,
+        "changed",
+        [],
+        {},
+        {"table": "scheduled_jobs"},
+        {"table": ["scheduled_jobs"], "rows": [], "xid": 1},
+        {"table": "stopped_runs", "rows": [[1], {}], "xid": 1},
+        {"table": "deleted_jobs", "rows": [7], "xid": 1},
+        {"table": "scheduled_jobs", "rows": None, "xid": "1"},
+        {"table": "scheduled_jobs", "rows": None, "xid": 10**30},
+        *(
+            {"table": "scheduled_jobs", "rows": rows, "xid": 1}
+            for rows in (
+                7,
+                "rows",
+                [7],
+                [[]],
+                [[True, 1, None, 0]],
+                [["7", 1, None, 0]],
+                [[10**30, 1, None, 0]],
+                [[7, 10**30, None, 0]],
+                [[7, 1, "2026-01-05T12:00:00", 0]],
+                [[7, 1, "soon", 0]],
+                [[7, 1, 5, 0]],
+                [[7, 1, None, 10**6]],
+                [[7, 1, None, 0, {"tenant": 1}]],
+            )
+        ),
+    ],
+    ids=str,
 )
-def test_what_is_no_signal_is_no_hint(message):
-    """The session ends itself then, and a poll follows."""
-    with pytest.raises((KeyError, TypeError)):
-        read_signal("broadcast", message)
+def test_what_the_database_did_not_send_only_causes_a_look(message):
+    """Anybody may send one where the project's policies are wide: neither the session nor a stage may end of it."""
+    assert read_hint("broadcast", message) == Hint("broadcast", "scheduled_jobs")
+
+
+def test_no_more_jobs_are_read_of_a_message_than_the_database_names():
+    """The others are found by a look, which their number costs nothing."""
+    rows = [[job, 9, None, 0] for job in range(1000)]
+    assert len(read_hint("broadcast", {"table": "scheduled_jobs", "rows": rows, "xid": 9}).jobs) == 100

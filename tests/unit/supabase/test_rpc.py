@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from listener.clock import DatabaseClock
 from listener.errors import StoreError
-from listener.migrate.migrator import migrations_folder
+from listener.migrate.files import migrations_folder
 from listener.supabase import rpc as rpc_module
 from listener.supabase.rpc import CALL_SECONDS, OWN_SECONDS, Rpc
 

@@ -24,7 +24,7 @@ class ScriptedRpc:
     def __init__(self):
         self.answers, self.asked = [], []
 
-    async def call(self, function, request, *_fields):
+    async def call(self, function, request, *_fields, **_named):
         self.asked.append((function, request))
         answer = self.answers.pop(0) if self.answers else ROWS
         if isinstance(answer, StoreError):
@@ -107,7 +107,7 @@ CALLS = {
 async def test_a_success_without_the_fields_of_an_answer_is_a_fault_to_retry(content):
     """Something on the way to the database has said it: read as an answer it would end the stage, and its runs."""
 
-    async def post(_function, _content):
+    async def post(*_):
         return 200, content
 
     rpc = Rpc("http://project", "sb_secret_x", DatabaseClock())

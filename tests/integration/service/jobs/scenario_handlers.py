@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -96,9 +98,38 @@ async def cling(job: JobContext, errand: Errand) -> None:
         await anyio.sleep(errand.seconds)
 
 
+@handler("swallow")
+async def swallow(job: JobContext, errand: Errand) -> None:
+    """Wait on the loop, and go on however often it is cancelled."""
+    errand.mark("begun", job)
+    until = time.monotonic() + errand.seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(anyio.get_cancelled_exc_class()):
+            await anyio.sleep(1)
+
+
+@handler("ignore_sigterm_in_process", run_in="process")
+def ignore_sigterm_in_process(job: JobContext, errand: Errand) -> None:
+    """Wait in a worker process that takes no notice of SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    rest_in_process(job, errand)
+
+
+@handler("fork_in_thread")
+def fork_in_thread(job: JobContext, errand: Errand) -> None:
+    """Leave a child behind."""
+    child = os.fork()
+    if child == 0:
+        time.sleep(errand.seconds)
+        return
+    with Path(str(errand.marks)).open("a") as marks:
+        marks.write(f"child {child}\n")
+
+
 @handler("block")
-async def block(_job: JobContext, errand: Errand) -> None:
+async def block(job: JobContext, errand: Errand) -> None:
     """Hold up the loop."""
+    errand.mark("begun", job)
     time.sleep(errand.seconds)  # noqa: ASYNC251 - the point
 
 

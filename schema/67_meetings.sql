@@ -1,7 +1,6 @@
 -- Meetings: an upcoming one has exactly one job, due at its end, that sets it to done.
 --
--- Works beside a project's own public.meetings too, whose security and rows stay as they are: it only gains the
--- column revision, indexes, triggers and a place in the publication.
+-- A project's own public.meetings is left alone: the migration that is made of this file is not applied there.
 
 do $$
 begin

@@ -9,8 +9,9 @@ declare
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
         'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
-        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_unplanned_idx',
-        'public.scheduled_jobs_revision_idx', 'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
+        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
         'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
@@ -26,12 +27,13 @@ declare
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)',
-        'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)',
-        'public.cancel_job(bigint)', 'public.pause_job(bigint)', 'public.resume_job(bigint)',
-        'public.retry_job(bigint)', 'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)',
-        'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)',
-        'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
+        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
+        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
+        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -429,6 +431,10 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not 
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
+
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
@@ -657,10 +663,12 @@ create table if not exists public.job_listeners (
     id uuid primary key,
     name text not null,
     started_at timestamptz not null default now(),
-    heartbeat_at timestamptz not null default now()
+    heartbeat_at timestamptz not null default now(),
+    handlers text[] not null default '{}'
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -843,6 +851,17 @@ create table if not exists job_scheduler.parked_runs (
 comment on table job_scheduler.parked_runs is 'Runs whose end cannot be written; each is tried again at growing intervals.';
 
 alter table job_scheduler.parked_runs enable row level security;
+
+create table if not exists job_scheduler.missing_handlers (
+    name text primary key,
+    since timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.missing_handlers is 'The handlers of due jobs that no live listener has.';
+comment on column job_scheduler.missing_handlers.since is 'From when on every look at the live listeners found none that has it.';
+
+alter table job_scheduler.missing_handlers enable row level security;
 $file$;
     left_alone constant text := null;
 begin

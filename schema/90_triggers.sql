@@ -29,6 +29,20 @@ before insert on public.scheduled_jobs
 for each row when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
 execute function job_scheduler.refuse_owned_columns();
 
+create or replace trigger t35_keep_to_source
+before update of
+job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, max_attempts,
+retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds, dst_gap, dst_fold,
+concurrency_key, cleanup_after_days, store_result
+on public.scheduled_jobs
+for each row when (old.source is not null and row_security_active('public.scheduled_jobs'::regclass))
+execute function job_scheduler.keep_to_source();
+
+create or replace trigger t35_keep_to_source_deleted
+before delete on public.scheduled_jobs
+for each row when (old.source is not null and row_security_active('public.scheduled_jobs'::regclass))
+execute function job_scheduler.keep_to_source();
+
 -- The state machine. The test of docs/state_machine.md reads this very list.
 create or replace trigger t40_check_status
 before update of status on public.scheduled_jobs

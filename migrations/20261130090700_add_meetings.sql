@@ -337,7 +337,10 @@ select job_scheduler.compile_source(
     ),
     'UTC', '', false -- the quotas hold at the insert of a meeting
 );
-update job_scheduler.sources set is_checked = true where name = 'meeting-status'; -- each start of a listener does it
+-- Each start of a listener checks them.
+update job_scheduler.sources
+set is_checked = true
+where name = 'meeting-status';
 
 -- The triggers of meetings, in firing order; docs/sql.md has them as a table.
 

@@ -19,7 +19,7 @@ comment on column job_scheduler.sources.rows_function is
 comment on column job_scheduler.sources.keys_function is 'Compiled of the condition: a page of the keys of rows that meet it.';
 comment on column job_scheduler.sources.limits_owner is 'Whether the quotas of signed-in users hold for its jobs.';
 comment on column job_scheduler.sources.is_checked is
-'Whether all its rows were looked at since it was added or its table was truncated; checked_until is the last of those that were.';
+'Whether all its rows were looked at since it was added or truncated; checked_until is the last of those that were.';
 
 alter table job_scheduler.sources enable row level security;
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psycopg
 import pytest
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def environment(stack: Stack, tmp_path: Path) -> Iterator[dict[str, str]]:
         EXAMPLES / "reminders",
         EXAMPLES / "library",
         EXAMPLES / "newsletter",
+        EXAMPLES / "bookings",
         *os.environ.get("PYTHONPATH", "").split(os.pathsep),
     ]
     more = {
-        "LISTENER_HANDLERS": "handlers,reminders,notices,issues",
+        "LISTENER_HANDLERS": "handlers,reminders,notices,issues,rooms",
         "PYTHONPATH": os.pathsep.join(str(folder) for folder in folders if str(folder)),
     }
     command = [sys.executable, "-m", "listener.cli", "run"]
@@ -87,6 +89,29 @@ def test_apps_of_the_python_client_run_as_shown(stack: Stack, environment: dict[
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == _shown(script.partition("/")[0])
+
+
+def test_bookings_run_as_shown(stack: Stack, environment: dict[str, str]):
+    """The project's own table with bigint ids, which its migration declares a source."""
+    with psycopg.connect(stack.database_url, autocommit=True) as database:
+        database.execute((EXAMPLES / "bookings" / "bookings.sql").read_bytes())
+        try:
+            _wait_for_table(environment, "bookings")
+            command = [sys.executable, EXAMPLES / "bookings" / "bookings.py"]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+            assert done.stdout.splitlines() == _shown("bookings"), done.stderr
+        finally:
+            database.execute("select job_scheduler.remove_source('booking-ended'); drop table public.bookings")
+
+
+def _wait_for_table(environment: dict[str, str], table: str) -> None:
+    """Wait until PostgREST has read the schema again."""
+    headers = {"apikey": environment["SUPABASE_SERVICE_ROLE_KEY"]}
+    headers["Authorization"] = f"Bearer {headers['apikey']}"
+    deadline = time.monotonic() + 20
+    while not httpx.get(f"{environment['SUPABASE_URL']}/rest/v1/{table}", headers=headers).is_success:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_meetings_run_as_shown(stack: Stack, environment: dict[str, str]):

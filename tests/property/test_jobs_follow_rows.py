@@ -1,4 +1,4 @@
-"""Jobs of a source, against a model: whatever happens to the rows, in whatever order, jobs at rest say what the rows say.
+"""Jobs of a source, against a model: whatever happens to the rows, jobs at rest say what the rows say.
 
 `SOURCE_EXAMPLES=3000 pytest tests/property/test_jobs_follow_rows.py` looks longer.
 """
@@ -152,7 +152,8 @@ class JobsFollowRows(RuleBasedStateMachine):
     def begin_run(self, key: int) -> None:
         """A listener claims the job."""
         self._as_service(
-            "update public.scheduled_jobs set status = 'running', due_at = null where job_id = %s and status = 'scheduled'",
+            "update public.scheduled_jobs set status = 'running', due_at = null"
+            " where job_id = %s and status = 'scheduled'",
             key,
         )
 
@@ -239,7 +240,7 @@ def _is_wanted(row: dict[str, Any]) -> bool:
 
 
 def test_whatever_happens_to_the_rows_jobs_at_rest_say_what_they_say(stack: Stack) -> None:
-    """Rows are written, moved, renamed, deleted, truncated; jobs run, fail, are cancelled and paused; polls come between."""
+    """Rows are written, renamed, deleted, truncated; jobs run, fail, are cancelled, paused; polls come between."""
     with (
         psycopg.connect(stack.database_url, autocommit=True, row_factory=dict_row) as database,
         psycopg.connect(stack.database_url, row_factory=dict_row) as late,

@@ -473,7 +473,7 @@ create index if not exists scheduled_jobs_active_user_idx
 on public.scheduled_jobs (created_by)
 where
     created_by is not null and workspace_id is not null
-    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
 alter table public.scheduled_jobs replica identity full;
 

@@ -58,7 +58,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    if old.status = 'running' and new.status <> 'cancelled' or new.status = 'running' then
+    if old.status = 'running' and new.status not in ('cancelled', 'paused') or new.status = 'running' then
         raise exception 'scheduled_jobs.status: "%" is not allowed after "%"; only the service starts and ends a run',
             new.status, old.status
         using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
@@ -70,16 +70,12 @@ begin
         new.attempt := case when old.status = 'paused' then new.attempt else 0 end;
         new.error := case when old.status = 'paused' then old.error end;
         -- A job keeps its due instant while it is paused: those that passed are entered as skipped, a retry that waits
-        -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
-        -- that runs again has a due instant of its own.
+        -- resumes as the retry that it is, and a job whose last instant ran meanwhile gets no other (see move_jobs). A
+        -- finished job that runs again has a due instant of its own.
         if old.status = 'paused' then
-            if new.trigger_type <> 'once' and new.due_at is null and not (
-                old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
-                    select from public.job_executions as e
-                    where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
-                )
-            ) then
-                new.is_planned := false;
+            if new.due_at is not null and not new.is_planned then
+                new.due_at := null;
+                new.is_planned := true;
             end if;
         else
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
@@ -94,6 +90,47 @@ begin
     return new;
 end
 $$;
+
+-- A resumed job shows as running while the run goes on that it was paused in. If its last instant ran meanwhile, the job
+-- ends as that run did. Both by way of the states that lead there.
+create or replace function job_scheduler.settle_resumed()
+returns trigger
+language plpgsql
+security definer -- only the service starts and ends a run
+set search_path = ''
+as $$
+declare
+    stage constant text := coalesce(current_setting('job_scheduler.stage', true), '');
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    if exists (
+        select from public.job_executions as e
+        where
+            e.scheduled_job_id = new.id and e.status = 'running' and e.lease_expires_at is not null
+            and e.cause = 'schedule' and e.stopped_at is null
+    ) then
+        update public.scheduled_jobs set status = 'running' where id = new.id;
+    elsif new.due_at is null and new.is_planned and not exists (
+        select from public.job_executions as e
+        where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+    ) then
+        update public.scheduled_jobs set status = 'running' where id = new.id;
+        update public.scheduled_jobs
+        set status = coalesce((
+            select e.status from public.job_executions as e
+            where
+                e.scheduled_job_id = new.id and e.status in ('completed', 'failed', 'cancelled')
+                and e.cause = 'schedule' and e.stopped_at is null
+            order by e.completed_at desc
+            limit 1
+        ), 'completed')
+        where id = new.id;
+    end if;
+    perform set_config('job_scheduler.stage', stage, true);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.settle_resumed() from public;
 
 -- Recomputes when the service must next act on a job from its due instant and its queued runs.
 create or replace function job_scheduler.refresh_wake(job bigint)
@@ -167,10 +204,15 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;
+
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -309,6 +351,76 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them
+
+-- The listeners' private topic is nobody's to join or to send to, whatever a project's other policies allow: restrictive
+-- policies, which say nothing of any other topic and cannot raise. service_role and the database's own functions are not
+-- bound by policies. Realtime asks them with a row of the topic that is to be joined or sent to.
+create or replace function job_scheduler.guard_topic()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    act record;
+begin
+    if to_regclass('realtime.messages') is null then
+        return;
+    end if;
+    for act in
+        select * from (values
+            ('select', 'using'), ('insert', 'with check'), ('update', 'using'), ('delete', 'using')
+        ) as a (verb, clause)
+    loop
+        execute format('drop policy if exists %I on realtime.messages', 'job_scheduler_topic_' || act.verb);
+        execute format(
+            'create policy %I on realtime.messages as restrictive for %s to public %s '
+            '(topic is distinct from ''job_scheduler'')',
+            'job_scheduler_topic_' || act.verb, act.verb, act.clause
+        );
+    end loop;
+exception when others then -- `listener doctor` says that they are missing
+    raise warning 'job_scheduler.guard_topic: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.guard_topic() from public;
+
+select job_scheduler.guard_topic();
+
+-- What lets users into the listeners' topic: whether our policies are there, and the names of those that hold for every topic.
+-- {} -> {now, guarded: boolean | null, blanket: [name]}; null where this database has no Realtime
+create or replace function public.examine_topic_v1(request jsonb) -- noqa: RF02
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select json_build_object(
+        'now', clock_timestamp(),
+        'guarded', case
+            when to_regclass('realtime.messages') is not null
+                then count(*) filter (where p.permissive = 'RESTRICTIVE' and p.policyname like 'job\_scheduler\_topic\_%') = 4
+        end,
+        'blanket', coalesce(json_agg(p.policyname order by p.policyname) filter (
+            where p.permissive = 'PERMISSIVE' and p.roles && '{public,anon,authenticated}'::name[]
+                and concat(p.qual, p.with_check) not like '%topic%'
+        ), '[]')
+    )
+    from pg_catalog.pg_policies as p
+    where p.schemaname = 'realtime' and p.tablename = 'messages' and request is not null
+$$;
+revoke all on function public.examine_topic_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.examine_topic_v1(jsonb) to service_role;
+
 -- Admits a client's manual run: whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
@@ -399,7 +511,8 @@ begin
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
                 jsonb_build_array(
-                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by,
+                    n.handler
                 )
             )
     end into plain

@@ -170,7 +170,7 @@ def cancel_job(own: Defaults, job: JobRef) -> Plan[Job]:
 
 
 def pause_job(own: Defaults, job: JobRef) -> Plan[Job]:
-    """Pause a scheduled job until `resume_job`.
+    """Pause a job until `resume_job`; a run under way goes on to its end.
 
     Raises:
         JobNotFound: no such job that the caller may change.

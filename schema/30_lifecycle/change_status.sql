@@ -5,7 +5,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    if old.status = 'running' and new.status <> 'cancelled' or new.status = 'running' then
+    if old.status = 'running' and new.status not in ('cancelled', 'paused') or new.status = 'running' then
         raise exception 'scheduled_jobs.status: "%" is not allowed after "%"; only the service starts and ends a run',
             new.status, old.status
         using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
@@ -17,16 +17,12 @@ begin
         new.attempt := case when old.status = 'paused' then new.attempt else 0 end;
         new.error := case when old.status = 'paused' then old.error end;
         -- A job keeps its due instant while it is paused: those that passed are entered as skipped, a retry that waits
-        -- resumes as the retry that it is, and a recurring job whose last instant it retries gets no other. A finished job
-        -- that runs again has a due instant of its own.
+        -- resumes as the retry that it is, and a job whose last instant ran meanwhile gets no other (see move_jobs). A
+        -- finished job that runs again has a due instant of its own.
         if old.status = 'paused' then
-            if new.trigger_type <> 'once' and new.due_at is null and not (
-                old.queued_runs > 0 and job_scheduler.is_due_alike(new, old) and exists (
-                    select from public.job_executions as e
-                    where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
-                )
-            ) then
-                new.is_planned := false;
+            if new.due_at is not null and not new.is_planned then
+                new.due_at := null;
+                new.is_planned := true;
             end if;
         else
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
@@ -41,6 +37,47 @@ begin
     return new;
 end
 $$;
+
+-- A resumed job shows as running while the run goes on that it was paused in. If its last instant ran meanwhile, the job
+-- ends as that run did. Both by way of the states that lead there.
+create or replace function job_scheduler.settle_resumed()
+returns trigger
+language plpgsql
+security definer -- only the service starts and ends a run
+set search_path = ''
+as $$
+declare
+    stage constant text := coalesce(current_setting('job_scheduler.stage', true), '');
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    if exists (
+        select from public.job_executions as e
+        where
+            e.scheduled_job_id = new.id and e.status = 'running' and e.lease_expires_at is not null
+            and e.cause = 'schedule' and e.stopped_at is null
+    ) then
+        update public.scheduled_jobs set status = 'running' where id = new.id;
+    elsif new.due_at is null and new.is_planned and not exists (
+        select from public.job_executions as e
+        where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+    ) then
+        update public.scheduled_jobs set status = 'running' where id = new.id;
+        update public.scheduled_jobs
+        set status = coalesce((
+            select e.status from public.job_executions as e
+            where
+                e.scheduled_job_id = new.id and e.status in ('completed', 'failed', 'cancelled')
+                and e.cause = 'schedule' and e.stopped_at is null
+            order by e.completed_at desc
+            limit 1
+        ), 'completed')
+        where id = new.id;
+    end if;
+    perform set_config('job_scheduler.stage', stage, true);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.settle_resumed() from public;
 
 -- Recomputes when the service must next act on a job from its due instant and its queued runs.
 create or replace function job_scheduler.refresh_wake(job bigint)
@@ -113,3 +150,8 @@ begin
         end;
 end
 $$;
+
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;

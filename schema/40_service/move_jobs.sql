@@ -8,6 +8,7 @@ as $$
 declare
     late bigint[];
     shared bigint[];
+    spent bigint[];
 begin
     with runs as (
         select
@@ -74,12 +75,14 @@ begin
         where j.id = b.id
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
-            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared
+            b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared,
+            j.status = 'paused' and j.due_at is null and j.is_planned as may_be_spent
     )
     select
         coalesce(array_agg(m.id) filter (where m.waits), '{}'), array_agg(m.id) filter (where m.keyed),
-        array_agg(m.id) filter (where m.is_late), array_agg(m.id) filter (where m.is_shared)
-    into to_wake, keyed, late, shared
+        array_agg(m.id) filter (where m.is_late), array_agg(m.id) filter (where m.is_shared),
+        array_agg(m.id) filter (where m.may_be_spent)
+    into to_wake, keyed, late, shared, spent
     from moved as m;
 
     if late is not null then -- cancelled while this was written
@@ -90,6 +93,9 @@ begin
     if shared is not null then
         to_wake := to_wake || job_scheduler.settle_shared(shared);
     end if;
+    if spent is not null then
+        perform job_scheduler.mark_spent(spent);
+    end if;
     if cardinality(to_wake) > 0 then
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
@@ -97,3 +103,22 @@ begin
 end
 $$;
 revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+
+-- Marks those of these paused jobs whose last instant has run. They are not done before they are resumed, and count as active
+-- until then: due_at is set, to when that was seen, and is_planned is not.
+create or replace function job_scheduler.mark_spent(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set due_at = now(), is_planned = false
+    where
+        j.id = any(jobs) and j.status = 'paused' and j.due_at is null and j.is_planned and not exists (
+            select from public.job_executions as e
+            where
+                e.scheduled_job_id = j.id and e.cause = 'schedule' and e.stopped_at is null
+                and (e.status = 'queued' or e.status = 'running' and e.lease_expires_at is not null)
+        )
+$$;
+revoke all on function job_scheduler.mark_spent(bigint[]) from public;

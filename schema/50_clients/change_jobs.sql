@@ -59,27 +59,13 @@ as $$
     select moved.* from job_scheduler.move_job(job, 'cancelled', 'cancelled', 'scheduled', 'paused', 'running') as moved
 $$;
 
--- Hold a scheduled job until resume_job. One that shows as running because it was claimed ahead of its time, or because its
--- run has just begun, is waited for, no longer than a second: else pausing a job that is often due would mostly be
--- refused. Nothing is locked meanwhile.
+-- Hold a job until resume_job; a run under way goes on to its end.
 create or replace function public.pause_job(job bigint)
 returns public.scheduled_jobs
-language plpgsql
+language sql
 set search_path = ''
 as $$
-begin
-    for n in 1..40 loop
-        exit when not exists (
-            select from public.scheduled_jobs as j
-            inner join public.job_executions as e on j.id = e.scheduled_job_id
-            where
-                j.id = pause_job.job and j.status = 'running' and e.status = 'running' and e.cause = 'schedule'
-                and e.lease_expires_at is not null and e.run_at > clock_timestamp() - interval '500 milliseconds'
-        );
-        perform pg_sleep(0.025);
-    end loop;
-    return job_scheduler.move_job(job, 'paused', 'paused', 'scheduled');
-end
+    select moved.* from job_scheduler.move_job(job, 'paused', 'paused', 'scheduled', 'running') as moved
 $$;
 
 -- Let a paused job run again on its schedule.

@@ -16,7 +16,7 @@ FUNCTIONS = ["cancel_job", "pause_job", "resume_job", "retry_job", "run_job_now"
 STATUSES = ["scheduled", "running", "completed", "failed", "cancelled", "paused"]
 MOVES = {
     "cancel_job": ({"scheduled", "paused", "running"}, "cancelled"),
-    "pause_job": ({"scheduled"}, "paused"),
+    "pause_job": ({"scheduled", "running"}, "paused"),
     "resume_job": ({"paused"}, "scheduled"),
     "retry_job": ({"completed", "failed", "cancelled"}, "scheduled"),
 }

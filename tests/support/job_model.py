@@ -25,13 +25,14 @@ CLIENT_MOVES = {
     ("scheduled", "cancelled"),
     ("paused", "cancelled"),
     ("running", "cancelled"),
+    ("running", "paused"),
     ("completed", "scheduled"),
     ("failed", "scheduled"),
     ("cancelled", "scheduled"),
 }
 FUNCTIONS = {
     "cancel_job": ({"scheduled", "paused", "running"}, "cancelled"),
-    "pause_job": ({"scheduled"}, "paused"),
+    "pause_job": ({"scheduled", "running"}, "paused"),
     "resume_job": ({"paused"}, "scheduled"),
     "retry_job": ({"completed", "failed", "cancelled"}, "scheduled"),
 }
@@ -94,6 +95,7 @@ class Job:
     good: int = 0
     bad: int = 0
     by_schedule: int = 0  # of both
+    last: str = "completed"  # how the last run of its schedule ended
 
     @property
     def once(self) -> bool:
@@ -177,13 +179,21 @@ class World:
         elif retimed:
             job.drop_waiting("edited", {"schedule"})
             job.due = job.row["run_date"] if job.once else None
-        elif (old, new) == ("paused", "scheduled") and job.due == NEVER and not job.waits_by_schedule():
-            job.due = None
+        if (old, new) == ("paused", "scheduled"):
+            self._resume(job)
         if old in FINAL and new == "scheduled":
             job.due = None
             if job.once:
                 job.due = JUST_NOW if self._is_past(job.row["run_date"]) else job.row["run_date"]
         return True
+
+    @staticmethod
+    def _resume(job: Job) -> None:
+        """Show the run that still goes on; end a job whose last run has ended."""
+        if any(run.runs_by_schedule for run in job.runs):
+            job.status = "running"
+        elif job.due == NEVER and not job.waits_by_schedule():
+            job.status = job.last
 
     def call(self, job: Job, function: str) -> bool:
         """Call a client's function; false where it refuses."""
@@ -319,12 +329,14 @@ class World:
     def _move_on(self, job: Job, ended: list[tuple[Run, Any, bool]]) -> None:
         """Give the job the status that its ledger says."""
         own = [(run, run_result) for run, run_result, _ in ended if run.cause == "schedule" and not run.is_stopped]
+        if own:
+            job.last = max(own, key=lambda pair: pair[1].completed_at)[0].status
         if job.status != "running" or not own or any(run.runs_by_schedule for run in job.runs):
             return
         if job.waits_by_schedule() or job.due != NEVER:
             job.status = "scheduled"
         else:
-            job.status = max(own, key=lambda pair: pair[1].completed_at)[0].status
+            job.status = job.last
 
     def rescue(self, now: tuple[datetime, datetime]) -> None:
         """End the runs whose lease ran out, and release every key."""

@@ -107,7 +107,11 @@ class LifeDatabase:
         for row in self._fate.execute(query).fetchall():
             ledger[row["scheduled_job_id"]][row["scheduled_for"], row["cause"], row["attempt"]] = row
         query = """
-            select id, status, case when is_planned then coalesce(due_at, '9999-01-01Z') end as due_at, next_run_at,
+            select id, status, next_run_at,
+                case
+                    when not is_planned and due_at is not null then '9999-01-01Z' -- paused, its last run done
+                    when is_planned then coalesce(due_at, '9999-01-01Z')
+                end as due_at,
                 queued_runs, total_runs, successful_runs, failed_runs, scheduled_runs, claimed_by
             from scheduled_jobs
         """

@@ -197,3 +197,25 @@ def test_a_job_paused_between_attempts_waits_with_its_retry(project) -> None:
     project.call("resume_job", job=job)
     assert project.wait(job)["status"] == "completed"
     assert [run["attempt"] for run in project.ledger(job)] == [1, 2]
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by cancel_job"])
+def test_a_job_paused_while_it_runs_goes_on_to_its_end_and_nothing_follows(project, marks, eventually, ends) -> None:
+    """It shows as paused at once; its handler goes on, or is stopped where the paused job is cancelled."""
+    later = {"trigger_type": "interval", "schedule": {"seconds": 1}}
+    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 1 if ends == "by itself" else 30}, **later)
+    eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
+    assert project.call("pause_job", job=job)["status"] == "paused"
+    if ends == "by cancel_job":
+        project.call("cancel_job", job=job)
+        eventually(lambda: "stopped" in marks.read_text(), "the handler has stopped")
+        assert project.wait_for_runs(job, 1)[0]["status"] == "cancelled"
+        return
+    assert project.wait_for_runs(job, 1)[0]["status"] == "completed"
+    row = project.job(job)
+    assert (row["status"], row["total_runs"], row["next_run_at"]) == ("paused", 1, None)
+    resumed = project.call("resume_job", job=job)
+    assert resumed["status"] == "scheduled"
+    project.wait_for_runs(job, 3)
+    assert {"completed"} == {each["status"] for each in project.ledger(job) if each["reason"] is None}
+    project.call("cancel_job", job=job)

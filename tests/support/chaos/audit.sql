@@ -42,14 +42,21 @@ create function chaos.definition(j public.scheduled_jobs) returns jsonb language
     )
 $$;
 
+-- Null while it is not planned, the year 9999 when none is to come, also of a paused job that has run for the last time.
+create function chaos.due(j public.scheduled_jobs) returns timestamptz language sql immutable as $$
+    select case
+        when j.is_planned then coalesce(j.due_at, '9999-01-01Z'::timestamptz)
+        when j.due_at is not null then '9999-01-01Z'::timestamptz
+    end
+$$;
+
 create function chaos.note_job() returns trigger language plpgsql security definer as $$
 declare
     is_new constant boolean := tg_op = 'INSERT';
 begin
     insert into chaos.job_changes (job, by_service, old_status, status, old_due, due, defined_at, definition) values (
         new.id, coalesce(current_setting('job_scheduler.stage', true), '') = 'service',
-        case when not is_new then old.status end, new.status, case when not is_new and old.is_planned then coalesce(old.due_at, '9999-01-01Z') end,
-        case when new.is_planned then coalesce(new.due_at, '9999-01-01Z') end,
+        case when not is_new then old.status end, new.status, case when not is_new then chaos.due(old) end, chaos.due(new),
         new.defined_at,
         case when is_new or new.defined_at <> old.defined_at then chaos.definition(new) end
     );

@@ -9,7 +9,7 @@ from listener.client import JobExists, JobFault, JobForbidden, JobNotFound, JobR
 from listener.client.errors import fault_of
 
 BAD_ZONE = 'scheduled_jobs.timezone: "Mars/Base" is not allowed; expected an IANA time zone such as "Europe/Berlin"'
-BAD_STATUS = 'scheduled_jobs.status: job 42 is "completed" and cannot be paused; expected scheduled'
+BAD_STATUS = 'scheduled_jobs.status: job 42 is "completed" and cannot be paused; expected scheduled or running'
 BAD_STEP = 'scheduled_jobs.status: "running" is not allowed after "paused"; only the service starts and ends a run'
 OWNED = "scheduled_jobs.next_run_at is written by the service only; leave it out"
 
@@ -22,7 +22,7 @@ def _error(code: str, message: str, hint: str | None = None) -> APIError:
     ("code", "message", "facts"),
     [
         ("22023", BAD_ZONE, ("timezone", '"Mars/Base"', 'an IANA time zone such as "Europe/Berlin"')),
-        ("22023", BAD_STATUS, ("status", '"completed"', "scheduled")),
+        ("22023", BAD_STATUS, ("status", '"completed"', "scheduled or running")),
         ("22023", BAD_STEP, ("status", '"running"', "do this")),
         ("42501", OWNED, ("next_run_at", None, "nothing: the service writes it")),
         ("22P02", 'invalid input syntax for type integer: "x"', (None, None, None)),

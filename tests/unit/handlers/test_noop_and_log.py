@@ -35,6 +35,17 @@ async def test_noop_refuses_to_sleep_a_time_that_is_none(seconds):
     assert outcome.error.startswith("metadata.sleep_seconds: ")
 
 
+async def test_noop_sleeps_for_a_minute_at_most_for_users():
+    """It holds a slot all the while; who has the service key may take as many as there are."""
+    row = {"exposed_only": True}
+    outcome = (await run_handler(noop, {"sleep_seconds": 60.5}, row=row)).outcome
+    assert outcome.error == "metadata.sleep_seconds: '60.5' is not allowed; expected at most 60 seconds"
+    for columns, seconds in ((row, 60), ({}, 604800)):
+        assert (
+            await run_handler(noop, {"sleep_seconds": seconds}, row=columns, timeout_seconds=0.02)
+        ).outcome.reason == "timeout"
+
+
 async def test_log_writes_its_line_to_the_ledger():
     """At the given level, with the fields that it is given, whatever their names are."""
     report = await run_handler(log, {"message": "hello", "level": "warning", "fields": {"event": 1, "self": 2}})

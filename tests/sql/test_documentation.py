@@ -117,3 +117,28 @@ def test_the_reference_has_the_words_of_the_ledger(database: psycopg.Connection[
     check = database.execute(query, [f"job_executions_{column}_check"]).fetchone()["text"]
     [rest] = [rest for name, _, rest in _columns("job_executions") if name == column]
     assert re.findall(r"`(\w+)`", rest.split("|")[1]) == re.findall(r"'(\w+)'", check)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"metadata": {"text": "a\0b"}}, {"name": "a\0b"}, {"enabled": True}],
+    ids=["NUL in a payload", "NUL in a name", "another scheduler's column"],
+)
+def test_the_reference_has_the_answers_that_name_no_column_of_ours(alice: httpx.Client, columns: dict[str, Any]):
+    """PostgREST and PostgreSQL give them before anything of ours sees the row."""
+    answer = alice.post("/scheduled_jobs", json={"handler": "noop", **columns})
+    start = f"| {answer.status_code} | `{answer.json()['code']}` |"
+    [line] = [line for line in REFERENCE.splitlines() if line.startswith(start)]
+    assert f"`{answer.json()['message']}`" in line
+
+
+def test_the_columns_that_others_are_mapped_to_exist(database: psycopg.Connection[Any]):
+    """Each row of the tables begins with one; the names that users met are among them."""
+    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    query = "select column_name as name from information_schema.columns where table_name = 'scheduled_jobs'"
+    columns = {row["name"] for row in database.execute(query).fetchall()}
+    rows = re.findall(r"^\| (.+) \| (`.+) \|$", page, re.MULTILINE)
+    assert len(rows) > 40
+    assert {re.match(r"`(\w+)", ours)[1] for _, ours in rows} <= columns
+    theirs = {name for them, _ in rows for name in re.findall(r"`(\w+)`", them)}
+    assert {"enabled", "actions", "schedule_type"} <= theirs - columns

@@ -57,7 +57,7 @@ for each row execute function job_scheduler.define_job();
 create or replace trigger t60_redefine_job
 before update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
-max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key
 on public.scheduled_jobs
 for each row execute function job_scheduler.redefine_job();
@@ -135,7 +135,7 @@ create or replace trigger t50_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result
+dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result, job_type
 on public.scheduled_jobs
 for each row when (
     coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
@@ -165,7 +165,7 @@ for each statement execute function job_scheduler.notify_inserted();
 create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
-max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
 for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
@@ -217,6 +217,16 @@ for each row when (
     and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
 )
 execute function job_scheduler.audit_manual_run();
+
+create or replace trigger t50_count_skipped
+after insert on public.job_executions
+for each row when (new.status = 'skipped')
+execute function job_scheduler.count_skipped();
+
+create or replace trigger t50_count_skipped_later
+after update of status on public.job_executions
+for each row when (new.status = 'skipped' and old.status <> 'skipped')
+execute function job_scheduler.count_skipped();
 
 create or replace trigger t10_check_settings
 before insert or update of settings on public.job_workspaces

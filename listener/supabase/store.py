@@ -11,7 +11,7 @@ from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -37,6 +37,7 @@ class SupabaseStore:
         lease_seconds: how long a claim is good.
         claim_ahead_seconds: how long before its time a job is claimed.
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
+        on_skipped: receives how many due instants a request skipped, by reason.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -48,7 +49,9 @@ class SupabaseStore:
         lease_seconds: float,
         claim_ahead_seconds: float,
         key_concurrency: int = 1,
+        on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
+        self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
@@ -80,7 +83,8 @@ class SupabaseStore:
         wanted = [
             {"id": plan.job_id, "revision": plan.revision, "due": plan.due, "error": plan.error} for plan in plans
         ]
-        await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        answer = await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        self._on_skipped(answer.get("skipped", {}))
 
     async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
         """Claim due instants."""
@@ -94,6 +98,7 @@ class SupabaseStore:
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
+        self._on_skipped(answer.get("skipped", {}))
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
@@ -146,6 +151,7 @@ class SupabaseStore:
         """Take over the runs of dead listeners."""
         request = {"key_concurrency": self._key_concurrency}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
+        self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
 

@@ -7,7 +7,6 @@ RUN pip install --no-cache-dir --disable-pip-version-check uv
 RUN uv venv --python python3 /opt/listener
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY listener listener
-COPY handlers handlers
 COPY migrations migrations
 # With pip, for images that are built on this one and add handlers.
 RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip

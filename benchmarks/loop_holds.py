@@ -19,12 +19,12 @@ import anyio
 import anyio.lowlevel
 from pydantic_core import from_json, to_json
 
-from handlers.log import log
 from listener import JobContext, handler
 from listener.commands.run import _tune_garbage_collection
 from listener.execution.executor import Executor
 from listener.execution.worker import CarriedClock
 from listener.handler_api.registry import Handler, Registry
+from listener.handlers.log import log
 from listener.observability.events import configure_logging
 from listener.testing import NOON, make_run
 

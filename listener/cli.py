@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COMMANDS: Final = (
     *("run", "up", "migrate", "migrations", "uninstall", "preview", "types", "token", "doctor", "demo"),
-    *("jobs", "runs", "logs"),
+    *("jobs", "runs", "logs", "init"),
 )
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1

@@ -104,6 +104,10 @@ class LeaseStore(Protocol):
         """End runs whose lease expired and queue their next attempts."""
         ...
 
+    async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
+        """End instants whose handler no live listener has, as far as that is still so."""
+        ...
+
     async def clean(self, retention_days: float) -> int:
         """Delete a batch of rows older than `retention_days`; returns the number of rows."""
         ...

@@ -9,11 +9,14 @@ declare
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
         'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
-        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_unplanned_idx',
-        'public.scheduled_jobs_revision_idx', 'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
+        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
-        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx',
+        'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
+        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
+        'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
         'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
@@ -21,15 +24,16 @@ declare
         'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
     ]::text[];
     functions constant text[] := array[
-        'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)', 'public.finish_runs_v1(jsonb)',
-        'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)', 'public.poll_jobs_v1(jsonb)',
-        'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)', 'public.note_runs_v1(jsonb)',
-        'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
-        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
-        'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
-        'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
-        'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
+        'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
+        'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
+        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
+        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
+        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
+        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -433,6 +437,10 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not 
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
+
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
@@ -462,6 +470,13 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
+
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
 
 alter table public.scheduled_jobs replica identity full;
 
@@ -571,6 +586,14 @@ comment on column public.job_executions.lease_expires_at is 'The end of the clai
 -- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_running_idx
+on public.job_executions (created_by, workspace_id) where lease_expires_at is not null and created_by is not null;
+create index if not exists job_executions_manual_idx
+on public.job_executions (coalesce(workspace_id, created_by), scheduled_for)
+where cause = 'manual' and coalesce(workspace_id, created_by) is not null;
+create index if not exists job_executions_manual_user_idx
+on public.job_executions (created_by, scheduled_for)
+where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx
@@ -646,10 +669,12 @@ create table if not exists public.job_listeners (
     id uuid primary key,
     name text not null,
     started_at timestamptz not null default now(),
-    heartbeat_at timestamptz not null default now()
+    heartbeat_at timestamptz not null default now(),
+    handlers text[] not null default '{}'
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -748,6 +773,14 @@ comment on table job_scheduler.limits is
     'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
     ' tightened, because the listener has them too.';
 
+-- How many runs of each user, or of each workspace that has bounds of its own, began in the present minute. Claims of one
+-- party take turns at its row, so that its bounds hold over all listeners.
+create table if not exists job_scheduler.usage (
+    party uuid primary key,
+    minute timestamptz not null,
+    runs bigint not null
+) with (fillfactor = 50);
+
 insert into job_scheduler.limits (name, value, description) values
 ('max_metadata_bytes', 262144, 'metadata as text'),
 ('max_expression_length', 255, 'a cron expression, in characters'),
@@ -761,7 +794,13 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise'),
+('quota_max_manual_runs_per_minute', 600, 'runs asked for manually in a minute, unless the workspace says otherwise'),
+('quota_max_running', 1000, 'runs of a user at a time, over all listeners, unless a workspace says otherwise'),
+('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
+('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
+('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would
@@ -818,6 +857,17 @@ create table if not exists job_scheduler.parked_runs (
 comment on table job_scheduler.parked_runs is 'Runs whose end cannot be written; each is tried again at growing intervals.';
 
 alter table job_scheduler.parked_runs enable row level security;
+
+create table if not exists job_scheduler.missing_handlers (
+    name text primary key,
+    since timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.missing_handlers is 'The handlers of due jobs that no live listener has.';
+comment on column job_scheduler.missing_handlers.since is 'From when on every look at the live listeners found none that has it.';
+
+alter table job_scheduler.missing_handlers enable row level security;
 $file$;
     left_alone constant text := null;
 begin

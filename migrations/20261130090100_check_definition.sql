@@ -178,6 +178,25 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.cron_number(text, integer, text[]),
+job_scheduler.cron_values(text, integer, integer, text[]),
+job_scheduler.cron_field(text, integer, integer, text[]),
+job_scheduler.refuse_cron(text, text, text),
+job_scheduler.check_cron_date(text, integer[], integer[]),
+job_scheduler.check_cron_days(text, text[]),
+job_scheduler.check_cron(jsonb)
+from public;
+grant execute on function
+job_scheduler.cron_number(text, integer, text[]),
+job_scheduler.cron_values(text, integer, integer, text[]),
+job_scheduler.cron_field(text, integer, integer, text[]),
+job_scheduler.refuse_cron(text, text, text),
+job_scheduler.check_cron_date(text, integer[], integer[]),
+job_scheduler.check_cron_days(text, text[]),
+job_scheduler.check_cron(jsonb)
+to authenticated, service_role; -- their writes fire the triggers that call them
+
 -- Refuse metadata that is no object, too large, too deep, or that has numbers which no double can be.
 create or replace function job_scheduler.check_metadata(metadata jsonb)
 returns void
@@ -306,6 +325,15 @@ revoke all on function job_scheduler.check_cleanup() from public;
 revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
 grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;
 
+revoke all on function
+job_scheduler.check_metadata(jsonb),
+job_scheduler.check_limits(public.scheduled_jobs)
+from public;
+grant execute on function
+job_scheduler.check_metadata(jsonb),
+job_scheduler.check_limits(public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them
+
 -- Refuse a schedule whose keys are not those that its trigger has.
 create or replace function job_scheduler.check_schedule_keys(schedule jsonb, required text[], optional text[])
 returns void
@@ -424,6 +452,21 @@ begin
     end case;
 end
 $$;
+
+revoke all on function
+job_scheduler.check_schedule_keys(jsonb, text[], text[]),
+job_scheduler.check_time_of_day(jsonb),
+job_scheduler.check_days(jsonb, jsonb, text),
+job_scheduler.check_interval(jsonb),
+job_scheduler.check_schedule(text, jsonb)
+from public;
+grant execute on function
+job_scheduler.check_schedule_keys(jsonb, text[], text[]),
+job_scheduler.check_time_of_day(jsonb),
+job_scheduler.check_days(jsonb, jsonb, text),
+job_scheduler.check_interval(jsonb),
+job_scheduler.check_schedule(text, jsonb)
+to authenticated, service_role; -- their writes fire the triggers that call them
 
 -- Checks of single values: each refusal names the column, the value and what is allowed (errcode 22023, HTTP 400).
 -- The database refuses malformed values at once; only the listener computes when a job is due.
@@ -550,6 +593,25 @@ exception
         );
 end
 $$;
+
+revoke all on function
+job_scheduler.limit_of(text),
+job_scheduler.refuse(text, jsonb, text, text),
+job_scheduler.check_text(text, text, integer),
+job_scheduler.check_number(text, numeric, numeric, numeric),
+job_scheduler.check_word(text, text, variadic text[]),
+job_scheduler.check_instant(text, timestamptz),
+job_scheduler.check_timezone(text)
+from public;
+grant execute on function
+job_scheduler.limit_of(text),
+job_scheduler.refuse(text, jsonb, text, text),
+job_scheduler.check_text(text, text, integer),
+job_scheduler.check_number(text, numeric, numeric, numeric),
+job_scheduler.check_word(text, text, variadic text[]),
+job_scheduler.check_instant(text, timestamptz),
+job_scheduler.check_timezone(text)
+to authenticated, service_role; -- their writes fire the triggers that call them
 $file$;
     left_alone constant text := null;
 begin

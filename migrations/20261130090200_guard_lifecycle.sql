@@ -208,10 +208,15 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;
+
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -380,6 +385,76 @@ begin
 end
 $$;
 
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them
+
+-- The listeners' private topic is nobody's to join or to send to, whatever a project's other policies allow: restrictive
+-- policies, which say nothing of any other topic and cannot raise. service_role and the database's own functions are not
+-- bound by policies. Realtime asks them with a row of the topic that is to be joined or sent to.
+create or replace function job_scheduler.guard_topic()
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    act record;
+begin
+    if to_regclass('realtime.messages') is null then
+        return;
+    end if;
+    for act in
+        select * from (values
+            ('select', 'using'), ('insert', 'with check'), ('update', 'using'), ('delete', 'using')
+        ) as a (verb, clause)
+    loop
+        execute format('drop policy if exists %I on realtime.messages', 'job_scheduler_topic_' || act.verb);
+        execute format(
+            'create policy %I on realtime.messages as restrictive for %s to public %s '
+            '(topic is distinct from ''job_scheduler'')',
+            'job_scheduler_topic_' || act.verb, act.verb, act.clause
+        );
+    end loop;
+exception when others then -- `listener doctor` says that they are missing
+    raise warning 'job_scheduler.guard_topic: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.guard_topic() from public;
+
+select job_scheduler.guard_topic();
+
+-- What lets users into the listeners' topic: whether our policies are there, and the names of those that hold for every topic.
+-- {} -> {now, guarded: boolean | null, blanket: [name]}; null where this database has no Realtime
+create or replace function public.examine_topic_v1(request jsonb) -- noqa: RF02
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    select json_build_object(
+        'now', clock_timestamp(),
+        'guarded', case
+            when to_regclass('realtime.messages') is not null
+                then count(*) filter (where p.permissive = 'RESTRICTIVE' and p.policyname like 'job\_scheduler\_topic\_%') = 4
+        end,
+        'blanket', coalesce(json_agg(p.policyname order by p.policyname) filter (
+            where p.permissive = 'PERMISSIVE' and p.roles && '{public,anon,authenticated}'::name[]
+                and concat(p.qual, p.with_check) not like '%topic%'
+        ), '[]')
+    )
+    from pg_catalog.pg_policies as p
+    where p.schemaname = 'realtime' and p.tablename = 'messages' and request is not null
+$$;
+revoke all on function public.examine_topic_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.examine_topic_v1(jsonb) to service_role;
+
 -- Admits a client's manual run: whatever else it wrote, the ledger row is a queued manual run of that job, by its owner.
 create or replace function job_scheduler.admit_manual_run()
 returns trigger
@@ -470,7 +545,8 @@ begin
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
                 jsonb_build_array(
-                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by,
+                    n.handler
                 )
             )
     end into plain

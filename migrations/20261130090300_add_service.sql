@@ -60,7 +60,8 @@ begin
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
             attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now()
+            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+            error = case when not starts_with(error, 'no live listener has the handler ') then error end
         where id = j.id;
     end if;
     perform job_scheduler.set_wake(array[j.id]);
@@ -327,16 +328,17 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
--- missed_reason, hinted}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the
--- next.
+-- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
+-- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
+-- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], skipped: {reason: count}}
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -355,6 +357,7 @@ declare
     good_until timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
+    handlers constant text[] := job_scheduler.handlers_of(request);
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
@@ -363,6 +366,9 @@ declare
     again_jobs bigint[];
     room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then
@@ -378,7 +384,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -391,6 +397,7 @@ begin
         inner join asked as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and (j.handler = any(handlers)) is not false
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
             and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
@@ -399,10 +406,53 @@ begin
     ), sized as (
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, room
+    select
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, room
     from sized as s where s.before < room;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
+    select c.claimed, c.claimed_jobs into claimed, claimed_jobs
+    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+
+    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+        select l.room, claimed || l.granted into room, claimed
+        from job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, room
+        ) as l;
+    end if;
+    if again_jobs is not null then
+        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
+    end if;
+    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
+        perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
+    end if;
+
+    select coalesce(json_agg(j.job_row), '[]') into refused
+    from job_scheduler.job_rows as j
+    where j.id = any(ids) and j.id <> all(claimed_jobs);
+    return json_build_object(
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
+    );
+end
+$$;
+revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
+-- the way. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_free(
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
+    out claimed uuid[], out claimed_jobs bigint[]
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
@@ -412,7 +462,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -422,33 +472,15 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next
+        due_at = f.next, next_run_at = f.next,
+        error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
-
-    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
-        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
-    end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
-    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        perform job_scheduler.lease_anew(claimed, me, good_until);
-    end if;
-
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
-    return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'skipped', job_scheduler.skipped()
-    );
 end
 $$;
-revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.claim_runs_v1(jsonb) to service_role;
+revoke all on function
+job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
 -- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
@@ -475,6 +507,7 @@ begin
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);
@@ -510,25 +543,6 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
--- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
-create or replace function job_scheduler.lock_again(claims jsonb)
-returns bigint[]
-language sql
-set search_path = ''
-as $$
-    with locked as (
-        select j.id
-        from public.scheduled_jobs as j
-        where j.id = any(
-            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
-        )
-        order by j.id
-        for update
-    )
-    select coalesce(array_agg(l.id), '{}') from locked as l
-$$;
-revoke all on function job_scheduler.lock_again(jsonb) from public;
-
 -- Lets the leases of runs that were claimed just now begin now.
 create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
 returns void
@@ -543,31 +557,6 @@ as $$
     );
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
-
--- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. The listener ignores a run that it holds already.
-create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
-returns uuid[]
-language sql
-set search_path = ''
-as $$
-    with mine as (
-        select e.id
-        from public.job_executions as e
-        where
-            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
-            and e.listener_id = me and e.id <> all(known)
-        for no key update skip locked -- else its end is being written
-    ), extended as (
-        update public.job_executions as e
-        set lease_expires_at = good_until
-        from mine as m
-        where e.id = m.id
-        returning e.id
-    )
-    select coalesce(array_agg(x.id), '{}') from extended as x
-$$;
-revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
 -- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
 -- does not stop the others.
@@ -1027,6 +1016,114 @@ as $$
 $$;
 revoke all on function job_scheduler.ended_before(jsonb, uuid[], uuid) from public;
 
+-- How many runs of a party go on at a time and begin in a minute, over all listeners. A party is a workspace whose settings
+-- name one of these bounds, else the user who made the job; the service's own jobs have none.
+
+-- How many runs of a party go on.
+create or replace function job_scheduler.running_of(party uuid, is_workspace boolean)
+returns bigint
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+begin
+    if is_workspace then
+        return (
+            select count(*) from public.job_executions as e
+            where e.workspace_id = party and e.lease_expires_at is not null
+        );
+    end if;
+    return (
+        select count(*)
+        from public.job_executions as e
+        where
+            e.created_by = party and e.lease_expires_at is not null
+            and (e.workspace_id is null or not exists (
+                select from public.job_workspaces as w
+                where w.id = e.workspace_id and w.settings ?| array['max_running', 'max_runs_per_minute']
+            ))
+    );
+end
+$$;
+revoke all on function job_scheduler.running_of(uuid, boolean) from public;
+
+-- Of these jobs, those whose claims have to wait, and the parties that are at their bounds. What is let through is counted
+-- here, and claims of one party take turns at its row of job_scheduler.usage: it is called once, with all jobs of a claim.
+create or replace function job_scheduler.hold_back(jobs bigint[], out held bigint[], out bounded uuid[])
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
+    usual_running constant numeric := job_scheduler.limit_of('quota_max_running');
+    usual_rate constant numeric := job_scheduler.limit_of('quota_max_runs_per_minute');
+    owned bigint[];
+    parties uuid[];
+    workspaces boolean[];
+    runnings numeric[];
+    rates numeric[];
+begin
+    held := '{}';
+    bounded := '{}';
+    select
+        array_agg(o.id), array_agg(case when o.is_workspace then o.workspace_id else o.created_by end),
+        array_agg(o.is_workspace), array_agg(coalesce((o.settings ->> 'max_running')::numeric, usual_running)),
+        array_agg(coalesce((o.settings ->> 'max_runs_per_minute')::numeric, usual_rate))
+    into owned, parties, workspaces, runnings, rates
+    from (
+        select
+            j.id, j.workspace_id, j.created_by, w.settings,
+            coalesce(w.settings ?| array['max_running', 'max_runs_per_minute'], false) as is_workspace
+        from public.scheduled_jobs as j
+        left join public.job_workspaces as w on j.workspace_id = w.id
+        where j.id = any(jobs) and j.next_run_at <= clock_timestamp() + interval '10 seconds'
+        order by j.priority desc, j.next_run_at, j.id
+    ) as o
+    where o.created_by is not null or o.is_workspace and o.settings -> 'limit_service' = 'true';
+    if owned is null then
+        return;
+    end if;
+    insert into job_scheduler.usage as u (party, minute, runs)
+    select p.party, this_minute, 0 from (select distinct o.party from unnest(parties) as o (party)) as p
+    order by p.party
+    on conflict (party) do update
+    set minute = this_minute, runs = case when u.minute = this_minute then u.runs else 0 end;
+
+    with wanted as (
+        select o.*, row_number() over (partition by o.party order by o.place) as number
+        from unnest(owned, parties, workspaces, runnings, rates)
+            with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
+    ), rooms as (
+        select w.party, least(
+            w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
+        ) as room
+        from wanted as w
+        inner join job_scheduler.usage as u on w.party = u.party
+        where w.number = 1
+    ), counted as (
+        update job_scheduler.usage as u
+        set runs = u.runs + c.runs
+        from (
+            select w.party, count(*) as runs
+            from wanted as w
+            inner join rooms as r on w.party = r.party
+            where w.number <= r.room
+            group by w.party
+        ) as c
+        where u.party = c.party
+    )
+    select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
+    from wanted as w
+    inner join rooms as r on w.party = r.party
+    where w.number > r.room;
+end
+$$;
+revoke all on function job_scheduler.hold_back(bigint[]) from public;
+
 -- Extends the claims on these runs, each named with its fence. A claim that is no longer held is answered as lost; one
 -- whose row somebody else has locked just now is neither lost nor extended.
 create or replace function job_scheduler.extend_claims(
@@ -1086,8 +1183,8 @@ $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
---   listeners: {id: its last heartbeat}}
+-- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
+--   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -1098,12 +1195,13 @@ as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
     is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name) values (me, request ->> 'name')
+        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
         on conflict (id) do update set heartbeat_at = clock_timestamp()
         returning l.started_at = l.heartbeat_at into is_new;
     end if;
@@ -1121,6 +1219,11 @@ begin
             select json_object_agg(l.id, l.heartbeat_at)
             from public.job_listeners as l
             where l.heartbeat_at > now() - lease / 2
+        ),
+        'handlers', (
+            select json_object_agg(l.id, l.handlers)
+            from public.job_listeners as l
+            where l.heartbeat_at > now() - lease / 2 and l.handlers <> mine
         )
     );
 end
@@ -1165,7 +1268,7 @@ select
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
-            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
+            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
@@ -1175,7 +1278,7 @@ select
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
-            'user', j.created_by
+            'user', j.created_by, 'handler', j.handler
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -1304,6 +1407,211 @@ as $$
 $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
+
+-- Jobs whose handler no live listener has: they wait, their rows say why, and after a time their instants end.
+
+-- The names of the handlers that a request names; null where it names none.
+create or replace function job_scheduler.handlers_of(request jsonb)
+returns text[]
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when request ? 'handlers' then array(select h.name from jsonb_array_elements_text(request -> 'handlers') as h (name))
+    end
+$$;
+revoke all on function job_scheduler.handlers_of(jsonb) from public;
+
+-- The handlers of the caller and of the other live listeners.
+create or replace function job_scheduler.live_handlers(request jsonb)
+returns text[]
+language sql
+stable
+set search_path = ''
+as $$
+    select job_scheduler.handlers_of(request) || coalesce(array_agg(h.name), '{}')
+    from public.job_listeners as l
+    cross join unnest(l.handlers) as h (name)
+    where l.heartbeat_at > now() - make_interval(secs => (request ->> 'lease_seconds')::double precision) / 2
+$$;
+revoke all on function job_scheduler.live_handlers(jsonb) from public;
+
+-- The handlers of jobs that are due since a second and that are not among these: one step in the index for each handler.
+create or replace function job_scheduler.due_handlers_beside(live text[])
+returns text[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    with recursive handlers (name) as (
+        (select j.handler from public.scheduled_jobs as j where j.next_run_at is not null order by j.handler limit 1)
+        union all
+        select (
+            select j.handler from public.scheduled_jobs as j
+            where j.next_run_at is not null and j.handler > h.name
+            order by j.handler
+            limit 1
+        )
+        from handlers as h
+        where h.name is not null
+    )
+
+    select coalesce(array_agg(h.name order by h.name), '{}')
+    from handlers as h
+    where
+        h.name <> all(live) and exists (
+            select from public.scheduled_jobs as j
+            where j.handler = h.name and j.next_run_at < now() - interval '1 second'
+        )
+$$;
+revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
+
+-- What the row of a job says while no live listener has its handler; a claim clears it.
+create or replace function job_scheduler.missing_error(handler text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select 'no live listener has the handler ' || to_jsonb(handler)::text || '; the job waits until one has it'
+$$;
+revoke all on function job_scheduler.missing_error(text) from public;
+
+-- Says in the rows of jobs that no live listener has their handler.
+create or replace function job_scheduler.tell_missing(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set error = job_scheduler.missing_error(j.handler), updated_at = now()
+    where j.id = any(jobs)
+$$;
+revoke all on function job_scheduler.tell_missing(bigint[]) from public;
+
+-- Notes which handlers of due jobs no live listener has, and says so once in each job's row. Answers jobs that have waited
+-- for longer than `no_handler_seconds`, while no listener had their handler: neither a start after a long pause nor a restart
+-- of all listeners one by one ends an instant, since the time begins anew when nobody looked for as long, a minute at least.
+-- {handlers: [name], lease_seconds, no_handler_seconds, limit} -> [job_row]
+create or replace function job_scheduler.note_missing(request jsonb)
+returns json
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+as $$
+declare
+    patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
+    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    job bigint;
+    jobs bigint[];
+begin
+    delete from job_scheduler.missing_handlers as m where m.name <> all(missing);
+    if cardinality(missing) = 0 then
+        return '[]';
+    end if;
+    insert into job_scheduler.missing_handlers as m (name)
+    select n.name from unnest(missing) as n (name) order by n.name
+    on conflict (name) do update
+    set
+        since = case when m.seen_at < now() - greatest(patience, interval '1 minute') then now() else m.since end,
+        seen_at = now();
+
+    jobs := array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.handler = any(missing) and j.next_run_at < now() - interval '1 second' and j.status <> 'running'
+            and j.error is distinct from job_scheduler.missing_error(j.handler)
+            and starts_with(j.error, 'no due instant can be computed: ') is not true -- which also ends nothing
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    begin
+        perform job_scheduler.tell_missing(jobs);
+    exception when others then
+        foreach job in array jobs loop
+            begin
+                perform job_scheduler.tell_missing(array[job]);
+            exception when others then
+                continue; -- its row cannot be written; that delays no other
+            end;
+        end loop;
+    end;
+    return (
+        select coalesce(json_agg(r.job_row), '[]')
+        from job_scheduler.job_rows as r
+        where r.id = any(job_scheduler.unhandled_jobs(missing, patience))
+    );
+end
+$$;
+revoke all on function job_scheduler.note_missing(jsonb) from public;
+
+-- Some jobs, or some of these, that have been due for longer than `patience`, and whose handler, one of these, has been
+-- missing for as long.
+create or replace function job_scheduler.unhandled_jobs(handlers text[], patience interval, among bigint[] default null)
+returns bigint[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.next_run_at < now() - patience and j.id = any(coalesce(among, array[j.id]))
+            and starts_with(j.error, 'no due instant can be computed: ') is not true
+            and j.handler = any(array(
+                select m.name from job_scheduler.missing_handlers as m
+                where m.name = any(handlers) and m.since < now() - patience
+            ))
+        limit 200
+    )
+$$;
+revoke all on function job_scheduler.unhandled_jobs(text[], interval, bigint[]) from public;
+
+-- Ends the instants of jobs that rescue_runs_v1 answered as unhandled, by a claim and its end in one transaction, so that all
+-- else goes on as after a failed run. Jobs of which somebody has taken care meanwhile are left alone.
+-- {listener, handlers, lease_seconds, no_handler_seconds, key_concurrency, claims: as claim_runs_v1}
+-- -> {now, ended, rows: [job_row to arm]}
+create or replace function public.end_unhandled_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
+    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    jobs constant bigint[] := job_scheduler.unhandled_jobs(
+        missing, patience, array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
+    );
+    results jsonb;
+begin
+    request := request || jsonb_build_object(
+        'handlers', missing, 'ahead_seconds', 0, 'max_bytes', 4000000, 'claims', (
+            select coalesce(jsonb_agg(c), '[]') from jsonb_array_elements(request -> 'claims') as c
+            where (c ->> 'id')::bigint = any(jobs)
+        )
+    );
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'id', r ->> 'execution_id', 'fence', r -> 'fence', 'status', 'failed', 'reason', 'no_handler',
+        'started_at', clock_timestamp(), 'completed_at', clock_timestamp(),
+        'error', format('no live listener had the handler %s for %s', r -> 'handler', patience)
+    )), '[]')
+    into results
+    from jsonb_array_elements(public.claim_runs_v1(request)::jsonb -> 'runs') as r;
+    return json_build_object(
+        'now', clock_timestamp(), 'ended', jsonb_array_length(results),
+        'rows', public.finish_runs_v1(request || jsonb_build_object('results', results, 'logs', '[]'::jsonb)) -> 'rows'
+    );
+end
+$$;
+revoke all on function public.end_unhandled_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.end_unhandled_v1(jsonb) to service_role;
 
 -- Moves jobs on after the end of these runs of theirs, which this transaction has written with their next attempts. Of several
 -- runs of one job, the last one of its schedule speaks. Answers the jobs to arm, and those whose keys may be free now.
@@ -1738,6 +2046,50 @@ $$;
 revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.send_probe_v1(jsonb) to service_role;
 
+-- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
+create or replace function job_scheduler.lock_again(claims jsonb)
+returns bigint[]
+language sql
+set search_path = ''
+as $$
+    with locked as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(
+            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
+        )
+        order by j.id
+        for update
+    )
+    select coalesce(array_agg(l.id), '{}') from locked as l
+$$;
+revoke all on function job_scheduler.lock_again(jsonb) from public;
+
+-- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
+-- were granted now. The listener ignores a run that it holds already.
+create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
+returns uuid[]
+language sql
+set search_path = ''
+as $$
+    with mine as (
+        select e.id
+        from public.job_executions as e
+        where
+            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
+            and e.listener_id = me and e.id <> all(known)
+        for no key update skip locked -- else its end is being written
+    ), extended as (
+        update public.job_executions as e
+        set lease_expires_at = good_until
+        from mine as m
+        where e.id = m.id
+        returning e.id
+    )
+    select coalesce(array_agg(x.id), '{}') from extended as x
+$$;
+revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
+
 -- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
@@ -1805,7 +2157,8 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}],
+-- {limit, key_concurrency, and what job_scheduler.note_missing takes}
+-- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
 --   skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
@@ -1880,6 +2233,7 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
+        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
         'skipped', job_scheduler.skipped()
     );
 end
@@ -1893,7 +2247,7 @@ grant execute on function public.rescue_runs_v1(jsonb) to service_role;
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
 
 -- The parties that have a job to act on before `until`: one step in the index for each party that has any job to come.
-create or replace function job_scheduler.near_parties(until timestamptz)
+create or replace function job_scheduler.near_parties(until timestamptz, handlers text[])
 returns uuid[]
 language sql
 stable
@@ -1927,14 +2281,14 @@ as $$
         select from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
     )
 $$;
-revoke all on function job_scheduler.near_parties(timestamptz) from public;
+revoke all on function job_scheduler.near_parties(timestamptz, text[]) from public;
 
 -- How many jobs each party may have in memory for `most` in all, and until when all of everybody's are within that.
 create or replace function job_scheduler.share_of_each(
-    parties uuid[], until timestamptz, most bigint, out share bigint, out complete_until timestamptz
+    parties uuid[], until timestamptz, most bigint, handlers text[], out share bigint, out complete_until timestamptz
 )
 language plpgsql
 stable
@@ -1959,7 +2313,7 @@ begin
                 select from public.scheduled_jobs as j
                 where
                     coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-                    and j.next_run_at <= until
+                    and j.next_run_at <= until and (j.handler = any(handlers)) is not false
                 limit share + 1
             ) as few
         ) as c;
@@ -1974,7 +2328,7 @@ begin
         from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         offset share
         limit 1
@@ -1984,11 +2338,13 @@ begin
     end if;
 end
 $$;
-revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint) from public;
+revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint, text[]) from public;
 
 -- The share of each party: what is due or is so in ten seconds, the highest priority first; then what comes next. First
 -- of all parties the first, then the second of each, and so on.
-create or replace function job_scheduler.shared_out(parties uuid[], share bigint, until timestamptz, most bigint)
+create or replace function job_scheduler.shared_out(
+    parties uuid[], share bigint, until timestamptz, most bigint, handlers text[]
+)
 returns bigint[]
 language sql
 stable
@@ -2015,6 +2371,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority > 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -2024,6 +2381,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority = 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -2033,6 +2391,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority < 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -2042,6 +2401,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.next_run_at > now() + interval '10 seconds' and j.next_run_at <= until
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -2053,11 +2413,11 @@ as $$
         limit most
     ) as s
 $$;
-revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint) from public;
+revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
 -- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
--- {until, limit} -> {now, cursor, ids: [bigint], complete_until, left_out}
+-- {until, limit, handlers: [name] (else of any)} -> {now, cursor, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -2070,11 +2430,12 @@ as $$
 declare
     until constant timestamptz := request ->> 'until';
     most constant bigint := request ->> 'limit';
+    handlers constant text[] := job_scheduler.handlers_of(request);
     parties uuid[];
     of_each record;
     ids bigint[] := array(
         select j.id from public.scheduled_jobs as j
-        where j.next_run_at <= until
+        where j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         limit most + 1
     );
@@ -2082,13 +2443,15 @@ declare
     left_out bigint := 0;
 begin
     if cardinality(ids) > most then
-        parties := job_scheduler.near_parties(until);
-        of_each := job_scheduler.share_of_each(parties, until, most);
+        parties := job_scheduler.near_parties(until, handlers);
+        of_each := job_scheduler.share_of_each(parties, until, most, handlers);
         complete_until := of_each.complete_until;
-        ids := job_scheduler.shared_out(parties, of_each.share, until, most);
+        ids := job_scheduler.shared_out(parties, of_each.share, until, most, handlers);
         left_out := (
             select count(*) from (
-                select from public.scheduled_jobs as j where j.next_run_at <= now() limit 4 * most
+                select from public.scheduled_jobs as j
+                where j.next_run_at <= now() and (j.handler = any(handlers)) is not false
+                limit 4 * most
             ) as d
         ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
     end if;

@@ -252,7 +252,8 @@ begin
         using errcode = '22023';
     end if;
     foreach quota in array array[
-        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs'
+        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
+        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,
@@ -545,6 +546,55 @@ end
 $$;
 revoke all on function job_scheduler.refuse_quota(text, text, numeric, numeric) from public;
 
+-- Refuse because of a quota that bounds one job, by name, column, value and what is allowed.
+create or replace function job_scheduler.refuse_shape(
+    quota text, what text, given text, bound numeric, used numeric, allowed text
+)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    raise exception using
+        errcode = 'PT403',
+        message = format('quota %s: scheduled_jobs.%s: %s is not allowed; expected %s', quota, what, given, allowed),
+        detail = jsonb_build_object('quota', quota, 'limit', bound, 'used', used)::text,
+        hint = 'Nothing was written. Quotas are set by the operator, in job_workspaces.settings or job_scheduler.limits.';
+end
+$$;
+revoke all on function job_scheduler.refuse_shape(text, text, text, numeric, numeric, text) from public;
+
+-- Refuses a job that may run for too long, or one-time job that was due too long ago: thousands of those go before whatever
+-- else its tenant has due. What stands at its default always passes.
+create or replace function job_scheduler.check_time_quotas(
+    workspace uuid, trigger_type text, run_date timestamptz, timeout_seconds numeric, by_client boolean
+)
+returns void
+language plpgsql
+stable
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    longest constant numeric := job_scheduler.quota_of(workspace, 'max_timeout_seconds', by_client);
+    oldest constant numeric := job_scheduler.quota_of(workspace, 'max_past_seconds', by_client);
+    past constant numeric := extract(epoch from now() - run_date);
+begin
+    if timeout_seconds > longest and timeout_seconds <> 300 then
+        perform job_scheduler.refuse_shape(
+            'max_timeout_seconds', 'timeout_seconds', timeout_seconds::text, longest, timeout_seconds,
+            format('at most %s', longest)
+        );
+    elsif trigger_type = 'once' and past > oldest then
+        perform job_scheduler.refuse_shape(
+            'max_past_seconds', 'run_date', to_jsonb(run_date)::text, oldest, round(past),
+            format('an instant at most %s s ago', oldest)
+        );
+    end if;
+end
+$$;
+
 -- Refuses a job that is due too often or that carries too much for its tenant.
 create or replace function job_scheduler.check_shape_quotas(
     workspace uuid, trigger_type text, schedule jsonb, metadata jsonb, by_client boolean
@@ -687,11 +737,178 @@ end
 $$;
 revoke all on function
 job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_time_quotas(uuid, text, timestamptz, numeric, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 from public;
 grant execute on function
 job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_time_quotas(uuid, text, timestamptz, numeric, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
+to authenticated, service_role; -- their writes fire the triggers
+
+-- Quotas of a user over all workspaces: the installation's bounds hold for a user's private rows and those in workspaces
+-- without a bound of their own together. A workspace whose settings name a bound counts by itself.
+
+-- How many jobs of a user in workspaces without a bound of their own have not ended. See active_jobs.
+create or replace function job_scheduler.active_jobs_in_workspaces(owner uuid)
+returns bigint
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select count(*)
+    from public.scheduled_jobs as j
+    where
+        j.created_by = owner and j.workspace_id is not null and j.status in ('scheduled', 'running', 'paused')
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z')
+        and not exists (select from public.job_workspaces as w where w.id = j.workspace_id and w.settings ? 'max_active_jobs')
+$$;
+revoke all on function job_scheduler.active_jobs_in_workspaces(uuid) from public;
+
+-- Refuses more active jobs than a user may have; this statement added one in each of `workspaces`, or private ones.
+create or replace function job_scheduler.check_active_quota_of_user(workspaces uuid[])
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('quota_max_active_jobs');
+    owner constant uuid := job_scheduler.caller();
+    added constant bigint := (
+        select count(*)
+        from unnest(workspaces) as a (workspace)
+        left join public.job_workspaces as w on a.workspace = w.id
+        where not coalesce(w.settings ? 'max_active_jobs', false)
+    );
+    used bigint;
+begin
+    if owner is null or added = 0 then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of user ' || owner, 0));
+    used := job_scheduler.active_jobs_in_workspaces(owner);
+    if used > 0 then -- else the quota of the user's private rows says it all
+        used := used + job_scheduler.active_jobs(owner);
+    end if;
+    if used > most then
+        perform job_scheduler.refuse_quota(
+            'max_active_jobs', 'no more jobs of this user in all workspaces together', most, used - added
+        );
+    end if;
+end
+$$;
+
+-- How many bytes of metadata the active jobs of a tenant have; of a user, also those in workspaces without a bound of their
+-- own. What is stored compressed counts in full.
+create or replace function job_scheduler.stored_bytes(workspace uuid, owner uuid)
+returns numeric
+language plpgsql
+stable
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+begin
+    return (
+        select coalesce(sum(
+            case
+                when pg_column_compression(j.metadata) is null then pg_column_size(j.metadata)
+                else octet_length(j.metadata::text)
+            end
+        ), 0)
+        from (
+            select s.metadata, s.status from public.scheduled_jobs as s
+            where
+                coalesce(s.workspace_id, s.created_by) in (workspace, owner)
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+            union all
+            select s.metadata, s.status from public.scheduled_jobs as s
+            where
+                s.created_by = owner and s.workspace_id is not null and s.workspace_id is distinct from workspace
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+                and not exists (
+                    select from public.job_workspaces as w where w.id = s.workspace_id and w.settings ? 'max_stored_bytes'
+                )
+        ) as j
+        where j.status in ('scheduled', 'running', 'paused')
+    );
+end
+$$;
+revoke all on function job_scheduler.stored_bytes(uuid, uuid) from public;
+
+-- Refuses more metadata than a tenant's active jobs may have together.
+create or replace function job_scheduler.check_stored_bytes(workspace uuid, owner uuid, by_client boolean)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(workspace, 'max_stored_bytes', by_client);
+    is_own constant boolean := exists (
+        select from public.job_workspaces as w where w.id = workspace and w.settings ? 'max_stored_bytes'
+    );
+    used numeric;
+begin
+    if most is null then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of ' || coalesce(workspace, owner), 0));
+    used := job_scheduler.stored_bytes(workspace, case when not is_own then owner end);
+    if used > most then
+        perform job_scheduler.refuse_quota('max_stored_bytes', 'scheduled_jobs.metadata of all active jobs', most, used);
+    end if;
+end
+$$;
+
+-- Refuses more runs asked for manually in a minute than a tenant may have, and than its user may.
+create or replace function job_scheduler.check_manual_runs(workspace uuid, owner uuid, by_client boolean)
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+as $$
+declare
+    most constant numeric := job_scheduler.quota_of(workspace, 'max_manual_runs_per_minute', by_client);
+    used bigint;
+begin
+    if most is null then
+        return;
+    end if;
+    select count(*) into used
+    from public.job_executions as e
+    where
+        coalesce(e.workspace_id, e.created_by) = coalesce(workspace, owner) and e.cause = 'manual'
+        and e.scheduled_for > clock_timestamp() - interval '1 minute';
+    if workspace is not null and owner is not null and not exists (
+        select from public.job_workspaces as w where w.id = workspace and w.settings ? 'max_manual_runs_per_minute'
+    ) then
+        used := greatest(used, (
+            select count(*)
+            from public.job_executions as e
+            where
+                e.created_by = owner and e.workspace_id is not null and e.cause = 'manual'
+                and e.scheduled_for > clock_timestamp() - interval '1 minute'
+        ));
+    end if;
+    if used > most then
+        perform job_scheduler.refuse_quota(
+            'max_manual_runs_per_minute', 'one more manual run in this minute is not allowed', most, used - 1
+        );
+    end if;
+end
+$$;
+revoke all on function
+job_scheduler.check_active_quota_of_user(uuid[]), job_scheduler.check_stored_bytes(uuid, uuid, boolean),
+job_scheduler.check_manual_runs(uuid, uuid, boolean)
+from public;
+grant execute on function
+job_scheduler.check_active_quota_of_user(uuid[]), job_scheduler.check_stored_bytes(uuid, uuid, boolean),
+job_scheduler.check_manual_runs(uuid, uuid, boolean)
 to authenticated, service_role; -- their writes fire the triggers
 
 -- Applies quotas at inserts, edits, revivals and manual runs.
@@ -713,6 +930,12 @@ begin
     perform job_scheduler.check_shape_quotas(n.workspace_id, n.trigger_type, n.schedule, n.metadata, by_client)
     from new_rows as n
     where n.trigger_type <> 'once' or n.metadata <> '{}';
+    perform job_scheduler.check_time_quotas(n.workspace_id, n.trigger_type, n.run_date, n.timeout_seconds, by_client)
+    from new_rows as n
+    where n.timeout_seconds <> 300 or n.run_date < now();
+    if by_client then
+        perform job_scheduler.check_active_quota_of_user(array(select n.workspace_id from new_rows as n));
+    end if;
     perform job_scheduler.check_active_quota(t.workspace_id, t.owner, t.added, by_client)
     from (
         select
@@ -720,6 +943,11 @@ begin
         from new_rows as n
         group by 1, 2
         order by 1, 2
+    ) as t;
+    perform job_scheduler.check_stored_bytes(t.workspace_id, t.created_by, by_client)
+    from (
+        select distinct n.workspace_id, n.created_by from new_rows as n where n.metadata <> '{}'
+        order by n.workspace_id, n.created_by
     ) as t;
     return null;
 end
@@ -739,6 +967,16 @@ begin
         perform job_scheduler.check_shape_quotas(
             new.workspace_id, new.trigger_type, new.schedule, new.metadata, by_client
         );
+        if (new.trigger_type, new.run_date, new.timeout_seconds)
+            is distinct from (old.trigger_type, old.run_date, old.timeout_seconds) then
+            perform job_scheduler.check_time_quotas(
+                new.workspace_id, case when not job_scheduler.is_due_alike(new, old) then new.trigger_type end, new.run_date,
+                case when new.timeout_seconds <> old.timeout_seconds then new.timeout_seconds end, by_client
+            );
+        end if;
+        if new.metadata <> old.metadata then
+            perform job_scheduler.check_stored_bytes(new.workspace_id, new.created_by, by_client);
+        end if;
     end if;
     return null;
 end
@@ -774,6 +1012,14 @@ declare
     counted constant jsonb := current_setting('job_scheduler.revived', true);
 begin
     perform set_config('job_scheduler.revived', '', true);
+    if by_client then
+        perform job_scheduler.check_active_quota_of_user(array(
+            select case when e.key not like 'of %' then e.key::uuid end
+            from jsonb_each_text(counted) as e
+            cross join generate_series(1, e.value::integer)
+            where e.key <> 'none'
+        ));
+    end if;
     perform job_scheduler.check_active_quota(
         case when t.tenant not like 'of %' then t.tenant::uuid end,
         case when t.tenant like 'of %' then substr(t.tenant, 4)::uuid end,
@@ -790,12 +1036,55 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+    by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
 begin
-    perform job_scheduler.check_queued_runs(new.scheduled_job_id, row_security_active('public.scheduled_jobs'::regclass));
+    perform job_scheduler.check_queued_runs(new.scheduled_job_id, by_client);
+    perform job_scheduler.check_manual_runs(new.workspace_id, new.created_by, by_client);
     return null;
 end
 $$;
 revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;
+
+-- Jobs that a source made change by their source only: a user cancels, pauses, resumes and runs them, and nothing else.
+
+create or replace function job_scheduler.is_of_source(handler text, job_id text)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select handler = 'meeting_status' and job_id like 'meeting-status:%'
+$$;
+revoke all on function job_scheduler.is_of_source(text, text) from public;
+grant execute on function job_scheduler.is_of_source(text, text) to authenticated, service_role; -- their writes fire triggers
+
+create or replace function job_scheduler.keep_to_source()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    changed record;
+begin
+    if tg_op = 'DELETE' then
+        raise exception 'scheduled_jobs.job_id: "%" follows its source and is not to be deleted', old.job_id
+        using errcode = '42501', hint = 'Cancel the job, or delete the row that it follows.';
+    end if;
+    select n.key, n.value into changed
+    from jsonb_each(to_jsonb(new)) as n
+    where n.key <> 'status' and n.value is distinct from to_jsonb(old) -> n.key
+    order by n.key
+    limit 1;
+    if found then
+        raise exception 'scheduled_jobs.%: % is not allowed in job "%", which follows its source; expected %', changed.key,
+            left(changed.value::text, 120), old.job_id, left((to_jsonb(old) -> changed.key)::text, 120)
+        using errcode = '42501', hint = 'Cancel, pause, resume or run the job; all else follows the row that it was made of.';
+    end if;
+    return new;
+end
+$$;
+revoke all on function job_scheduler.keep_to_source() from public;
 
 -- Finds the values that a schema marks secret, and removes them from a payload.
 

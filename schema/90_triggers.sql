@@ -19,15 +19,39 @@ execute function job_scheduler.note_client();
 create or replace trigger t30_refuse_changed_owned_columns
 before update on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.refuse_owned_columns();
 
 -- Before triggers fire in the order of their names.
 create or replace trigger t30_refuse_owned_columns
 before insert on public.scheduled_jobs
-for each row when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    or current_user in ('authenticated', 'service_role')
+)
 execute function job_scheduler.refuse_owned_columns();
+
+create or replace trigger t35_keep_to_source
+before update of
+job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, max_attempts,
+retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds, dst_gap, dst_fold,
+concurrency_key, cleanup_after_days, store_result
+on public.scheduled_jobs
+for each row when (
+    row_security_active('public.scheduled_jobs'::regclass) and job_scheduler.is_of_source(old.handler, old.job_id)
+)
+execute function job_scheduler.keep_to_source();
+
+create or replace trigger t35_keep_to_source_deleted
+before delete on public.scheduled_jobs
+for each row when (
+    row_security_active('public.scheduled_jobs'::regclass) and job_scheduler.is_of_source(old.handler, old.job_id)
+)
+execute function job_scheduler.keep_to_source();
 
 -- The state machine. The test of docs/state_machine.md reads this very list.
 create or replace trigger t40_check_status
@@ -67,7 +91,10 @@ execute function job_scheduler.admit_edit();
 create or replace trigger t80_change_status
 before update of status on public.scheduled_jobs
 for each row when (
-    old.status <> new.status and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    old.status <> new.status and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.change_status();
 
@@ -75,7 +102,10 @@ execute function job_scheduler.change_status();
 create or replace trigger t90_count_revived
 before update of status on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
     and old.status in ('completed', 'failed', 'cancelled') and new.status = 'scheduled'
 )
 execute function job_scheduler.count_revived();
@@ -86,7 +116,10 @@ after update of status on public.scheduled_jobs
 for each row when (
     old.status = 'paused' and new.status = 'scheduled'
     and (old.claimed_by is not null or new.due_at is null and new.is_planned)
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.settle_resumed();
 
@@ -94,7 +127,10 @@ create or replace trigger t10_settle_queue
 after update on public.scheduled_jobs
 for each row when (
     (old.queued_runs > 0 or new.status = 'cancelled')
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
     and (old.status <> new.status or not job_scheduler.is_due_alike(new, old))
 )
 execute function job_scheduler.settle_queue();
@@ -107,7 +143,10 @@ for each row when (
         new.status = 'cancelled'
         or new.status in ('completed', 'failed') and coalesce(current_setting('job_scheduler.act', true), '') = 'cancel'
     )
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.stop_asked_for();
 
@@ -115,19 +154,23 @@ create or replace trigger t30_stop_runs
 after update of status on public.scheduled_jobs
 for each row when (
     old.claimed_by is not null and old.status <> 'cancelled' and new.status = 'cancelled'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.stop_runs();
 
 create or replace trigger t40_admit_edit_to_quotas
-after update of metadata, trigger_type, schedule on public.scheduled_jobs
+after update of metadata, trigger_type, schedule, run_date, timeout_seconds on public.scheduled_jobs
 for each row when (
-    (old.metadata, old.trigger_type, old.schedule) is distinct from (new.metadata, new.trigger_type, new.schedule)
+    (old.metadata, old.trigger_type, old.schedule, old.run_date, old.timeout_seconds)
+    is distinct from (new.metadata, new.trigger_type, new.schedule, new.run_date, new.timeout_seconds)
 )
 execute function job_scheduler.admit_edit_to_quotas();
 
 -- The service marks its writes by job_scheduler.stage, or, where the rules for clients hold for it too,
--- by job_scheduler.actor; a client of the API can set neither.
+-- by job_scheduler.actor; neither counts where a client is who writes.
 create or replace trigger t50_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
@@ -135,16 +178,22 @@ max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, ove
 dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result, job_type
 on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
-    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+    and (coalesce(current_setting('job_scheduler.actor', true), '') <> 'service' or current_user = 'authenticated')
 )
 execute function job_scheduler.audit_change();
 
 create or replace trigger t50_audit_deletion
 after delete on public.scheduled_jobs
 for each row when (
-    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
-    and coalesce(current_setting('job_scheduler.actor', true), '') <> 'service'
+    (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+    and (coalesce(current_setting('job_scheduler.actor', true), '') <> 'service' or current_user = 'authenticated')
 )
 execute function job_scheduler.audit_deletion();
 
@@ -165,7 +214,10 @@ job_id, workspace_id, name, description, handler, metadata, trigger_type, run_da
 job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
-for each statement when (coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each statement when (
+    coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    or current_user in ('authenticated', 'service_role')
+)
 execute function job_scheduler.notify_changed();
 
 create or replace trigger t70_admit_handlers
@@ -191,27 +243,43 @@ execute function job_scheduler.audit_insertions();
 
 create or replace trigger t10_admit_manual_run
 before insert on public.job_executions
-for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    new.cause = 'manual' and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+)
 execute function job_scheduler.admit_manual_run();
 
 create or replace trigger t20_admit_to_quotas -- of thousands at once the first is refused, before any other is looked at
 after insert on public.job_executions
 for each row when (
     new.cause = 'manual'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.admit_manual_run_to_quotas();
 
 create or replace trigger t30_queue_manual_run
 after insert on public.job_executions
-for each row when (new.cause = 'manual' and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service')
+for each row when (
+    new.cause = 'manual' and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
+)
 execute function job_scheduler.queue_manual_run();
 
 create or replace trigger t40_audit_manual_run
 after insert on public.job_executions
 for each row when (
     new.cause = 'manual'
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.audit_manual_run();
 
@@ -224,35 +292,3 @@ create or replace trigger t50_count_skipped_later
 after update of status on public.job_executions
 for each row when (new.status = 'skipped' and old.status <> 'skipped')
 execute function job_scheduler.count_skipped();
-
-create or replace trigger t10_check_settings
-before insert or update of settings on public.job_workspaces
-for each row when (new.settings <> '{}')
-execute function job_scheduler.check_settings();
-
-create or replace trigger t20_enter_first_admin
-after insert on public.job_workspaces
-for each row when (row_security_active('public.job_workspaces'::regclass))
-execute function job_scheduler.enter_first_admin();
-
-create or replace trigger t30_empty_workspace
-after delete on public.job_workspaces
-for each row execute function job_scheduler.empty_workspace();
-
-create or replace trigger t10_name_invitation
-before insert on public.job_workspace_invitations
-for each row execute function job_scheduler.name_invitation();
-
-create or replace trigger t10_keep_an_admin
-after update of role on public.job_workspace_members
-for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.job_workspaces'::regclass))
-execute function job_scheduler.keep_an_admin();
-
-create or replace trigger t10_keep_an_admin_left
-after delete on public.job_workspace_members
-for each row when (old.role = 'admin' and row_security_active('public.job_workspaces'::regclass))
-execute function job_scheduler.keep_an_admin();
-
-create or replace trigger t20_use_invitation
-after insert on public.job_workspace_members
-for each row execute function job_scheduler.use_invitation();

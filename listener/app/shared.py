@@ -56,6 +56,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     Raises:
         ListenerError: a handler module is not usable.
     """
+    registry = registry or Registry.load(settings.handlers)
     listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
     hide_always([key])
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
@@ -69,6 +70,8 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         lease_seconds=settings.lease_seconds,
         claim_ahead_seconds=settings.claim_ahead_seconds,
         key_concurrency=settings.key_concurrency,
+        handlers=registry.names,
+        no_handler_seconds=settings.no_handler_seconds,
         on_skipped=metrics.instants_skipped,
     )
     return Shared(
@@ -81,7 +84,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         runs=HeldRuns(),
         rpc=rpc,
         store=store,
-        registry=registry or Registry.load(settings.handlers),
+        registry=registry,
         client_factory=cache(partial(_make_client, settings.url, key)),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
     )

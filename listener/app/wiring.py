@@ -114,7 +114,7 @@ def build_core(shared: Shared) -> Core:
     agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000), Shares(settings.horizon_jobs))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
     planner = Planner(shared.store, clock)
-    reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
+    reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon, shared.registry.names)
     planner.sink = reconciler
     return Core(agenda, peers, planner, reconciler)
 
@@ -158,7 +158,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
     return Maintenance(
         lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, settings.lease_seconds),
-        rescuer=Rescuer(store, core.reconciler, metrics, settings.rescue_seconds, jitter),
+        rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
         watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),

@@ -12,6 +12,8 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rich.console import Console, ConsoleOptions, RenderResult
+
     from listener.demo.scenes import Scene
 
 STYLES = {
@@ -24,6 +26,7 @@ STYLES = {
     "paused": "bold blue",
 }
 COLUMNS = ("  job", "trigger", "due", "status", "late", "runs", "try", "last result or error")
+DROPPED, WIDE = ("trigger", "try"), 110
 MILLISECONDS = 1000
 A_WHILE, HALF_A_YEAR = timedelta(hours=12), timedelta(days=183)
 
@@ -113,15 +116,16 @@ class Board:
         """The jobs that have not reached their expected outcome."""
         return [line for line in self.lines.values() if not line.reached]
 
-    def __rich__(self) -> Table:
-        """Draw the board."""
-        columns = [Column(title, no_wrap=True, overflow="ellipsis") for title in COLUMNS]
-        columns[-1].ratio = 1  # in a narrow terminal the last column is cut
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the board; a narrow terminal shows fewer columns, and the last one is cut."""
+        shown = [title for title in COLUMNS if options.max_width >= WIDE or title not in DROPPED]
+        columns = [Column(title, no_wrap=True, overflow="ellipsis") for title in shown]
+        columns[-1].ratio = 1
         table = Table(*columns, box=None, header_style="bold", padding=(0, 2, 0, 0), expand=True)
         for line in self.lines.values():
             due, status, late, runs, attempt, news = line.cells()
             mark = Text("✓ ", "green") if line.reached else Text("  ")
-            table.add_row(
+            cells: tuple[str | Text, ...] = (
                 mark + Text(line.scene.name, "bold"),
                 Text(line.scene.trigger, "dim"),
                 due,
@@ -131,7 +135,8 @@ class Board:
                 attempt,
                 Text(news, "red" if line.row.get("error") else ""),
             )
-        return table
+            table.add_row(*(cell for title, cell in zip(COLUMNS, cells, strict=True) if title in shown))
+        yield table
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -63,6 +63,7 @@ async def play() -> int:
 
 def _tidy(console: Console, folder: Path, *, keep_logs: bool) -> None:
     """Remove the demo's folder; after a failure keep its logs."""
+    StateFolder(folder.resolve()).discard_outside()
     logs = list(folder.glob("*.log")) if keep_logs else []
     for path in set(folder.iterdir()) - set(logs):
         if path.is_dir():
@@ -163,4 +164,5 @@ def _sum_up(console: Console, outcome: OutcomeCheck) -> None:
         f"Started late by {outcome.lateness(0.5):.0f} ms (p50), {outcome.lateness(0.99):.0f} ms (p99).",
         soft_wrap=True,
     )
-    console.print("Next: [bold]make up[/bold] keeps the stack running and shows how to insert jobs of your own.")
+    up = "make up" if (Path(__file__).parents[2] / "Makefile").exists() else "listener up"
+    console.print(f"Next: [bold]{up}[/bold] keeps the stack running and shows how to insert jobs of your own.")

@@ -33,6 +33,7 @@ FUNCTIONS: Final = (
     "extend_leases_v1",
     "leave_v1",
     "rescue_runs_v1",
+    "end_unhandled_v1",
     "clean_ledger_v1",
     "publish_handlers_v1",
     "send_probe_v1",

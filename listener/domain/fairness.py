@@ -27,10 +27,10 @@ FAIR_BATCH = 100
 class _PartyQueue:
     """The jobs of one user of one tenant, and a heap of their places; places of removed jobs are skipped."""
 
-    __slots__ = ("length", "places")
+    __slots__ = ("length", "places", "since")
 
-    def __init__(self) -> None:
-        self.length = 0
+    def __init__(self, now: float) -> None:
+        self.length, self.since = 0, now
         self.places: list[Place] = []
 
 
@@ -52,8 +52,8 @@ class FairQueue:
         """How many jobs wait."""
         return len(self._jobs)
 
-    def add(self, job: Job) -> None:
-        """Add a job. If it waits already, its newest row counts, at the better of its two places."""
+    def add(self, job: Job, now: float = 0.0) -> None:
+        """Add a job that waits from `now` on. Of one that waits already, the newest row counts, at the better place."""
         waiting, place, parties = self._jobs.get(job.id), _place(job), job.parties
         self._jobs[job.id] = job
         if waiting is not None and waiting.parties == parties:
@@ -65,7 +65,7 @@ class FairQueue:
         self._shares.enter(job)
         queue = self._queues.get(parties)
         if queue is None:
-            queue = self._queues[parties] = _PartyQueue()
+            queue = self._queues[parties] = _PartyQueue(now)
             self._turns.enter(parties)
         queue.length += 1
         heapq.heappush(queue.places, place)
@@ -74,7 +74,21 @@ class FairQueue:
         """Whether there is a job to take while so many more may be held."""
         return room > 0 and any(self.holdings.has_room(parties, room) for parties in self._queues)
 
-    def take(self, room: int, most: int) -> list[Job]:
+    def delayed(self, before: float) -> tuple[dict[str, int], float | None]:
+        """Count the jobs of those that were given nothing since `before`, by what they wait for: `slots` or a `quota`.
+
+        Returns also since when somebody waits for slots who holds none.
+        """
+        waiting, starved = {"slots": 0, "quota": 0}, None
+        for parties, queue in self._queues.items():
+            if queue.since < before:
+                is_bound = self.holdings.is_bound(parties)
+                waiting["quota" if is_bound else "slots"] += queue.length
+                if not is_bound and self.holdings.has_none(parties):
+                    starved = min(queue.since, starved if starved is not None else queue.since)
+        return waiting, starved
+
+    def take(self, room: int, most: int, now: float = 0.0) -> list[Job]:
         """Take and hold at most `most` jobs while `room` more may be held."""
         if any(self._queues):  # somebody's but the service's
             most = min(most, FAIR_BATCH)
@@ -86,6 +100,7 @@ class FairQueue:
                 continue
             self._turns.served(parties)
             self.holdings.hold(parties)
+            self._queues[parties].since = now
             batch.append(self._pop(parties))
             if parties in self._queues:
                 self._turns.enter(parties)

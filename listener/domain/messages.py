@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from listener.domain.job import Job, Run
@@ -85,11 +85,13 @@ class Claimed:
     """The answer to a batch of claim requests: granted runs, and the present state of other jobs.
 
     `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
+    `bounded` names the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
     """
 
     runs: list[Run]
     jobs: list[Job]
     full: bool = False
+    bounded: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -136,21 +138,27 @@ class Finished:
 class Extended:
     """Executions whose claim is lost, and the last heartbeat of each listener alive, by id.
 
-    A heartbeat only matters as equal to, or different from, the previous one.
+    A heartbeat only matters as equal to, or different from, the previous one. `handlers` has the names of the handlers
+    of each listener that does not have the same as this one.
     """
 
     lost: list[Held]
     listeners: Mapping[str, object]
     unsure: list[Held] = field(default_factory=list)
+    handlers: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs."""
+    """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs.
+
+    `unhandled` are jobs whose handler no live listener has had for so long that their instants end.
+    """
 
     runs: int
     jobs: list[Job]
     failures: Mapping[str, str] = field(default_factory=dict)
+    unhandled: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

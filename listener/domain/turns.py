@@ -87,13 +87,13 @@ class Holdings:
         return held < self._share * (held + free) and held < self._bounds.get(party, held + 1)
 
     def hold(self, parties: Parties) -> None:
-        """Count one more held."""
-        for each in parties:
+        """Count one more."""
+        for each in parties or ("",):
             self._held[each] = self._held.get(each, 0) + 1
 
     def release(self, parties: Parties) -> None:
-        """Count one less held."""
-        for each in parties:
+        """Count one less."""
+        for each in parties or ("",):
             self._held[each] -= 1
             if not self._held[each]:
                 del self._held[each]
@@ -102,12 +102,14 @@ class Holdings:
         """Limit a party to what it holds now, until `unbind`."""
         self._bounds[party] = self._held.get(party, 0)
 
-    def unbind(self) -> bool:
-        """Remove all limits; returns whether there were any."""
-        had = bool(self._bounds)
+    def unbind(self) -> None:
+        """Forget all bounds."""
         self._bounds.clear()
-        return had
 
     def is_bound(self, parties: Parties) -> bool:
         """Whether one of the parties has a limit."""
         return any(each in self._bounds for each in parties)
+
+    def has_none(self, parties: Parties) -> bool:
+        """Whether one of them holds nothing."""
+        return any(each not in self._held for each in parties or ("",))

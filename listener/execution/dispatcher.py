@@ -6,6 +6,7 @@ nothing starts without a granted claim, and that each tenant gets a share of the
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 CLAIMS_IN_FLIGHT = 2
 """While one batch is being claimed, the results of another are handled; more would compete for the same rows."""
+BOUNDED_SECONDS = 1.0
+"""How long no claim is requested for a tenant that is at its quota of runs, unless runs of it end here."""
 MAX_UNWRITTEN = 5_000
 """Claiming stops while more reports than this wait to be written: the database is behind."""
 
@@ -87,7 +90,7 @@ class Dispatcher:
         self._start_run: Callable[[ClaimedRun], object] = self._runners.start
         self._executing = self._abandoned = 0
         self._wake = anyio.Event()
-        self._draining = False
+        self._draining, self._bounded_until = False, math.inf
         self._log = structlog.get_logger("dispatcher")
 
     @property
@@ -120,11 +123,17 @@ class Dispatcher:
         """The number of due jobs that wait for a free slot."""
         return len(self._ready)
 
+    def delayed(self, seconds: float) -> tuple[dict[str, int], float]:
+        """Count the jobs of tenants that were given no slot for so long, by reason; and how long one has had none."""
+        now = self._clock.monotonic()
+        waiting, since = self._ready.delayed(now - seconds)
+        return waiting, now - since if since is not None else 0.0
+
     def add(self, jobs: list[Job]) -> None:
         """Take jobs whose time is near."""
         for job in jobs:
             if not self._claimer.take_news(job):
-                self._ready.add(job)
+                self._ready.add(job, self._clock.monotonic())
         self.wake()
 
     def wake(self) -> None:
@@ -166,12 +175,22 @@ class Dispatcher:
         return self._concurrency - self._executing - self._claimer.claiming
 
     async def _wait_for_work(self) -> None:
-        while not self._ready.may_take(self._room()):
+        while True:
+            self._lift_bounds()
+            if self._ready.may_take(self._room()):
+                return
             self._wake = anyio.Event()
-            await self._wake.wait()
+            with anyio.move_on_after(self._bounded_until - self._clock.monotonic()):
+                await self._wake.wait()
+
+    def _lift_bounds(self) -> None:
+        """Try again whether those that were at their quota still are: their runs end at other listeners too."""
+        if self._clock.monotonic() >= self._bounded_until:
+            self._bounded_until = math.inf
+            self._ready.holdings.unbind()
 
     def _take_batch(self) -> list[Job]:
-        batch = self._ready.take(self._room(), self._batch_size)
+        batch = self._ready.take(self._room(), self._batch_size, self._clock.monotonic())
         self._claimer.begin(batch)
         return batch
 
@@ -186,6 +205,9 @@ class Dispatcher:
             self._executing += 1
             self._ready.holdings.hold(run.parties)
             self._start_run(claimed_run)
+        for party in claimed.bounded:
+            self._ready.holdings.bound(party)
+            self._bounded_until = min(self._bounded_until, self._clock.monotonic() + BOUNDED_SECONDS)
         if self._draining:  # granted too late: another listener should have it at once
             self._runs.cancel([run.execution_id for run in claimed.runs], SHUTDOWN)
 

@@ -16,24 +16,16 @@ from listener.observability.events import Event
 from listener.runs.current import current_run
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
     from contextvars import Context
 
     from listener.runs.claimed_run import ClaimedRun
 
 
 class ProtectedTask(asyncio.Task[Any]):
-    """A task of the service, of a run, or of something that a handler has started.
+    """A task of the service, of a run, or of something that a handler has started; made without code of its own."""
 
-    Args:
-        coro: what it is to do.
-        context: its own context, if it is given one.
-        rest: as asyncio has it.
-    """
-
-    def __init__(self, coro: Coroutine[Any, Any, Any], *, context: Context | None = None, **rest: Any) -> None:  # noqa: ANN401 - as asyncio has it
-        self.run = current_run.get() if context is None else context.get(current_run)
-        super().__init__(coro, context=context, **rest)
+    run: ClaimedRun | None = None
+    """The run in whose context it goes on, or None."""
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - as asyncio has it
         """Cancel it, unless a handler asks that it does not belong to."""
@@ -44,9 +36,11 @@ class ProtectedTask(asyncio.Task[Any]):
         return False
 
 
-def make_protected_task(loop: Any, coro: Any, **rest: Any) -> ProtectedTask:  # noqa: ANN401 - as asyncio has it
+def make_protected_task(loop: Any, coro: Any, context: Context | None = None, **rest: Any) -> ProtectedTask:  # noqa: ANN401 - as asyncio has it
     """Make each task of a loop; for `set_task_factory`."""
-    return ProtectedTask(coro, loop=loop, **rest)
+    task = ProtectedTask(coro, loop=loop, context=context, **rest)
+    task.run = current_run.get() if context is None else context.get(current_run)
+    return task
 
 
 def run_on(loop: asyncio.AbstractEventLoop) -> ClaimedRun | None:

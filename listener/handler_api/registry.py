@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
@@ -21,6 +22,9 @@ F = TypeVar("F", bound="Callable[..., Any]")
 RunIn = Literal["thread", "process"]
 Mode = Literal["loop", "thread", "process"]
 MARK = "__listener_handler__"
+SHIPPED = "listener.handlers"
+HANDLERS = "handlers"
+"""Names, in `LISTENER_HANDLERS`, the shipped handlers and a module or package `handlers` of the project's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,8 @@ class Registry:
     def load(cls, modules: Iterable[str]) -> Registry:
         """Import modules, with the submodules of packages, and collect the functions that they mark.
 
-        Modules are also found in the working directory, after all that is installed.
+        Modules are also found in the working directory, after all that is installed. `handlers` stands for the shipped
+        ones and for a module or package `handlers` of the project, if it has one.
 
         Raises:
             HandlerImportError: when a module does not import.
@@ -174,7 +179,7 @@ class Registry:
         here = str(Path.cwd())
         if here not in sys.path:
             sys.path.append(here)
-        found = (function for name in modules for module in _walk(name) for function in _marked(module))
+        found = (function for name in modules for module in _named(name) for function in _marked(module))
         return cls(Handler.of(function) for function in found)
 
     @classmethod
@@ -212,6 +217,14 @@ class Registry:
             }
             for each in self
         ]
+
+
+def _named(name: str) -> Iterator[ModuleType]:
+    if name == HANDLERS:
+        yield from _walk(SHIPPED)
+        if find_spec(HANDLERS) is None:
+            return
+    yield from _walk(name)
 
 
 def _walk(name: str) -> Iterator[ModuleType]:

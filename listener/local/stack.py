@@ -19,6 +19,7 @@ from anyio import to_thread
 from listener.local import keys as stack_keys
 from listener.local.postgres import Cluster, bootstrap, cluster_in, create_cluster, postgres_program
 from listener.local.postgrest import postgrest_program
+from listener.local.postgrest_binary import postgrest_binary
 from listener.local.program import running
 from listener.local.services import gateway_program, listener_program, realtime_program
 from listener.local.state import StateFolder
@@ -127,13 +128,14 @@ async def running_stack(
         programs.enter_context(state.held())
         keys, ports = state.keys(), state.choose_ports()
         stack = Stack(cluster_in(state, keys, ports["postgres"]), ports)
+        binary = await postgrest_binary(state)
         await create_cluster(stack.cluster)
         await programs.enter_async_context(running(postgres_program(stack.cluster)))
         await bootstrap(stack.cluster)
         await to_thread.run_sync(apply_migrations, stack.database_url, migrations or migrations_folder())
         await programs.enter_async_context(
             running(
-                postgrest_program(state, stack.cluster),
+                postgrest_program(state, stack.cluster, binary),
                 realtime_program(state, stack.cluster, ports["realtime"]),
                 gateway_program(state, stack.cluster, ports),
             )

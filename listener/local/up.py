@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,7 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-SHOWN = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL", "LISTENER_HTTP_URL")
+SHOWN = (
+    "SUPABASE_URL",
+    "SUPABASE_ANON_KEY",
+    "SUPABASE_SERVICE_ROLE_KEY",
+    "SUPABASE_SECRET_KEY",
+    "DATABASE_URL",
+    "LISTENER_HTTP_URL",
+)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -60,7 +70,11 @@ def _greet(console: Console, stack: Stack, env_file: Path) -> None:
     for name in SHOWN:
         console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
     console.print(f"[dim]All of them are in[/dim] {env_file}", highlight=False, soft_wrap=True)
-    for title, text in (("Insert a job", curl_line(stack)), ("The same with supabase-js", snippet(stack))):
+    for title, text in (
+        ("Insert a job", curl_line(stack)),
+        ("The same with supabase-js, as job.mjs", snippet(stack)),
+        ("See it, in another terminal", shown_jobs(env_file)),
+    ):
         console.print(f"\n[dim]{title}:[/dim]")
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.rule("Ctrl-C stops everything; database and keys stay")
@@ -77,8 +91,20 @@ def curl_line(stack: Stack) -> str:
 def snippet(stack: Stack) -> str:
     """Return a JavaScript module that inserts a job and shows its row."""
     return f"""\
+// npm install @supabase/supabase-js ws && node job.mjs
 import {{ createClient }} from '@supabase/supabase-js'
 import ws from 'ws' // only before Node 22, which has a WebSocket of its own
 const supabase = createClient('{stack.url}', '{stack.service_key}', {{ realtime: {{ transport: ws }} }})
 const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ handler: 'noop' }}).select().single()
 console.log(data ?? error)"""
+
+
+def shown_jobs(env_file: Path) -> str:
+    """Return a shell command that takes the stack's environment and lists its jobs."""
+    path = shlex.quote(str(env_file) if env_file.is_absolute() else f"./{env_file}")
+    return f"set -a; . {path}; set +a; {command()} jobs"
+
+
+def command() -> str:
+    """Return what starts `listener` in a shell: its name, or its path where it is not on the PATH."""
+    return "listener" if shutil.which("listener") else shlex.quote(sys.argv[0])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from listener.clock import milliseconds
+from listener.observability.health import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from listener.execution.dispatcher import Dispatcher
@@ -51,6 +52,10 @@ class Watchdog:
         self._health.work_waits(overdue)
         self._metrics.work_waits(overdue)
         self._dispatcher.abandon_stuck()
+        waiting, starved = self._dispatcher.delayed(PATIENCE_SECONDS)
+        self._health.starves(starved)
+        for reason, count in waiting.items():
+            self._metrics.due_not_armed(reason, count)
 
     def _overdue_in_agenda(self) -> float:
         """Seconds since the earliest armed job should have been given out: the timekeeper is late, or hangs."""

@@ -76,6 +76,7 @@ class Event(StrEnum):
     LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"
     RESCUE_FAILED = "rescue.failed"
+    INSTANTS_UNHANDLED = "instants.unhandled"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
     CATALOGUE_PUBLISHED = "catalogue.published"

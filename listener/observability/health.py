@@ -48,7 +48,7 @@ class Health:
         self._heartbeat_due: float | None = None
         self._lagged = (-LAG_REMEMBERED_SECONDS, 0.0)  # when, by how much
         self._held_up_by = HELD_UP_BY
-        self._overdue = 0.0
+        self._overdue = self._starved = 0.0
 
     @property
     def receiving(self) -> bool:
@@ -113,6 +113,10 @@ class Health:
     def work_waits(self, seconds: float) -> None:
         """Note for how long work has waited although slots are free."""
         self._overdue = seconds
+
+    def starves(self, seconds: float) -> None:
+        """Note for how long a tenant's jobs have been due while none of them was given a slot."""
+        self._starved = seconds
 
     def drain(self) -> None:
         """Note that the service shuts down, so that load balancers stop using it."""
@@ -179,4 +183,8 @@ class Health:
 
     def _work_fault(self) -> str | None:
         waited = self._overdue
-        return f"due, with room to run, and not claimed for {waited:.0f} s" if waited > PATIENCE_SECONDS else None
+        if waited > PATIENCE_SECONDS:
+            return f"due, with room to run, and not claimed for {waited:.0f} s"
+        if self._starved > PATIENCE_SECONDS:
+            return f"a tenant has jobs due and no slot for {self._starved:.0f} s: all are taken by runs of others"
+        return None

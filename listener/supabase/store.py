@@ -37,6 +37,8 @@ class SupabaseStore:
         lease_seconds: how long a claim is good.
         claim_ahead_seconds: how long before its time a job is claimed.
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
+        handlers: the names of the handlers that this listener has; None: any.
+        no_handler_seconds: how long a due job waits for a listener that has its handler.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -49,10 +51,14 @@ class SupabaseStore:
         lease_seconds: float,
         claim_ahead_seconds: float,
         key_concurrency: int = 1,
+        handlers: Sequence[str] | None = None,
+        no_handler_seconds: float = 3600.0,
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
+        self._handlers = {} if handlers is None else {"handlers": list(handlers)}
+        self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
@@ -66,7 +72,7 @@ class SupabaseStore:
     async def due(self, until: datetime, most: int) -> Listing:
         """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         fields = ("ids", "cursor", "complete_until")
-        answer = await self._call_bounded("due_jobs_v1", {"until": until}, *fields, most=most)
+        answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
         return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
 
@@ -94,6 +100,7 @@ class SupabaseStore:
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
+            **self._handlers,
             "claims": [_claim(claim) for claim in claims],
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
@@ -103,6 +110,7 @@ class SupabaseStore:
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
+            bounded=tuple(answer.get("bounded", ())),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
@@ -134,9 +142,11 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "executions": list(executions),
             "shares": shares,
+            **self._handlers,
         }
         answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
-        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]))
+        others = answer.get("handlers") or {}
+        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
 
     async def note(self, notes: Sequence[Note]) -> None:
         """Write progress and log lines of runs that have not ended."""
@@ -148,12 +158,24 @@ class SupabaseStore:
         await self._rpc.call("note_runs_v1", request, "now")
 
     async def rescue(self) -> Rescued:
-        """Take over the runs of dead listeners."""
-        request = {"key_concurrency": self._key_concurrency}
+        """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
+        request = {"key_concurrency": self._key_concurrency, **self._unhandled}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
+        unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
+        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)
+
+    async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
+        """End these instants, whose handler no live listener has, as failed."""
+        request = {
+            "listener": self._id,
+            "key_concurrency": self._key_concurrency,
+            **self._unhandled,
+            "claims": [_claim(claim) for claim in claims],
+        }
+        answer = await self._rpc.call("end_unhandled_v1", request, "ended", "rows")
+        return Rescued(answer["ended"], rows.readable(answer["rows"], rows.job))
 
     async def clean(self, retention_days: float) -> int:
         """Delete a batch of rows older than `retention_days`."""

@@ -87,6 +87,10 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not 
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
 
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
+
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
@@ -116,6 +120,13 @@ on public.scheduled_jobs (coalesce(workspace_id, created_by))
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
+
+-- The same of a user in workspaces; a workspace without bounds of its own has those of its users.
+create index if not exists scheduled_jobs_active_user_idx
+on public.scheduled_jobs (created_by)
+where
+    created_by is not null and workspace_id is not null
+    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
 
 alter table public.scheduled_jobs replica identity full;
 

@@ -46,6 +46,14 @@ comment on column public.job_executions.lease_expires_at is 'The end of the clai
 -- It begins with the job, so that a job's other running runs are found without reading its whole ledger.
 create index if not exists job_executions_lease_idx
 on public.job_executions (scheduled_job_id, lease_expires_at) where lease_expires_at is not null;
+create index if not exists job_executions_running_idx
+on public.job_executions (created_by, workspace_id) where lease_expires_at is not null and created_by is not null;
+create index if not exists job_executions_manual_idx
+on public.job_executions (coalesce(workspace_id, created_by), scheduled_for)
+where cause = 'manual' and coalesce(workspace_id, created_by) is not null;
+create index if not exists job_executions_manual_user_idx
+on public.job_executions (created_by, scheduled_for)
+where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
 create index if not exists job_executions_completed_at_idx

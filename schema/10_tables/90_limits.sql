@@ -8,6 +8,14 @@ comment on table job_scheduler.limits is
     'Bounds that an operator may change. A column at its default always passes, and the bounds of a schedule can only be'
     ' tightened, because the listener has them too.';
 
+-- How many runs of each user, or of each workspace that has bounds of its own, began in the present minute. Claims of one
+-- party take turns at its row, so that its bounds hold over all listeners.
+create table if not exists job_scheduler.usage (
+    party uuid primary key,
+    minute timestamptz not null,
+    runs bigint not null
+) with (fillfactor = 50);
+
 insert into job_scheduler.limits (name, value, description) values
 ('max_metadata_bytes', 262144, 'metadata as text'),
 ('max_expression_length', 255, 'a cron expression, in characters'),
@@ -21,5 +29,11 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise')
+('quota_max_queued_runs', 100, 'runs asked for manually that wait, of one job, unless its workspace says otherwise'),
+('quota_max_manual_runs_per_minute', 600, 'runs asked for manually in a minute, unless the workspace says otherwise'),
+('quota_max_running', 1000, 'runs of a user at a time, over all listeners, unless a workspace says otherwise'),
+('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
+('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
+('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
 on conflict (name) do nothing;

@@ -174,3 +174,22 @@ begin
     perform job_scheduler.check_cron_days(expression, field);
 end
 $$;
+
+revoke all on function
+job_scheduler.cron_number(text, integer, text[]),
+job_scheduler.cron_values(text, integer, integer, text[]),
+job_scheduler.cron_field(text, integer, integer, text[]),
+job_scheduler.refuse_cron(text, text, text),
+job_scheduler.check_cron_date(text, integer[], integer[]),
+job_scheduler.check_cron_days(text, text[]),
+job_scheduler.check_cron(jsonb)
+from public;
+grant execute on function
+job_scheduler.cron_number(text, integer, text[]),
+job_scheduler.cron_values(text, integer, integer, text[]),
+job_scheduler.cron_field(text, integer, integer, text[]),
+job_scheduler.refuse_cron(text, text, text),
+job_scheduler.check_cron_date(text, integer[], integer[]),
+job_scheduler.check_cron_days(text, text[]),
+job_scheduler.check_cron(jsonb)
+to authenticated, service_role; -- their writes fire the triggers that call them

@@ -125,3 +125,12 @@ $$;
 revoke all on function job_scheduler.check_cleanup() from public;
 revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
 grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;
+
+revoke all on function
+job_scheduler.check_metadata(jsonb),
+job_scheduler.check_limits(public.scheduled_jobs)
+from public;
+grant execute on function
+job_scheduler.check_metadata(jsonb),
+job_scheduler.check_limits(public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them

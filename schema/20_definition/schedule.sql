@@ -116,3 +116,18 @@ begin
     end case;
 end
 $$;
+
+revoke all on function
+job_scheduler.check_schedule_keys(jsonb, text[], text[]),
+job_scheduler.check_time_of_day(jsonb),
+job_scheduler.check_days(jsonb, jsonb, text),
+job_scheduler.check_interval(jsonb),
+job_scheduler.check_schedule(text, jsonb)
+from public;
+grant execute on function
+job_scheduler.check_schedule_keys(jsonb, text[], text[]),
+job_scheduler.check_time_of_day(jsonb),
+job_scheduler.check_days(jsonb, jsonb, text),
+job_scheduler.check_interval(jsonb),
+job_scheduler.check_schedule(text, jsonb)
+to authenticated, service_role; -- their writes fire the triggers that call them

@@ -123,3 +123,22 @@ exception
         );
 end
 $$;
+
+revoke all on function
+job_scheduler.limit_of(text),
+job_scheduler.refuse(text, jsonb, text, text),
+job_scheduler.check_text(text, text, integer),
+job_scheduler.check_number(text, numeric, numeric, numeric),
+job_scheduler.check_word(text, text, variadic text[]),
+job_scheduler.check_instant(text, timestamptz),
+job_scheduler.check_timezone(text)
+from public;
+grant execute on function
+job_scheduler.limit_of(text),
+job_scheduler.refuse(text, jsonb, text, text),
+job_scheduler.check_text(text, text, integer),
+job_scheduler.check_number(text, numeric, numeric, numeric),
+job_scheduler.check_word(text, text, variadic text[]),
+job_scheduler.check_instant(text, timestamptz),
+job_scheduler.check_timezone(text)
+to authenticated, service_role; -- their writes fire the triggers that call them

@@ -154,3 +154,8 @@ begin
         end;
 end
 $$;
+
+revoke all on function
+job_scheduler.change_status(),
+job_scheduler.refuse_transition()
+from public;

@@ -1,7 +1,7 @@
 -- Checks that every write to scheduled_jobs must pass, and the revision that it gets.
 --
--- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service'; a client of
--- the API cannot set it. All else is a client's write.
+-- Service functions announce themselves by the transaction-local setting job_scheduler.stage = 'service', which counts only
+-- where they write, as their owner: whoever has SQL access can set it. All else is a client's write.
 
 -- Refuses a client's write of a column that the service owns, by name.
 create or replace function job_scheduler.refuse_owned_columns()
@@ -169,3 +169,13 @@ begin
     return new;
 end
 $$;
+
+revoke all on function
+job_scheduler.refuse_owned_columns(),
+job_scheduler.define_job(),
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs),
+job_scheduler.redefine_job()
+from public;
+grant execute on function
+job_scheduler.is_due_alike(public.scheduled_jobs, public.scheduled_jobs)
+to authenticated, service_role; -- their writes fire the triggers that call them

@@ -35,16 +35,17 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
--- missed_reason, hinted}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the
--- next.
+-- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
+-- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
+-- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], skipped: {reason: count}}
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -63,6 +64,7 @@ declare
     good_until timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
+    handlers constant text[] := job_scheduler.handlers_of(request);
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
@@ -71,6 +73,9 @@ declare
     again_jobs bigint[];
     room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
+    is_owned boolean; -- by somebody who has bounds
+    held bigint[] := '{}'; -- at the bounds of their parties
+    bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if request -> 'claims' @> '[{"again": true}]' then
@@ -86,7 +91,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due,
+            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -99,6 +104,7 @@ begin
         inner join asked as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and (j.handler = any(handlers)) is not false
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
             and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
@@ -107,10 +113,53 @@ begin
     ), sized as (
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
-    select array_agg(s.id), array_agg(s.due), array_agg(s.next), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, room
+    select
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, room
     from sized as s where s.before < room;
+    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    end if;
 
+    select c.claimed, c.claimed_jobs into claimed, claimed_jobs
+    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+
+    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+        select l.room, claimed || l.granted into room, claimed
+        from job_scheduler.claim_left_over(
+            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, room
+        ) as l;
+    end if;
+    if again_jobs is not null then
+        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
+    end if;
+    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
+        perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
+    end if;
+
+    select coalesce(json_agg(j.job_row), '[]') into refused
+    from job_scheduler.job_rows as j
+    where j.id = any(ids) and j.id <> all(claimed_jobs);
+    return json_build_object(
+        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
+    );
+end
+$$;
+revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
+-- the way. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_free(
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
+    out claimed uuid[], out claimed_jobs bigint[]
+)
+language plpgsql
+set search_path = ''
+as $$
+begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
@@ -120,7 +169,7 @@ begin
             greatest(f.due, now())
         from unnest(free_jobs, free_dues) as f (id, due)
         inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs)
+        where j.id = any(free_jobs) and j.id <> all(held)
         on conflict do nothing
         returning id, scheduled_job_id
     )
@@ -130,33 +179,15 @@ begin
     update public.scheduled_jobs as j
     set
         status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next
+        due_at = f.next, next_run_at = f.next,
+        error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
-
-    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
-        from job_scheduler.claim_left_over(request, ids, claimed_jobs, me, good_until, ahead, room) as l;
-    end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
-    if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
-        good_until := clock_timestamp() + lease;
-        perform job_scheduler.lease_anew(claimed, me, good_until);
-    end if;
-
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
-    return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'skipped', job_scheduler.skipped()
-    );
 end
 $$;
-revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.claim_runs_v1(jsonb) to service_role;
+revoke all on function
+job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
 -- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
@@ -183,6 +214,7 @@ begin
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);
@@ -218,25 +250,6 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
--- Locks the jobs whose claims are repeated, and returns them: an earlier request may be under way still.
-create or replace function job_scheduler.lock_again(claims jsonb)
-returns bigint[]
-language sql
-set search_path = ''
-as $$
-    with locked as (
-        select j.id
-        from public.scheduled_jobs as j
-        where j.id = any(
-            array(select (c ->> 'id')::bigint from jsonb_array_elements(claims) as c where (c ->> 'again')::boolean)
-        )
-        order by j.id
-        for update
-    )
-    select coalesce(array_agg(l.id), '{}') from locked as l
-$$;
-revoke all on function job_scheduler.lock_again(jsonb) from public;
-
 -- Lets the leases of runs that were claimed just now begin now.
 create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
 returns void
@@ -251,28 +264,3 @@ as $$
     );
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
-
--- The runs of these jobs that this listener was granted by claims whose answers it may not have had, for as long as if they
--- were granted now. The listener ignores a run that it holds already.
-create or replace function job_scheduler.granted_before(jobs bigint[], known uuid[], me uuid, good_until timestamptz)
-returns uuid[]
-language sql
-set search_path = ''
-as $$
-    with mine as (
-        select e.id
-        from public.job_executions as e
-        where
-            e.scheduled_job_id = any(jobs) and e.lease_expires_at is not null and e.status = 'running'
-            and e.listener_id = me and e.id <> all(known)
-        for no key update skip locked -- else its end is being written
-    ), extended as (
-        update public.job_executions as e
-        set lease_expires_at = good_until
-        from mine as m
-        where e.id = m.id
-        returning e.id
-    )
-    select coalesce(array_agg(x.id), '{}') from extended as x
-$$;
-revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;

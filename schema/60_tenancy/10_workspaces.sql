@@ -93,7 +93,8 @@ begin
         using errcode = '22023';
     end if;
     foreach quota in array array[
-        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs'
+        'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
+        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,

@@ -35,6 +35,55 @@ end
 $$;
 revoke all on function job_scheduler.refuse_quota(text, text, numeric, numeric) from public;
 
+-- Refuse because of a quota that bounds one job, by name, column, value and what is allowed.
+create or replace function job_scheduler.refuse_shape(
+    quota text, what text, given text, bound numeric, used numeric, allowed text
+)
+returns void
+language plpgsql
+immutable
+set search_path = ''
+as $$
+begin
+    raise exception using
+        errcode = 'PT403',
+        message = format('quota %s: scheduled_jobs.%s: %s is not allowed; expected %s', quota, what, given, allowed),
+        detail = jsonb_build_object('quota', quota, 'limit', bound, 'used', used)::text,
+        hint = 'Nothing was written. Quotas are set by the operator, in job_workspaces.settings or job_scheduler.limits.';
+end
+$$;
+revoke all on function job_scheduler.refuse_shape(text, text, text, numeric, numeric, text) from public;
+
+-- Refuses a job that may run for too long, or one-time job that was due too long ago: thousands of those go before whatever
+-- else its tenant has due. What stands at its default always passes.
+create or replace function job_scheduler.check_time_quotas(
+    workspace uuid, trigger_type text, run_date timestamptz, timeout_seconds numeric, by_client boolean
+)
+returns void
+language plpgsql
+stable
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    longest constant numeric := job_scheduler.quota_of(workspace, 'max_timeout_seconds', by_client);
+    oldest constant numeric := job_scheduler.quota_of(workspace, 'max_past_seconds', by_client);
+    past constant numeric := extract(epoch from now() - run_date);
+begin
+    if timeout_seconds > longest and timeout_seconds <> 300 then
+        perform job_scheduler.refuse_shape(
+            'max_timeout_seconds', 'timeout_seconds', timeout_seconds::text, longest, timeout_seconds,
+            format('at most %s', longest)
+        );
+    elsif trigger_type = 'once' and past > oldest then
+        perform job_scheduler.refuse_shape(
+            'max_past_seconds', 'run_date', to_jsonb(run_date)::text, oldest, round(past),
+            format('an instant at most %s s ago', oldest)
+        );
+    end if;
+end
+$$;
+
 -- Refuses a job that is due too often or that carries too much for its tenant.
 create or replace function job_scheduler.check_shape_quotas(
     workspace uuid, trigger_type text, schedule jsonb, metadata jsonb, by_client boolean
@@ -177,9 +226,11 @@ end
 $$;
 revoke all on function
 job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_time_quotas(uuid, text, timestamptz, numeric, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 from public;
 grant execute on function
 job_scheduler.check_queued_runs(bigint, boolean), job_scheduler.check_shape_quotas(uuid, text, jsonb, jsonb, boolean),
+job_scheduler.check_time_quotas(uuid, text, timestamptz, numeric, boolean),
 job_scheduler.check_active_quota(uuid, uuid, bigint, boolean), job_scheduler.any_limits_service(uuid[])
 to authenticated, service_role; -- their writes fire the triggers

@@ -17,6 +17,12 @@ begin
     perform job_scheduler.check_shape_quotas(n.workspace_id, n.trigger_type, n.schedule, n.metadata, by_client)
     from new_rows as n
     where n.trigger_type <> 'once' or n.metadata <> '{}';
+    perform job_scheduler.check_time_quotas(n.workspace_id, n.trigger_type, n.run_date, n.timeout_seconds, by_client)
+    from new_rows as n
+    where n.timeout_seconds <> 300 or n.run_date < now();
+    if by_client then
+        perform job_scheduler.check_active_quota_of_user(array(select n.workspace_id from new_rows as n));
+    end if;
     perform job_scheduler.check_active_quota(t.workspace_id, t.owner, t.added, by_client)
     from (
         select
@@ -24,6 +30,11 @@ begin
         from new_rows as n
         group by 1, 2
         order by 1, 2
+    ) as t;
+    perform job_scheduler.check_stored_bytes(t.workspace_id, t.created_by, by_client)
+    from (
+        select distinct n.workspace_id, n.created_by from new_rows as n where n.metadata <> '{}'
+        order by n.workspace_id, n.created_by
     ) as t;
     return null;
 end
@@ -43,6 +54,16 @@ begin
         perform job_scheduler.check_shape_quotas(
             new.workspace_id, new.trigger_type, new.schedule, new.metadata, by_client
         );
+        if (new.trigger_type, new.run_date, new.timeout_seconds)
+            is distinct from (old.trigger_type, old.run_date, old.timeout_seconds) then
+            perform job_scheduler.check_time_quotas(
+                new.workspace_id, case when not job_scheduler.is_due_alike(new, old) then new.trigger_type end, new.run_date,
+                case when new.timeout_seconds <> old.timeout_seconds then new.timeout_seconds end, by_client
+            );
+        end if;
+        if new.metadata <> old.metadata then
+            perform job_scheduler.check_stored_bytes(new.workspace_id, new.created_by, by_client);
+        end if;
     end if;
     return null;
 end
@@ -78,6 +99,14 @@ declare
     counted constant jsonb := current_setting('job_scheduler.revived', true);
 begin
     perform set_config('job_scheduler.revived', '', true);
+    if by_client then
+        perform job_scheduler.check_active_quota_of_user(array(
+            select case when e.key not like 'of %' then e.key::uuid end
+            from jsonb_each_text(counted) as e
+            cross join generate_series(1, e.value::integer)
+            where e.key <> 'none'
+        ));
+    end if;
     perform job_scheduler.check_active_quota(
         case when t.tenant not like 'of %' then t.tenant::uuid end,
         case when t.tenant like 'of %' then substr(t.tenant, 4)::uuid end,
@@ -94,8 +123,11 @@ returns trigger
 language plpgsql
 set search_path = ''
 as $$
+declare
+    by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
 begin
-    perform job_scheduler.check_queued_runs(new.scheduled_job_id, row_security_active('public.scheduled_jobs'::regclass));
+    perform job_scheduler.check_queued_runs(new.scheduled_job_id, by_client);
+    perform job_scheduler.check_manual_runs(new.workspace_id, new.created_by, by_client);
     return null;
 end
 $$;

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from listener.local.up import curl_line, snippet
+from listener.local.env_file import written
+from listener.local.up import curl_line, shown_jobs, snippet
 
 if TYPE_CHECKING:
     from listener.local.stack import Stack
 
 pytestmark = pytest.mark.stack
-REPOSITORY = Path(__file__).parents[2]
 
 
 def _handlers(stack: Stack) -> list[tuple[str]]:
@@ -31,9 +34,28 @@ def test_the_curl_line_inserts_a_job_and_shows_it(stack: Stack) -> None:
     assert _handlers(stack) == [("noop",)]
 
 
-def test_the_snippet_inserts_a_job_and_shows_it(stack: Stack) -> None:
-    """Pasted into a module beside the project's node_modules."""
-    command = ["node", "--input-type=module", "--eval", snippet(stack)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY, timeout=30)
+@pytest.mark.slow
+def test_the_snippet_runs_as_printed_in_a_fresh_npm_project(stack: Stack, tmp_path: Path) -> None:
+    """Saved as job.mjs, with what its first line says."""
+    (tmp_path / "job.mjs").write_text(snippet(stack))
+    (tmp_path / ".npmrc").write_text("prefer-offline=true\nprogress=false\n")
+    commands = f"npm init --yes >/dev/null; {snippet(stack).splitlines()[0].removeprefix('// ')}"
+    done = subprocess.run(
+        ["bash", "-ec", commands], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=120
+    )
     assert "handler: 'noop'" in done.stdout
     assert _handlers(stack) == [("noop",)]
+
+
+def test_the_line_that_lists_jobs_takes_the_stacks_environment(stack: Stack, tmp_path: Path) -> None:
+    """Pasted into a shell of the same folder, whatever the file is called."""
+    env_file = tmp_path / "the stack's" / "env"
+    env_file.parent.mkdir()
+    with written(env_file, stack.environment()):
+        subprocess.run(["bash", "-c", curl_line(stack)], capture_output=True, check=True)
+        line = shown_jobs(env_file.relative_to(tmp_path))
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path}
+        command = ["bash", "-c", re.sub(r"; [^;]+ jobs$", "; listener jobs", line)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert "noop" in done.stdout

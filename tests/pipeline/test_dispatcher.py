@@ -559,3 +559,62 @@ async def test_a_claim_whose_answer_comes_too_late_to_rely_on_starts_nothing(par
     assert begun == runs
     (ended,) = [run_result for (run_results,) in world.store.asked("finish") for run_result in run_results]
     assert (ended.status, ended.reason) == ("completed" if runs else "queued", None)
+
+
+async def test_a_tenant_at_its_quota_of_runs_is_claimed_for_again_as_a_run_of_it_ends_or_after_a_second(parts, clock):
+    """Not before: what it has waiting would be refused again and again."""
+    gate, running = Gate(), []
+
+    def claim(claims):
+        granted = claims[: max(0, 2 - len(gate.inside))]
+        rows = [parts.a_job(each.job_id, revision=2, tenant="a") for each in claims[len(granted) :]]
+        runs = parts.granted(granted, handler="idle_at_gate", tenant="a").runs
+        running.extend(run.job_id for run in runs)
+        return Claimed(runs, rows, bounded=("a",) if rows else ())
+
+    world = world_of(parts, clock, claim, gate, concurrency=100)
+
+    async def steps():
+        waiting = [parts.a_job(n, tenant="a") for n in range(1, 6)]
+        world.dispatcher.add(waiting)
+        await parts.settled()
+        world.dispatcher.add(waiting[2:])
+        await parts.settled()
+        assert (claimed_ids(world), running) == ([[1, 2, 3, 4, 5]], [1, 2])
+        clock.advance(6)
+        assert world.dispatcher.delayed(5) == ({"slots": 0, "quota": 3}, 0.0)
+        clock.advance(-6)
+        gate.release()
+        await parts.settled()
+        assert (claimed_ids(world)[1:], running) == ([[3]], [1, 2, 3])
+        clock.advance(1.01)
+        world.dispatcher.wake()
+        await parts.settled()
+        assert claimed_ids(world)[2:] == [[4, 5]]
+
+    await run_stages(world, steps)
+
+
+async def test_who_was_given_no_slot_for_long_is_counted_and_told_of_if_it_has_none(parts, clock):
+    """A tenant that waits for more than it has is only counted."""
+    gate = Gate()
+    claim = lambda claims: Claimed(  # noqa: E731
+        [parts.a_run(each, "idle_at_gate", tenant="a" if each.job_id < 10 else None) for each in claims], []
+    )
+    world = world_of(parts, clock, claim, gate, concurrency=5)
+
+    async def steps():
+        world.dispatcher.add([parts.a_job(n, tenant="a") for n in range(1, 8)])
+        await parts.settled()
+        assert len(gate.inside) == 4
+        clock.advance(5.5)
+        assert world.dispatcher.delayed(5) == ({"slots": 3, "quota": 0}, 0.0)
+        world.dispatcher.add([parts.a_job(n) for n in (10, 11)])
+        await parts.settled()
+        world.dispatcher.add([parts.a_job(20, tenant="b")])
+        clock.advance(4)
+        assert world.dispatcher.delayed(5) == ({"slots": 3, "quota": 0}, 0.0)
+        clock.advance(2)
+        assert world.dispatcher.delayed(5) == ({"slots": 5, "quota": 0}, 6.0)
+
+    await run_stages(world, steps)

@@ -14,8 +14,8 @@ import pytest
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_serializer, model_validator
 
-from handlers.webhook import webhook
 from listener import Fail, JobContext, Retry, handler
+from listener.handlers.webhook import webhook
 from listener.observability.events import configure_logging
 from listener.testing import run_handler
 

@@ -24,7 +24,6 @@ CHECK = "select job_scheduler.check_cron(jsonb_build_object('expression', %s::te
 GOOD: list[dict[str, Any]] = [
     {},
     {"trigger_type": "once", "run_date": "2030-01-01T00:00:00Z", "schedule": {}},
-    {"run_date": "1970-01-01T00:00:00Z"},
     {"run_date": "2999-12-31T23:59:59Z"},
     {"trigger_type": "daily", "schedule": {"time": "08:00"}, "timezone": "Europe/Berlin"},
     {"trigger_type": "daily", "schedule": {"time": "23:59:59"}},
@@ -36,13 +35,14 @@ GOOD: list[dict[str, Any]] = [
     {"trigger_type": "interval", "schedule": {"seconds": 1.5}},
     {"trigger_type": "cron", "schedule": {"expression": "*/5 * * * *"}},
     {"max_attempts": 1, "retry_delay_seconds": 0, "retry_backoff": 1, "timeout_seconds": 0.5},
-    {"max_attempts": 100, "retry_delay_seconds": 2_592_000, "retry_backoff": 100, "timeout_seconds": 604_800},
+    {"max_attempts": 100, "retry_delay_seconds": 2_592_000, "retry_backoff": 100, "timeout_seconds": 3_600},
     {"overlap": "replace", "misfire": "run_all", "dst_gap": "skip", "dst_fold": "both", "misfire_grace_seconds": 0},
     {"priority": -32768, "concurrency_key": "printer", "name": "", "description": ""},
     {"job_type": "invoice"},
     {"metadata": {"deep": [{"er": None}], "text": "ü" * 1000}},
     {"status": "paused"},
 ]
+FOR_THE_SERVICE: list[dict[str, Any]] = [{"run_date": "1970-01-01T00:00:00Z"}, {"timeout_seconds": 604_800}]
 CRON = [
     *("0 9 * * 1-5", "59/15 * * * *", "0 0 1,15 * *", "0 22-2 * * *", "0 0 l * *", "0 0 1,l * *", "0 0 15w * *"),
     *("0 0 ? * mon", "0 0 * * mon#2", "0 0 * * 1#1,3#1", "0 0 * * l5", "0 0 * * 0-7", "0 0 * * 7", "0 0 * * fri-mon"),
@@ -67,6 +67,12 @@ def trigger_of(row: dict[str, Any]) -> Trigger:
 def cron(expression: str) -> Trigger:
     """A cron trigger as the listener reads it."""
     return Trigger(TriggerType.CRON, AFTER, {"expression": expression})
+
+
+@pytest.mark.parametrize("row", FOR_THE_SERVICE, ids=str)
+def test_quotas_do_not_bound_what_the_service_key_writes(service: httpx.Client, row: dict[str, Any]):
+    """A run of a week, and any past."""
+    assert service.post("/scheduled_jobs", json={"handler": "noop", **row}).status_code == 201
 
 
 @pytest.mark.parametrize("row", GOOD, ids=lambda row: str(row)[:70])

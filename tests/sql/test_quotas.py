@@ -258,3 +258,128 @@ def test_a_stranger_learns_nothing_of_a_workspaces_quotas(bob: httpx.Client, tea
     answer = post(bob, team(max_active_jobs=0))
     assert answer.status_code == 403
     assert "row-level security" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "quota", "told"),
+    [
+        (
+            {"timeout_seconds": 604800},
+            "max_timeout_seconds",
+            "timeout_seconds: 604800 is not allowed; expected at most 60",
+        ),
+        ({"run_date": "1970-01-01T00:00:00Z"}, "max_past_seconds", "expected an instant at most 3600 s ago"),
+    ],
+)
+def test_how_long_a_run_takes_and_how_old_an_instant_is_have_bounds(  # noqa: PLR0913, PLR0917 - what it varies
+    alice, service, team, columns, quota, told
+):
+    """At inserts and edits; for the service key only where it is held to the quotas."""
+    bounds = {"max_timeout_seconds": 60, "max_past_seconds": 3600}
+    workspace, strict = team(**bounds), team(limit_service=True, **bounds)
+    answer = post(alice, workspace, **columns)
+    assert (answer.status_code, answer.json()["code"]) == (403, "PT403")
+    assert f"quota {quota}: scheduled_jobs." in answer.json()["message"]
+    assert told in answer.json()["message"]
+    (made,) = post(alice, workspace).json()
+    assert alice.patch(f"/scheduled_jobs?id=eq.{made['id']}", json=columns).json()["code"] == "PT403"
+    assert post(service, strict, **columns).json()["code"] == "PT403"
+    assert service.patch(f"/scheduled_jobs?id=eq.{made['id']}", json=columns).status_code == 200
+    renamed = alice.patch(f"/scheduled_jobs?id=eq.{made['id']}", json={"name": "still to be changed", "priority": 3})
+    assert renamed.status_code == 200
+
+
+def test_the_installations_bounds_hold_for_private_jobs(alice, service):
+    """An hour, and a day; what recurs may be anchored in any past."""
+    assert post(alice, None, timeout_seconds=3601).json()["code"] == "PT403"
+    assert post(alice, None, run_date="2020-01-01T00:00:00Z").json()["code"] == "PT403"
+    (old,) = post(service, None, run_date="2020-01-01T00:00:00Z", timeout_seconds=604800).json()
+    assert old["timeout_seconds"] == 604800
+    (made,) = post(alice, None, run_date="2020-01-01T00:00:00Z", timeout_seconds=3600, **every(60)).json()
+    for status in ("cancelled", "scheduled", "paused"):
+        assert alice.patch(f"/scheduled_jobs?id=eq.{made['id']}", json={"status": status}).status_code == 200
+    assert alice.delete(f"/scheduled_jobs?id=eq.{made['id']}").status_code == 200
+
+
+def test_an_old_job_is_run_again_and_edited_but_not_moved_into_the_past(alice, sql):
+    """Its run_date was allowed when it was written."""
+    sql.execute("set job_scheduler.stage = 'service'")
+    (job,) = sql.execute(
+        "insert into scheduled_jobs (handler, created_by, run_date, status, due_at) "
+        "values ('noop', %s, '2020-01-01', 'scheduled', '9999-01-01Z') returning id",
+        [user_id("alice")],
+    ).fetchone()
+    sql.execute("update scheduled_jobs set status = 'running', next_run_at = null where id = %s", [job])
+    sql.execute("update scheduled_jobs set status = 'completed', due_at = '9999-01-01Z' where id = %s", [job])
+    assert alice.post("/rpc/retry_job", json={"job": job}).status_code == 200
+    assert alice.patch(f"/scheduled_jobs?id=eq.{job}", json={"metadata": {"a": 1}}).status_code == 200
+    moved = alice.patch(f"/scheduled_jobs?id=eq.{job}", json={"run_date": "2020-01-02T00:00:00Z"})
+    assert "scheduled_jobs.run_date" in moved.json()["message"]
+
+
+def test_a_user_with_many_workspaces_has_one_users_quota(user_of, team_of, sql):
+    """Those with a bound of their own count by themselves."""
+    mallory = user_of("mallory")
+    sql.execute("update job_scheduler.limits set value = 20 where name = 'quota_max_active_jobs'")
+    try:
+        plain, own = [team_of("mallory") for _ in range(4)], team_of("mallory", max_active_jobs=30)
+        assert post(mallory, own, 30).status_code == 201
+        assert [post(mallory, each, 6).status_code for each in plain] == [201, 201, 201, 403]
+        refused = post(mallory, None, 3)
+        assert "of this user in all workspaces together; limit 20, used 18" in refused.json()["message"]
+        assert post(mallory, plain[3], 2).status_code == 201
+        assert post(mallory, own, 1).json()["message"].startswith("quota max_active_jobs: 1 more job")
+    finally:
+        sql.execute("update job_scheduler.limits set value = 10000 where name = 'quota_max_active_jobs'")
+
+
+@pytest.fixture
+def user_of(client_for):
+    """Give clients of users."""
+    return client_for
+
+
+@pytest.fixture
+def team_of(sql):
+    """Return a maker of workspaces whose editor a user is."""
+
+    def make(name: str, **settings: object) -> str:
+        workspace = uuid.uuid4()
+        sql.execute(
+            "insert into job_workspaces (id, name, settings) values (%s, 'Team', %s)", [workspace, Jsonb(settings)]
+        )
+        sql.execute("insert into job_workspace_members values (%s, %s, 'editor')", [workspace, user_id(name)])
+        return str(workspace)
+
+    return make
+
+
+def test_the_bytes_of_active_jobs_are_counted_compressed_or_not(alice, team, sql):
+    """Of inserts and edits; what has ended counts no more."""
+    workspace = team(max_stored_bytes=200_000)
+    assert post(alice, workspace, metadata={"text": "x" * 90_000}).status_code == 201
+    (second,) = post(alice, workspace, metadata={"numbers": list(range(9_000))}).json()
+    assert (
+        post(alice, workspace, metadata={"text": "y" * 90_000}).json()["message"].startswith("quota max_stored_bytes")
+    )
+    assert post(alice, workspace, metadata={"text": "y"}).status_code == 201
+    grown = alice.patch(f"/scheduled_jobs?id=eq.{second['id']}", json={"metadata": {"text": "x" * 150_000}})
+    assert grown.json()["code"] == "PT403"
+    assert alice.patch(f"/scheduled_jobs?id=eq.{second['id']}", json={"status": "cancelled"}).status_code == 200
+    assert post(alice, workspace, metadata={"text": "y" * 90_000}).status_code == 201
+
+
+def test_manual_runs_of_a_minute_are_counted_over_all_jobs_of_a_tenant(alice, team, sql):
+    """Whether they wait or have run."""
+    workspace = team(max_manual_runs_per_minute=5)
+    jobs = [row["id"] for row in post(alice, workspace, 2).json()]
+    run = lambda job: alice.post("/rpc/run_job_now", json={"job": job})  # noqa: E731 - asked often
+    assert [run(jobs[n % 2]).status_code for n in range(5)] == [200] * 5
+    sql.execute("update job_executions set status = 'completed' where scheduled_job_id = any(%s)", [jobs])
+    refused = run(jobs[0])
+    assert (refused.status_code, "quota max_manual_runs_per_minute" in refused.json()["message"]) == (403, True)
+    back = (
+        "update job_executions set scheduled_for = scheduled_for - interval '1 minute' where scheduled_job_id = any(%s)"
+    )
+    sql.execute(back, [jobs])
+    assert run(jobs[0]).status_code == 200

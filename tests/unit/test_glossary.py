@@ -55,7 +55,7 @@ PRIVATE = {
 }
 CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 TEXTS = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ts", ".js", ".mjs", ".html", ".css", ".example", ""}
-PLACES = ("listener", "handlers", "schema", "docs", "tests", "examples", "benchmarks", "tools")
+PLACES = ("listener", "schema", "docs", "tests", "examples", "benchmarks", "tools")
 EXEMPT = {"docs/glossary.md", "tests/unit/test_glossary.py"}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,19 @@ async def test_the_first_example_runs():
     report = await run_handler(reminder, {"event_id": "7", "message": "Soon"}, attempt=2)
     assert report.outcome == Completed({"sent_to": "everybody"})
     assert report.logs[0].message == "reminding"
+
+
+def test_the_test_that_it_shows_passes_under_plain_pytest(tmp_path: Path):
+    """Beside the first example, in the module of that name, with no plugin and no option."""
+    assert EXAMPLE is not None
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "jobs.py").write_text(EXAMPLE[1])
+    [shown] = re.findall(r"```python\n(import asyncio.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "test_jobs.py").write_text(shown)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:anyio"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
 
 
 def test_every_argument_of_the_decorator_is_named():

@@ -32,8 +32,7 @@ PLANTED = {
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Copy what the contracts are about."""
     folder = tmp_path_factory.mktemp("sources")
-    for name in ("listener", "handlers"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "listener", folder / "listener", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     return folder
 

@@ -14,7 +14,7 @@ from listener.errors import DuplicateHandlerError, HandlerImportError, InvalidHa
 from listener.handler_api.registry import MARK, Handler, Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 HEADER = (
@@ -213,3 +213,35 @@ def test_the_handlers_that_ship_are_found():
     assert registry.names == ["log", "meeting_status", "noop", "webhook"]
     assert sorted(each.name for each in registry if each.exposed) == ["log", "noop"]
     assert all(each.description for each in registry)
+
+
+@pytest.fixture
+def own_handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder with a package `handlers` of a project's own, and forget the package afterwards."""
+    (tmp_path / "handlers").mkdir()
+    (tmp_path / "handlers" / "mine.py").write_text(HEADER + '@handler("mine")\ndef mine(job): ...\n')
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name in [each for each in sys.modules if each.partition(".")[0] == "handlers"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("installed", [True, False], ids=["before the shipped", "in the working directory"])
+@pytest.mark.parametrize("regular", [True, False], ids=["__init__.py", "no __init__.py"])
+@pytest.mark.parametrize("named", [["handlers"], ["listener.handlers", "handlers"], ["handlers", "listener.handlers"]])
+def test_own_handlers_and_the_shipped_ones_do_not_hide_each_other(own_handlers, monkeypatch, installed, regular, named):
+    """Both are called `handlers` in the setting, wherever the project's package lies on the path."""
+    if regular:
+        (own_handlers / "handlers" / "__init__.py").touch()
+    if installed:
+        monkeypatch.syspath_prepend(str(own_handlers))
+    else:
+        monkeypatch.chdir(own_handlers)
+    assert Registry.load(named).names == ["log", "meeting_status", "mine", "noop", "webhook"]
+
+
+def test_the_shipped_handlers_and_ones_own_can_be_named_alone(own_handlers, monkeypatch):
+    """A project may want one of them only."""
+    monkeypatch.chdir(own_handlers)
+    assert Registry.load(["handlers.mine"]).names == ["mine"]
+    assert Registry.load(["listener.handlers"]).names == ["log", "meeting_status", "noop", "webhook"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 
 import httpx
@@ -43,19 +42,20 @@ def test_a_listener_that_slept_longer_than_its_lease_writes_nothing_and_stops_it
 
 
 def test_a_stage_that_cannot_work_ends_the_process_with_a_code_and_its_runs_go_on_elsewhere(
-    project, listeners, marks, a_free_port
+    project, listeners, marks, tmp_path
 ) -> None:
-    """Its port is taken: after some tries the process ends, hands back what it held, and does not look alive."""
-    with socket.create_server(("127.0.0.1", a_free_port)):
-        failing = listeners.launch(http_bind=f"127.0.0.1:{a_free_port}")
-        job = project.insert("rest", metadata={"marks": str(marks), "seconds": 60})
-        threaded = project.insert("rest_stale_in_thread", metadata={"marks": str(marks), "seconds": 60})
-        project.wait(job, "running")
-        project.wait(threaded, "running")
-        listeners.start()
-        project.update(job, metadata={"seconds": 0})
-        project.update(threaded, metadata={"seconds": 0})
-        assert failing.process.wait(40) == 1
+    """Its port is lost: after some tries the process ends, hands back what it held, and does not look alive."""
+    lost_port = tmp_path / "lost"
+    failing = listeners.start(handlers="handlers,scenario_handlers,failing_http", LOST_PORT=lost_port)
+    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 60})
+    threaded = project.insert("rest_stale_in_thread", metadata={"marks": str(marks), "seconds": 60})
+    project.wait(job, "running")
+    project.wait(threaded, "running")
+    listeners.start()
+    project.update(job, metadata={"seconds": 0})
+    project.update(threaded, metadata={"seconds": 0})
+    lost_port.touch()
+    assert failing.process.wait(40) == 1
     assert "listener: stage http failed 6 times" in failing.log.read_text()
     for each in (job, threaded):
         assert project.wait(each)["status"] == "completed"

@@ -25,6 +25,7 @@ from chaos.disk import Disk, small_disk
 from chaos.replicas import Replicas
 from listener.local.postgres import bootstrap, cluster_in, create_cluster, postgres_program
 from listener.local.postgrest import postgrest_program, postgrest_socket
+from listener.local.postgrest_binary import postgrest_binary
 from listener.local.program import running
 from listener.local.services import gateway_program, realtime_program
 from listener.local.stack import Stack
@@ -119,7 +120,7 @@ async def _build(  # noqa: PLR0913, PLR0917 - what the block was asked for
     await blocks.enter_async_context(realtime.running(free_port()))
     await blocks.enter_async_context(
         running(
-            postgrest_program(state, near_rest),
+            postgrest_program(state, near_rest, await postgrest_binary(state)),
             realtime_program(state, near_realtime, ports["realtime"]),
             gateway_program(state, near_gateway, {**ports, "realtime": realtime.port}),
         )

@@ -5,6 +5,7 @@ An attack is a coroutine function of a `Scene`; it counts what it did in `scene.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import uuid
 from collections import Counter
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import psycopg
-from supabase import acreate_client
+from realtime import AsyncRealtimeClient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from listener.local.stack import Stack
 
@@ -26,6 +27,7 @@ CARELESS = (
     "cancels_itself", "exits", "leaks_its_context", "snoozes_oddly", "logs_without_end", "prints_from_a_process",
     "raises_what_cannot_be_shown", "swallows_cancellation", "returns_a_mountain", "starts_threads",
 )  # fmt: skip
+PRIVATE: Any = {"config": {"private": True, "broadcast": {"ack": False, "self": False}}}
 BLANKET = "create policy blanket on realtime.messages for all to authenticated using (true) with check (true)"
 
 
@@ -123,26 +125,38 @@ async def heavy_payloads(scene: Scene) -> None:
         await anyio.sleep(0.1)
 
 
+@contextlib.asynccontextmanager
+async def _realtime(scene: Scene) -> AsyncIterator[AsyncRealtimeClient]:
+    """Give a stock Realtime client of the hostile user, and leave nothing of it behind."""
+    url = f"{scene.stack.url}/realtime/v1".replace("http", "ws")
+    client = AsyncRealtimeClient(url, scene.stack.anon_key, auto_reconnect=False)
+    await client.set_auth(scene.stack.user_token("mallory"))
+    try:
+        yield client
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
+            await client.close()
+
+
 async def forged_messages(scene: Scene) -> None:
     """Send forged notifications to the listener's topic, where a blanket policy lets every user join every topic."""
     async with await psycopg.AsyncConnection.connect(scene.stack.admin_dsn, autocommit=True) as connection:
         await connection.execute("drop policy if exists blanket on realtime.messages")
         await connection.execute(BLANKET)
-    client = await acreate_client(scene.stack.url, scene.stack.anon_key)
-    await client.realtime.set_auth(scene.stack.user_token("mallory"))
-    channel = client.channel("job_scheduler", {"config": {"private": True, "broadcast": {"ack": False, "self": False}}})
-    joined = anyio.Event()
-    await channel.subscribe(lambda status, _: joined.set() if str(status).endswith("SUBSCRIBED") else None)
-    with anyio.move_on_after(5):
-        await joined.wait()
-    scene.done["joined"] += int(joined.is_set())
-    tables = ("scheduled_jobs", "cancelled_runs", "deleted_jobs", "meetings", "probe")
-    for number in itertools.count():
-        rows = [[each, 2**52, None, 0, str(uuid.uuid4())] for each in range(100)]
-        message = {"table": tables[number % len(tables)], "rows": rows, "xid": 2**52}
-        await channel.send_broadcast("changed", message)
-        scene.done["messages"] += 1
-        await anyio.sleep(0.01)
+    async with _realtime(scene) as client:
+        channel = client.channel("job_scheduler", PRIVATE)
+        joined = anyio.Event()
+        await channel.subscribe(lambda status, _: joined.set() if str(status).endswith("SUBSCRIBED") else None)
+        with anyio.move_on_after(5):
+            await joined.wait()
+        scene.done["joined"] += int(joined.is_set())
+        tables = ("scheduled_jobs", "cancelled_runs", "deleted_jobs", "meetings", "probe")
+        for number in itertools.count():
+            rows = [[each, 2**52, None, 0, str(uuid.uuid4())] for each in range(100)]
+            message = {"table": tables[number % len(tables)], "rows": rows, "xid": 2**52}
+            await channel.send_broadcast("changed", message)
+            scene.done["messages"] += 1
+            await anyio.sleep(0.01)
 
 
 async def previews(scene: Scene) -> None:
@@ -246,18 +260,17 @@ async def row_locks(scene: Scene) -> None:
 
 async def realtime_joins(scene: Scene) -> None:
     """Join 1,000 channels that watch all jobs."""
-    client = await acreate_client(scene.stack.url, scene.stack.anon_key)
-    await client.realtime.set_auth(scene.stack.user_token("mallory"))
     mallory = scene.user("mallory")
-    for number in itertools.count():
-        if number < 1000:
-            channel = client.channel(f"watch-{number}")
-            channel.on_postgres_changes("*", schema="public", table="scheduled_jobs", callback=lambda _: None)
-            await channel.subscribe()
-            scene.done["joins"] += 1
-        if number % 50 == 0:
-            await scene.post(mallory, "/scheduled_jobs", [{"handler": "noop"}] * 10, jobs=10)
-        await anyio.sleep(0.01)
+    async with _realtime(scene) as client:
+        for number in itertools.count():
+            if number < 1000:
+                channel = client.channel(f"watch-{number}")
+                channel.on_postgres_changes("*", schema="public", table="scheduled_jobs", callback=lambda _: None)
+                await channel.subscribe()
+                scene.done["joins"] += 1
+            if number % 50 == 0:
+                await scene.post(mallory, "/scheduled_jobs", [{"handler": "noop"}] * 10, jobs=10)
+            await anyio.sleep(0.01)
 
 
 async def careless_handlers(scene: Scene) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+
 from rich.console import Console
 
 from listener.demo.board import Board, Line
-from listener.demo.scenes import Scene
+from listener.demo.scenes import Scene, scenes
 
 DUE, STARTED = "2026-11-21T10:00:00+00:00", "2026-11-21T10:00:00.25+00:00"
 
@@ -85,3 +88,20 @@ def test_the_drawn_board_has_a_line_for_each_job():
         console.print(board)
     assert "tick" in shown.get()
     assert "[red]no[/red] luck" in shown.get()
+
+
+def test_a_terminal_of_80_by_24_shows_every_job_whole():
+    """Its name, when it is due, its status and the beginning of its result; the lines before and after fit, too."""
+    now = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    board = Board(lambda _: None)
+    board.announce(scenes(now))
+    row = _row(status="scheduled", total_runs=3, updated_at=now.isoformat(), last_run_at=None)
+    for name in board.lines:
+        board.take({**row, "job_id": name, "next_run_at": "2026-01-07T12:00:00+00:00", "result": "hello, world"})
+    console = Console(width=80, height=24)
+    with console.capture() as shown:
+        console.print(board)
+    lines = shown.get().splitlines()
+    assert len(lines) == len(board.lines) + 1 <= 20
+    for name, line in zip(board.lines, lines[1:], strict=True):
+        assert re.search(rf"{name} +07 Jan \d\d:\d\d +scheduled +3 +hello, world", line)

@@ -6,8 +6,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from handlers._gathering import Gathering
 from listener import Retry
+from listener.handlers._gathering import Gathering
 
 
 async def test_what_waits_shares_a_request():

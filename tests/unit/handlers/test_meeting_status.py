@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from supabase import AsyncClientOptions, acreate_client
 
-from handlers.meeting_status import meeting_status
 from listener.clock import DatabaseClock
 from listener.domain.outcome import Completed, Snoozed
 from listener.execution.executor import Executor
 from listener.handler_api.registry import Handler, Registry
+from listener.handlers.meeting_status import meeting_status
 from listener.testing import NOON, make_run, run_handler
 
 if TYPE_CHECKING:

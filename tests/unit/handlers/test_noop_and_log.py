@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from handlers.log import log
-from handlers.noop import noop
 from listener.domain.outcome import Completed, Failed
+from listener.handlers.log import log
+from listener.handlers.noop import noop
 from listener.testing import run_handler
 
 
@@ -33,6 +33,17 @@ async def test_noop_refuses_to_sleep_a_time_that_is_none(seconds):
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.retryable) == ("invalid_payload", False)
     assert outcome.error.startswith("metadata.sleep_seconds: ")
+
+
+async def test_noop_sleeps_for_a_minute_at_most_for_users():
+    """It holds a slot all the while; who has the service key may take as many as there are."""
+    row = {"exposed_only": True}
+    outcome = (await run_handler(noop, {"sleep_seconds": 60.5}, row=row)).outcome
+    assert outcome.error == "metadata.sleep_seconds: '60.5' is not allowed; expected at most 60 seconds"
+    for columns, seconds in ((row, 60), ({}, 604800)):
+        assert (
+            await run_handler(noop, {"sleep_seconds": seconds}, row=columns, timeout_seconds=0.02)
+        ).outcome.reason == "timeout"
 
 
 async def test_log_writes_its_line_to_the_ledger():

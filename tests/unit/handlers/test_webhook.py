@@ -18,9 +18,9 @@ import httpcore
 import pytest
 from anyio.abc import SocketAttribute
 
-from handlers import _egress
-from handlers.webhook import MAX_BODY_BYTES, MAX_RETRY_AFTER_SECONDS, retry_after, webhook
 from listener.domain.outcome import Completed, Failed
+from listener.handlers import _egress
+from listener.handlers.webhook import MAX_BODY_BYTES, MAX_RETRY_AFTER_SECONDS, retry_after, webhook
 from listener.testing import EXECUTION_ID, NOON, run_handler
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import runpy
+import functools
+import importlib
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,17 +16,23 @@ from emptying import empty
 from patience import until
 from supabase_project import connected
 
+from listener.handler_api.registry import Registry
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from child_listener import Listener
     from supabase_project import Project
 
 JOBS = Path(__file__).parent / "jobs"
-MODULE = "zoo_handlers"
-ANIMALS = runpy.run_path(str(JOBS / f"{MODULE}.py"), run_name=MODULE)["ANIMALS"]
+sys.path.insert(0, str(JOBS))  # where the listener finds them, too
+Registry.load(["zoo"])
+ANIMALS = importlib.import_module("zoo").ANIMALS
 LINGERING = [name for name, expected in ANIMALS.items() if expected.lingers]
-INNOCENTS = {"loop": "innocent", "thread": "innocent_in_thread", "process": "innocent_in_process"}
+KINDS = sorted({expected.kind for expected in ANIMALS.values()})
+THREADS, PROCESSES = 16, 4
+BESIDE = ["innocent", "innocent", "innocent_in_thread", "innocent_in_process"]
+AFTER = ["innocent"] * 4 + ["innocent_in_thread"] * THREADS + ["innocent_in_process"] * PROCESSES
 WITHIN_SECONDS = 60.0
 
 
@@ -40,52 +48,66 @@ def project(embedded_stack, tables_to_empty) -> Iterator[Project]:
 def listener(embedded_stack, project, tmp_path_factory) -> Iterator[Listener]:
     """Run one listener, which is to survive all of the zoo."""
     with listeners_on(embedded_stack, tmp_path_factory.mktemp("zoo"), JOBS) as listeners:
-        yield listeners.start(handlers=MODULE, thread_concurrency=16, process_concurrency=3)
+        yield listeners.start(handlers="zoo", thread_concurrency=THREADS, process_concurrency=PROCESSES)
 
 
 @pytest.fixture(scope="module")
 def lingering(listener, project, tmp_path_factory) -> dict[str, int]:
     """Let those in first that take long to end; they are beside all others."""
-    folder = tmp_path_factory.mktemp("lingering")
-    return {name: insert(project, name, folder / name) for name in LINGERING}
+    return insert(project, LINGERING, tmp_path_factory.mktemp("lingering"))
 
 
-def insert(project: Project, name: str, mark: Path) -> int:
-    """Insert a job that is tried once."""
-    return project.insert(name, metadata={"mark": str(mark)}, max_attempts=1)
+@pytest.fixture(scope="module")
+def herds(project, lingering, tmp_path_factory) -> Callable[[str], tuple[dict[str, int], list[int]]]:
+    """Give a kind's animals, let in together beside innocents, whose mark comes once all animals have ended."""
+
+    @functools.cache
+    def herd(kind: str) -> tuple[dict[str, int], list[int]]:
+        folder = tmp_path_factory.mktemp(kind)
+        beside = innocents(project, BESIDE, folder / "ended")
+        for job in beside:
+            project.wait(job, "running", within=WITHIN_SECONDS)
+        names = [name for name, expected in ANIMALS.items() if expected.kind == kind and not expected.lingers]
+        animals = insert(project, names, folder)
+        for job in animals.values():
+            project.wait(job, within=WITHIN_SECONDS)
+        (folder / "ended").touch()
+        return animals, beside + innocents(project, AFTER, folder / "ended")
+
+    return herd
 
 
-def end_of(project: Project, job: int) -> tuple[str, str | None, str]:
-    """Give what the ledger says at the end of a job's only run."""
-    project.wait(job, within=WITHIN_SECONDS)
-    (row,) = project.ledger(job)
-    return row["status"], row["reason"], row["error"] or ""
+def insert(project: Project, names: list[str], folder: Path) -> dict[str, int]:
+    """Insert jobs that are tried once."""
+    rows = [{"handler": name, "metadata": {"mark": str(folder / name)}, "max_attempts": 1} for name in names]
+    return dict(zip(names, project.insert_many(rows), strict=True))
+
+
+def innocents(project: Project, handlers: list[str], mark: Path) -> list[int]:
+    """Insert innocents that stay until the mark exists."""
+    return project.insert_many([{"handler": each, "metadata": {"mark": str(mark)}} for each in handlers])
 
 
 def check(project: Project, name: str, job: int) -> None:
-    """Compare the ledger with what is expected of an animal."""
-    expected, (status, reason, error) = ANIMALS[name], end_of(project, job)
-    assert (status, reason) == (expected.status, expected.reason), error
-    assert expected.error in error
-
-
-def check_innocent(project: Project, jobs: list[int]) -> None:
-    """Nothing has reached them, and each ran once."""
-    for job in jobs:
-        assert end_of(project, job)[0] == "completed", project.ledger(job)
-        assert project.ledger(job)[0]["result"] == []
+    """Compare the only row of the ledger with what is expected of an animal."""
+    project.wait(job, within=WITHIN_SECONDS)
+    expected, (row,) = ANIMALS[name], project.ledger(job)
+    assert (row["status"], row["reason"]) == (expected.status, expected.reason), row["error"]
+    assert expected.error in (row["error"] or "")
 
 
 @pytest.mark.parametrize("name", [name for name in ANIMALS if name not in LINGERING])
-def test_an_end_of_its_own(project, listener, lingering, tmp_path, name) -> None:
-    """Runs that began before it, go on beside it and come after it know nothing of it."""
-    mark = tmp_path / "mark"
-    beside = project.insert_many([{"handler": each, "metadata": {"mark": str(mark)}} for each in INNOCENTS.values()])
-    for job in beside[:2]:
-        project.wait(job, "running", within=WITHIN_SECONDS)
-    check(project, name, insert(project, name, mark))
-    after = [insert(project, INNOCENTS[ANIMALS[name].mode], mark)]
-    check_innocent(project, beside + after)
+def test_an_end_of_its_own(project, herds, name) -> None:
+    """The ledger says what an animal did, whatever others of its kind do at the same time."""
+    check(project, name, herds(ANIMALS[name].kind)[0][name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_innocent_notices(project, herds, kind) -> None:
+    """Runs that began before the animals and went on beside them, or came after them, ran once and in peace."""
+    for job in herds(kind)[1]:
+        assert project.wait(job, within=WITHIN_SECONDS)["status"] == "completed", project.ledger(job)
+        assert [row["result"] for row in project.ledger(job)] == [[]]
 
 
 @pytest.mark.parametrize("name", LINGERING)

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from handlers._gathering import Gathering
 from listener import JobContext, Retry, Snooze, handler
+from listener.handlers._gathering import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -81,8 +81,9 @@ class Event(StrEnum):
     CLEANUP_FAILED = "cleanup.failed"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
-    MEETINGS_CHECKED = "meetings.checked"
-    MEETINGS_FAILED = "meetings.failed"
+    SOURCES_CHECKED = "sources.checked"
+    SOURCES_FAILED = "sources.failed"
+    SOURCE_ROWS_FAILED = "sources.rows_failed"
 
 
 def configure_logging(

@@ -104,6 +104,10 @@ class LeaseStore(Protocol):
         """End runs whose lease expired and queue their next attempts."""
         ...
 
+    async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
+        """End instants whose handler no live listener has, as far as that is still so."""
+        ...
+
     async def clean(self, retention_days: float) -> int:
         """Delete a batch of rows older than `retention_days`; returns the number of rows."""
         ...
@@ -121,15 +125,15 @@ class CatalogueStore(Protocol):
         ...
 
 
-class MeetingStore(Protocol):
-    """Synchronises jobs with meetings. Raises `StoreError`."""
+class SourceStore(Protocol):
+    """Synchronises jobs with the rows of sources, but for those of the sources in `without`. Raises `StoreError`."""
 
-    async def sync_changed(self, after: str | None) -> Summary:
-        """Correct the jobs of some meetings that changed, tenants in turn; `after` continues a round."""
+    async def sync_changed(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of some rows that changed, tenants in turn; `after` continues a round."""
         ...
 
-    async def sync_upcoming(self, after: str | None) -> Summary:
-        """Correct the jobs of a page of all upcoming meetings."""
+    async def sync_all(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of a page of all rows that meet the condition of their source."""
         ...
 
 

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     key_concurrency: int = Field(default=1, ge=1, description="Runs at a time of jobs that share a `concurrency_key`.")
     lease_seconds: float = Field(default=30, ge=1, le=3600, description="How long a claim is good without extension.")
     rescue_seconds: Seconds = Field(default=5, description="How often runs of dead listeners are looked for.")
+    no_handler_seconds: Seconds = Field(
+        default=3600, description="How long a due job waits for a listener that has its handler."
+    )
     horizon_seconds: float = Field(
         default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
     )

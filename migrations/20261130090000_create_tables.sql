@@ -9,12 +9,13 @@ declare
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
         'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
-        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_unplanned_idx',
-        'public.scheduled_jobs_revision_idx', 'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
+        'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
         'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
-        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
+        'public.scheduled_jobs_source_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
         'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
         'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
@@ -26,12 +27,13 @@ declare
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)',
-        'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)',
-        'public.cancel_job(bigint)', 'public.pause_job(bigint)', 'public.resume_job(bigint)',
-        'public.retry_job(bigint)', 'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)',
-        'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)',
-        'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
+        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
+        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
+        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
+        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
+        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -356,6 +358,7 @@ create table if not exists public.scheduled_jobs (
     name text,
     description text,
     handler text not null,
+    job_type text,
     metadata jsonb not null default '{}',
     trigger_type text not null default 'once',
     run_date timestamptz not null default now(),
@@ -378,6 +381,7 @@ create table if not exists public.scheduled_jobs (
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
     -- columns that the service writes
+    source text,
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -389,6 +393,7 @@ create table if not exists public.scheduled_jobs (
     failed_runs bigint not null default 0,
     result jsonb,
     error text,
+    progress double precision check (progress between 0 and 1),
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
@@ -408,6 +413,10 @@ comment on column public.scheduled_jobs.next_run_at is
     'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
 comment on column public.scheduled_jobs.cleanup_after_days is
     'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.job_type is
+    'The kind of job, for people and programs; null: the one with the name of the handler. The service does not read it.';
+comment on column public.scheduled_jobs.progress is
+    'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
@@ -418,6 +427,8 @@ comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: 
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.source is
+'The source whose row the job follows (job_scheduler.add_source); null for all other jobs.';
 comment on column public.scheduled_jobs.exposed_only is
 'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
 comment on column public.scheduled_jobs.scheduled_runs is
@@ -428,6 +439,10 @@ create unique index if not exists scheduled_jobs_job_id_key
 on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not distinct;
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
+
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
@@ -510,9 +525,9 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- Finds the job of a meeting, also when the meeting and with it the owner is gone.
-create index if not exists scheduled_jobs_meeting_idx
-on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+-- Finds the job of a row, also when the row and with it the owner is gone.
+create index if not exists scheduled_jobs_source_idx
+on public.scheduled_jobs (source, job_id) where source is not null;
 
 -- Every client watches its jobs through Realtime; adding the table twice is no error.
 do $$
@@ -657,10 +672,12 @@ create table if not exists public.job_listeners (
     id uuid primary key,
     name text not null,
     started_at timestamptz not null default now(),
-    heartbeat_at timestamptz not null default now()
+    heartbeat_at timestamptz not null default now(),
+    handlers text[] not null default '{}'
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -731,23 +748,65 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
--- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
-create table if not exists job_scheduler.changed_meetings (
-    id bigint generated always as identity primary key,
-    at timestamptz not null default now(),
-    tenant uuid not null,
-    meeting_id uuid not null
+-- Sources: tables whose rows say when something is to be done. job_scheduler.add_source declares one.
+create table if not exists job_scheduler.sources (
+    name text primary key,
+    relation regclass not null,
+    key_column name not null,
+    key_type text not null,
+    handler text not null,
+    rows_function text not null,
+    keys_function text not null,
+    limits_owner boolean not null,
+    is_checked boolean not null default false,
+    checked_until text
 );
 
-comment on table job_scheduler.changed_meetings is
-'Meetings whose job may not be right; users take turns, whoever has changed more of them.';
-comment on column job_scheduler.changed_meetings.tenant is 'job_scheduler.turn_of the meeting.';
+comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.rows_function is
+'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
+'due_at, metadata, title and revision too.';
+comment on column job_scheduler.sources.keys_function is 'Compiled of the condition: a page of the keys of rows that meet it.';
+comment on column job_scheduler.sources.limits_owner is 'Whether the quotas of signed-in users hold for its jobs.';
+comment on column job_scheduler.sources.is_checked is
+'Whether all its rows were looked at since it was added or its table was truncated; checked_until is the last of those that were.';
 
-create index if not exists changed_meetings_tenant_idx on job_scheduler.changed_meetings (tenant, id);
-create index if not exists changed_meetings_meeting_id_idx on job_scheduler.changed_meetings (meeting_id);
+alter table job_scheduler.sources enable row level security;
 
-alter table job_scheduler.changed_meetings enable row level security;
+-- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
+create table if not exists job_scheduler.changed_rows (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    source text not null,
+    tenant uuid not null,
+    key text
+);
+
+comment on table job_scheduler.changed_rows is
+'Rows of sources whose job may not be right; tenants take turns, whoever has changed more of them.';
+comment on column job_scheduler.changed_rows.tenant is 'job_scheduler.turn_of the row.';
+comment on column job_scheduler.changed_rows.key is 'The primary key as text; null: the table was truncated.';
+
+create index if not exists changed_rows_tenant_idx on job_scheduler.changed_rows (tenant, id);
+create index if not exists changed_rows_key_idx on job_scheduler.changed_rows (source, key);
+
+alter table job_scheduler.changed_rows enable row level security;
+
+-- Rows that failed to get their job, and why; they are tried again.
+create table if not exists job_scheduler.source_errors (
+    source text not null,
+    key text not null,
+    error text not null,
+    tried_at timestamptz not null default now(),
+    primary key (source, key)
+);
+
+comment on table job_scheduler.source_errors is 'Rows of sources that failed to get their job, and why; tried again each minute.';
+
+create index if not exists source_errors_tried_at_idx on job_scheduler.source_errors (tried_at);
+
+alter table job_scheduler.source_errors enable row level security;
 
 create table if not exists job_scheduler.limits (
     name text primary key,
@@ -843,6 +902,17 @@ create table if not exists job_scheduler.parked_runs (
 comment on table job_scheduler.parked_runs is 'Runs whose end cannot be written; each is tried again at growing intervals.';
 
 alter table job_scheduler.parked_runs enable row level security;
+
+create table if not exists job_scheduler.missing_handlers (
+    name text primary key,
+    since timestamptz not null default now(),
+    seen_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.missing_handlers is 'The handlers of due jobs that no live listener has.';
+comment on column job_scheduler.missing_handlers.since is 'From when on every look at the live listeners found none that has it.';
+
+alter table job_scheduler.missing_handlers enable row level security;
 $file$;
     left_alone constant text := null;
 begin

@@ -60,7 +60,8 @@ begin
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
             attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            claimed_by = me, lease_expires_at = good_until, updated_at = now()
+            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+            error = case when not starts_with(error, 'no live listener has the handler ') then error end
         where id = j.id;
     end if;
     perform job_scheduler.set_wake(array[j.id]);
@@ -327,9 +328,9 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
--- missed_reason, hinted}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the
--- next.
+-- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
+-- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
+-- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -337,7 +338,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs]}
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -356,6 +357,7 @@ declare
     good_until timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
+    handlers constant text[] := job_scheduler.handlers_of(request);
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
@@ -395,6 +397,7 @@ begin
         inner join asked as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and (j.handler = any(handlers)) is not false
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
             and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
@@ -433,7 +436,7 @@ begin
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
         'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'bounded', bounded
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -468,8 +471,9 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next
+        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        due_at = f.next, next_run_at = f.next,
+        error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 end
@@ -503,6 +507,7 @@ begin
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);
@@ -643,7 +648,7 @@ begin
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
-    delete from job_scheduler.changed_meetings where at < now() - interval '1 day';
+    delete from job_scheduler.changed_rows where at < now() - interval '1 day';
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
@@ -769,6 +774,35 @@ begin
 end
 $$;
 revoke all on function job_scheduler.release_keys(bigint[], integer) from public;
+
+-- Counts the instants that this transaction skips, by reason, for the listener's metrics. A trigger, so that no function that
+-- skips one has to remember it.
+create or replace function job_scheduler.count_skipped()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    counts constant jsonb := job_scheduler.skipped();
+begin
+    perform set_config('job_scheduler.skipped', jsonb_set(
+        counts, array[coalesce(new.reason, 'unknown')], to_jsonb(coalesce((counts ->> new.reason)::integer, 0) + 1)
+    )::text, true);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.count_skipped() from public;
+
+-- Returns what this transaction has skipped so far: {reason: count}.
+create or replace function job_scheduler.skipped()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select coalesce(nullif(current_setting('job_scheduler.skipped', true), ''), '{}')::jsonb
+$$;
+revoke all on function job_scheduler.skipped() from public;
 
 -- A run that a claim queued while the end of another one waited for the job's row is seen only now: the job has not ended.
 create or replace function job_scheduler.reopen(jobs bigint[])
@@ -913,7 +947,7 @@ begin
                     case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
                     extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
                     extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    coalesce(g.progress, case when g.status = 'completed' then 1 end),
+                    case when g.status = 'completed' then 1 else g.progress end,
                     g.result, g.error, g.error_details,
                     case when g.status = 'queued' then g.retry_at else e.run_at end
                 from jsonb_to_record(results -> e.id::text) as g (
@@ -1149,8 +1183,8 @@ $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
---   listeners: {id: its last heartbeat}}
+-- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
+--   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -1161,12 +1195,13 @@ as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
     is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name) values (me, request ->> 'name')
+        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
         on conflict (id) do update set heartbeat_at = clock_timestamp()
         returning l.started_at = l.heartbeat_at into is_new;
     end if;
@@ -1184,6 +1219,11 @@ begin
             select json_object_agg(l.id, l.heartbeat_at)
             from public.job_listeners as l
             where l.heartbeat_at > now() - lease / 2
+        ),
+        'handlers', (
+            select json_object_agg(l.id, l.handlers)
+            from public.job_listeners as l
+            where l.heartbeat_at > now() - lease / 2 and l.handlers <> mine
         )
     );
 end
@@ -1228,7 +1268,7 @@ select
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
-            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
+            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
@@ -1238,7 +1278,7 @@ select
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
-            'user', j.created_by
+            'user', j.created_by, 'handler', j.handler
         )
     end as job_row
 from public.scheduled_jobs as j;
@@ -1368,6 +1408,211 @@ $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
 
+-- Jobs whose handler no live listener has: they wait, their rows say why, and after a time their instants end.
+
+-- The names of the handlers that a request names; null where it names none.
+create or replace function job_scheduler.handlers_of(request jsonb)
+returns text[]
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when request ? 'handlers' then array(select h.name from jsonb_array_elements_text(request -> 'handlers') as h (name))
+    end
+$$;
+revoke all on function job_scheduler.handlers_of(jsonb) from public;
+
+-- The handlers of the caller and of the other live listeners.
+create or replace function job_scheduler.live_handlers(request jsonb)
+returns text[]
+language sql
+stable
+set search_path = ''
+as $$
+    select job_scheduler.handlers_of(request) || coalesce(array_agg(h.name), '{}')
+    from public.job_listeners as l
+    cross join unnest(l.handlers) as h (name)
+    where l.heartbeat_at > now() - make_interval(secs => (request ->> 'lease_seconds')::double precision) / 2
+$$;
+revoke all on function job_scheduler.live_handlers(jsonb) from public;
+
+-- The handlers of jobs that are due since a second and that are not among these: one step in the index for each handler.
+create or replace function job_scheduler.due_handlers_beside(live text[])
+returns text[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    with recursive handlers (name) as (
+        (select j.handler from public.scheduled_jobs as j where j.next_run_at is not null order by j.handler limit 1)
+        union all
+        select (
+            select j.handler from public.scheduled_jobs as j
+            where j.next_run_at is not null and j.handler > h.name
+            order by j.handler
+            limit 1
+        )
+        from handlers as h
+        where h.name is not null
+    )
+
+    select coalesce(array_agg(h.name order by h.name), '{}')
+    from handlers as h
+    where
+        h.name <> all(live) and exists (
+            select from public.scheduled_jobs as j
+            where j.handler = h.name and j.next_run_at < now() - interval '1 second'
+        )
+$$;
+revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
+
+-- What the row of a job says while no live listener has its handler; a claim clears it.
+create or replace function job_scheduler.missing_error(handler text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select 'no live listener has the handler ' || to_jsonb(handler)::text || '; the job waits until one has it'
+$$;
+revoke all on function job_scheduler.missing_error(text) from public;
+
+-- Says in the rows of jobs that no live listener has their handler.
+create or replace function job_scheduler.tell_missing(jobs bigint[])
+returns void
+language sql
+set search_path = ''
+as $$
+    update public.scheduled_jobs as j
+    set error = job_scheduler.missing_error(j.handler), updated_at = now()
+    where j.id = any(jobs)
+$$;
+revoke all on function job_scheduler.tell_missing(bigint[]) from public;
+
+-- Notes which handlers of due jobs no live listener has, and says so once in each job's row. Answers jobs that have waited
+-- for longer than `no_handler_seconds`, while no listener had their handler: neither a start after a long pause nor a restart
+-- of all listeners one by one ends an instant, since the time begins anew when nobody looked for as long, a minute at least.
+-- {handlers: [name], lease_seconds, no_handler_seconds, limit} -> [job_row]
+create or replace function job_scheduler.note_missing(request jsonb)
+returns json
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+as $$
+declare
+    patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
+    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    job bigint;
+    jobs bigint[];
+begin
+    delete from job_scheduler.missing_handlers as m where m.name <> all(missing);
+    if cardinality(missing) = 0 then
+        return '[]';
+    end if;
+    insert into job_scheduler.missing_handlers as m (name)
+    select n.name from unnest(missing) as n (name) order by n.name
+    on conflict (name) do update
+    set
+        since = case when m.seen_at < now() - greatest(patience, interval '1 minute') then now() else m.since end,
+        seen_at = now();
+
+    jobs := array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.handler = any(missing) and j.next_run_at < now() - interval '1 second' and j.status <> 'running'
+            and j.error is distinct from job_scheduler.missing_error(j.handler)
+            and starts_with(j.error, 'no due instant can be computed: ') is not true -- which also ends nothing
+        limit (request ->> 'limit')::int
+        for update skip locked
+    );
+    begin
+        perform job_scheduler.tell_missing(jobs);
+    exception when others then
+        foreach job in array jobs loop
+            begin
+                perform job_scheduler.tell_missing(array[job]);
+            exception when others then
+                continue; -- its row cannot be written; that delays no other
+            end;
+        end loop;
+    end;
+    return (
+        select coalesce(json_agg(r.job_row), '[]')
+        from job_scheduler.job_rows as r
+        where r.id = any(job_scheduler.unhandled_jobs(missing, patience))
+    );
+end
+$$;
+revoke all on function job_scheduler.note_missing(jsonb) from public;
+
+-- Some jobs, or some of these, that have been due for longer than `patience`, and whose handler, one of these, has been
+-- missing for as long.
+create or replace function job_scheduler.unhandled_jobs(handlers text[], patience interval, among bigint[] default null)
+returns bigint[]
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.next_run_at < now() - patience and j.id = any(coalesce(among, array[j.id]))
+            and starts_with(j.error, 'no due instant can be computed: ') is not true
+            and j.handler = any(array(
+                select m.name from job_scheduler.missing_handlers as m
+                where m.name = any(handlers) and m.since < now() - patience
+            ))
+        limit 200
+    )
+$$;
+revoke all on function job_scheduler.unhandled_jobs(text[], interval, bigint[]) from public;
+
+-- Ends the instants of jobs that rescue_runs_v1 answered as unhandled, by a claim and its end in one transaction, so that all
+-- else goes on as after a failed run. Jobs of which somebody has taken care meanwhile are left alone.
+-- {listener, handlers, lease_seconds, no_handler_seconds, key_concurrency, claims: as claim_runs_v1}
+-- -> {now, ended, rows: [job_row to arm]}
+create or replace function public.end_unhandled_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
+    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    jobs constant bigint[] := job_scheduler.unhandled_jobs(
+        missing, patience, array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
+    );
+    results jsonb;
+begin
+    request := request || jsonb_build_object(
+        'handlers', missing, 'ahead_seconds', 0, 'max_bytes', 4000000, 'claims', (
+            select coalesce(jsonb_agg(c), '[]') from jsonb_array_elements(request -> 'claims') as c
+            where (c ->> 'id')::bigint = any(jobs)
+        )
+    );
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'id', r ->> 'execution_id', 'fence', r -> 'fence', 'status', 'failed', 'reason', 'no_handler',
+        'started_at', clock_timestamp(), 'completed_at', clock_timestamp(),
+        'error', format('no live listener had the handler %s for %s', r -> 'handler', patience)
+    )), '[]')
+    into results
+    from jsonb_array_elements(public.claim_runs_v1(request)::jsonb -> 'runs') as r;
+    return json_build_object(
+        'now', clock_timestamp(), 'ended', jsonb_array_length(results),
+        'rows', public.finish_runs_v1(request || jsonb_build_object('results', results, 'logs', '[]'::jsonb)) -> 'rows'
+    );
+end
+$$;
+revoke all on function public.end_unhandled_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.end_unhandled_v1(jsonb) to service_role;
+
 -- Moves jobs on after the end of these runs of theirs, which this transaction has written with their next attempts. Of several
 -- runs of one job, the last one of its schedule speaks. Answers the jobs to arm, and those whose keys may be free now.
 create or replace function job_scheduler.move_jobs(ended uuid[], out to_wake bigint[], out keyed bigint[])
@@ -1412,6 +1657,7 @@ begin
             (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
             (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
             (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
+            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
             (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
             (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
         from runs as r
@@ -1438,6 +1684,7 @@ begin
             scheduled_runs = j.scheduled_runs + b.scheduled,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
+            progress = b.progress,
             claimed_by = case when b.others_run is not null then j.claimed_by end,
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
@@ -1537,10 +1784,23 @@ begin
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
         for no key update of e
     );
-    update public.job_executions as e
-    set progress = n.progress
-    from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-    where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
+    perform set_config('job_scheduler.stage', 'service', true);
+    with written as (
+        update public.job_executions as e
+        set progress = n.progress
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
+        where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress
+        returning e.scheduled_job_id, e.progress
+    ), free as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(array(select w.scheduled_job_id from written as w))
+        for no key update skip locked -- a copy for those who watch the job; the end of the run writes it again
+    )
+    update public.scheduled_jobs as j
+    set progress = w.progress
+    from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
+    where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
@@ -1579,8 +1839,9 @@ begin
             -- a paused one stays so, and ends when it is resumed: see mark_spent
             status = case when j.status = 'paused' then j.status else 'failed' end,
             due_at = case when j.status = 'paused' then now() end, is_planned = j.status <> 'paused', next_run_at = null,
-            error = explanation, last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
-            scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
+            error = explanation, last_run_status = 'failed', last_run_at = run.started_at,
+            total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1, scheduled_runs = j.scheduled_runs + 1,
+            claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
             j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'
@@ -1652,7 +1913,7 @@ grant execute on function public.park_runs_v1(jsonb) to service_role;
 
 -- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
 -- an error that none can be computed.
--- {plans: [{id, revision, due, error}]} -> {planned}
+-- {plans: [{id, revision, due, error}]} -> {planned, skipped: {reason: count}}
 create or replace function public.plan_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1696,7 +1957,7 @@ begin
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
     );
-    return json_build_object('planned', planned);
+    return json_build_object('planned', planned, 'skipped', job_scheduler.skipped());
 end
 $$;
 revoke all on function public.plan_jobs_v1(jsonb) from public, anon, authenticated;
@@ -1896,7 +2157,9 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency} -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}]}
+-- {limit, key_concurrency, and what job_scheduler.note_missing takes}
+-- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
+--   skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1969,7 +2232,9 @@ begin
         'rows', (
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
-        'failures', failures
+        'failures', failures,
+        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -1982,7 +2247,7 @@ grant execute on function public.rescue_runs_v1(jsonb) to service_role;
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
 
 -- The parties that have a job to act on before `until`: one step in the index for each party that has any job to come.
-create or replace function job_scheduler.near_parties(until timestamptz)
+create or replace function job_scheduler.near_parties(until timestamptz, handlers text[])
 returns uuid[]
 language sql
 stable
@@ -2016,14 +2281,14 @@ as $$
         select from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
     )
 $$;
-revoke all on function job_scheduler.near_parties(timestamptz) from public;
+revoke all on function job_scheduler.near_parties(timestamptz, text[]) from public;
 
 -- How many jobs each party may have in memory for `most` in all, and until when all of everybody's are within that.
 create or replace function job_scheduler.share_of_each(
-    parties uuid[], until timestamptz, most bigint, out share bigint, out complete_until timestamptz
+    parties uuid[], until timestamptz, most bigint, handlers text[], out share bigint, out complete_until timestamptz
 )
 language plpgsql
 stable
@@ -2048,7 +2313,7 @@ begin
                 select from public.scheduled_jobs as j
                 where
                     coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-                    and j.next_run_at <= until
+                    and j.next_run_at <= until and (j.handler = any(handlers)) is not false
                 limit share + 1
             ) as few
         ) as c;
@@ -2063,7 +2328,7 @@ begin
         from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         offset share
         limit 1
@@ -2073,11 +2338,13 @@ begin
     end if;
 end
 $$;
-revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint) from public;
+revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint, text[]) from public;
 
 -- The share of each party: what is due or is so in ten seconds, the highest priority first; then what comes next. First
 -- of all parties the first, then the second of each, and so on.
-create or replace function job_scheduler.shared_out(parties uuid[], share bigint, until timestamptz, most bigint)
+create or replace function job_scheduler.shared_out(
+    parties uuid[], share bigint, until timestamptz, most bigint, handlers text[]
+)
 returns bigint[]
 language sql
 stable
@@ -2104,6 +2371,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority > 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -2113,6 +2381,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority = 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -2122,6 +2391,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority < 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -2131,6 +2401,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.next_run_at > now() + interval '10 seconds' and j.next_run_at <= until
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -2142,11 +2413,11 @@ as $$
         limit most
     ) as s
 $$;
-revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint) from public;
+revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
 -- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
--- {until, limit} -> {now, cursor, ids: [bigint], complete_until, left_out}
+-- {until, limit, handlers: [name] (else of any)} -> {now, cursor, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -2159,11 +2430,12 @@ as $$
 declare
     until constant timestamptz := request ->> 'until';
     most constant bigint := request ->> 'limit';
+    handlers constant text[] := job_scheduler.handlers_of(request);
     parties uuid[];
     of_each record;
     ids bigint[] := array(
         select j.id from public.scheduled_jobs as j
-        where j.next_run_at <= until
+        where j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         limit most + 1
     );
@@ -2171,13 +2443,15 @@ declare
     left_out bigint := 0;
 begin
     if cardinality(ids) > most then
-        parties := job_scheduler.near_parties(until);
-        of_each := job_scheduler.share_of_each(parties, until, most);
+        parties := job_scheduler.near_parties(until, handlers);
+        of_each := job_scheduler.share_of_each(parties, until, most, handlers);
         complete_until := of_each.complete_until;
-        ids := job_scheduler.shared_out(parties, of_each.share, until, most);
+        ids := job_scheduler.shared_out(parties, of_each.share, until, most, handlers);
         left_out := (
             select count(*) from (
-                select from public.scheduled_jobs as j where j.next_run_at <= now() limit 4 * most
+                select from public.scheduled_jobs as j
+                where j.next_run_at <= now() and (j.handler = any(handlers)) is not false
+                limit 4 * most
             ) as d
         ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
     end if;

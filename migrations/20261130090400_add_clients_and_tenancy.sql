@@ -1046,46 +1046,6 @@ end
 $$;
 revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;
 
--- Jobs that a source made change by their source only: a user cancels, pauses, resumes and runs them, and nothing else.
-
-create or replace function job_scheduler.is_of_source(handler text, job_id text)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-    select handler = 'meeting_status' and job_id like 'meeting-status:%'
-$$;
-revoke all on function job_scheduler.is_of_source(text, text) from public;
-grant execute on function job_scheduler.is_of_source(text, text) to authenticated, service_role; -- their writes fire triggers
-
-create or replace function job_scheduler.keep_to_source()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-declare
-    changed record;
-begin
-    if tg_op = 'DELETE' then
-        raise exception 'scheduled_jobs.job_id: "%" follows its source and is not to be deleted', old.job_id
-        using errcode = '42501', hint = 'Cancel the job, or delete the row that it follows.';
-    end if;
-    select n.key, n.value into changed
-    from jsonb_each(to_jsonb(new)) as n
-    where n.key <> 'status' and n.value is distinct from to_jsonb(old) -> n.key
-    order by n.key
-    limit 1;
-    if found then
-        raise exception 'scheduled_jobs.%: % is not allowed in job "%", which follows its source; expected %', changed.key,
-            left(changed.value::text, 120), old.job_id, left((to_jsonb(old) -> changed.key)::text, 120)
-        using errcode = '42501', hint = 'Cancel, pause, resume or run the job; all else follows the row that it was made of.';
-    end if;
-    return new;
-end
-$$;
-revoke all on function job_scheduler.keep_to_source() from public;
-
 -- Finds the values that a schema marks secret, and removes them from a payload.
 
 -- Whether a schema marks a value as a secret: SecretStr, or json_schema_extra={"secret": True}.
@@ -1676,7 +1636,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days', 'store_result'
+        'cleanup_after_days', 'store_result', 'job_type'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;

@@ -113,9 +113,8 @@ class Service:
             ("cleaner", stages.cleaner.run),
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
+            ("sources", stages.sources.run),
         ]
-        if stages.meetings:
-            ordered.append(("meetings", stages.meetings.run))
         for name, stage in ordered:
             tasks.start_soon(self._keep, supervisor, name, stage)
         await self._announce_ready()

@@ -27,7 +27,7 @@ from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.scheduling.reflector import POLL, Reflector
-from listener.scheduling.sources import MeetingSource
+from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
@@ -78,7 +78,7 @@ class Feed:
 
     feed: RealtimeFeed
     reflector: Reflector
-    meetings: MeetingSource | None
+    sources: SourceSync
 
 
 def build_stages(shared: Shared) -> Stages:
@@ -104,7 +104,7 @@ def build_stages(shared: Shared) -> Stages:
         cleaner=maintenance.cleaner,
         watchdog=maintenance.watchdog,
         publisher=maintenance.publisher,
-        meetings=feed.meetings,
+        sources=feed.sources,
     )
 
 
@@ -114,7 +114,7 @@ def build_core(shared: Shared) -> Core:
     agenda = Agenda(clock, round(settings.claim_ahead_seconds * 1000), Shares(settings.horizon_jobs))
     peers = Peers(shared.listener_id, clock, settings.lease_seconds * BELIEVED_SHARE)
     planner = Planner(shared.store, clock)
-    reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon)
+    reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon, shared.registry.names)
     planner.sink = reconciler
     return Core(agenda, peers, planner, reconciler)
 
@@ -158,7 +158,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
     return Maintenance(
         lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, settings.lease_seconds),
-        rescuer=Rescuer(store, core.reconciler, metrics, settings.rescue_seconds, jitter),
+        rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
         watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),
@@ -189,10 +189,10 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     # The job was cancelled; it may have been scheduled again since.
     router.register("cancelled_runs", _stopper(shared.runs, reflector, "cancelled"))
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
-    meetings = None
-    if settings.meetings:
-        meetings = MeetingSource(store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds)
-        router.register("meetings", meetings.take_hint)
+    sources = SourceSync(
+        store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds, meetings=settings.meetings
+    )
+    router.register("sources", sources.take_hint)
     feed = RealtimeFeed(
         url=settings.url,
         key=shared.key,
@@ -206,7 +206,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         clock=shared.clock,
         jitter=shared.jitter,
     )
-    return Feed(feed, reflector, meetings)
+    return Feed(feed, reflector, sources)
 
 
 def _stopper(runs: HeldRuns, reflector: Reflector, reason: str) -> Callable[[Hint], object]:

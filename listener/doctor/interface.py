@@ -32,7 +32,9 @@ FUNCTIONS: Final = (
     "park_runs_v1",
     "extend_leases_v1",
     "leave_v1",
+    "sync_sources_v1",
     "rescue_runs_v1",
+    "end_unhandled_v1",
     "clean_ledger_v1",
     "publish_handlers_v1",
     "send_probe_v1",
@@ -44,7 +46,7 @@ MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrati
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"
 GRANT_FUNCTIONS = "grant execute on function public.<name>(jsonb) to service_role"
 GRANT_TABLES = "grant select, insert, update, delete on table public.<name> to service_role"
-CHECK_URL = "look at SUPABASE_URL: https://<project>.supabase.co, without a path"
+CHECK_URL = "look at SUPABASE_URL: https://<project>.supabase.co, or `supabase start`'s http://127.0.0.1:54321; no path"
 CHECK_KEY = "set SUPABASE_SECRET_KEY to a secret key (sb_secret_…) of this very project, from its settings"
 UNAUTHORIZED = {"401", "403", "PGRST300", "PGRST301", "PGRST302", "PGRST303"}
 NO_FUNCTION, FORBIDDEN = "PGRST202", "42501"

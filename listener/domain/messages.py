@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from listener.domain.job import Job, Run
@@ -138,21 +138,27 @@ class Finished:
 class Extended:
     """Executions whose claim is lost, and the last heartbeat of each listener alive, by id.
 
-    A heartbeat only matters as equal to, or different from, the previous one.
+    A heartbeat only matters as equal to, or different from, the previous one. `handlers` has the names of the handlers
+    of each listener that does not have the same as this one.
     """
 
     lost: list[Held]
     listeners: Mapping[str, object]
     unsure: list[Held] = field(default_factory=list)
+    handlers: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs."""
+    """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs.
+
+    `unhandled` are jobs whose handler no live listener has had for so long that their instants end.
+    """
 
     runs: int
     jobs: list[Job]
     failures: Mapping[str, str] = field(default_factory=dict)
+    unhandled: list[Job] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +180,12 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answer to a synchronisation of meetings; `after` continues a page or round, `more`: changed ones are left."""
+    """The answer to a synchronisation of sources: counts by source, and the rows that failed.
 
-    counts: Mapping[str, int] = field(default_factory=dict)
+    A failure has `key` and `error`. `after` continues a page or round; `more`: changed rows are left.
+    """
+
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    failures: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     after: str | None = None
     more: bool = False

@@ -170,7 +170,7 @@ class Claimer:
         left = {job.id for job in jobs if job.turn}
         for run in claimed.runs if left else ():
             if run.job_id in left:
-                self._peers.suspect(run.job_id)
+                self._peers.suspect(run.job_id, run.handler)
 
     async def _claim_requests(self, jobs: list[Job], now: datetime) -> dict[int, ClaimRequest]:
         claims, step, began = {}, step_for(jobs, now), self._clock.monotonic()

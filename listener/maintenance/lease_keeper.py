@@ -131,7 +131,7 @@ class LeaseKeeper:
         requested_at = self._clock.monotonic()
         extended = await self._store.extend(held, shares=self._shares)
         self.listeners = list(extended.listeners)
-        self._peers.received(extended.listeners)
+        self._peers.received(extended.listeners, extended.handlers)
         self._runs.trust(set(held).difference(extended.lost, extended.unsure), requested_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
         self._stop(extended.lost, "the database has given it up")

@@ -77,12 +77,14 @@ class Event(StrEnum):
     LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"
     RESCUE_FAILED = "rescue.failed"
+    INSTANTS_UNHANDLED = "instants.unhandled"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
-    MEETINGS_CHECKED = "meetings.checked"
-    MEETINGS_FAILED = "meetings.failed"
+    SOURCES_CHECKED = "sources.checked"
+    SOURCES_FAILED = "sources.failed"
+    SOURCE_ROWS_FAILED = "sources.rows_failed"
 
 
 def configure_logging(

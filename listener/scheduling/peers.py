@@ -1,7 +1,8 @@
 """The listeners that share the work, as far as this listener knows.
 
 Takes the heartbeats in the answers to lease extensions, and reports of listeners that sleep. Gives this
-listener's turn at a job. Guarantees that a listener without recent heartbeats of others waits for nobody.
+listener's turn at a job. Guarantees that a listener without recent heartbeats of others waits for nobody, and for a job
+only for those that have its handler.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from listener.domain.rendezvous import seed, turn, weight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from listener.ports import Clock
 
@@ -31,15 +32,21 @@ class Peers:
         self._believed_until = 0.0
         self._heartbeats: dict[int, object] = {}
         self._suspected: dict[int, object] = {}
+        self._handlers: dict[int, Collection[str]] = {}  # of listeners that have other handlers than this one
         self._others: tuple[int, ...] = ()
+        self._having: dict[str | None, tuple[int, ...]] = {}  # the others that have a handler
 
     @property
     def others(self) -> tuple[int, ...]:
         """The seeds of the listeners that this one may have to wait for."""
         return self._others if self._others and self._clock.monotonic() < self._believed_until else ()
 
-    def received(self, heartbeats: Mapping[str, object]) -> None:
-        """Take the last heartbeat of each live listener; a new heartbeat clears the suspicion against its listener."""
+    def received(self, heartbeats: Mapping[str, object], handlers: Mapping[str, Collection[str]] | None = None) -> None:
+        """Take the last heartbeat of each live listener; a new heartbeat clears the suspicion against its listener.
+
+        `handlers` has those of the listeners that do not have the same as this one.
+        """
+        self._handlers = {seed(each): frozenset(names) for each, names in (handlers or {}).items()}
         self._heartbeats = {seed(each): heartbeat for each, heartbeat in heartbeats.items() if each != self._me}
         # Listeners that do not know this one do not wait for it, so it does not wait for them either.
         self._believed_until = self._clock.monotonic() + self._believed_seconds if self._me in heartbeats else 0.0
@@ -48,18 +55,26 @@ class Peers:
         }
         self._settle()
 
-    def suspect(self, job_id: int) -> None:
+    def suspect(self, job_id: int, handler: str | None = None) -> None:
         """Stop waiting for the listeners that should have claimed this job, until their next heartbeat."""
         own = weight(job_id, self._mine)
-        for each in self._others:
+        for each in self._that_have(handler):
             if weight(job_id, each) > own:
                 self._suspected[each] = self._heartbeats[each]
         self._settle()
 
     def _settle(self) -> None:
         self._others = tuple(each for each in self._heartbeats if each not in self._suspected)
+        self._having = {None: self._others}
 
-    def turn(self, job_id: int) -> int:
-        """Return how many other listeners may claim this job before this one."""
-        others = self.others
+    def _that_have(self, handler: str | None) -> tuple[int, ...]:
+        if handler not in self._having:
+            self._having[handler] = tuple(
+                each for each in self._others if each not in self._handlers or handler in self._handlers[each]
+            )
+        return self._having[handler]
+
+    def turn(self, job_id: int, handler: str | None = None) -> int:
+        """Return how many other listeners may claim this job before this one; of the handler None all have jobs."""
+        others = self._that_have(handler) if self.others else ()
         return turn(job_id, self._mine, others) if others else 0

@@ -46,10 +46,20 @@ class Reconciler:
         runs: the runs that this listener holds.
         clock: the database's.
         horizon: how far ahead jobs are armed.
+        handlers: the names of the handlers that this listener has; only their jobs are armed. None: any.
     """
 
-    def __init__(self, agenda: Agenda, planner: Planner, runs: HeldRuns, clock: Clock, horizon: timedelta) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
+        self,
+        agenda: Agenda,
+        planner: Planner,
+        runs: HeldRuns,
+        clock: Clock,
+        horizon: timedelta,
+        handlers: Iterable[str] | None = None,
+    ) -> None:
         self._agenda, self._planner, self._runs, self._clock = agenda, planner, runs, clock
+        self._handlers = None if handlers is None else {None, *handlers}
         self._revisions: OrderedDict[int, int] = OrderedDict()
         self._answered: OrderedDict[int, float] = OrderedDict()
         self.armed_until = self.complete_until = clock.now() + horizon
@@ -72,7 +82,7 @@ class Reconciler:
 
         Returns whether that is all: a job that is not due, or that differs from the armed one, needs a poll.
         """
-        if self.knows(job.id, job.revision):
+        if self.knows(job.id, job.revision) or not self._is_ours(job):
             return True
         armed, now = self._agenda.find(job.id), self._clock.now()
         if armed is not None:
@@ -97,12 +107,15 @@ class Reconciler:
 
     def _arm(self, job: Job, *, listed: bool = False) -> None:
         """Arm a job that is near, unless memory is full and its party has its share: a list brings it later."""
-        if job.next_run_at is None or job.next_run_at > self.armed_until:
+        if job.next_run_at is None or job.next_run_at > self.armed_until or not self._is_ours(job):
             self._agenda.disarm(job.id)
         elif job.id in self._agenda or self._agenda.shares.admits(job, self._clock.now(), listed=listed):
             self._agenda.arm(job, job.next_run_at)
         else:
             self.complete_until = min(self.complete_until, job.next_run_at)
+
+    def _is_ours(self, job: Job) -> bool:
+        return self._handlers is None or job.handler in self._handlers
 
     def knows(self, job_id: int, revision: int) -> bool:
         """Whether this revision of the job, or a newer one, was applied."""

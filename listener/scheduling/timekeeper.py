@@ -57,7 +57,7 @@ class Timekeeper:
         now, mine = self._clock.now(), []
         for job in due:
             assert job.next_run_at is not None, "an armed job has a time"  # noqa: S101 - what the reconciler ensures
-            job.turn = self._peers.turn(job.id)
+            job.turn = self._peers.turn(job.id, job.handler)
             until = job.next_run_at + job.turn * MOMENT
             if job.turn and until > now:
                 self._agenda.put_off(job, until)

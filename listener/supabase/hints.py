@@ -15,7 +15,7 @@ from listener.supabase.rows import instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
+JOBS, DELETED_JOBS = "scheduled_jobs", "deleted_jobs"
 PROBE = "probe"
 """The table name of a probe: a signal without a job, which proves that its channel is received."""
 MOST_ROWS = 100
@@ -37,14 +37,15 @@ def read_hint(source: str, message: Any) -> Hint:  # noqa: ANN401 - any JSON
 def read_signal(source: str, message: Mapping[str, Any]) -> Hint:
     """Read what `job_scheduler.notify` sends by both channels and keeps in its table: {table, rows, xid}.
 
-    Rows of jobs are [id, revision, next_run_at, priority, tenant, user] of plain one-time jobs; of deleted jobs, [id];
-    of stopped runs, their ids; null for too many rows, or other than plain ones. A later version may append to a row.
+    Rows of jobs are [id, revision, next_run_at, priority, tenant, user, handler] of plain one-time jobs; of deleted
+    jobs, [id]; of stopped runs, their ids; null for too many rows, or other than plain ones. A later version may append
+    to a row.
     """
     table, rows, xid = message["table"], message["rows"] or (), message["xid"]
     if table == DELETED_JOBS:
         return Hint(source, JOBS, gone=tuple(row[0] for row in rows), xid=xid)
     if table == JOBS:
-        return Hint(source, JOBS, jobs=tuple(_plain(*row[:6]) for row in rows[:MOST_ROWS]), xid=xid)
+        return Hint(source, JOBS, jobs=tuple(_plain(*row[:7]) for row in rows[:MOST_ROWS]), xid=xid)
     return Hint(source, table, ids=tuple(rows), xid=xid)
 
 
@@ -55,6 +56,7 @@ def _plain(  # noqa: PLR0913, PLR0917 - a row of the message
     priority: int,
     tenant: str | None = None,
     user: str | None = None,
+    handler: str | None = None,
 ) -> Job:
     """Read a row of a job.
 
@@ -64,7 +66,7 @@ def _plain(  # noqa: PLR0913, PLR0917 - a row of the message
     at = instant(next_run_at)
     if at is not None and at.tzinfo is None:
         raise ValueError(next_run_at)
-    if not all(each is None or isinstance(each, str) for each in (tenant, user)):
+    if not all(each is None or isinstance(each, str) for each in (tenant, user, handler)):
         raise ValueError(tenant)
     return Job(
         _number(job_id, MOST_ID),
@@ -75,6 +77,7 @@ def _plain(  # noqa: PLR0913, PLR0917 - a row of the message
         at,
         tenant=tenant,
         user=user,
+        handler=handler,
     )
 
 

@@ -50,6 +50,7 @@ def job(row: Mapping[str, Any]) -> Job:
         misfire_grace_seconds=row["misfire_grace_seconds"],
         tenant=row.get("tenant"),
         user=row.get("user"),
+        handler=row.get("handler"),
     )
 
 

@@ -33,7 +33,7 @@ CALL_SECONDS = 15.0
 OWN_SECONDS = {
     "leave_v1": 5.0,  # the process is going
     "clean_ledger_v1": 60.0,  # nobody waits for them
-    "sync_meetings_v1": 60.0,
+    "sync_sources_v1": 60.0,
 }
 """Other time limits, by function."""
 NOT_REPEATED = frozenset(OWN_SECONDS) | {"publish_handlers_v1", "rescue_runs_v1", "send_probe_v1"}

@@ -11,7 +11,7 @@ from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
-CHANGED_MEETINGS = 200
-"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
+CHANGED_ROWS = 200
+"""In one request: about as long as a neighbour's changed row waits for its turn."""
 CLAIMED_BYTES = 256 * 1024
 """Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
 AHEAD_TOLERANCE_SECONDS = 1.0
@@ -28,7 +28,7 @@ AHEAD_TOLERANCE_SECONDS = 1.0
 
 
 class SupabaseStore:
-    """The database as the stages see it: `JobStore`, `LeaseStore` and `MeetingStore` of `listener.ports`.
+    """The database as the stages see it: `JobStore`, `LeaseStore` and `SourceStore` of `listener.ports`.
 
     Args:
         rpc: calls the SQL functions.
@@ -37,6 +37,9 @@ class SupabaseStore:
         lease_seconds: how long a claim is good.
         claim_ahead_seconds: how long before its time a job is claimed.
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
+        handlers: the names of the handlers that this listener has; None: any.
+        no_handler_seconds: how long a due job waits for a listener that has its handler.
+        on_skipped: receives how many due instants a request skipped, by reason.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -48,8 +51,14 @@ class SupabaseStore:
         lease_seconds: float,
         claim_ahead_seconds: float,
         key_concurrency: int = 1,
+        handlers: Sequence[str] | None = None,
+        no_handler_seconds: float = 3600.0,
+        on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
+        self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
+        self._handlers = {} if handlers is None else {"handlers": list(handlers)}
+        self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
@@ -63,7 +72,7 @@ class SupabaseStore:
     async def due(self, until: datetime, most: int) -> Listing:
         """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         fields = ("ids", "cursor", "complete_until")
-        answer = await self._call_bounded("due_jobs_v1", {"until": until}, *fields, most=most)
+        answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
         return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
 
@@ -80,7 +89,8 @@ class SupabaseStore:
         wanted = [
             {"id": plan.job_id, "revision": plan.revision, "due": plan.due, "error": plan.error} for plan in plans
         ]
-        await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        answer = await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        self._on_skipped(answer.get("skipped", {}))
 
     async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
         """Claim due instants."""
@@ -90,10 +100,12 @@ class SupabaseStore:
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
+            **self._handlers,
             "claims": [_claim(claim) for claim in claims],
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
+        self._on_skipped(answer.get("skipped", {}))
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
@@ -130,9 +142,11 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "executions": list(executions),
             "shares": shares,
+            **self._handlers,
         }
         answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
-        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]))
+        others = answer.get("handlers") or {}
+        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
 
     async def note(self, notes: Sequence[Note]) -> None:
         """Write progress and log lines of runs that have not ended."""
@@ -144,11 +158,24 @@ class SupabaseStore:
         await self._rpc.call("note_runs_v1", request, "now")
 
     async def rescue(self) -> Rescued:
-        """Take over the runs of dead listeners."""
-        request = {"key_concurrency": self._key_concurrency}
+        """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
+        request = {"key_concurrency": self._key_concurrency, **self._unhandled}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
+        self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures)
+        unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
+        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)
+
+    async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
+        """End these instants, whose handler no live listener has, as failed."""
+        request = {
+            "listener": self._id,
+            "key_concurrency": self._key_concurrency,
+            **self._unhandled,
+            "claims": [_claim(claim) for claim in claims],
+        }
+        answer = await self._rpc.call("end_unhandled_v1", request, "ended", "rows")
+        return Rescued(answer["ended"], rows.readable(answer["rows"], rows.job))
 
     async def clean(self, retention_days: float) -> int:
         """Delete a batch of rows older than `retention_days`."""
@@ -170,18 +197,20 @@ class SupabaseStore:
         """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})
 
-    async def sync_changed(self, after: str | None) -> Summary:
-        """Correct the jobs of some meetings that changed, tenants in turn."""
-        return await self._sync({"changed": True, "after": after}, most=CHANGED_MEETINGS)
+    async def sync_changed(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of some rows that changed, tenants in turn."""
+        return await self._sync({"changed": True, "after": after, "without": [*without]}, most=CHANGED_ROWS)
 
-    async def sync_upcoming(self, after: str | None) -> Summary:
-        """Correct the jobs of a page of all upcoming meetings."""
-        return await self._sync({"after": after}, most=PAGE)
+    async def sync_all(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of a page of all rows."""
+        return await self._sync({"after": after, "without": [*without]}, most=PAGE)
 
     async def _sync(self, request: dict[str, Any], *, most: int) -> Summary:
-        answer = await self._call_bounded("sync_meetings_v1", request, "total_meetings", "more", most=most)
-        counts = {key: value for key, value in answer.items() if type(value) is int}
-        return Summary(counts, answer.get("after"), answer["more"])
+        answer = await self._call_bounded("sync_sources_v1", request, "sources", "more", most=most)
+        sources: dict[str, dict[str, Any]] = answer["sources"]
+        counts = {name: {key: each for key, each in of.items() if type(each) is int} for name, of in sources.items()}
+        failures = {name: of["failures"] for name, of in sources.items() if of.get("failures")}
+        return Summary(counts, failures, answer.get("after"), answer["more"])
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""

@@ -8,6 +8,7 @@ create table if not exists public.scheduled_jobs (
     name text,
     description text,
     handler text not null,
+    job_type text,
     metadata jsonb not null default '{}',
     trigger_type text not null default 'once',
     run_date timestamptz not null default now(),
@@ -30,6 +31,7 @@ create table if not exists public.scheduled_jobs (
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
     -- columns that the service writes
+    source text,
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -41,6 +43,7 @@ create table if not exists public.scheduled_jobs (
     failed_runs bigint not null default 0,
     result jsonb,
     error text,
+    progress double precision check (progress between 0 and 1),
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
@@ -60,6 +63,10 @@ comment on column public.scheduled_jobs.next_run_at is
     'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
 comment on column public.scheduled_jobs.cleanup_after_days is
     'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.job_type is
+    'The kind of job, for people and programs; null: the one with the name of the handler. The service does not read it.';
+comment on column public.scheduled_jobs.progress is
+    'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
@@ -70,6 +77,8 @@ comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: 
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.source is
+'The source whose row the job follows (job_scheduler.add_source); null for all other jobs.';
 comment on column public.scheduled_jobs.exposed_only is
 'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
 comment on column public.scheduled_jobs.scheduled_runs is
@@ -80,6 +89,10 @@ create unique index if not exists scheduled_jobs_job_id_key
 on public.scheduled_jobs (coalesce(workspace_id, created_by), job_id) nulls not distinct;
 create index if not exists scheduled_jobs_next_run_at_idx
 on public.scheduled_jobs (next_run_at, id) where next_run_at is not null;
+
+-- Finds the handlers of due jobs, a step for each: see job_scheduler.missing_handlers.
+create index if not exists scheduled_jobs_handler_idx
+on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
@@ -162,9 +175,9 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- Finds the job of a meeting, also when the meeting and with it the owner is gone.
-create index if not exists scheduled_jobs_meeting_idx
-on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+-- Finds the job of a row, also when the row and with it the owner is gone.
+create index if not exists scheduled_jobs_source_idx
+on public.scheduled_jobs (source, job_id) where source is not null;
 
 -- Every client watches its jobs through Realtime; adding the table twice is no error.
 do $$

@@ -2,10 +2,12 @@ create table if not exists public.job_listeners (
     id uuid primary key,
     name text not null,
     started_at timestamptz not null default now(),
-    heartbeat_at timestamptz not null default now()
+    heartbeat_at timestamptz not null default now(),
+    handlers text[] not null default '{}'
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
+comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;

@@ -51,7 +51,8 @@ begin
         when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
             then jsonb_agg(
                 jsonb_build_array(
-                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by
+                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by,
+                    n.handler
                 )
             )
     end into plain

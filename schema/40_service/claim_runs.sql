@@ -35,9 +35,9 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run, missed: [instant],
--- missed_reason, hinted}]}. Once the metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the
--- next.
+-- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
+-- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
+-- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -45,7 +45,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs]}
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -64,6 +64,7 @@ declare
     good_until timestamptz := clock_timestamp() + lease;
     ahead constant interval := make_interval(secs => (request ->> 'ahead_seconds')::double precision);
     ids constant bigint[] := array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c);
+    handlers constant text[] := job_scheduler.handlers_of(request);
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
@@ -103,6 +104,7 @@ begin
         inner join asked as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
+            and (j.handler = any(handlers)) is not false
             and a.due <= clock_timestamp() + ahead
             and j.concurrency_key is null and a.missed is null and j.defined_at = coalesce(a.defined_at, j.defined_at)
             and (a.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
@@ -141,7 +143,7 @@ begin
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
         'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'bounded', bounded
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -176,8 +178,9 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next
+        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        due_at = f.next, next_run_at = f.next,
+        error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
 end
@@ -211,6 +214,7 @@ begin
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
+        and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
         and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
     perform job_scheduler.lock_keys(unusual);

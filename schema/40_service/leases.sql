@@ -57,8 +57,8 @@ $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]], unsure: [[id, fence]],
---   listeners: {id: its last heartbeat}}
+-- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
+--   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -69,12 +69,13 @@ as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
+    mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
     is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name) values (me, request ->> 'name')
+        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
         on conflict (id) do update set heartbeat_at = clock_timestamp()
         returning l.started_at = l.heartbeat_at into is_new;
     end if;
@@ -92,6 +93,11 @@ begin
             select json_object_agg(l.id, l.heartbeat_at)
             from public.job_listeners as l
             where l.heartbeat_at > now() - lease / 2
+        ),
+        'handlers', (
+            select json_object_agg(l.id, l.handlers)
+            from public.job_listeners as l
+            where l.heartbeat_at > now() - lease / 2 and l.handlers <> mine
         )
     );
 end

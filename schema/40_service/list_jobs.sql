@@ -17,7 +17,7 @@ select
         when j.trigger_type = 'once' then json_build_object(
             'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
-            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
+            'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
@@ -27,7 +27,7 @@ select
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
             'schedule', j.schedule, 'timezone', j.timezone, 'ends_at', j.ends_at, 'defined_at', j.defined_at,
             'dst_gap', j.dst_gap, 'dst_fold', j.dst_fold, 'tenant', coalesce(j.workspace_id, j.created_by),
-            'user', j.created_by
+            'user', j.created_by, 'handler', j.handler
         )
     end as job_row
 from public.scheduled_jobs as j;

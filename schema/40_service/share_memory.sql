@@ -4,7 +4,7 @@
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
 
 -- The parties that have a job to act on before `until`: one step in the index for each party that has any job to come.
-create or replace function job_scheduler.near_parties(until timestamptz)
+create or replace function job_scheduler.near_parties(until timestamptz, handlers text[])
 returns uuid[]
 language sql
 stable
@@ -38,14 +38,14 @@ as $$
         select from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
     )
 $$;
-revoke all on function job_scheduler.near_parties(timestamptz) from public;
+revoke all on function job_scheduler.near_parties(timestamptz, text[]) from public;
 
 -- How many jobs each party may have in memory for `most` in all, and until when all of everybody's are within that.
 create or replace function job_scheduler.share_of_each(
-    parties uuid[], until timestamptz, most bigint, out share bigint, out complete_until timestamptz
+    parties uuid[], until timestamptz, most bigint, handlers text[], out share bigint, out complete_until timestamptz
 )
 language plpgsql
 stable
@@ -70,7 +70,7 @@ begin
                 select from public.scheduled_jobs as j
                 where
                     coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-                    and j.next_run_at <= until
+                    and j.next_run_at <= until and (j.handler = any(handlers)) is not false
                 limit share + 1
             ) as few
         ) as c;
@@ -85,7 +85,7 @@ begin
         from public.scheduled_jobs as j
         where
             coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
-            and j.next_run_at <= until
+            and j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         offset share
         limit 1
@@ -95,11 +95,13 @@ begin
     end if;
 end
 $$;
-revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint) from public;
+revoke all on function job_scheduler.share_of_each(uuid[], timestamptz, bigint, text[]) from public;
 
 -- The share of each party: what is due or is so in ten seconds, the highest priority first; then what comes next. First
 -- of all parties the first, then the second of each, and so on.
-create or replace function job_scheduler.shared_out(parties uuid[], share bigint, until timestamptz, most bigint)
+create or replace function job_scheduler.shared_out(
+    parties uuid[], share bigint, until timestamptz, most bigint, handlers text[]
+)
 returns bigint[]
 language sql
 stable
@@ -126,6 +128,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority > 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -135,6 +138,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority = 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -144,6 +148,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.priority < 0 and j.next_run_at <= least(until, now() + interval '10 seconds')
+                        and (j.handler = any(handlers)) is not false
                     order by j.priority desc, j.next_run_at, j.id
                     limit share
                 )
@@ -153,6 +158,7 @@ as $$
                     where
                         coalesce(j.created_by, j.workspace_id, '00000000-0000-0000-0000-000000000000') = p.party
                         and j.next_run_at > now() + interval '10 seconds' and j.next_run_at <= until
+                        and (j.handler = any(handlers)) is not false
                     order by j.next_run_at, j.id
                     limit share
                 )
@@ -164,11 +170,11 @@ as $$
         limit most
     ) as s
 $$;
-revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint) from public;
+revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
 -- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
--- {until, limit} -> {now, cursor, ids: [bigint], complete_until, left_out}
+-- {until, limit, handlers: [name] (else of any)} -> {now, cursor, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -181,11 +187,12 @@ as $$
 declare
     until constant timestamptz := request ->> 'until';
     most constant bigint := request ->> 'limit';
+    handlers constant text[] := job_scheduler.handlers_of(request);
     parties uuid[];
     of_each record;
     ids bigint[] := array(
         select j.id from public.scheduled_jobs as j
-        where j.next_run_at <= until
+        where j.next_run_at <= until and (j.handler = any(handlers)) is not false
         order by j.next_run_at, j.id
         limit most + 1
     );
@@ -193,13 +200,15 @@ declare
     left_out bigint := 0;
 begin
     if cardinality(ids) > most then
-        parties := job_scheduler.near_parties(until);
-        of_each := job_scheduler.share_of_each(parties, until, most);
+        parties := job_scheduler.near_parties(until, handlers);
+        of_each := job_scheduler.share_of_each(parties, until, most, handlers);
         complete_until := of_each.complete_until;
-        ids := job_scheduler.shared_out(parties, of_each.share, until, most);
+        ids := job_scheduler.shared_out(parties, of_each.share, until, most, handlers);
         left_out := (
             select count(*) from (
-                select from public.scheduled_jobs as j where j.next_run_at <= now() limit 4 * most
+                select from public.scheduled_jobs as j
+                where j.next_run_at <= now() and (j.handler = any(handlers)) is not false
+                limit 4 * most
             ) as d
         ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
     end if;

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from listener.domain.job import Trigger, TriggerType
 from listener.domain.messages import ClaimRequest
-from listener.scheduling.reconciler import REMEMBERED
+from listener.scheduling.reconciler import REMEMBERED, Reconciler
 from listener.testing import NOON
 
 
@@ -178,3 +178,16 @@ def test_the_rest_of_a_job_that_is_due_later_is_its_own_time(world, clock, parts
     assert world.agenda.take_due() == []
     clock.advance(timedelta(seconds=0.1).total_seconds())
     assert len(world.agenda.take_due()) == 1
+
+
+def test_only_jobs_whose_handlers_this_listener_has_are_armed(world, clock, parts):
+    """Others fill no memory; one that is edited to another handler is armed no more; any is planned."""
+    reconciler = Reconciler(world.agenda, world.planner, world.runs, clock, timedelta(minutes=5), ["mine"])
+    reconciler.apply([parts.a_job(1, handler="mine"), parts.a_job(2, handler="foreign"), parts.a_job(3, handler=None)])
+    reconciler.announce(parts.a_job(4, handler="foreign"))
+    reconciler.refused([parts.a_job(2, handler="foreign", revision=2)])
+    assert sorted(armed(world)) == [1, 3]
+    reconciler.apply([parts.a_job(1, handler="foreign", revision=2)])
+    assert sorted(armed(world)) == [3]
+    reconciler.apply([recurring(parts, 5, handler="foreign", unplanned=True, due_at=None, next_run_at=None)])
+    assert len(world.planner) == 1

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from listener.domain.job import Misfire, Trigger, TriggerType
 from listener.domain.messages import Rescued
 from listener.errors import StoreError
 from listener.maintenance.rescuer import Rescuer
+from listener.testing import NOON
 
 DOWN = StoreError("rescue_runs_v1", "ConnectError", "refused", retryable=True)
 
@@ -19,7 +24,7 @@ def rescuer_of(clock, parts):
 
     def make(answers):
         world = parts.stages(parts.ScriptedStore(rescue=answers), clock)
-        return Rescuer(world.store, world.reconciler, world.metrics, 5, lambda: 1.0), world
+        return Rescuer(world.store, world.reconciler, world.clock, world.metrics, 5, lambda: 1.0), world
 
     return make
 
@@ -62,7 +67,7 @@ async def test_pauses_differ_between_listeners(parts, clock, naps):
     """And are never longer than the setting."""
     for chance, pause in ((0.0, 2.5), (1.0, 5)):
         world = parts.stages(parts.ScriptedStore(rescue=[Rescued(0, [])]), clock)
-        rescuer = Rescuer(world.store, world.reconciler, world.metrics, 5, lambda chance=chance: chance)
+        rescuer = Rescuer(world.store, world.reconciler, world.clock, world.metrics, 5, lambda chance=chance: chance)
         with anyio.fail_after(1), pytest.raises(IndexError):
             await rescuer.run()
         assert naps.pop() == pause
@@ -75,3 +80,29 @@ async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
         assert await rescuer.run_once() == 1
     reported = [(line["execution_id"], line["error"]) for line in lines if line["event"] == "rescue.failed"]
     assert reported == [("run-7", "boom")]
+
+
+async def test_instants_that_nobody_handles_end_one_by_one_as_if_on_time(clock, parts):
+    """A misfire policy would hide them; one that the database refuses delays no other, and all are counted."""
+    clock.advance(7200)
+    minutely = Trigger(TriggerType.INTERVAL, NOON, {"seconds": 60})
+    jobs = [
+        parts.a_job(1, misfire=Misfire.SKIP),
+        parts.a_job(2, trigger=minutely, defined_at=NOON, misfire=Misfire.SKIP),
+        parts.a_job(3, trigger=replace(minutely, timezone="Mars/Base", type=TriggerType.DAILY), defined_at=NOON),
+    ]
+    asked = []
+
+    def end(claims):
+        asked.extend((claim.job_id, claim.due, claim.next_due, claim.missed) for claim in claims)
+        if {claim.job_id for claim in claims} >= {1}:
+            return StoreError("end_unhandled_v1", "P0001", "not this one", retryable=False, split_batch=True)
+        return Rescued(len(claims), [])
+
+    world = parts.stages(parts.ScriptedStore(rescue=[Rescued(1, [], {}, jobs)], end_unhandled=end), clock)
+    rescuer = Rescuer(world.store, world.reconciler, clock, world.metrics, 5, lambda: 1.0)
+    with capture_logs() as logs:
+        assert await rescuer.run_once() == 2
+    assert asked[2:] == [(1, NOON, None, None), (2, NOON, NOON + timedelta(minutes=1), None)]
+    assert {line["event"]: line.get("instants") for line in logs}["instants.unhandled"] == 1
+    assert len(world.planner) == 1, "the job whose instants cannot be computed gets the reason"

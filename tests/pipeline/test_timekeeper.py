@@ -125,3 +125,18 @@ def test_a_listener_that_left_its_job_to_others_is_waited_for_no_more_until_it_b
     assert len(one.others) == 1, "that was the same heartbeat"
     one.received(dict.fromkeys("abc", 2))
     assert [one.turn(n) for n in of_b] == [1] * len(of_b)
+
+
+def test_a_job_is_shared_only_with_the_listeners_that_have_its_handler(shared):
+    """Others take none of its turns, and are not suspected for leaving it."""
+    one = shared.listeners[0].peers
+    one.received(dict.fromkeys("abc", 1), {"b": ["theirs", "common"], "c": ["theirs"]})
+    assert {one.turn(n, "mine") for n in range(1, 99)} == {0}
+    assert {one.turn(n, "common") for n in range(1, 99)} == {0, 1}
+    assert {one.turn(n, "theirs") for n in range(1, 99)} == {0, 1, 2}
+    last = next(n for n in range(1, 99) if one.turn(n, "theirs") == 2)
+    one.suspect(last, "common")
+    assert {one.turn(n, "common") for n in range(1, 99)} == {0}
+    assert {one.turn(n, "theirs") for n in range(1, 99)} == {0, 1}
+    one.received(dict.fromkeys("abc", 1))
+    assert len({one.turn(n, "mine") for n in range(1, 99)}) > 1, "one without an entry has what this one has"

@@ -69,6 +69,29 @@ async def test_a_program_runs_its_own_functions(project, settings):
     assert {task.id for task in anyio.get_running_tasks()} == tasks
 
 
+async def test_it_works_beside_a_listener_with_other_handlers(project, settings, listeners):
+    """Each runs its own jobs, and both share those that both can run."""
+    met = []
+
+    @handler("meet_in_process")
+    async def meet(job: JobContext) -> None:
+        met.append(job.row["id"])
+
+    await to_thread.run_sync(listeners.start)
+    async with listener.running(settings, handlers=[meet, "handlers"]) as service:
+        while len(service.describe()["listeners"]) < 2:  # noqa: ASYNC110 - a heartbeat in some seconds
+            await anyio.sleep(0.05)
+        rows = [{"handler": name} for name in ("meet_in_process", "rest", "noop") for _ in range(30)]
+        jobs = await to_thread.run_sync(project.insert_many, rows)
+        for job in jobs:
+            assert (await ended(project, job))["status"] == "completed"
+        query = "select listener_id::text as id from public.job_executions where scheduled_job_id = any(%s)"
+        runners = [{row["id"] for row in project.rows(query, jobs[n : n + 30])} for n in (0, 30, 60)]
+        me = service.shared.listener_id
+    assert sorted(met) == jobs[:30]
+    assert (runners[0], me in runners[1], len(runners[2])) == ({me}, False, 2)
+
+
 async def test_leaving_the_block_hands_back_what_still_runs(project, settings):
     """As SIGTERM does: another listener may start it at once; also when the block is left by an exception."""
     jobs, begun = [], anyio.Event()

@@ -39,7 +39,7 @@ FUNCTIONS: Final = (
     "publish_handlers_v1",
     "send_probe_v1",
 )
-MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
+MEETINGS_FUNCTIONS = ("end_meetings_v1",)
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrations export` and `supabase db push`'

@@ -125,15 +125,15 @@ class CatalogueStore(Protocol):
         ...
 
 
-class MeetingStore(Protocol):
-    """Synchronises jobs with meetings. Raises `StoreError`."""
+class SourceStore(Protocol):
+    """Synchronises jobs with the rows of sources, but for those of the sources in `without`. Raises `StoreError`."""
 
-    async def sync_changed(self, after: str | None) -> Summary:
-        """Correct the jobs of some meetings that changed, tenants in turn; `after` continues a round."""
+    async def sync_changed(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of some rows that changed, tenants in turn; `after` continues a round."""
         ...
 
-    async def sync_upcoming(self, after: str | None) -> Summary:
-        """Correct the jobs of a page of all upcoming meetings."""
+    async def sync_all(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of a page of all rows that meet the condition of their source."""
         ...
 
 

@@ -15,7 +15,7 @@ declare
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
         'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
-        'public.scheduled_jobs_meeting_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
+        'public.scheduled_jobs_source_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
         'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
         'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
@@ -32,8 +32,8 @@ declare
         'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
         'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
         'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
-        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
-        'public.end_meetings_v1(jsonb)'
+        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
+        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -380,6 +380,7 @@ create table if not exists public.scheduled_jobs (
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
     -- columns that the service writes
+    source text,
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -420,6 +421,8 @@ comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: 
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.source is
+'The source whose row the job follows (job_scheduler.add_source); null for all other jobs.';
 comment on column public.scheduled_jobs.exposed_only is
 'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
 comment on column public.scheduled_jobs.scheduled_runs is
@@ -470,7 +473,7 @@ create index if not exists scheduled_jobs_active_user_idx
 on public.scheduled_jobs (created_by)
 where
     created_by is not null and workspace_id is not null
-    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
 alter table public.scheduled_jobs replica identity full;
 
@@ -516,9 +519,9 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- Finds the job of a meeting, also when the meeting and with it the owner is gone.
-create index if not exists scheduled_jobs_meeting_idx
-on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+-- Finds the job of a row, also when the row and with it the owner is gone.
+create index if not exists scheduled_jobs_source_idx
+on public.scheduled_jobs (source, job_id) where source is not null;
 
 -- Every client watches its jobs through Realtime; adding the table twice is no error.
 do $$
@@ -739,23 +742,65 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- What the synchronisation of meetings has still to look at: a row for each change, written by the transaction that made it.
--- Rows are only added and removed, so that no writer of meetings waits for the service, nor the service for one of them.
-create table if not exists job_scheduler.changed_meetings (
-    id bigint generated always as identity primary key,
-    at timestamptz not null default now(),
-    tenant uuid not null,
-    meeting_id uuid not null
+-- Sources: tables whose rows say when something is to be done. job_scheduler.add_source declares one.
+create table if not exists job_scheduler.sources (
+    name text primary key,
+    relation regclass not null,
+    key_column name not null,
+    key_type text not null,
+    handler text not null,
+    rows_function text not null,
+    keys_function text not null,
+    limits_owner boolean not null,
+    is_checked boolean not null default false,
+    checked_until text
 );
 
-comment on table job_scheduler.changed_meetings is
-'Meetings whose job may not be right; users take turns, whoever has changed more of them.';
-comment on column job_scheduler.changed_meetings.tenant is 'job_scheduler.turn_of the meeting.';
+comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.rows_function is
+'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
+'due_at, metadata, title and revision too.';
+comment on column job_scheduler.sources.keys_function is 'Compiled of the condition: a page of the keys of rows that meet it.';
+comment on column job_scheduler.sources.limits_owner is 'Whether the quotas of signed-in users hold for its jobs.';
+comment on column job_scheduler.sources.is_checked is
+'Whether all its rows were looked at since it was added or its table was truncated; checked_until is the last of those that were.';
 
-create index if not exists changed_meetings_tenant_idx on job_scheduler.changed_meetings (tenant, id);
-create index if not exists changed_meetings_meeting_id_idx on job_scheduler.changed_meetings (meeting_id);
+alter table job_scheduler.sources enable row level security;
 
-alter table job_scheduler.changed_meetings enable row level security;
+-- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
+create table if not exists job_scheduler.changed_rows (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    source text not null,
+    tenant uuid not null,
+    key text
+);
+
+comment on table job_scheduler.changed_rows is
+'Rows of sources whose job may not be right; tenants take turns, whoever has changed more of them.';
+comment on column job_scheduler.changed_rows.tenant is 'job_scheduler.turn_of the row.';
+comment on column job_scheduler.changed_rows.key is 'The primary key as text; null: the table was truncated.';
+
+create index if not exists changed_rows_tenant_idx on job_scheduler.changed_rows (tenant, id);
+create index if not exists changed_rows_key_idx on job_scheduler.changed_rows (source, key);
+
+alter table job_scheduler.changed_rows enable row level security;
+
+-- Rows that failed to get their job, and why; they are tried again.
+create table if not exists job_scheduler.source_errors (
+    source text not null,
+    key text not null,
+    error text not null,
+    tried_at timestamptz not null default now(),
+    primary key (source, key)
+);
+
+comment on table job_scheduler.source_errors is 'Rows of sources that failed to get their job, and why; tried again each minute.';
+
+create index if not exists source_errors_tried_at_idx on job_scheduler.source_errors (tried_at);
+
+alter table job_scheduler.source_errors enable row level security;
 
 create table if not exists job_scheduler.limits (
     name text primary key,

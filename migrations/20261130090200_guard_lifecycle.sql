@@ -223,11 +223,14 @@ as $$
 declare
     owner_is_forged boolean := current_user in ('anon', 'authenticated', 'service_role')
         and new.created_by is distinct from (case when tg_op = 'INSERT' then auth.uid() else old.created_by end);
+    source_is_forged boolean := current_user in ('anon', 'authenticated', 'service_role')
+        and new.source is distinct from (case when tg_op = 'UPDATE' then old.source end);
     offender text;
 begin
     if tg_op = 'INSERT' then
         offender := case
             when owner_is_forged then 'created_by'
+            when source_is_forged then 'source'
             when new.next_run_at is not null then 'next_run_at'
             when new.attempt <> 0 then 'attempt'
             when new.last_run_at is not null then 'last_run_at'
@@ -252,6 +255,7 @@ begin
     else
         offender := case
             when owner_is_forged then 'created_by'
+            when source_is_forged then 'source'
             when new.next_run_at is distinct from old.next_run_at then 'next_run_at'
             when new.attempt <> old.attempt then 'attempt'
             when new.last_run_at is distinct from old.last_run_at then 'last_run_at'

@@ -761,7 +761,7 @@ as $$
     from public.scheduled_jobs as j
     where
         j.created_by = owner and j.workspace_id is not null and j.status in ('scheduled', 'running', 'paused')
-        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z')
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
         and not exists (select from public.job_workspaces as w where w.id = j.workspace_id and w.settings ? 'max_active_jobs')
 $$;
 revoke all on function job_scheduler.active_jobs_in_workspaces(uuid) from public;
@@ -822,12 +822,12 @@ begin
             select s.metadata, s.status from public.scheduled_jobs as s
             where
                 coalesce(s.workspace_id, s.created_by) in (workspace, owner)
-                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is not null or not s.is_planned)
             union all
             select s.metadata, s.status from public.scheduled_jobs as s
             where
                 s.created_by = owner and s.workspace_id is not null and s.workspace_id is distinct from workspace
-                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is not null or not s.is_planned)
                 and not exists (
                     select from public.job_workspaces as w where w.id = s.workspace_id and w.settings ? 'max_stored_bytes'
                 )
@@ -1045,46 +1045,6 @@ begin
 end
 $$;
 revoke all on function job_scheduler.admit_manual_run_to_quotas() from public;
-
--- Jobs that a source made change by their source only: a user cancels, pauses, resumes and runs them, and nothing else.
-
-create or replace function job_scheduler.is_of_source(handler text, job_id text)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-    select handler = 'meeting_status' and job_id like 'meeting-status:%'
-$$;
-revoke all on function job_scheduler.is_of_source(text, text) from public;
-grant execute on function job_scheduler.is_of_source(text, text) to authenticated, service_role; -- their writes fire triggers
-
-create or replace function job_scheduler.keep_to_source()
-returns trigger
-language plpgsql
-set search_path = ''
-as $$
-declare
-    changed record;
-begin
-    if tg_op = 'DELETE' then
-        raise exception 'scheduled_jobs.job_id: "%" follows its source and is not to be deleted', old.job_id
-        using errcode = '42501', hint = 'Cancel the job, or delete the row that it follows.';
-    end if;
-    select n.key, n.value into changed
-    from jsonb_each(to_jsonb(new)) as n
-    where n.key <> 'status' and n.value is distinct from to_jsonb(old) -> n.key
-    order by n.key
-    limit 1;
-    if found then
-        raise exception 'scheduled_jobs.%: % is not allowed in job "%", which follows its source; expected %', changed.key,
-            left(changed.value::text, 120), old.job_id, left((to_jsonb(old) -> changed.key)::text, 120)
-        using errcode = '42501', hint = 'Cancel, pause, resume or run the job; all else follows the row that it was made of.';
-    end if;
-    return new;
-end
-$$;
-revoke all on function job_scheduler.keep_to_source() from public;
 
 -- Finds the values that a schema marks secret, and removes them from a payload.
 

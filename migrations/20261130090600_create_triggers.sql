@@ -44,16 +44,12 @@ job_id, name, description, handler, metadata, trigger_type, run_date, schedule, 
 retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds, dst_gap, dst_fold,
 concurrency_key, cleanup_after_days, store_result
 on public.scheduled_jobs
-for each row when (
-    row_security_active('public.scheduled_jobs'::regclass) and job_scheduler.is_of_source(old.handler, old.job_id)
-)
+for each row when (old.source is not null and row_security_active('public.scheduled_jobs'::regclass))
 execute function job_scheduler.keep_to_source();
 
 create or replace trigger t35_keep_to_source_deleted
 before delete on public.scheduled_jobs
-for each row when (
-    row_security_active('public.scheduled_jobs'::regclass) and job_scheduler.is_of_source(old.handler, old.job_id)
-)
+for each row when (old.source is not null and row_security_active('public.scheduled_jobs'::regclass))
 execute function job_scheduler.keep_to_source();
 
 -- The state machine. The test of docs/state_machine.md reads this very list.

@@ -28,6 +28,7 @@ begin
     create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
     create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
     create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
+    create index meetings_quota_of_user_idx on public.meetings (created_by) where status = 'upcoming';
 
     revoke all on table public.meetings from public, anon, authenticated, service_role;
     grant select, insert, update, delete on table public.meetings to authenticated, service_role;
@@ -165,6 +166,46 @@ revoke all on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boo
 grant execute on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boolean)
 to authenticated, service_role; -- their writes fire the trigger
 
+-- Refuses more meetings than a user may have active jobs, with its other active jobs: see check_active_quota_of_user. This
+-- statement added one in each of `workspaces`, or private ones.
+create or replace function job_scheduler.check_meeting_quota_of_user(workspaces uuid[])
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('quota_max_active_jobs');
+    owner constant uuid := job_scheduler.caller();
+    bounded constant uuid[] := array(select w.id from public.job_workspaces as w where w.settings ? 'max_active_jobs');
+    added constant bigint := (select count(*) from unnest(workspaces) as a (id) where a.id is null or a.id <> all(bounded));
+    used bigint;
+begin
+    if owner is null or added = 0 then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of user ' || owner, 0));
+    select count(*) into used
+    from public.meetings as m
+    where m.created_by = owner and m.status = 'upcoming' and (m.workspace_id is null or m.workspace_id <> all(bounded));
+    if used <= most then -- as in check_meeting_quota
+        used := used + job_scheduler.active_jobs_in_workspaces(owner) + job_scheduler.active_jobs(owner) - (
+            select count(*) from public.scheduled_jobs as j
+            where j.created_by = owner and (j.workspace_id is null or j.workspace_id <> all(bounded))
+                and j.handler = 'meeting_status' and j.status in ('scheduled', 'running', 'paused')
+                and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
+        );
+    end if;
+    if used > most then
+        perform job_scheduler.refuse_quota(
+            'max_active_jobs', 'no more upcoming meetings of this user in all workspaces together', most, used - added
+        );
+    end if;
+end
+$$;
+revoke all on function job_scheduler.check_meeting_quota_of_user(uuid[]) from public;
+grant execute on function job_scheduler.check_meeting_quota_of_user(uuid[]) to authenticated, service_role; -- as above
+
 -- All of a statement's meetings that are upcoming and were not before, tenants in order: see admit_to_quotas.
 create or replace function job_scheduler.admit_meetings()
 returns trigger
@@ -197,6 +238,11 @@ begin
     loop
         perform job_scheduler.check_meeting_quota(one.workspace_id, one.owner, one.added, by_client);
     end loop;
+    if by_client then
+        perform job_scheduler.check_meeting_quota_of_user(
+            array(select n.workspace_id from new_rows as n where n.id = any(opened))
+        );
+    end if;
     return null;
 end
 $$;
@@ -298,17 +344,6 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- In whose turn the service looks at a meeting: the user's who created it, else its workspace's, else one for all others.
-create or replace function job_scheduler.turn_of(created_by uuid, workspace_id uuid)
-returns uuid
-language sql
-immutable
-set search_path = ''
-as $$
-    select coalesce(created_by, workspace_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-$$;
-revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
-
 -- Notes the meetings that a statement changed, and notifies the listeners.
 create or replace function job_scheduler.note_changed_meetings()
 returns trigger
@@ -318,355 +353,37 @@ set search_path = ''
 as $$
 begin
     if tg_op = 'INSERT' then
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id from new_rows as n;
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(n.created_by, n.workspace_id), n.id::text from new_rows as n;
     elsif tg_op = 'UPDATE' then
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(n.created_by, n.workspace_id), n.id::text
         from new_rows as n
         left join old_rows as o on n.id = o.id
         where n.revision is distinct from o.revision;
     else
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(o.created_by, o.workspace_id), o.id from old_rows as o;
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(o.created_by, o.workspace_id), o.id::text from old_rows as o;
     end if;
     if found then
-        perform job_scheduler.notify('meetings', null);
+        perform job_scheduler.notify('sources', null);
     end if;
     return null;
 end
 $$;
 revoke all on function job_scheduler.note_changed_meetings() from public;
 
--- Meetings: what their jobs are made of, and how those that changed are found.
-
--- A meeting's title as the name of its job, whatever its length: a job's name has bounds, a meeting has a job.
-create or replace function job_scheduler.name_for(title text)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
-    select case when btrim(left(title, 500), E' \t\r\n') <> '' or title = '' then left(title, 500) end
-$$;
-revoke all on function job_scheduler.name_for(text) from public;
-
--- Whether a job is of this meeting's tenant: the key alone proves nothing, because that of a meeting that is gone may be
--- used again by another tenant.
-create or replace function job_scheduler.is_of_tenant(job public.scheduled_jobs, meeting public.meetings)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-    select job.workspace_id is not distinct from meeting.workspace_id
-        and (meeting.workspace_id is not null or job.created_by is not distinct from meeting.created_by)
-$$;
-revoke all on function job_scheduler.is_of_tenant(public.scheduled_jobs, public.meetings) from public;
-
--- What is to be done about a job, given what stands under its meeting's id: cancel, write, or nothing (null). `restart` also
--- runs a job again that ended although its meeting is still upcoming; otherwise that needs a change of the meeting newer
--- than the job, because a failing job must not run again at each look.
-create or replace function job_scheduler.meeting_job_act(
-    job public.scheduled_jobs, meeting public.meetings, restart boolean
-)
-returns text
-language sql
-immutable
-set search_path = ''
-as $$
-    select case
-        when (
-            meeting.status = 'upcoming' and meeting.end_time is not null and job_scheduler.is_of_tenant(job, meeting)
-        ) is not true then
-            -- A running job is what has just set its meeting to done; let it end.
-            case
-                when
-                    job.status in ('scheduled', 'paused')
-                    or job.status = 'running' and (
-                        meeting.status::text is distinct from 'done' or not job_scheduler.is_of_tenant(job, meeting)
-                    ) then 'cancel'
-            end
-        when
-            job.run_date <> meeting.end_time
-            or job.name is distinct from job_scheduler.name_for(meeting.title)
-            or job.trigger_type <> 'once'
-            or job.metadata <> jsonb_build_object('meeting_id', meeting.id)
-            or job.status = 'cancelled'
-            or (job.status in ('completed', 'failed') and (restart or meeting.revision > job.revision)) then 'write'
-    end
-$$;
-revoke all on function job_scheduler.meeting_job_act(public.scheduled_jobs, public.meetings, boolean) from public;
-
--- Makes the jobs of these meetings right and answers what it wrote. A job whose row somebody holds stays as it is: `busy`
--- names its meeting. Nothing is deleted: the ledger stays with the tenant whose it is.
-create or replace function job_scheduler.settle_meetings(
-    meetings uuid[], restart boolean,
-    out upcoming bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken uuid[], out busy uuid[]
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-    wrong bigint[];
-    free bigint[];
-begin
-    wrong := array(
-        select job.id
-        from unnest(meetings) as asked (id)
-        inner join public.scheduled_jobs as job
-            on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || asked.id
-        left join public.meetings as meeting on asked.id = meeting.id
-        where job_scheduler.meeting_job_act(job, meeting, restart) is not null
-    );
-    free := array(select job.id from public.scheduled_jobs as job where job.id = any(wrong) for update skip locked);
-    busy := array(
-        select substr(job.job_id, 16)::uuid from public.scheduled_jobs as job
-        where job.id = any(wrong) and job.id <> all(free)
-    );
-
-    update public.scheduled_jobs as job set status = 'cancelled'
-    from unnest(meetings) as asked (id)
-    left join public.meetings as meeting on asked.id = meeting.id
-    where job.id = any(free) and job.job_id = 'meeting-status:' || asked.id
-        and job_scheduler.meeting_job_act(job, meeting, restart) = 'cancel';
-    get diagnostics cancelled = row_count;
-
-    update public.scheduled_jobs as job set
-        name = job_scheduler.name_for(meeting.title),
-        run_date = meeting.end_time,
-        trigger_type = 'once',
-        schedule = '{}',
-        metadata = jsonb_build_object('meeting_id', meeting.id),
-        status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
-    from public.meetings as meeting
-    where job.id = any(free) and meeting.id = any(meetings) and job.job_id = 'meeting-status:' || meeting.id
-        and job_scheduler.meeting_job_act(job, meeting, restart) = 'write';
-    get diagnostics moved = row_count;
-
-    insert into public.scheduled_jobs (job_id, workspace_id, created_by, name, handler, metadata, run_date)
-    select
-        'meeting-status:' || meeting.id, meeting.workspace_id, meeting.created_by,
-        job_scheduler.name_for(meeting.title), 'meeting_status',
-        jsonb_build_object('meeting_id', meeting.id), meeting.end_time
-    from public.meetings as meeting
-    where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null
-        and not exists (
-            select from public.scheduled_jobs as job
-            where job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-                and job_scheduler.is_of_tenant(job, meeting)
-        )
-    order by meeting.id
-    on conflict do nothing;
-    get diagnostics scheduled = row_count;
-
-    select count(*), coalesce(array_agg(meeting.id) filter (where job.id is null), '{}') into upcoming, taken
-    from public.meetings as meeting
-    left join public.scheduled_jobs as job
-        on job.handler = 'meeting_status' and job.job_id = 'meeting-status:' || meeting.id
-            and job_scheduler.is_of_tenant(job, meeting)
-    where meeting.id = any(meetings) and meeting.status = 'upcoming' and meeting.end_time is not null;
-end
-$$;
-revoke all on function job_scheduler.settle_meetings(uuid[], boolean) from public;
-
--- Cancels the jobs of meetings that are no longer there, or no longer upcoming; answers how many.
-create or replace function job_scheduler.cancel_orphans()
-returns bigint
-language plpgsql
-set search_path = ''
-as $$
-declare
-    cancelled bigint;
-begin
-    update public.scheduled_jobs as job set status = 'cancelled'
-    where job.id in (
-        select orphan.id from public.scheduled_jobs as orphan
-        where orphan.handler = 'meeting_status' and orphan.job_id like 'meeting-status:%'
-            and orphan.status in ('scheduled', 'paused')
-            and not exists (
-                select from public.meetings as meeting
-                where 'meeting-status:' || meeting.id = orphan.job_id and job_scheduler.is_of_tenant(orphan, meeting)
-                    and meeting.status = 'upcoming' and meeting.end_time is not null
-            )
-        for update skip locked
-    );
-    get diagnostics cancelled = row_count;
-    return cancelled;
-end
-$$;
-revoke all on function job_scheduler.cancel_orphans() from public;
-
--- Which meetings the service looks at next, and the looking.
-
--- Takes changed meetings off the list, at most about `most`: of each tenant its share, the longest waiting first, tenants in
--- turn after `after`. `turn` is the tenant to go on after, null at the end of the round.
-create or replace function job_scheduler.take_changed_meetings(
-    after uuid, most integer, out meetings uuid[], out turn uuid
-)
-language plpgsql
-set search_path = ''
-as $$
-declare
-    tenants uuid[];
-begin
-    with recursive turns as (
-        (
-            select c.tenant from job_scheduler.changed_meetings as c
-            where c.tenant > coalesce(after, '00000000-0000-0000-0000-000000000000')
-            order by c.tenant limit 1
-        )
-        union all
-        select (
-            select c.tenant from job_scheduler.changed_meetings as c
-            where c.tenant > t.tenant
-            order by c.tenant limit 1
-        )
-        from turns as t
-        where t.tenant is not null
-    )
-    select array_agg(t.tenant) into tenants
-    from (select turns.tenant from turns where turns.tenant is not null limit most) as t;
-    turn := case when cardinality(tenants) = most then tenants[most] end;
-    meetings := array(
-        select distinct c.meeting_id
-        from unnest(tenants) as t (tenant)
-        cross join lateral (
-            select q.meeting_id from job_scheduler.changed_meetings as q
-            where q.tenant = t.tenant
-            order by q.id
-            limit greatest(1, most / cardinality(tenants))
-        ) as c
-    );
-    -- What is read after this has seen all of these changes.
-    delete from job_scheduler.changed_meetings as c where c.meeting_id = any(meetings);
-end
-$$;
-revoke all on function job_scheduler.take_changed_meetings(uuid, integer) from public;
-
--- Settles meetings, also where one of them makes it fail: that one is named in `failures`. Those that have to wait for a
--- lock are put on the list again, behind the others of their tenant.
-create or replace function job_scheduler.settle_each(chosen uuid[], restart boolean)
-returns jsonb
-language plpgsql
-set search_path = ''
-as $$
-declare
-    done record;
-    one record;
-    meeting uuid;
-    patience integer := 3; -- locks that are waited for: each costs a lock_timeout
-    failures jsonb := '[]';
-begin
-    select 0::bigint as upcoming, 0::bigint as scheduled, 0::bigint as moved, 0::bigint as cancelled,
-        '{}'::uuid[] as taken, '{}'::uuid[] as busy
-    into done;
-    begin
-        if cardinality(chosen) > 0 then -- else every look would notify the channels for nothing
-            select * into done from job_scheduler.settle_meetings(chosen, restart);
-        end if;
-    exception
-        when serialization_failure or deadlock_detected then
-            raise;
-        when others then
-            foreach meeting in array chosen loop
-                begin
-                    if patience = 0 then
-                        done.busy := done.busy || meeting;
-                        continue;
-                    end if;
-                    select * into one from job_scheduler.settle_meetings(array[meeting], restart);
-                    done.upcoming := done.upcoming + one.upcoming;
-                    done.scheduled := done.scheduled + one.scheduled;
-                    done.moved := done.moved + one.moved;
-                    done.cancelled := done.cancelled + one.cancelled;
-                    done.taken := done.taken || one.taken;
-                    done.busy := done.busy || one.busy;
-                exception
-                    when lock_not_available then
-                        patience := patience - 1;
-                        done.busy := done.busy || meeting;
-                    when others then
-                        done.upcoming := done.upcoming + 1;
-                        failures := failures || jsonb_build_object('meeting_id', meeting, 'error', sqlerrm);
-                end;
-            end loop;
-    end;
-    insert into job_scheduler.changed_meetings (tenant, meeting_id)
-    select job_scheduler.turn_of(m.created_by, m.workspace_id), b.id
-    from unnest(done.busy) as b (id)
-    left join public.meetings as m on b.id = m.id;
-    select failures || coalesce(jsonb_agg(jsonb_build_object(
-        'meeting_id', id, 'error', 'job_id "meeting-status:' || id || '" is taken by a job of another handler'
-    )), '[]') into failures
-    from unnest(done.taken) as id;
-    return jsonb_build_object(
-        'total_meetings', done.upcoming,
-        'jobs_scheduled', done.scheduled,
-        'jobs_already_exist', done.upcoming - done.scheduled - jsonb_array_length(failures),
-        'jobs_moved', done.moved,
-        'jobs_cancelled', done.cancelled,
-        'jobs_locked', cardinality(done.busy),
-        'errors', jsonb_array_length(failures),
-        'failures', failures
-    );
-end
-$$;
-revoke all on function job_scheduler.settle_each(uuid[], boolean) from public;
-
--- Makes the jobs of some meetings right; writes nothing where they are.
--- {changed: true, after: uuid | null, limit: int}: meetings that changed, tenants in turn; `after` continues the round.
--- {ids: [uuid]}: these meetings, a deleted one included. {after: uuid | null, limit: int}: a page of all that are upcoming.
--- -> {total_meetings, jobs_scheduled, jobs_already_exist, jobs_moved, jobs_cancelled, jobs_locked, errors, failures, after,
---   more}
--- Where `after` is not null the page or the round goes on there; `more` says that changed meetings are left, and not for a
--- lock alone.
-create or replace function public.sync_meetings_v1(request jsonb)
-returns jsonb
-language plpgsql
-security definer -- it writes jobs in the name of the meeting's owner, which no client may
-set search_path = ''
-as $$
-declare
-    after constant uuid := request ->> 'after';
-    most constant integer := coalesce((request ->> 'limit')::integer, 500);
-    chosen uuid[];
-    next uuid;
-    orphans bigint := 0;
-    settled jsonb;
-begin
-    perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
-    -- One at a time over all replicas, so that none waits for rows in another's order.
-    perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_meetings', 0));
-    perform set_config('lock_timeout', '300', true); -- a client's transaction may stay open
-    if request -> 'changed' = 'true' then
-        select t.meetings, t.turn into chosen, next from job_scheduler.take_changed_meetings(after, most) as t;
-    elsif jsonb_typeof(request -> 'ids') = 'array' then
-        chosen := array(select id::uuid from jsonb_array_elements_text(request -> 'ids') as id);
-    else
-        chosen := array(
-            select meeting.id
-            from public.meetings as meeting
-            where meeting.id > coalesce(after, '00000000-0000-0000-0000-000000000000') and meeting.status = 'upcoming'
-            order by meeting.id
-            limit most
-        );
-        next := case when cardinality(chosen) = most then chosen[most] end;
-        orphans := case when after is null then job_scheduler.cancel_orphans() else 0 end;
-    end if;
-    settled := job_scheduler.settle_each(
-        chosen, request -> 'changed' is distinct from 'true' and jsonb_typeof(request -> 'ids') is distinct from 'array'
-    );
-    return settled || jsonb_build_object(
-        'jobs_cancelled', (settled ->> 'jobs_cancelled')::bigint + orphans,
-        'after', next,
-        'more', request -> 'changed' = 'true' and cardinality(chosen) > (settled ->> 'jobs_locked')::integer
-        and exists (select from job_scheduler.changed_meetings)
-    );
-end
-$$;
-revoke all on function public.sync_meetings_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.sync_meetings_v1(jsonb) to service_role;
+-- Meetings are a source: an upcoming one has a job, and it is set to done while the job runs.
+select job_scheduler.compile_source(
+    'meeting-status', 'public.meetings', 'meeting_status',
+    jsonb_build_object(
+        'due_at', 'end_time', 'condition', $$status = 'upcoming'$$, 'finished', $$status = 'done'$$,
+        'metadata', $$jsonb_build_object('meeting_id', id)$$, 'owner', 'created_by', 'workspace', 'workspace_id',
+        'title', 'title', 'revision', 'revision'
+    ),
+    'UTC', '', false -- the quotas hold at the insert of a meeting
+);
+update job_scheduler.sources set is_checked = true where name = 'meeting-status'; -- each start of a listener does it
 
 -- The triggers of meetings, in firing order; docs/sql.md has them as a table.
 

@@ -56,7 +56,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     Raises:
         ListenerError: a handler module is not usable.
     """
-    registry = registry or Registry.load(settings.handlers)
+    registry = registry or Registry.load(settings.handlers)  # first: what fails here must leave nothing open
     listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
     hide_always([key])
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
     from listener.scheduling.reconciler import Reconciler
     from listener.scheduling.reflector import Reflector
-    from listener.scheduling.sources import MeetingSource
+    from listener.scheduling.sources import SourceSync
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
 
@@ -46,7 +46,7 @@ class Stages:
     cleaner: Cleaner
     watchdog: Watchdog
     publisher: Publisher
-    meetings: MeetingSource | None
+    sources: SourceSync
 
     def describe(self) -> dict[str, Any]:
         """Describe the state of each stage."""
@@ -63,5 +63,6 @@ class Stages:
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,
-            "meetings": self.meetings.summary if self.meetings else None,
+            "meetings": self.sources.meetings,
+            "sources": self.sources.summary,
         }

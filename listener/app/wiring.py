@@ -27,7 +27,7 @@ from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.scheduling.reflector import POLL, Reflector
-from listener.scheduling.sources import MeetingSource
+from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
@@ -78,7 +78,7 @@ class Feed:
 
     feed: RealtimeFeed
     reflector: Reflector
-    meetings: MeetingSource | None
+    sources: SourceSync
 
 
 def build_stages(shared: Shared) -> Stages:
@@ -104,7 +104,7 @@ def build_stages(shared: Shared) -> Stages:
         cleaner=maintenance.cleaner,
         watchdog=maintenance.watchdog,
         publisher=maintenance.publisher,
-        meetings=feed.meetings,
+        sources=feed.sources,
     )
 
 
@@ -189,10 +189,10 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     # The job was cancelled; it may have been scheduled again since.
     router.register("cancelled_runs", _stopper(shared.runs, reflector, "cancelled"))
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())
-    meetings = None
-    if settings.meetings:
-        meetings = MeetingSource(store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds)
-        router.register("meetings", meetings.take_hint)
+    sources = SourceSync(
+        store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds, meetings=settings.meetings
+    )
+    router.register("sources", sources.take_hint)
     feed = RealtimeFeed(
         url=settings.url,
         key=shared.key,
@@ -206,7 +206,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         clock=shared.clock,
         jitter=shared.jitter,
     )
-    return Feed(feed, reflector, meetings)
+    return Feed(feed, reflector, sources)
 
 
 def _stopper(runs: HeldRuns, reflector: Reflector, reason: str) -> Callable[[Hint], object]:

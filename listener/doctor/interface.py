@@ -32,6 +32,7 @@ FUNCTIONS: Final = (
     "park_runs_v1",
     "extend_leases_v1",
     "leave_v1",
+    "sync_sources_v1",
     "rescue_runs_v1",
     "end_unhandled_v1",
     "clean_ledger_v1",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from listener.domain.job import Job, Run
@@ -180,8 +180,12 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answer to a synchronisation of meetings; `after` continues a page or round, `more`: changed ones are left."""
+    """The answer to a synchronisation of sources: counts by source, and the rows that failed.
 
-    counts: Mapping[str, int] = field(default_factory=dict)
+    A failure has `key` and `error`. `after` continues a page or round; `more`: changed rows are left.
+    """
+
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    failures: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
     after: str | None = None
     more: bool = False

@@ -55,6 +55,7 @@ class Event(StrEnum):
     FEED_CHANNEL_STALE = "feed.channel_stale"
     FEED_PROBE_UNSENT = "feed.probe_unsent"
     CONNECTIONS_REPLACED = "connections.replaced"
+    DATABASE_UNREACHABLE = "database.unreachable"
     DATABASE_NEEDS_OPERATOR = "database.needs_operator"
     POLL_FAILED = "poll.failed"
     POLL_RECOVERED = "poll.recovered"
@@ -82,8 +83,9 @@ class Event(StrEnum):
     CLEANUP_FAILED = "cleanup.failed"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
-    MEETINGS_CHECKED = "meetings.checked"
-    MEETINGS_FAILED = "meetings.failed"
+    SOURCES_CHECKED = "sources.checked"
+    SOURCES_FAILED = "sources.failed"
+    SOURCE_ROWS_FAILED = "sources.rows_failed"
 
 
 def configure_logging(

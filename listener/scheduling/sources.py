@@ -1,14 +1,14 @@
-"""The meeting source keeps one job for each upcoming meeting, due at the meeting's end.
+"""The source sync keeps one job for each row of a source that meets its condition; meetings are one source.
 
-Takes hints; each causes a poll. Gives correct jobs, which the database writes: it holds both tables and the list of
-changes. Guarantees that every upcoming meeting is checked once after the start, in the background, and every change at
+Takes hints; each causes a poll. Gives correct jobs, which the database writes: it holds the rows, their jobs and the
+list of changes. Guarantees that every such row is checked once after the start, in the background, and every change at
 the next poll at the latest; tenants take turns, also during the check at the start.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict, deque
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import structlog
@@ -19,46 +19,69 @@ from listener.observability.events import Event
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from listener.domain.messages import Hint
+    from listener.domain.messages import Hint, Summary
     from listener.observability.health import Health
-    from listener.ports import MeetingStore, Poller
+    from listener.ports import Poller, SourceStore
 
+MEETINGS = "meeting-status"
 RETRY_PAUSE_SECONDS = 2.0
 LEAST_PAUSE_SECONDS = 0.05
 """Between two polls that found nothing more to do: any number of hints costs at most one poll each time."""
+FAILURES_SHOWN = 20
+COUNTED = ("total", "jobs_scheduled", "jobs_already_exist", "errors")
 
 
-class MeetingSource:
-    """Keeps one job for each upcoming meeting.
+class SourceSync:
+    """Keeps one job for each row of a source that meets its condition.
 
     Args:
-        store: the database, which holds meetings and their jobs.
+        store: the database, which holds the rows and their jobs.
         health: reports whether a channel is received.
         poller: reads jobs that were written.
         poll_seconds: how often to poll while a channel is received.
         stale_poll_seconds: how often to poll while no channel is received.
+        meetings: whether meetings are among the sources.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
-        store: MeetingStore,
+        store: SourceStore,
         health: Health,
         poller: Poller,
         poll_seconds: float,
         stale_poll_seconds: float,
+        *,
+        meetings: bool = True,
     ) -> None:
         self._store, self._health, self._poller = store, health, poller
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
-        self._checked: str | None = None  # up to which meeting, by id
+        self._without = () if meetings else (MEETINGS,)
+        self._checked: str | None = None  # up to which source and row
         self._turn: str | None = None  # which tenant's was the last one
         self._looks = 0  # that a hint still asks for
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        self._failures: defaultdict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FAILURES_SHOWN))
         self._wake = anyio.Event()
-        self.summary: Mapping[str, int | bool] | None = None
-        self._log = structlog.get_logger("meetings")
+        self._summaries: dict[str, dict[str, Any]] | None = None
+        self._log = structlog.get_logger("sources")
+
+    @property
+    def summary(self) -> dict[str, dict[str, Any]] | None:
+        """What the check at the start found, by source, and the newest failures; None until its end."""
+        if self._summaries is None:
+            return None
+        names = [*self._summaries, *(name for name in self._failures if name not in self._summaries)]
+        return {
+            name: {**self._summaries.get(name, {}), "failures": list(self._failures.get(name, ()))} for name in names
+        }
+
+    @property
+    def meetings(self) -> Mapping[str, Any] | None:
+        """The summary of meetings; None until the end of the check at the start, or where they are no source."""
+        return (self.summary or {}).get(MEETINGS)
 
     def take_hint(self, _: Hint) -> None:
-        """Poll at once, and again: the database knows which meetings changed, and a commit may show a moment later."""
+        """Poll at once, and again: the database knows which rows changed, and a commit may show a moment later."""
         self._looks = 2
         self._wake.set()
 
@@ -69,7 +92,7 @@ class MeetingSource:
             try:
                 goes_on = await self.run_once()
             except StoreError as fault:
-                self._log.warning(Event.MEETINGS_FAILED, error=str(fault))
+                self._log.warning(Event.SOURCES_FAILED, error=str(fault))
                 await anyio.sleep(RETRY_PAUSE_SECONDS)
                 continue
             if goes_on:
@@ -82,35 +105,45 @@ class MeetingSource:
                 await self._wake.wait()
 
     async def run_once(self) -> bool:
-        """Check a page of all meetings, until the last page, and a part of the changed ones; return whether to go on.
+        """Check a page of all rows, until the last page, and a part of the changed ones; return whether to go on.
 
         Raises:
             StoreError: one of the two requests failed; it is made again next time.
         """
-        checked = self.summary is not None or await self._check_page()
-        page = await self._store.sync_changed(self._turn)
+        checked = self._summaries is not None or await self._check_page()
+        page = await self._store.sync_changed(self._turn, self._without)
         self._turn = page.after
-        self._tell(page.counts)
-        if self.summary is None:  # else the pages to come would say that these jobs were there before
-            self._counts["jobs_scheduled"] += page.counts.get("jobs_scheduled", 0)
+        self._take(page)
+        if self._summaries is None:  # else the pages to come would say that these jobs were there before
+            for name, counts in page.counts.items():
+                self._counts[name]["jobs_scheduled"] += counts.get("jobs_scheduled", 0)
         return not checked or page.more or page.after is not None
 
     async def _check_page(self) -> bool:
-        """Check the next page of all meetings; return whether it was the last."""
-        page = await self._store.sync_upcoming(self._checked)
+        """Check the next page of all rows; return whether it was the last."""
+        page = await self._store.sync_all(self._checked, self._without)
         self._checked = page.after
-        self._counts.update(page.counts)
-        self._tell(page.counts)
+        for name, counts in page.counts.items():
+            self._counts[name].update(counts)
+        self._take(page)
         if page.after is None:
-            counts = {**_REQUIRED, **self._counts}
-            found = counts["total_meetings"] - counts["jobs_scheduled"] - counts["errors"]
-            self.summary = {**counts, "jobs_already_exist": max(0, found), "success": counts["errors"] == 0}
-            self._log.info(Event.MEETINGS_CHECKED, **self.summary)
+            self._summaries = {name: _summarised(name, counts) for name, counts in self._counts.items()}
+            for name, summary in self._summaries.items():
+                self._log.info(Event.SOURCES_CHECKED, source=name, **summary)
         return page.after is None
 
-    def _tell(self, counts: Mapping[str, int]) -> None:
-        if any(counts.get(key) for key in ("jobs_scheduled", "jobs_moved", "jobs_cancelled")):
+    def _take(self, page: Summary) -> None:
+        for name, failures in page.failures.items():
+            self._failures[name].extend(failures[-FAILURES_SHOWN:])
+            self._log.warning(Event.SOURCE_ROWS_FAILED, source=name, rows=len(failures), failures=failures[:5])
+        written = ("jobs_scheduled", "jobs_moved", "jobs_cancelled")
+        if any(counts.get(key) for counts in page.counts.values() for key in written):
             self._poller.poll_now()
 
 
-_REQUIRED = {"total_meetings": 0, "jobs_scheduled": 0, "jobs_already_exist": 0, "errors": 0}
+def _summarised(name: str, counted: Mapping[str, int]) -> dict[str, Any]:
+    counts = {**dict.fromkeys(COUNTED, 0), **counted}
+    total = counts.pop("total")
+    found = total - counts["jobs_scheduled"] - counts["errors"]
+    head = {"total_meetings" if name == MEETINGS else "total_rows": total}
+    return {**head, **counts, "jobs_already_exist": max(0, found), "success": counts["errors"] == 0}

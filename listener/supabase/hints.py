@@ -15,7 +15,7 @@ from listener.supabase.rows import instant
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-JOBS, MEETINGS, DELETED_JOBS = "scheduled_jobs", "meetings", "deleted_jobs"
+JOBS, DELETED_JOBS = "scheduled_jobs", "deleted_jobs"
 PROBE = "probe"
 """The table name of a probe: a signal without a job, which proves that its channel is received."""
 MOST_ROWS = 100

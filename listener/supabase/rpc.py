@@ -33,7 +33,7 @@ CALL_SECONDS = 15.0
 OWN_SECONDS = {
     "leave_v1": 5.0,  # the process is going
     "clean_ledger_v1": 60.0,  # nobody waits for them
-    "sync_meetings_v1": 60.0,
+    "sync_sources_v1": 60.0,
 }
 """Other time limits, by function."""
 NOT_REPEATED = frozenset(OWN_SECONDS) | {"publish_handlers_v1", "rescue_runs_v1", "send_probe_v1"}
@@ -156,7 +156,10 @@ class Rpc:
         ):
             return
         self._reported_at[fault.code] = now
-        self._log.error(Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault))
+        advice = error_codes.remedy(fault)
+        self._log.error(
+            Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault), remedy=advice
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

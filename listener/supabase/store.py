@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
 CLEANUP_BATCH = 500
-CHANGED_MEETINGS = 200
-"""In one request: about as long as a neighbour's changed meeting waits for its turn."""
+CHANGED_ROWS = 200
+"""In one request: about as long as a neighbour's changed row waits for its turn."""
 CLAIMED_BYTES = 256 * 1024
 """Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
 AHEAD_TOLERANCE_SECONDS = 1.0
@@ -28,7 +28,7 @@ AHEAD_TOLERANCE_SECONDS = 1.0
 
 
 class SupabaseStore:
-    """The database as the stages see it: `JobStore`, `LeaseStore` and `MeetingStore` of `listener.ports`.
+    """The database as the stages see it: `JobStore`, `LeaseStore` and `SourceStore` of `listener.ports`.
 
     Args:
         rpc: calls the SQL functions.
@@ -191,18 +191,20 @@ class SupabaseStore:
         """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})
 
-    async def sync_changed(self, after: str | None) -> Summary:
-        """Correct the jobs of some meetings that changed, tenants in turn."""
-        return await self._sync({"changed": True, "after": after}, most=CHANGED_MEETINGS)
+    async def sync_changed(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of some rows that changed, tenants in turn."""
+        return await self._sync({"changed": True, "after": after, "without": [*without]}, most=CHANGED_ROWS)
 
-    async def sync_upcoming(self, after: str | None) -> Summary:
-        """Correct the jobs of a page of all upcoming meetings."""
-        return await self._sync({"after": after}, most=PAGE)
+    async def sync_all(self, after: str | None, without: Sequence[str]) -> Summary:
+        """Correct the jobs of a page of all rows."""
+        return await self._sync({"after": after, "without": [*without]}, most=PAGE)
 
     async def _sync(self, request: dict[str, Any], *, most: int) -> Summary:
-        answer = await self._call_bounded("sync_meetings_v1", request, "total_meetings", "more", most=most)
-        counts = {key: value for key, value in answer.items() if type(value) is int}
-        return Summary(counts, answer.get("after"), answer["more"])
+        answer = await self._call_bounded("sync_sources_v1", request, "sources", "more", most=most)
+        sources: dict[str, dict[str, Any]] = answer["sources"]
+        counts = {name: {key: each for key, each in of.items() if type(each) is int} for name, of in sources.items()}
+        failures = {name: of["failures"] for name, of in sources.items() if of.get("failures")}
+        return Summary(counts, failures, answer.get("after"), answer["more"])
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""

@@ -30,6 +30,7 @@ create table if not exists public.scheduled_jobs (
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
     -- columns that the service writes
+    source text,
     created_by uuid default auth.uid(),
     next_run_at timestamptz,
     attempt integer not null default 0,
@@ -70,6 +71,8 @@ comment on column public.scheduled_jobs.is_planned is 'Whether due_at is known: 
 comment on column public.scheduled_jobs.defined_at is
     'When the schedule was last written or resumed; due instants before it belong to nobody.';
 comment on column public.scheduled_jobs.queued_runs is 'How many runs of the job wait in the ledger.';
+comment on column public.scheduled_jobs.source is
+'The source whose row the job follows (job_scheduler.add_source); null for all other jobs.';
 comment on column public.scheduled_jobs.exposed_only is
 'Whether a signed-in user wrote the handler or its payload, so that it may only run a handler that is exposed.';
 comment on column public.scheduled_jobs.scheduled_runs is
@@ -120,7 +123,7 @@ create index if not exists scheduled_jobs_active_user_idx
 on public.scheduled_jobs (created_by)
 where
     created_by is not null and workspace_id is not null
-    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
 alter table public.scheduled_jobs replica identity full;
 
@@ -166,9 +169,9 @@ using (
     or workspace_id = any((select job_scheduler.writable_workspaces())::uuid[])
 );
 
--- Finds the job of a meeting, also when the meeting and with it the owner is gone.
-create index if not exists scheduled_jobs_meeting_idx
-on public.scheduled_jobs (job_id) where handler = 'meeting_status';
+-- Finds the job of a row, also when the row and with it the owner is gone.
+create index if not exists scheduled_jobs_source_idx
+on public.scheduled_jobs (source, job_id) where source is not null;
 
 -- Every client watches its jobs through Realtime; adding the table twice is no error.
 do $$

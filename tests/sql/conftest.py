@@ -99,6 +99,7 @@ def database(migrated_database: str) -> Iterator[psycopg.Connection[dict[str, An
     """A connection to `migrated_database` whose tables are empty; each statement is its own transaction."""
     with psycopg.connect(migrated_database, autocommit=True, row_factory=dict_row) as connection:
         connection.execute(
-            "truncate public.scheduled_jobs, public.meetings, job_scheduler.changed_meetings restart identity cascade"
+            "truncate public.scheduled_jobs, public.meetings, job_scheduler.changed_rows, job_scheduler.source_errors"
+            " restart identity cascade"
         )
         yield connection

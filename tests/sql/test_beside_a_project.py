@@ -92,7 +92,8 @@ def test_nothing_that_a_project_has_changes(project, url):
     assert before - catalog_rows(project) == set()
     assert [migration.version for migration in report.applied] == ALL[:-1]
     assert [migration.version for migration in report.left_alone] == [MEETINGS]
-    assert report.warnings == ["public.meetings is a table of this project and is left alone; its rows get no jobs"]
+    (warning,) = report.warnings
+    assert warning.startswith("public.meetings is a table of this project and is left alone; its rows get no jobs. ")
 
 
 def test_a_listener_finds_no_meetings_there(project, url):
@@ -115,19 +116,26 @@ def test_meetings_come_when_their_name_is_free(project, url):
 
 
 def test_the_statement_that_serves_a_projects_meetings_is_made_of_its_columns(project, url):
-    """Where add_source is there."""
-    apply_migrations(url, migrations_folder())
-    project.execute("create function job_scheduler.add_source(name text) returns void language sql as ''")
+    """It gives those to come a job when it is run with a handler; and uninstalling takes its triggers away."""
+    before = catalog_rows(project)
     (warning,) = migrate(url, migrations_folder()).warnings
-    statement = (
-        "select job_scheduler.add_source(name => 'meeting', source => 'public.meetings', due_at => 'starts_at',"
-        " handler => 'your_handler', metadata => 'jsonb_build_object(''meeting_id'', id)', owner => 'organizer_id');"
-    )
-    assert warning.endswith(f"its rows get no jobs. This statement gives them some: {statement}")
+    _, _, statement = warning.partition("This statement gives them some: ")
+    assert statement.startswith("select job_scheduler.add_source(name => 'meeting', source => 'public.meetings', ")
+    project.execute(statement.replace("your_handler", "noop"))
+    project.execute("insert into public.meetings (starts_at) values (now() + interval '1 day'), ('2001-01-01') ")
+    (answer,) = project.execute(
+        "select public.sync_sources_v1('{\"changed\": true}') -> 'sources' -> 'meeting'"
+    ).fetchone()
+    assert answer["jobs_scheduled"] == project.execute("select count(*) from public.scheduled_jobs").fetchone()[0] >= 1
+    past = "select count(*) from public.scheduled_jobs where run_date < now() - interval '1 day'"
+    assert project.execute(past).fetchone() == (0,)
+    project.execute(removal(migrations_in(migrations_folder())))
+    assert catalog_rows(project) == before
 
 
 def test_uninstalling_leaves_the_project_as_it_was(project, url):
     """Not a row of a catalog differs, and the project's rows are there; so without its publication."""
+    project.execute("create schema realtime; create table realtime.messages (topic text)")
     for prepare in ("select", "alter table public.meetings rename to calls", "drop publication supabase_realtime"):
         project.execute(prepare)
         before = catalog_rows(project)

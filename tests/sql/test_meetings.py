@@ -444,7 +444,7 @@ def notified(blank_database: str) -> Iterator[Callable[[str], list[Any]]]:
             connection.execute("truncate public.received")
             connection.execute(statement)
             rows = connection.execute("select payload from public.received").fetchall()
-            assert all(row["payload"]["table"] == "meetings" for row in rows)
+            assert all(row["payload"]["table"] == "sources" for row in rows)
             return [row["payload"]["rows"] for row in rows]
 
         yield run

@@ -150,7 +150,7 @@ async def forged_messages(scene: Scene) -> None:
         with anyio.move_on_after(5):
             await joined.wait()
         scene.done["joined"] += int(joined.is_set())
-        tables = ("scheduled_jobs", "cancelled_runs", "deleted_jobs", "meetings", "probe")
+        tables = ("scheduled_jobs", "cancelled_runs", "deleted_jobs", "sources", "probe")
         for number in itertools.count():
             rows = [[each, 2**52, None, 0, str(uuid.uuid4())] for each in range(100)]
             message = {"table": tables[number % len(tables)], "rows": rows, "xid": 2**52}

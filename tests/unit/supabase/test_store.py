@@ -9,12 +9,22 @@ from listener.domain.messages import Note, RunResult
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.rpc import Rpc
-from listener.supabase.store import CHANGED_MEETINGS, CLEANUP_BATCH, PAGE, SupabaseStore
+from listener.supabase.store import CHANGED_ROWS, CLEANUP_BATCH, PAGE, SupabaseStore
 from listener.testing import NOON
 
 SLOW = StoreError("f", "57014", "too slow", retryable=True, split_batch=True)
 DOWN = StoreError("f", "ConnectError", "refused", retryable=True)
-ROWS = {"rows": [], "cursor": 1, "after": None, "rescued": 0, "failures": [], "deleted": 0, "more": False, "ids": []}
+ROWS = {
+    "rows": [],
+    "cursor": 1,
+    "after": None,
+    "rescued": 0,
+    "failures": [],
+    "deleted": 0,
+    "sources": {},
+    "more": False,
+    "ids": [],
+}
 ROWS["complete_until"] = NOON.isoformat()
 
 
@@ -51,8 +61,8 @@ READS = {
     "unplanned": (lambda store: store.unplanned(None), PAGE),
     "rescue": (lambda store: store.rescue(), PAGE),
     "clean": (lambda store: store.clean(7), CLEANUP_BATCH),
-    "sync_upcoming": (lambda store: store.sync_upcoming(None), PAGE),
-    "sync_changed": (lambda store: store.sync_changed(None), CHANGED_MEETINGS),
+    "sync_all": (lambda store: store.sync_all(None, ()), PAGE),
+    "sync_changed": (lambda store: store.sync_changed(None, ()), CHANGED_ROWS),
 }
 
 

@@ -1,16 +1,4 @@
 -- Jobs that a source made change by their source only: a user cancels, pauses, resumes and runs them, and nothing else.
-
-create or replace function job_scheduler.is_of_source(handler text, job_id text)
-returns boolean
-language sql
-immutable
-set search_path = ''
-as $$
-    select handler = 'meeting_status' and job_id like 'meeting-status:%'
-$$;
-revoke all on function job_scheduler.is_of_source(text, text) from public;
-grant execute on function job_scheduler.is_of_source(text, text) to authenticated, service_role; -- their writes fire triggers
-
 create or replace function job_scheduler.keep_to_source()
 returns trigger
 language plpgsql

@@ -23,17 +23,6 @@ end
 $$;
 revoke all on function job_scheduler.stamp_meeting() from public;
 
--- In whose turn the service looks at a meeting: the user's who created it, else its workspace's, else one for all others.
-create or replace function job_scheduler.turn_of(created_by uuid, workspace_id uuid)
-returns uuid
-language sql
-immutable
-set search_path = ''
-as $$
-    select coalesce(created_by, workspace_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
-$$;
-revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
-
 -- Notes the meetings that a statement changed, and notifies the listeners.
 create or replace function job_scheduler.note_changed_meetings()
 returns trigger
@@ -43,20 +32,20 @@ set search_path = ''
 as $$
 begin
     if tg_op = 'INSERT' then
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id from new_rows as n;
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(n.created_by, n.workspace_id), n.id::text from new_rows as n;
     elsif tg_op = 'UPDATE' then
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(n.created_by, n.workspace_id), n.id
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(n.created_by, n.workspace_id), n.id::text
         from new_rows as n
         left join old_rows as o on n.id = o.id
         where n.revision is distinct from o.revision;
     else
-        insert into job_scheduler.changed_meetings (tenant, meeting_id)
-        select job_scheduler.turn_of(o.created_by, o.workspace_id), o.id from old_rows as o;
+        insert into job_scheduler.changed_rows (source, tenant, key)
+        select 'meeting-status', job_scheduler.turn_of(o.created_by, o.workspace_id), o.id::text from old_rows as o;
     end if;
     if found then
-        perform job_scheduler.notify('meetings', null);
+        perform job_scheduler.notify('sources', null);
     end if;
     return null;
 end

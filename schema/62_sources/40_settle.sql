@@ -1,0 +1,166 @@
+-- Makes the jobs of rows right. A row is here what a source's rows_function gives; null where there is none.
+
+-- Whether a job is of this row's tenant: the key alone proves nothing, because that of a row that is gone may be used again
+-- by another tenant.
+create or replace function job_scheduler.is_of_tenant(job public.scheduled_jobs, found jsonb)
+returns boolean
+language sql
+immutable
+set search_path = ''
+as $$
+    select job.workspace_id is not distinct from (found ->> 'workspace')::uuid
+        and (found ->> 'workspace' is not null or job.created_by is not distinct from (found ->> 'owner')::uuid)
+$$;
+revoke all on function job_scheduler.is_of_tenant(public.scheduled_jobs, jsonb) from public;
+
+-- A row's title as the name of its job, whatever its length: a job's name has bounds, a row has a job.
+create or replace function job_scheduler.name_for(title text)
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case when btrim(left(title, 500), E' \t\r\n') <> '' or title = '' then left(title, 500) end
+$$;
+revoke all on function job_scheduler.name_for(text) from public;
+
+-- What is to be done about a job, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
+-- A job that ended runs again where the row is due at another time. Where the source has revisions, it also runs again if
+-- the row changed since, and with `restart` in any case, because the run was to end the condition.
+create or replace function job_scheduler.source_job_act(
+    job public.scheduled_jobs, found jsonb, handler text, restart boolean
+)
+returns text
+language sql
+stable
+set search_path = ''
+as $$
+    select case
+        when (found ->> 'due_at' is not null and job_scheduler.is_of_tenant(job, found)) is not true then
+            case
+                when job.status in ('scheduled', 'paused') then 'cancel'
+                when job.status = 'running' then case
+                    -- What runs may just have changed the row itself; let it end.
+                    when found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found) then 'wait'
+                    else 'cancel'
+                end
+            end
+        when job.run_date <> (found ->> 'due_at')::timestamptz or job.status = 'cancelled' then 'write'
+        when job.status in ('completed', 'failed') then
+            case when restart and found ->> 'revision' is not null or (found ->> 'revision')::bigint > job.revision then 'write' end
+        when
+            job.name is distinct from job_scheduler.name_for(found ->> 'title')
+            or job.handler <> source_job_act.handler
+            or job.trigger_type <> 'once'
+            or job.metadata <> found -> 'metadata' then 'write'
+    end
+$$;
+revoke all on function job_scheduler.source_job_act(public.scheduled_jobs, jsonb, text, boolean) from public;
+
+-- Holds new and revived jobs of a source to the quotas of their tenants, as if these had written them.
+create or replace function job_scheduler.admit_source_jobs(opened bigint[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    perform job_scheduler.check_shape_quotas(j.workspace_id, 'once', '{}', j.metadata, true)
+    from public.scheduled_jobs as j
+    where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null;
+    perform job_scheduler.check_active_quota(t.workspace_id, t.owner, t.added, true)
+    from (
+        select j.workspace_id, case when j.workspace_id is null then j.created_by end as owner, count(*) as added
+        from public.scheduled_jobs as j
+        where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
+        group by 1, 2
+        order by 1, 2
+    ) as t;
+end
+$$;
+revoke all on function job_scheduler.admit_source_jobs(bigint[]) from public;
+
+-- Makes the jobs of the rows under these keys right and answers what it wrote; `rows` are those rows. `busy` names keys to
+-- look at again: somebody holds the row of the job, or its run is to end first. Nothing is deleted: the ledger stays with
+-- the tenant whose it is.
+create or replace function job_scheduler.settle_rows(
+    this job_scheduler.sources, keys text[], rows jsonb, restart boolean,
+    out wanted bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken text[], out busy text[]
+)
+language plpgsql
+set search_path = ''
+as $$
+declare
+    start constant integer := length(this.name) + 2; -- of the key in a job_id
+    job_ids constant text[] := array(select this.name || ':' || k.key from unnest(keys) as k (key));
+    wrong bigint[];
+    free bigint[];
+    opened bigint[];
+    made bigint[];
+begin
+    wrong := array(
+        select job.id from public.scheduled_jobs as job
+        where job.source = this.name and job.job_id = any(job_ids)
+            and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) is not null
+    );
+    free := array(select job.id from public.scheduled_jobs as job where job.id = any(wrong) for update skip locked);
+    busy := array(
+        select distinct substr(job.job_id, start) from public.scheduled_jobs as job
+        where job.id = any(wrong) and (
+            job.id <> all(free)
+            or job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'wait'
+        )
+    );
+
+    update public.scheduled_jobs as job set status = 'cancelled'
+    where job.id = any(free)
+        and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'cancel';
+    get diagnostics cancelled = row_count;
+
+    opened := array(
+        select job.id from public.scheduled_jobs as job
+        where job.id = any(free) and job.status in ('completed', 'failed', 'cancelled')
+            and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'write'
+    );
+    update public.scheduled_jobs as job set
+        name = job_scheduler.name_for(f.found ->> 'title'),
+        run_date = (f.found ->> 'due_at')::timestamptz,
+        trigger_type = 'once',
+        schedule = '{}',
+        handler = this.handler,
+        metadata = f.found -> 'metadata',
+        status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
+    from jsonb_each(rows) as f (key, found)
+    where job.id = any(free) and job.job_id = this.name || ':' || f.key
+        and job_scheduler.source_job_act(job, f.found, this.handler, restart) = 'write';
+    get diagnostics moved = row_count;
+
+    with added as (
+        insert into public.scheduled_jobs (job_id, source, workspace_id, created_by, name, handler, metadata, run_date)
+        select
+            this.name || ':' || f.key, this.name, (f.found ->> 'workspace')::uuid, (f.found ->> 'owner')::uuid,
+            job_scheduler.name_for(f.found ->> 'title'), this.handler, f.found -> 'metadata',
+            (f.found ->> 'due_at')::timestamptz
+        from jsonb_each(rows) as f (key, found)
+        where f.found ->> 'due_at' is not null and not exists (
+            select from public.scheduled_jobs as job
+            where job.source = this.name and job.job_id = this.name || ':' || f.key
+                and job_scheduler.is_of_tenant(job, f.found)
+        )
+        order by f.key
+        on conflict do nothing
+        returning id
+    )
+    select coalesce(array_agg(added.id), '{}') into made from added;
+    scheduled := cardinality(made);
+    if this.limits_owner and cardinality(opened || made) > 0 then
+        perform job_scheduler.admit_source_jobs(opened || made);
+    end if;
+
+    select count(*), coalesce(array_agg(f.key) filter (where job.id is null), '{}') into wanted, taken
+    from jsonb_each(rows) as f (key, found)
+    left join public.scheduled_jobs as job
+        on job.source = this.name and job.job_id = this.name || ':' || f.key and job_scheduler.is_of_tenant(job, f.found)
+    where f.found ->> 'due_at' is not null;
+end
+$$;
+revoke all on function job_scheduler.settle_rows(job_scheduler.sources, text[], jsonb, boolean) from public;

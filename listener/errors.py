@@ -160,14 +160,6 @@ class SettingsError(ListenerError):
         super().__init__("\n".join(faults))
 
 
-class ProjectRefusedError(ListenerError):
-    """The project refuses the key: what it answered, and what to do."""
-
-    def __init__(self, url: str, what: str, remedy: str) -> None:
-        self.url, self.what, self.remedy = url, what, remedy
-        super().__init__(f"the key is {what}, by {url}: {remedy}")
-
-
 class StoreError(ListenerError):
     """A request to the database did not succeed.
 

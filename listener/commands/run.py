@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from listener.errors import InvalidValueError, ProjectRefusedError, StageFailedError
+from listener.errors import InvalidValueError, StageFailedError
 
 if TYPE_CHECKING:
     from listener.app.service import Service
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 SPARE_SECONDS = 1.5
 """Time for closing the connections, after all runs were handed back."""
-CHECK_SECONDS = 3.0
-"""How long the start waits for the project's first answer; the service goes on without."""
 
 
 def run() -> None:
@@ -79,7 +77,6 @@ async def _serve(make: type[Service], settings: Settings) -> None:
     from listener.maintenance.loop_watch import LoopWatch  # noqa: PLC0415
     from listener.observability.events import Event  # noqa: PLC0415
 
-    await _check_project(settings)
     service = make(settings, lambda within_seconds: watch.be_gone(within_seconds + SPARE_SECONDS))
     watch = LoopWatch(service.shared.health)
     watch.start(current_token().native_token)
@@ -96,31 +93,6 @@ async def _serve(make: type[Service], settings: Settings) -> None:
         return
     sys.stderr.writelines(f"listener: {fault}\n" for fault in failed)
     os._exit(1 if failed or service.stages.dispatcher.unended else 0)
-
-
-async def _check_project(settings: Settings) -> None:
-    """Refuse a key that the project refuses; report any other fault once, with its remedy, and retry quietly.
-
-    Raises:
-        ProjectRefusedError: the key is wrong.
-    """
-    import anyio  # noqa: PLC0415 - as above
-
-    from listener.doctor.interface import examine_answer  # noqa: PLC0415 - as above
-    from listener.observability.events import Event, configure_logging  # noqa: PLC0415 - as above
-    from listener.observability.quiet_start import QuietStart  # noqa: PLC0415 - as above
-
-    findings = []
-    configure_logging(settings.log_format, "critical")  # what a finding says needs no second line
-    with anyio.move_on_after(CHECK_SECONDS):
-        findings = await examine_answer(settings)
-    configure_logging(settings.log_format, settings.log_level)
-    for finding in findings:
-        if finding.fix and finding.subject == "key":
-            raise ProjectRefusedError(settings.url, finding.what, finding.fix)
-        if finding.fix:
-            structlog.get_logger("service").error(Event.SERVICE_PROJECT_UNFIT, fault=finding.what, advice=finding.fix)
-            QuietStart().begin()
 
 
 def _leaves(group: BaseExceptionGroup[StageFailedError]) -> list[StageFailedError]:

@@ -54,8 +54,16 @@ NO_FUNCTION, FORBIDDEN = "PGRST202", "42501"
 
 async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
     """Request jobs that are due before 1970: there are none, but the answer shows faults of URL, key and migrations."""
-    findings = await examine_answer(settings)
     key = settings.secret_key.get_secret_value()
+    rpc = Rpc(settings.url, key, DatabaseClock())
+    fault: StoreError | None = None
+    try:
+        await rpc.call("due_jobs_v1", NOTHING_DUE)
+    except StoreError as raised:
+        fault = raised
+    finally:
+        await rpc.aclose()
+    findings = judge_answer(settings.url, fault)
     for finding in findings:
         yield finding
     if all(finding.is_well for finding in findings):
@@ -64,18 +72,6 @@ async def examine_interface(settings: Settings) -> AsyncIterator[Finding]:
         yield await _examine_functions(settings.url, key, functions)
         yield await _examine_tables(client, TABLES)
         await client.postgrest.aclose()
-
-
-async def examine_answer(settings: Settings) -> list[Finding]:
-    """Return what the answer to that one request shows: `url`, `key`, and `migrations` where they lack."""
-    rpc = Rpc(settings.url, settings.secret_key.get_secret_value(), DatabaseClock())
-    try:
-        await rpc.call("due_jobs_v1", NOTHING_DUE)
-    except StoreError as fault:
-        return judge_answer(settings.url, fault)
-    finally:
-        await rpc.aclose()
-    return judge_answer(settings.url, None)
 
 
 def judge_answer(url: str, fault: StoreError | None) -> list[Finding]:

@@ -39,7 +39,6 @@ class Event(StrEnum):
 
     SERVICE_STARTING = "service.starting"
     SERVICE_LEGACY_KEY = "service.legacy_key"
-    SERVICE_PROJECT_UNFIT = "service.project_unfit"
     SERVICE_READY = "service.ready"
     SERVICE_DRAINING = "service.draining"
     SERVICE_IMMEDIATE_SHUTDOWN = "service.immediate_shutdown"

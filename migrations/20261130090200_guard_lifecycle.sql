@@ -81,6 +81,10 @@ begin
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
             new.is_planned := new.trigger_type = 'once';
         end if;
+        if not new.is_planned and new.trigger_type = 'interval' then
+            new.due_at := job_scheduler.first_multiple(new);
+            new.is_planned := new.due_at is not null;
+        end if;
         new.next_run_at := new.due_at;
     else
         new.due_at := case when new.status = 'paused' then new.due_at end;
@@ -241,6 +245,7 @@ begin
             when new.failed_runs <> 0 then 'failed_runs'
             when new.result is not null then 'result'
             when new.error is not null then 'error'
+            when new.progress is not null then 'progress'
             when new.claimed_by is not null then 'claimed_by'
             when new.lease_expires_at is not null then 'lease_expires_at'
             when new.revision <> 0 then 'revision'
@@ -266,6 +271,7 @@ begin
             when new.failed_runs <> old.failed_runs then 'failed_runs'
             when new.result is distinct from old.result then 'result'
             when new.error is distinct from old.error then 'error'
+            when new.progress is distinct from old.progress then 'progress'
             when new.claimed_by is distinct from old.claimed_by then 'claimed_by'
             when new.lease_expires_at is distinct from old.lease_expires_at then 'lease_expires_at'
             when new.revision <> old.revision then 'revision'
@@ -299,7 +305,27 @@ $$;
 revoke all on function job_scheduler.next_revision(bigint) from public;
 grant execute on function job_scheduler.next_revision(bigint) to authenticated, service_role; -- their writes fire triggers
 
--- A new job: checked, dated, and due at once if it runs once. Recurring jobs are planned by the service.
+-- The first due instant of a job of trigger `interval` that is defined as of defined_at, the same as listener/domain/schedule.py
+-- computes. Null, for the service to compute it: if that lies after the end, or if the interval has parts of a microsecond.
+create or replace function job_scheduler.first_multiple(job public.scheduled_jobs)
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    step constant numeric := (job.schedule ->> 'seconds')::numeric * 1000000;
+    passed constant numeric := extract(epoch from job.defined_at - job.run_date) * 1000000;
+    first constant timestamptz := job.run_date + greatest(div(passed + step - 1, step), 0) * step * interval '1 microsecond';
+begin
+    return case when step % 1 = 0 and (job.ends_at is null or first <= job.ends_at) then first end;
+end
+$$;
+revoke all on function job_scheduler.first_multiple(public.scheduled_jobs) from public;
+grant execute on function job_scheduler.first_multiple(public.scheduled_jobs)
+to authenticated, service_role; -- as next_revision
+
+-- A new job: checked, dated, and due at once if it runs once. Other recurring jobs than intervals are planned by the service.
 create or replace function job_scheduler.define_job()
 returns trigger
 language plpgsql
@@ -316,6 +342,10 @@ begin
         new.due_at := new.run_date;
         new.is_planned := true;
         new.next_run_at := case when new.status = 'scheduled' then new.run_date end;
+    elsif new.trigger_type = 'interval' and new.status = 'scheduled' then
+        new.due_at := job_scheduler.first_multiple(new);
+        new.is_planned := new.due_at is not null;
+        new.next_run_at := new.due_at;
     end if;
     return new;
 end
@@ -347,8 +377,12 @@ begin
     if not job_scheduler.is_due_alike(new, old) then
         new.defined_at := now();
         new.attempt := case when new.status = 'running' then old.attempt else 0 end;
-        new.due_at := case when new.trigger_type = 'once' then new.run_date end;
-        new.is_planned := new.trigger_type = 'once';
+        -- That a recurring job that runs has no instant says to its listener that it was edited.
+        new.due_at := case
+            when new.trigger_type = 'once' then new.run_date
+            when new.trigger_type = 'interval' and new.status = 'scheduled' then job_scheduler.first_multiple(new)
+        end;
+        new.is_planned := new.trigger_type = 'once' or new.due_at is not null;
         new.next_run_at := case when new.status in ('scheduled', 'running') then new.due_at end;
     end if;
     return new;

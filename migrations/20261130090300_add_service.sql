@@ -60,7 +60,7 @@ begin
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
             attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
             error = case when not starts_with(error, 'no live listener has the handler ') then error end
         where id = j.id;
     end if;
@@ -338,7 +338,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs]}
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -436,7 +436,7 @@ begin
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
         'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'bounded', bounded
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -471,7 +471,7 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
         due_at = f.next, next_run_at = f.next,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
@@ -775,6 +775,35 @@ end
 $$;
 revoke all on function job_scheduler.release_keys(bigint[], integer) from public;
 
+-- Counts the instants that this transaction skips, by reason, for the listener's metrics. A trigger, so that no function that
+-- skips one has to remember it.
+create or replace function job_scheduler.count_skipped()
+returns trigger
+language plpgsql
+set search_path = ''
+as $$
+declare
+    counts constant jsonb := job_scheduler.skipped();
+begin
+    perform set_config('job_scheduler.skipped', jsonb_set(
+        counts, array[coalesce(new.reason, 'unknown')], to_jsonb(coalesce((counts ->> new.reason)::integer, 0) + 1)
+    )::text, true);
+    return null;
+end
+$$;
+revoke all on function job_scheduler.count_skipped() from public;
+
+-- Returns what this transaction has skipped so far: {reason: count}.
+create or replace function job_scheduler.skipped()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select coalesce(nullif(current_setting('job_scheduler.skipped', true), ''), '{}')::jsonb
+$$;
+revoke all on function job_scheduler.skipped() from public;
+
 -- A run that a claim queued while the end of another one waited for the job's row is seen only now: the job has not ended.
 create or replace function job_scheduler.reopen(jobs bigint[])
 returns void
@@ -918,7 +947,7 @@ begin
                     case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
                     extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
                     extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    coalesce(g.progress, case when g.status = 'completed' then 1 end),
+                    case when g.status = 'completed' then 1 else g.progress end,
                     g.result, g.error, g.error_details,
                     case when g.status = 'queued' then g.retry_at else e.run_at end
                 from jsonb_to_record(results -> e.id::text) as g (
@@ -1628,6 +1657,7 @@ begin
             (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
             (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
             (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
+            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
             (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
             (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
         from runs as r
@@ -1654,6 +1684,7 @@ begin
             scheduled_runs = j.scheduled_runs + b.scheduled,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
+            progress = b.progress,
             claimed_by = case when b.others_run is not null then j.claimed_by end,
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
@@ -1753,10 +1784,23 @@ begin
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
         for no key update of e
     );
-    update public.job_executions as e
-    set progress = n.progress
-    from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-    where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
+    perform set_config('job_scheduler.stage', 'service', true);
+    with written as (
+        update public.job_executions as e
+        set progress = n.progress
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
+        where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress
+        returning e.scheduled_job_id, e.progress
+    ), free as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(array(select w.scheduled_job_id from written as w))
+        for no key update skip locked -- a copy for those who watch the job; the end of the run writes it again
+    )
+    update public.scheduled_jobs as j
+    set progress = w.progress
+    from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
+    where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end
@@ -1795,8 +1839,9 @@ begin
             -- a paused one stays so, and ends when it is resumed: see mark_spent
             status = case when j.status = 'paused' then j.status else 'failed' end,
             due_at = case when j.status = 'paused' then now() end, is_planned = j.status <> 'paused', next_run_at = null,
-            error = explanation, last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
-            scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
+            error = explanation, last_run_status = 'failed', last_run_at = run.started_at,
+            total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1, scheduled_runs = j.scheduled_runs + 1,
+            claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
             j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'
@@ -1868,7 +1913,7 @@ grant execute on function public.park_runs_v1(jsonb) to service_role;
 
 -- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
 -- an error that none can be computed.
--- {plans: [{id, revision, due, error}]} -> {planned}
+-- {plans: [{id, revision, due, error}]} -> {planned, skipped: {reason: count}}
 create or replace function public.plan_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1912,7 +1957,7 @@ begin
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
     );
-    return json_build_object('planned', planned);
+    return json_build_object('planned', planned, 'skipped', job_scheduler.skipped());
 end
 $$;
 revoke all on function public.plan_jobs_v1(jsonb) from public, anon, authenticated;
@@ -2113,7 +2158,8 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency, and what job_scheduler.note_missing takes}
--- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row]}
+-- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
+--   skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -2187,7 +2233,8 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
-        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end
+        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'skipped', job_scheduler.skipped()
     );
 end
 $$;

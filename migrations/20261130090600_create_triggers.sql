@@ -77,7 +77,7 @@ for each row execute function job_scheduler.define_job();
 create or replace trigger t60_redefine_job
 before update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
-max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key
 on public.scheduled_jobs
 for each row execute function job_scheduler.redefine_job();
@@ -115,7 +115,10 @@ after update of status on public.scheduled_jobs
 for each row when (
     old.status = 'paused' and new.status = 'scheduled'
     and (old.claimed_by is not null or new.due_at is null and new.is_planned)
-    and coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+    and (
+        coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'
+        or current_user in ('authenticated', 'service_role')
+    )
 )
 execute function job_scheduler.settle_resumed();
 
@@ -171,7 +174,7 @@ create or replace trigger t50_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result
+dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result, job_type
 on public.scheduled_jobs
 for each row when (
     (
@@ -207,7 +210,7 @@ for each statement execute function job_scheduler.notify_inserted();
 create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
-max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
+job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
 dst_gap, dst_fold, concurrency_key, status
 on public.scheduled_jobs
 for each statement when (
@@ -278,6 +281,16 @@ for each row when (
     )
 )
 execute function job_scheduler.audit_manual_run();
+
+create or replace trigger t50_count_skipped
+after insert on public.job_executions
+for each row when (new.status = 'skipped')
+execute function job_scheduler.count_skipped();
+
+create or replace trigger t50_count_skipped_later
+after update of status on public.job_executions
+for each row when (new.status = 'skipped' and old.status <> 'skipped')
+execute function job_scheduler.count_skipped();
 
 -- The triggers of workspaces, members and invitations, in firing order as in 90_triggers.sql.
 

@@ -25,6 +25,7 @@ begin
     create index meetings_created_by_idx on public.meetings (created_by) where created_by is not null;
     create index meetings_workspace_id_idx on public.meetings (workspace_id) where workspace_id is not null;
     create index meetings_quota_idx on public.meetings (coalesce(workspace_id, created_by)) where status = 'upcoming';
+    create index meetings_quota_of_user_idx on public.meetings (created_by) where status = 'upcoming';
 
     revoke all on table public.meetings from public, anon, authenticated, service_role;
     grant select, insert, update, delete on table public.meetings to authenticated, service_role;

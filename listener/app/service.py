@@ -10,6 +10,7 @@ import anyio
 import structlog
 
 from listener.app.drain import LONGEST_SECONDS, drain
+from listener.app.first_answer import first_answer
 from listener.app.http import HttpAccess, application
 from listener.app.http_server import serve
 from listener.app.shared import build_shared
@@ -82,7 +83,7 @@ class Service:
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:
-                self._start(tasks)
+                tasks.start_soon(self._start, tasks)
                 try:
                     yield
                 except Exception as error:  # noqa: BLE001 - raised below: it is the block's own, not one of a group
@@ -92,12 +93,14 @@ class Service:
         if fault:
             raise fault
 
-    def _start(self, tasks: TaskGroup) -> None:
+    async def _start(self, tasks: TaskGroup) -> None:
         """Start the stages from the last to the first of the flow, so that each stage finds the next one running."""
         supervisor = Supervisor(self.shared.clock)
+        if self._serves_http:
+            tasks.start_soon(self._keep, supervisor, "http", self._serve_http)
+        await first_answer(self.shared)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
-            *([("http", self._serve_http)] if self._serves_http else []),
             ("completer", stages.completer.run),
             ("dispatcher", stages.dispatcher.run),
             ("timekeeper", stages.timekeeper.run),
@@ -114,7 +117,7 @@ class Service:
         ]
         for name, stage in ordered:
             tasks.start_soon(self._keep, supervisor, name, stage)
-        tasks.start_soon(self._announce_ready)
+        await self._announce_ready()
 
     async def _keep(self, supervisor: Supervisor, name: str, stage: Callable[[], Awaitable[None]]) -> None:
         """Run a stage; if it ends, the service ends, and other listeners take over its runs at once."""

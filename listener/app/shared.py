@@ -56,12 +56,13 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     Raises:
         ListenerError: a handler module is not usable.
     """
-    registry = registry or Registry.load(settings.handlers)
+    registry = registry or Registry.load(settings.handlers)  # first: what fails here must leave nothing open
     listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
     hide_always([key])
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
     within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
     rpc = Rpc(settings.url, key, clock, health.answered, within_seconds)
+    metrics = Metrics()
     store = SupabaseStore(
         rpc,
         listener_id=listener_id,
@@ -71,13 +72,14 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         key_concurrency=settings.key_concurrency,
         handlers=registry.names,
         no_handler_seconds=settings.no_handler_seconds,
+        on_skipped=metrics.instants_skipped,
     )
     return Shared(
         settings=settings,
         listener_id=listener_id,
         key=key,
         clock=clock,
-        metrics=Metrics(),
+        metrics=metrics,
         health=health,
         runs=HeldRuns(),
         rpc=rpc,

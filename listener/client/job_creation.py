@@ -71,7 +71,7 @@ def schedule_one_time_job(  # noqa: PLR0913 - each is one keyword of the call
         job_id: the caller's own key; by default a random one.
         func: see `handler`.
         run_at: see `run_date`.
-        job_type: names the handler where none is given.
+        job_type: names the handler where none is given; it is kept with the job.
         metadata: the handler's payload.
         timezone: of an instant without an offset; by default the scheduler's.
         replace_existing: see `schedule_job`.
@@ -86,7 +86,13 @@ def schedule_one_time_job(  # noqa: PLR0913 - each is one keyword of the call
         handler or func or str(job_type),
         metadata={**(metadata or {}), **payload},
         replace_existing=replace_existing,
-        **{"run_date": run_date or run_at, "job_id": job_id, "timezone": timezone, **(columns or {})},
+        **{
+            "run_date": run_date or run_at,
+            "job_id": job_id,
+            "timezone": timezone,
+            "job_type": str(job_type) if (handler or func) and job_type != JobType.CUSTOM else None,
+            **(columns or {}),
+        },
     )
     return (yield from plan)
 
@@ -119,7 +125,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
         job_id: the caller's own key; by default a random one.
         run_date: not before; an interval counts from there.
         func: see `handler`.
-        job_type: names the handler where none is given.
+        job_type: names the handler where none is given; it is kept with the job.
         schedule: as in the row: `{"time": "08:00"}`. Instead of it, some of `**words`.
         metadata: the handler's payload.
         timezone: of the schedule; by default the scheduler's.

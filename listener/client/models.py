@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from listener.domain.job import TriggerType
 from listener.domain.status import JobStatus, RunStatus
@@ -89,6 +89,7 @@ class Job(_Model):
     name: str | None = None
     description: str | None = None
     handler: str
+    job_type: JobType | str = JobType.CUSTOM
     metadata: dict[str, Any] = {}
     trigger_type: TriggerType = TriggerType.ONCE
     run_date: datetime
@@ -120,6 +121,7 @@ class Job(_Model):
     failed_runs: int = 0
     result: Any = None
     error: str | None = None
+    progress: float | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -128,10 +130,12 @@ class Job(_Model):
         """Whether it ended, and stays so unless somebody schedules it again."""
         return self.status in FINAL
 
-    @property
-    def job_type(self) -> JobType:
-        """The kind with the handler's name; `custom` for any other."""
-        return JobType(self.handler) if self.handler in list(JobType) else JobType.CUSTOM
+    @model_validator(mode="before")
+    @classmethod
+    def _name_type(cls, row: Any) -> Any:  # noqa: ANN401 - as pydantic gives it
+        """Take the kind that was written, else the one with the handler's name, else `custom`."""
+        written = row.get("job_type") or (row.get("handler") if row.get("handler") in list(JobType) else JobType.CUSTOM)
+        return {**row, "job_type": JobType(written) if written in list(JobType) else written}
 
     @property
     def retry_count(self) -> int:

@@ -15,7 +15,7 @@ THERE = "would be overwritten; nothing was written"
 CANNOT = "cannot be written"
 NEXT = """
 Next:{cd}
-  pip install 'supabase-job-listener[local]' pytest
+  pip install supabase-job-listener pytest
   listener up    # the stack and the listener, with the handlers of handlers/
   pytest
 README.md says how to insert a job, and how to deploy."""

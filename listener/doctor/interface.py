@@ -39,14 +39,14 @@ FUNCTIONS: Final = (
     "publish_handlers_v1",
     "send_probe_v1",
 )
-MEETINGS_FUNCTIONS = ("sync_meetings_v1", "end_meetings_v1")
+MEETINGS_FUNCTIONS = ("end_meetings_v1",)
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrations export` and `supabase db push`'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"
 GRANT_FUNCTIONS = "grant execute on function public.<name>(jsonb) to service_role"
 GRANT_TABLES = "grant select, insert, update, delete on table public.<name> to service_role"
-CHECK_URL = "look at SUPABASE_URL: https://<project>.supabase.co, without a path"
+CHECK_URL = "look at SUPABASE_URL: https://<project>.supabase.co, or `supabase start`'s http://127.0.0.1:54321; no path"
 CHECK_KEY = "set SUPABASE_SECRET_KEY to a secret key (sb_secret_…) of this very project, from its settings"
 UNAUTHORIZED = {"401", "403", "PGRST300", "PGRST301", "PGRST302", "PGRST303"}
 NO_FUNCTION, FORBIDDEN = "PGRST202", "42501"

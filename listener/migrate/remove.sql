@@ -1,4 +1,5 @@
--- Removes the job scheduler: all jobs, their ledger, the functions, and triggers on other tables that call them.
+-- Removes the job scheduler: all jobs, their ledger, the functions, triggers on other tables that call them, and its policies
+-- on realtime.messages.
 -- public.scheduled_jobs_before, the table that `listener migrate --adopt` keeps, stays as it is.
 do $uninstall$
 declare
@@ -57,6 +58,12 @@ begin
         execute format('drop function if exists %s cascade', one);
     end loop;
     drop schema job_scheduler cascade;
+    for one in
+        select p.policyname from pg_catalog.pg_policies as p
+        where p.schemaname = 'realtime' and p.tablename = 'messages' and p.policyname like 'job\_scheduler\_topic\_%'
+    loop
+        execute format('drop policy %I on realtime.messages', one);
+    end loop;
     if exists (
         select from pg_catalog.pg_publication as p
         where p.pubname = 'supabase_realtime'

@@ -54,6 +54,7 @@ class Event(StrEnum):
     FEED_CHANNEL_STALE = "feed.channel_stale"
     FEED_PROBE_UNSENT = "feed.probe_unsent"
     CONNECTIONS_REPLACED = "connections.replaced"
+    DATABASE_UNREACHABLE = "database.unreachable"
     DATABASE_NEEDS_OPERATOR = "database.needs_operator"
     POLL_FAILED = "poll.failed"
     POLL_RECOVERED = "poll.recovered"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 LATENESS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 15, 60)
 DURATION_BUCKETS = (0.001, 0.01, 0.1, 0.5, 1, 5, 15, 60, 300, 1800)
@@ -57,6 +57,9 @@ class Metrics:
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
         self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
+        self._skipped = Counter(
+            "listener_instants_skipped", "Due instants that ran nothing, by why.", ["reason"], registry=of
+        )
         self._leases = Gauge("listener_leases_held", "Runs whose lease this listener holds.", registry=of)
         self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
         self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
@@ -124,6 +127,11 @@ class Metrics:
         """Count the answers of one batch of claims."""
         self._granted.inc(granted)
         self._refused.inc(refused)
+
+    def instants_skipped(self, counts: Mapping[str, int]) -> None:
+        """Count due instants that the database entered as skipped, by the ledger's reason."""
+        for reason, count in counts.items():
+            self._skipped.labels(reason).inc(count)
 
     def watch_leases(self, count: Callable[[], int]) -> None:
         """Read the number of leases held from `count` at every scrape."""

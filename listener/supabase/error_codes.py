@@ -19,6 +19,15 @@ NO_RIGHT_TO_CALL = "permission denied for function"
 BROKEN = "(no code)"
 """Measured: PostgREST's answer, with status 400, when its connection breaks in the middle of a statement."""
 ADVICE = {"PGRST202": "apply the migrations with `listener migrate`"}
+KEY = "set SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY) to a secret key of the project at SUPABASE_URL"
+REMEDIES = {
+    **dict.fromkeys(["401", "403", "42501", "PGRST301", "PGRST302"], KEY),
+    **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205"], "apply the migrations with `listener migrate`"),
+    **dict.fromkeys(["404", "unreadable"], "set SUPABASE_URL to the URL of a Supabase project"),
+    "25006": "make the database writable again",
+    "53100": "give the database more disk",
+}
+OF_TRANSPORT = "check SUPABASE_URL, and whether this machine reaches its host and port"
 OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
 """Codes of PostgreSQL and PostgREST; proxies have codes of their own, for which the HTTP status is used instead."""
 
@@ -101,6 +110,14 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
     if code in ADVICE:
         message = f"{message}; {ADVICE[code]}"
     return fault(function, code or BROKEN, message, meaning if code else MAYBE_APPLIED, overdue=overdue)
+
+
+def remedy(fault: StoreError) -> str:
+    """Return what an operator may do about a fault."""
+    of_others = (
+        OF_TRANSPORT if fault.code.isalpha() or fault.code.startswith("5") else "`listener doctor` looks for the cause"
+    )
+    return REMEDIES.get(fault.code, of_others)
 
 
 def text_of(body: bytes) -> str:

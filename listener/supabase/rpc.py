@@ -156,7 +156,10 @@ class Rpc:
         ):
             return
         self._reported_at[fault.code] = now
-        self._log.error(Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault))
+        advice = error_codes.remedy(fault)
+        self._log.error(
+            Event.DATABASE_NEEDS_OPERATOR, function=fault.function, code=fault.code, error=str(fault), remedy=advice
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""

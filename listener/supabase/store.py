@@ -11,7 +11,7 @@ from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -39,6 +39,7 @@ class SupabaseStore:
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
+        on_skipped: receives how many due instants a request skipped, by reason.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -52,7 +53,9 @@ class SupabaseStore:
         key_concurrency: int = 1,
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
+        on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
+        self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
@@ -86,7 +89,8 @@ class SupabaseStore:
         wanted = [
             {"id": plan.job_id, "revision": plan.revision, "due": plan.due, "error": plan.error} for plan in plans
         ]
-        await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        answer = await self._rpc.call("plan_jobs_v1", {"plans": wanted}, "planned")
+        self._on_skipped(answer.get("skipped", {}))
 
     async def claim(self, claims: Sequence[ClaimRequest]) -> Claimed:
         """Claim due instants."""
@@ -101,6 +105,7 @@ class SupabaseStore:
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
+        self._on_skipped(answer.get("skipped", {}))
         return Claimed(
             runs=rows.readable(answer["runs"], rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
@@ -156,6 +161,7 @@ class SupabaseStore:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
         request = {"key_concurrency": self._key_concurrency, **self._unhandled}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
+        self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
         return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)

@@ -8,6 +8,7 @@ create table if not exists public.scheduled_jobs (
     name text,
     description text,
     handler text not null,
+    job_type text,
     metadata jsonb not null default '{}',
     trigger_type text not null default 'once',
     run_date timestamptz not null default now(),
@@ -42,6 +43,7 @@ create table if not exists public.scheduled_jobs (
     failed_runs bigint not null default 0,
     result jsonb,
     error text,
+    progress double precision check (progress between 0 and 1),
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
@@ -61,6 +63,10 @@ comment on column public.scheduled_jobs.next_run_at is
     'When the service next acts on the job: the earlier of its next due instant and its earliest queued run.';
 comment on column public.scheduled_jobs.cleanup_after_days is
     'How long the job''s ledger, and the job itself once it ended, are kept; null: as long as the listener''s setting says.';
+comment on column public.scheduled_jobs.job_type is
+    'The kind of job, for people and programs; null: the one with the name of the handler. The service does not read it.';
+comment on column public.scheduled_jobs.progress is
+    'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
@@ -123,7 +129,7 @@ create index if not exists scheduled_jobs_active_user_idx
 on public.scheduled_jobs (created_by)
 where
     created_by is not null and workspace_id is not null
-    and (next_run_at is not null or queued_runs > 0 or due_at is distinct from '9999-01-01Z');
+    and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
 
 alter table public.scheduled_jobs replica identity full;
 

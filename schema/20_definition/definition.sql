@@ -67,9 +67,10 @@ as $$
 begin
     perform job_scheduler.check_text('handler', coalesce(job.handler, ''), 200);
     if char_length(job.job_id) not between 1 and 200 or job.concurrency_key is not null
-        or job.name is not null or job.description is not null then
+        or job.name is not null or job.description is not null or job.job_type is not null then
         perform job_scheduler.check_text('job_id', job.job_id, 200);
         perform job_scheduler.check_text('concurrency_key', job.concurrency_key, 200);
+        perform job_scheduler.check_text('job_type', job.job_type, 200);
         perform job_scheduler.check_text('name', nullif(job.name, ''), 500);
         perform job_scheduler.check_text('description', nullif(job.description, ''), 10000);
     end if;

@@ -28,6 +28,10 @@ begin
             new.due_at := case when new.trigger_type = 'once' then greatest(new.run_date, now()) end;
             new.is_planned := new.trigger_type = 'once';
         end if;
+        if not new.is_planned and new.trigger_type = 'interval' then
+            new.due_at := job_scheduler.first_multiple(new);
+            new.is_planned := new.due_at is not null;
+        end if;
         new.next_run_at := new.due_at;
     else
         new.due_at := case when new.status = 'paused' then new.due_at end;

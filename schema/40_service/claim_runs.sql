@@ -45,7 +45,7 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs]}
+-- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
 -- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
 -- from when the table was short reads all of it.
@@ -143,7 +143,7 @@ begin
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
         'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
-        'bounded', bounded
+        'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -178,7 +178,7 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
         due_at = f.next, next_run_at = f.next,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)

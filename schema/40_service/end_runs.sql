@@ -141,7 +141,7 @@ begin
                     case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
                     extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
                     extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    coalesce(g.progress, case when g.status = 'completed' then 1 end),
+                    case when g.status = 'completed' then 1 else g.progress end,
                     g.result, g.error, g.error_details,
                     case when g.status = 'queued' then g.retry_at else e.run_at end
                 from jsonb_to_record(results -> e.id::text) as g (

@@ -42,6 +42,7 @@ begin
             (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
             (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
             (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
+            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
             (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
             (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
         from runs as r
@@ -68,6 +69,7 @@ begin
             scheduled_runs = j.scheduled_runs + b.scheduled,
             result = case when b.status = 'completed' then b.result else j.result end,
             error = b.error,
+            progress = b.progress,
             claimed_by = case when b.others_run is not null then j.claimed_by end,
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()

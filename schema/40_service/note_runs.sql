@@ -42,10 +42,23 @@ begin
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
         for no key update of e
     );
-    update public.job_executions as e
-    set progress = n.progress
-    from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-    where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress;
+    perform set_config('job_scheduler.stage', 'service', true);
+    with written as (
+        update public.job_executions as e
+        set progress = n.progress
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
+        where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress
+        returning e.scheduled_job_id, e.progress
+    ), free as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(array(select w.scheduled_job_id from written as w))
+        for no key update skip locked -- a copy for those who watch the job; the end of the run writes it again
+    )
+    update public.scheduled_jobs as j
+    set progress = w.progress
+    from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
+    where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp());
 end

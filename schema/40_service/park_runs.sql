@@ -29,8 +29,9 @@ begin
             -- a paused one stays so, and ends when it is resumed: see mark_spent
             status = case when j.status = 'paused' then j.status else 'failed' end,
             due_at = case when j.status = 'paused' then now() end, is_planned = j.status <> 'paused', next_run_at = null,
-            error = explanation, last_run_status = 'failed', last_run_at = run.started_at, total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1,
-            scheduled_runs = j.scheduled_runs + 1, claimed_by = null, lease_expires_at = null, updated_at = now(),
+            error = explanation, last_run_status = 'failed', last_run_at = run.started_at,
+            total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1, scheduled_runs = j.scheduled_runs + 1,
+            claimed_by = null, lease_expires_at = null, updated_at = now(),
             revision = job_scheduler.next_revision(j.revision)
         where
             j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'

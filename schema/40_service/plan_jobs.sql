@@ -1,6 +1,6 @@
 -- Writes the first due instants that the service computed, unless the job changed since; null means that none is left, and
 -- an error that none can be computed.
--- {plans: [{id, revision, due, error}]} -> {planned}
+-- {plans: [{id, revision, due, error}]} -> {planned, skipped: {reason: count}}
 create or replace function public.plan_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -44,7 +44,7 @@ begin
     perform job_scheduler.complete_exhausted(
         array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p where p ->> 'due' is null)
     );
-    return json_build_object('planned', planned);
+    return json_build_object('planned', planned, 'skipped', job_scheduler.skipped());
 end
 $$;
 revoke all on function public.plan_jobs_v1(jsonb) from public, anon, authenticated;

@@ -66,7 +66,8 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency, and what job_scheduler.note_missing takes}
--- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row]}
+-- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
+--   skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -140,7 +141,8 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
-        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end
+        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'skipped', job_scheduler.skipped()
     );
 end
 $$;

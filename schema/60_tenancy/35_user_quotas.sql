@@ -13,7 +13,7 @@ as $$
     from public.scheduled_jobs as j
     where
         j.created_by = owner and j.workspace_id is not null and j.status in ('scheduled', 'running', 'paused')
-        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is distinct from '9999-01-01Z')
+        and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
         and not exists (select from public.job_workspaces as w where w.id = j.workspace_id and w.settings ? 'max_active_jobs')
 $$;
 revoke all on function job_scheduler.active_jobs_in_workspaces(uuid) from public;
@@ -74,12 +74,12 @@ begin
             select s.metadata, s.status from public.scheduled_jobs as s
             where
                 coalesce(s.workspace_id, s.created_by) in (workspace, owner)
-                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is not null or not s.is_planned)
             union all
             select s.metadata, s.status from public.scheduled_jobs as s
             where
                 s.created_by = owner and s.workspace_id is not null and s.workspace_id is distinct from workspace
-                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is distinct from '9999-01-01Z')
+                and (s.next_run_at is not null or s.queued_runs > 0 or s.due_at is not null or not s.is_planned)
                 and not exists (
                     select from public.job_workspaces as w where w.id = s.workspace_id and w.settings ? 'max_stored_bytes'
                 )

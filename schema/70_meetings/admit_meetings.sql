@@ -78,6 +78,46 @@ revoke all on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boo
 grant execute on function job_scheduler.check_meeting_quota(uuid, uuid, bigint, boolean)
 to authenticated, service_role; -- their writes fire the trigger
 
+-- Refuses more meetings than a user may have active jobs, with its other active jobs: see check_active_quota_of_user. This
+-- statement added one in each of `workspaces`, or private ones.
+create or replace function job_scheduler.check_meeting_quota_of_user(workspaces uuid[])
+returns void
+language plpgsql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('quota_max_active_jobs');
+    owner constant uuid := job_scheduler.caller();
+    bounded constant uuid[] := array(select w.id from public.job_workspaces as w where w.settings ? 'max_active_jobs');
+    added constant bigint := (select count(*) from unnest(workspaces) as a (id) where a.id is null or a.id <> all(bounded));
+    used bigint;
+begin
+    if owner is null or added = 0 then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of user ' || owner, 0));
+    select count(*) into used
+    from public.meetings as m
+    where m.created_by = owner and m.status = 'upcoming' and (m.workspace_id is null or m.workspace_id <> all(bounded));
+    if used <= most then -- as in check_meeting_quota
+        used := used + job_scheduler.active_jobs_in_workspaces(owner) + job_scheduler.active_jobs(owner) - (
+            select count(*) from public.scheduled_jobs as j
+            where j.created_by = owner and (j.workspace_id is null or j.workspace_id <> all(bounded))
+                and j.handler = 'meeting_status' and j.status in ('scheduled', 'running', 'paused')
+                and (j.next_run_at is not null or j.queued_runs > 0 or j.due_at is not null or not j.is_planned)
+        );
+    end if;
+    if used > most then
+        perform job_scheduler.refuse_quota(
+            'max_active_jobs', 'no more upcoming meetings of this user in all workspaces together', most, used - added
+        );
+    end if;
+end
+$$;
+revoke all on function job_scheduler.check_meeting_quota_of_user(uuid[]) from public;
+grant execute on function job_scheduler.check_meeting_quota_of_user(uuid[]) to authenticated, service_role; -- as above
+
 -- All of a statement's meetings that are upcoming and were not before, tenants in order: see admit_to_quotas.
 create or replace function job_scheduler.admit_meetings()
 returns trigger
@@ -110,6 +150,11 @@ begin
     loop
         perform job_scheduler.check_meeting_quota(one.workspace_id, one.owner, one.added, by_client);
     end loop;
+    if by_client then
+        perform job_scheduler.check_meeting_quota_of_user(
+            array(select n.workspace_id from new_rows as n where n.id = any(opened))
+        );
+    end if;
     return null;
 end
 $$;

@@ -280,8 +280,10 @@ async def test_one_channel_alone_is_received(feed_of, stack, change, received, c
 
 
 async def test_without_channels_there_is_no_feed(feed_of, stack):
-    """It returns at once, and the polls are enough."""
+    """It does nothing, and the polls are enough."""
     feed, health = feed_of(stack.url, ())
-    with anyio.fail_after(1):
-        await feed.run()
-    assert (feed.sessions, health.fault()) == (0, None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        await anyio.wait_all_tasks_blocked()
+        assert (feed.sessions, health.fault()) == (0, None)
+        tasks.cancel_scope.cancel()

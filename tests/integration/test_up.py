@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -77,3 +78,16 @@ def test_a_file_of_the_users_own_is_refused_at_once(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert mine.read_text() == "NEXT_PUBLIC_KEY=mine\n"
     assert [path.name for path in (tmp_path / ".listener").iterdir()] == ["lock"]
+
+
+def test_a_slip_in_the_handlers_is_what_the_command_reports(tmp_path: Path) -> None:
+    """One line has the module's own error; the listener could not start, so neither does the stack stay up."""
+    tmp_path.chmod(0o711)
+    environment = {**os.environ, "LISTENER_HANDLERS": "handlers,my_jobz"}
+    command = [sys.executable, "-m", "listener.cli", "up"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 1
+    assert "handlers of my_jobz: the import failed with ModuleNotFoundError: No module named 'my_jobz'" in done.stderr
+    assert done.stderr.count("\n") == 1

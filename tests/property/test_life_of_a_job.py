@@ -355,6 +355,11 @@ class LifeOfAJob(RuleBasedStateMachine):
     def _adopt(self, job: Any, row: dict[str, Any], runs: dict[Any, Any], now: datetime) -> None:
         """Take over ids, and the instants that the database took from its clock."""
         assert {run.key for run in job.runs} == set(runs), (row, runs)
+        if job.due is None and row["due_at"] is not None:  # of an interval, which the database computes at once
+            (written,) = (self._virtual(each) for each in self.database.rows() if each.id == job.id)
+            assert written.trigger.type == "interval"
+            assert written.due_at == first_run(written.trigger, written.defined_at)
+            job.due = row["due_at"]
         if job.due == JUST_NOW:
             assert self.since <= row["due_at"] <= now
             job.due = row["due_at"]
@@ -467,8 +472,10 @@ def _check_ledger(runs: dict[tuple[datetime, str, int], dict[str, Any]]) -> None
 
 
 def _can_follow(before: str, after: str) -> bool:
-    """Whether one call may lead there: a step of the table, or two by way of running."""
+    """Whether one call may lead there: a step of the table, or two by way of running, which a resumed job may reach."""
     steps = {before} | {str(each) for each in TRANSITIONS[JobStatus(before)]}
+    if before == JobStatus.PAUSED:
+        steps.add(JobStatus.RUNNING)
     if JobStatus.RUNNING in steps:
         steps |= {str(each) for each in TRANSITIONS[JobStatus.RUNNING]}
     return after in steps

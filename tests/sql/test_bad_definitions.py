@@ -46,6 +46,7 @@ BAD = [
     ("concurrency_key", {"concurrency_key": ""}, "1 to 200 characters"),
     ("name", {"name": "x" * 501}, "1 to 500 characters"),
     ("description", {"description": "x" * 10_001}, "1 to 10000 characters"),
+    ("job_type", {"job_type": "x" * 201}, "1 to 200 characters"),
     ("trigger_type", {"trigger_type": "yearly"}, "one of once, daily, weekly, monthly, interval, cron"),
     ("trigger_type", {"trigger_type": ""}, "one of once"),
     ("timezone", {"timezone": "Mars/Base"}, "IANA time zone"),

@@ -135,6 +135,7 @@ def test_the_statement_that_serves_a_projects_meetings_is_made_of_its_columns(pr
 
 def test_uninstalling_leaves_the_project_as_it_was(project, url):
     """Not a row of a catalog differs, and the project's rows are there; so without its publication."""
+    project.execute("create schema realtime; create table realtime.messages (topic text)")
     for prepare in ("select", "alter table public.meetings rename to calls", "drop publication supabase_realtime"):
         project.execute(prepare)
         before = catalog_rows(project)

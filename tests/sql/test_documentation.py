@@ -6,7 +6,11 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
     import psycopg
 
@@ -66,3 +70,75 @@ def test_the_trigger_map_has_every_trigger_in_firing_order(database: psycopg.Con
     fired = [tuple(row.values()) for row in rows]
     for table in {row[0] for row in mapped} | {row[0] for row in fired}:
         assert [row for row in mapped if row[0] == table] == [row for row in fired if row[0] == table]
+
+
+def _columns(table: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the name of each documented column, its type and the rest of its row; several may share a row."""
+    for part in re.findall(rf"^### `{table}`.*?(?=^##)", REFERENCE, re.MULTILINE | re.DOTALL):
+        for names, kinds, rest in re.findall(r"^\| (`[^|]*) \|([^|]*)\|(.*)\|$", part, re.MULTILINE):
+            each = re.findall(r"`(\w+)`", names)
+            cells = [cell.strip() for cell in kinds.split(",")]
+            yield from ((name, cells[min(at, len(cells) - 1)], rest) for at, name in enumerate(each))
+
+
+@pytest.mark.parametrize("table", ["scheduled_jobs", "job_executions", "job_execution_logs"])
+def test_the_reference_has_every_column_and_its_type(database: psycopg.Connection[Any], table: str):
+    """Columns of the service's bookkeeping are named without a type."""
+    query = """
+        select a.attname::text as name, format_type(a.atttypid, null) as type from pg_attribute as a
+        where a.attrelid = ('public.' || %s)::regclass and a.attnum > 0 and not a.attisdropped
+    """
+    found = {
+        row["name"]: row["type"].replace("timestamp with time zone", "timestamptz")
+        for row in database.execute(query, [table]).fetchall()
+    }
+    documented = {name: kind for name, kind, _ in _columns(table)}
+    assert documented.keys() == found.keys()
+    assert {name: kind for name, kind in documented.items() if kind} == {
+        name: kind for name, kind in found.items() if documented[name]
+    }
+
+
+@pytest.mark.parametrize("column", ["trigger_type", "overlap", "misfire", "dst_gap", "dst_fold"])
+def test_the_reference_has_the_words_that_a_column_allows(alice: httpx.Client, column: str):
+    """Those that the refusal names, the default first."""
+    answer = alice.post("/scheduled_jobs", json={"handler": "noop", column: "no such word"})
+    allowed = re.search(r"expected one of (.*)$", answer.json()["message"])[1].split(", ")
+    [rest] = [rest for name, _, rest in _columns("scheduled_jobs") if name == column]
+    default, words = rest.split("|")
+    assert re.findall(r"`(\w+)`", words) == allowed
+    assert default.strip() == f"`{allowed[0]}`"
+
+
+@pytest.mark.parametrize("column", ["cause", "status"])
+def test_the_reference_has_the_words_of_the_ledger(database: psycopg.Connection[Any], column: str):
+    """Those of the table's check."""
+    query = "select pg_get_constraintdef(oid) as text from pg_constraint where conname = %s"
+    check = database.execute(query, [f"job_executions_{column}_check"]).fetchone()["text"]
+    [rest] = [rest for name, _, rest in _columns("job_executions") if name == column]
+    assert re.findall(r"`(\w+)`", rest.split("|")[1]) == re.findall(r"'(\w+)'", check)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"metadata": {"text": "a\0b"}}, {"name": "a\0b"}, {"enabled": True}],
+    ids=["NUL in a payload", "NUL in a name", "another scheduler's column"],
+)
+def test_the_reference_has_the_answers_that_name_no_column_of_ours(alice: httpx.Client, columns: dict[str, Any]):
+    """PostgREST and PostgreSQL give them before anything of ours sees the row."""
+    answer = alice.post("/scheduled_jobs", json={"handler": "noop", **columns})
+    start = f"| {answer.status_code} | `{answer.json()['code']}` |"
+    [line] = [line for line in REFERENCE.splitlines() if line.startswith(start)]
+    assert f"`{answer.json()['message']}`" in line
+
+
+def test_the_columns_that_others_are_mapped_to_exist(database: psycopg.Connection[Any]):
+    """Each row of the tables begins with one; the names that users met are among them."""
+    page = (Path(__file__).parents[2] / "docs" / "coming-from.md").read_text(encoding="utf-8")
+    query = "select column_name as name from information_schema.columns where table_name = 'scheduled_jobs'"
+    columns = {row["name"] for row in database.execute(query).fetchall()}
+    rows = re.findall(r"^\| (.+) \| (`.+) \|$", page, re.MULTILINE)
+    assert len(rows) > 40
+    assert {re.match(r"`(\w+)", ours)[1] for _, ours in rows} <= columns
+    theirs = {name for them, _ in rows for name in re.findall(r"`(\w+)`", them)}
+    assert {"enabled", "actions", "schedule_type"} <= theirs - columns

@@ -32,7 +32,9 @@ def life(stack):
 
 def insert(life, **row):
     """Insert a one-time job that is due."""
-    return life.insert("service", {"schedule": {}, "run_date": life.now(), **row})
+    is_recurring = row.get("trigger_type") == "interval"  # its first instant is not before its insert
+    run_date = life.now() + timedelta(seconds=0.5 if is_recurring else 0)
+    return life.insert("service", {"schedule": {}, "run_date": run_date, **row})
 
 
 def claim(life, job, due=None, listener=ME):
@@ -247,10 +249,6 @@ def test_every_kind_of_claim_may_be_repeated(life, row) -> None:
     """One-time, recurring, with a key, and of a run that waited; a second repetition answers the same."""
     job = insert(life, **row)
     due = life.read()[0][job]["due_at"]
-    if due is None:
-        (planned,) = life.rows()
-        due = planned.trigger.run_date
-        life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
     run = claim(life, job, due)
     for _ in range(2):
         assert [each.execution_id for each in ask_again(life, job, due)] == [run.execution_id]
@@ -324,9 +322,8 @@ def test_a_row_that_somebody_holds_costs_no_other_run_its_lease(life, stack, tab
 def test_replace_keeps_a_fence_of_its_own(life) -> None:
     """What a claim with overlap replace has ended cannot be ended again by whoever ran it."""
     job = insert(life, trigger_type="interval", schedule={"seconds": 3600}, overlap="replace")
-    (planned,) = life.rows()
-    due = planned.trigger.run_date
-    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
     (old,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
     later = due + timedelta(milliseconds=1)
     (new,) = life.claim(ME, [ClaimRequest(job, later, next_due=due + timedelta(hours=1))], AHEAD_SECONDS, 1)

@@ -115,7 +115,7 @@ def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, databa
     """What was not planned has an index, which a plan of when it was short prefers to the keys asked for."""
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule)
-        select 'noop', 'interval', '{"seconds": 60}' from generate_series(1, %s) returning id, revision
+        select 'noop', 'daily', '{"time": "08:00"}' from generate_series(1, %s) returning id, revision
     """
     for count in (*[1] * ROUNDS, ROWS):
         job = database.execute(query, [count]).fetchall()[0]

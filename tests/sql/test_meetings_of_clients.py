@@ -106,6 +106,28 @@ def test_private_meetings_have_the_installations_quota(sql, client_for):
         sql.execute("update job_scheduler.limits set value = %s where name = 'quota_max_active_jobs'", [most])
 
 
+def test_a_user_with_many_workspaces_has_one_users_quota_of_meetings(sql, client_for, team):
+    """With its jobs, synced or not; workspaces with a bound of their own count by themselves."""
+    user = f"user {uuid.uuid4()}"
+    client = client_for(user)
+    plain, own = [team() for _ in range(3)], team(max_active_jobs=30)
+    for each in (*plain, own):
+        sql.execute("insert into job_workspace_members values (%s, %s, 'editor')", [each, user_id(user)])
+    (most,) = sql.execute("select value from job_scheduler.limits where name = 'quota_max_active_jobs'").fetchone()
+    try:
+        sql.execute("update job_scheduler.limits set value = 20 where name = 'quota_max_active_jobs'")
+        job = {"handler": "noop", "run_date": LATER, "workspace_id": plain[0]}
+        assert client.post("/scheduled_jobs", json=[job] * 4).status_code == 201
+        assert [meet(client, each, 6).status_code for each in (plain[0], own)] == [201, 201]
+        sync(sql)
+        assert [meet(client, each, 6).status_code for each in (plain[1], plain[2])] == [201, 403]
+        refused = meet(client, None, 5).json()["message"]
+        assert "of this user in all workspaces together; limit 20, used 16" in refused
+        assert [meet(client, each, 2).status_code for each in (None, plain[2], plain[2], own)] == [201, 201, 403, 201]
+    finally:
+        sql.execute("update job_scheduler.limits set value = %s where name = 'quota_max_active_jobs'", [most])
+
+
 def test_users_choose_no_ids(alice: httpx.Client, bob: httpx.Client, service: httpx.Client):
     """Neither at the insert nor later; the refusal says what to do. An upsert may name what its user sees."""
     mine, chosen = meet(alice).json()[0]["id"], str(uuid.uuid4())

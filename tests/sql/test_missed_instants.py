@@ -29,14 +29,13 @@ def missed_job(database: psycopg.Connection[Any], misfire: str, overlap: str = "
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule, run_date, misfire, overlap)
         values ('noop', 'interval', '{"seconds": 1}', now() - make_interval(secs => %s), %s, %s)
-        returning id, revision, run_date
+        returning id
     """
     job = database.execute(query, [MISSED, misfire, overlap]).fetchone()
-    plan = {"id": job["id"], "revision": job["revision"], "due": job["run_date"].isoformat()}
-    database.execute("select public.plan_jobs_v1(%s)", [json.dumps({"plans": [plan]})])
     with database.transaction():  # defined before all that, else it would not catch up
         database.execute("select set_config('job_scheduler.stage', 'service', true)")
-        database.execute("update public.scheduled_jobs set defined_at = run_date where id = %s", [job["id"]])
+        columns = "defined_at = run_date, due_at = run_date, next_run_at = run_date"
+        database.execute(f"update public.scheduled_jobs set {columns} where id = %s", [job["id"]])  # noqa: S608 - fixed
     return seen(database, job["id"])
 
 

@@ -25,10 +25,6 @@ def life(stack):
 def running(life, tenant="service", **row):
     """Insert a job, claim its due instant, and pause it; the job and its run."""
     job = life.insert(tenant, {"trigger_type": "once", "schedule": {}, "run_date": life.now(), **row})
-    for planned in life.rows():
-        if planned.unplanned:
-            due = life.now()
-            life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
     due = row_of(life, job)["due_at"]
     (run,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + HOUR)], 1, 1)
     life.call(tenant, "pause_job", job)
@@ -38,7 +34,8 @@ def running(life, tenant="service", **row):
 
 def hourly(life, **row):
     """The same of a job that is due each hour."""
-    return running(life, trigger_type="interval", schedule={"seconds": 3600}, **row)
+    when = {"run_date": life.now() + timedelta(seconds=0.5), "trigger_type": "interval", "schedule": {"seconds": 3600}}
+    return running(life, **when, **row)
 
 
 def finish(life, run, status="completed", **fields):
@@ -90,7 +87,7 @@ def test_a_job_that_is_resumed_while_its_run_goes_on_shows_as_running(life) -> N
     life.call("service", "resume_job", job)
     row = row_of(life, job)
     assert (row["status"], row["next_run_at"]) == ("running", row["due_at"])
-    life.shift(HOUR)
+    life.shift(HOUR + timedelta(seconds=1))
     due = row_of(life, job)["due_at"]
     assert life.claim(ME, [ClaimRequest(job, due, next_due=due + HOUR)], 1, 1) == []
     assert ledger(life, job) == [(1, "running"), (1, "skipped")]
@@ -121,7 +118,7 @@ def test_a_paused_job_that_is_cancelled_stops_its_run(life) -> None:
     job, run = running(life)
     life.call("service", "cancel_job", job)
     signals = life.service("poll_jobs_v1", {"cursor": 0, "until": life.now(), "after": None, "limit": 10})["signals"]
-    assert [each["rows"] for each in signals if each["table"] == "cancelled_runs"] == [[run.execution_id]]
+    assert [run.execution_id] in [each["rows"] for each in signals if each["table"] == "cancelled_runs"]
     assert finish(life, run, "failed", retry_at=life.now())
     assert (row_of(life, job)["status"], ledger(life, job)) == ("cancelled", [(1, "failed")])
 

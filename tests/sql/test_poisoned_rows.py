@@ -111,10 +111,9 @@ def test_a_run_that_cannot_be_rescued_keeps_no_other_from_it(life, stack) -> Non
 def test_a_run_whose_own_row_refuses_its_end_fails_its_job_with_the_reason(life, stack) -> None:
     """The ledger follows when the cause is gone; a recurring job does not run over and over meanwhile."""
     every = {"trigger_type": "interval", "schedule": {"seconds": 60}}
-    (job,) = [life.insert("service", {**every, "run_date": life.now()})]
-    (planned,) = life.rows()
-    due = planned.trigger.run_date
-    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    job = life.insert("service", {**every, "run_date": life.now() + timedelta(seconds=1)})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
     (run,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(minutes=1))], 1.25, 1)
     told = {"id": run.execution_id, "fence": run.fence, "error": "42703 no such column"}
     with poisoned(stack, "update", "job_executions", "id", run.execution_id):
@@ -196,7 +195,7 @@ def test_a_row_that_somebody_holds_lets_the_end_of_a_run_fail_soon_and_by_name(l
 def test_jobs_that_somebody_holds_keep_no_other_from_being_claimed_or_planned(life, stack) -> None:
     """They are refused for now."""
     once = [life.insert("service", {"schedule": {}, "run_date": life.now()}) for _ in range(3)]
-    every = {"trigger_type": "interval", "schedule": {"seconds": 60}, "run_date": life.now()}
+    every = {"trigger_type": "daily", "schedule": {"time": "08:00"}, "run_date": life.now()}
     often = [life.insert("service", every) for _ in range(3)]
     due = {job: row["due_at"] for job, row in life.read()[0].items()}
     with held(stack, "scheduled_jobs", once[1]), held(stack, "scheduled_jobs", often[1]):
@@ -245,11 +244,10 @@ def test_a_poll_tells_what_stopped_runs_since_its_cursor(life) -> None:
 
 def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
     """Its job shows only the new one."""
-    row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace", "run_date": life.now()}
-    job = life.insert("service", {**row})
-    (planned,) = life.rows()
-    due = planned.trigger.run_date
-    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace"}
+    job = life.insert("service", {**row, "run_date": life.now() + timedelta(seconds=1)})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
     later = due + timedelta(milliseconds=1)
     (old,) = life.claim(ME, [ClaimRequest(job, due, next_due=later)], 1.25, 1)
     cursor = polled(life, 0).cursor

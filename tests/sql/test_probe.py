@@ -27,6 +27,7 @@ EDITS = {
     "name": "'another'",
     "description": "'another'",
     "handler": "'log'",
+    "job_type": "'email'",
     "metadata": """'{"a": 1}'""",
     "run_date": "now() + '2 h'",
     "max_attempts": "9",

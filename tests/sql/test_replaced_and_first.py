@@ -36,10 +36,9 @@ def test_a_free_key_goes_to_the_highest_priority_of_a_batch(life) -> None:
 def replaced(life):
     """A job with two runs left, whose first one was replaced by its second one, and what followed in the ledger."""
     row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace", "max_runs": 2}
-    job = life.insert("service", {**row, "run_date": life.now()})
-    (planned,) = life.rows()
-    due = planned.trigger.run_date
-    life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": planned.revision, "due": due}]})
+    job = life.insert("service", {**row, "run_date": life.now() + timedelta(seconds=1)})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
     for instant in (due, due + timedelta(milliseconds=1)):
         life.claim(ME, [ClaimRequest(job, instant, next_due=instant + timedelta(milliseconds=1))], AHEAD_SECONDS, 1)
     jobs, ledger = life.read()

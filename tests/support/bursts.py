@@ -66,12 +66,12 @@ def _answers(url: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def watching(url: str, key: str) -> AsyncIterator[set[int]]:
-    """Watch all jobs, as a dashboard does: only what somebody watches counts; give the ids of those received of."""
-    seen: set[int] = set()
+async def watching(url: str, key: str) -> AsyncIterator[dict[int, list[Any]]]:
+    """Watch all jobs, as a dashboard does: only what somebody watches counts; give the changes received, by id."""
+    seen: dict[int, list[Any]] = {}
 
     def note(change: Any) -> None:
-        seen.add((change["data"].get("record") or {}).get("id"))
+        seen.setdefault((change["data"].get("record") or {}).get("id"), []).append(change["data"])
 
     client = AsyncRealtimeClient(f"{url}/realtime/v1", key, auto_reconnect=False)
     channel = client.channel(f"dashboard-{uuid.uuid4()}")

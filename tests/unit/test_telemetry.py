@@ -246,6 +246,7 @@ def test_the_metrics_say_what_happened():
     """Each method moves its own number."""
     metrics = Metrics()
     metrics.claims_answered(3, 1)
+    metrics.instants_skipped({"overlap": 2, "misfire": 1})
     metrics.hints_received("broadcast", 2)
     metrics.changes_missed(4)
     metrics.probe_sent("unsent")
@@ -266,6 +267,7 @@ def test_the_metrics_say_what_happened():
     for line in (
         'listener_claims_total{answer="granted"} 3.0',
         'listener_claims_total{answer="refused"} 1.0',
+        'listener_instants_skipped_total{reason="overlap"} 2.0',
         'listener_feed_hints_total{source="broadcast"} 2.0',
         "listener_feed_changes_missed_total 4.0",
         'listener_feed_probes_total{outcome="unsent"} 1.0',

@@ -50,19 +50,19 @@ def wrong_for(stack, job, case):
 def test_one_job_ends_or_rests_with_an_explanation_and_the_others_go_on(listener, project, embedded_stack, case):
     """It does not run over and over; neighbours that are due at the same time end as always."""
     every = {"trigger_type": "interval", "schedule": {"seconds": 1}}
-    guilty = project.insert(**every, run_date=project.soon(4))
+    guilty = project.insert(**every, run_date=project.soon(2))
     with wrong_for(embedded_stack, guilty, CASES[case]):
-        neighbours = [project.insert(**every, run_date=project.soon(3)) for _ in range(3)]
+        neighbours = [project.insert(**every, run_date=project.soon(1)) for _ in range(3)]
         one_time = [project.insert() for _ in range(20)]
         for job in one_time:
             assert project.wait(job, within=allowed(5, 20))["status"] == "completed"
         for job in neighbours:
-            runs = project.wait_for_runs(job, 6, within=allowed(15, 60))
+            runs = project.wait_for_runs(job, 3, within=allowed(15, 60))
             assert {run["status"] for run in runs} <= {"completed", "running"}
         until(lambda: explained(project, guilty), lambda: str((project.job(guilty), project.ledger(guilty))), within=40)
         before = len(project.ledger(guilty))
         for job in neighbours:
-            project.wait_for_runs(job, len(project.ledger(job)) + 3, within=allowed(15, 60))
+            project.wait_for_runs(job, len(project.ledger(job)) + 2, within=allowed(15, 60))
         ledger = project.ledger(guilty)
     assert len(ledger) == before <= 1
     assert all(run["status"] == "failed" or run["completed_at"] is None for run in ledger)

@@ -81,3 +81,36 @@ def test_an_outage_is_told_and_nothing_is_lost_in_it(project, listeners, road, m
         assert project.wait(job)["status"] == "completed"
         assert project.states(job) == [("completed", None)]
     assert [line.split()[0] for line in marks.read_text().splitlines()] == ["begun", "ended"]
+
+
+def complaints(listener) -> list[str]:
+    """Give the warnings and errors that it has logged."""
+    return [line for line in listener.log.read_text().splitlines() if "[warning" in line or "[error" in line]
+
+
+def test_a_service_without_a_first_answer_says_once_what_to_do(
+    project, listeners, a_free_port, road, eventually
+) -> None:
+    """Which setting to check; it goes on when the server answers."""
+    road.close()
+    with socket.create_server(("127.0.0.1", a_free_port)) as mute:
+        listener = listeners.launch(SUPABASE_URL=f"http://127.0.0.1:{a_free_port}")
+        for _ in range(4):
+            mute.accept()[0].close()
+    (complaint,) = complaints(listener)
+    assert "database.unreachable" in complaint
+    assert "check SUPABASE_URL" in complaint
+    assert "database: jobs_v1: " in httpx.get(f"{listener.url}/readyz").text
+    road.open()
+    listener.wait_until_ready()
+    assert project.wait(project.insert())["status"] == "completed"
+
+
+def test_a_wrong_key_is_reported_once_with_the_setting_that_has_it(project, listeners, eventually) -> None:
+    """Whatever else would need it."""
+    listener = listeners.launch(SUPABASE_SECRET_KEY="sb_secret_wrong")  # noqa: S106 - of nobody
+    eventually(lambda: complaints(listener), "it complains", 30)
+    eventually(lambda: "Invalid API key" in httpx.get(f"{listener.url}/readyz").text, "it is not ready")
+    (complaint,) = complaints(listener)
+    assert "database.needs_operator" in complaint
+    assert "set SUPABASE_SECRET_KEY" in complaint

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.usefixtures("listener")
@@ -18,6 +20,12 @@ def instants(ledger):
     found = [row["scheduled_for"] for row in ledger if row["cause"] == "schedule"]
     assert max(Counter(found).values()) == 1
     return found
+
+
+def skipped(listener, reason):
+    """Read how many instants the listener counted as skipped."""
+    found = re.search(rf'instants_skipped_total{{reason="{reason}"}} (\d+)', httpx.get(f"{listener.url}/metrics").text)
+    return int(found[1]) if found else 0
 
 
 def test_an_interval_runs_at_each_of_its_instants_until_its_runs_are_used_up(project) -> None:
@@ -115,8 +123,9 @@ def test_jobs_that_share_a_key_run_one_after_the_other(project) -> None:
     assert project.ledger(jobs[-1])[0]["completed_at"] < runs[-1][0]
 
 
-def test_a_recurring_job_that_is_paused_skips_what_passes_and_goes_on(project) -> None:
-    """The skipped instants are in the ledger with reason paused; none is missing and none is there twice."""
+def test_a_recurring_job_that_is_paused_skips_what_passes_and_goes_on(project, listener) -> None:
+    """The skipped instants are in the ledger with reason paused, and counted; none is missing or there twice."""
+    before = skipped(listener, "paused")
     job = project.insert(**EVERY_SECOND)
     project.wait_for_runs(job, 1)
     project.call("pause_job", job=job)
@@ -131,6 +140,7 @@ def test_a_recurring_job_that_is_paused_skips_what_passes_and_goes_on(project) -
         ("completed", None),
     }
     assert all(b - a == timedelta(seconds=1) for a, b in pairwise(instants(ledger)))
+    assert skipped(listener, "paused") - before == sum(row["reason"] == "paused" for row in ledger)
 
 
 def test_a_failing_recurring_job_goes_on_at_its_next_instant(project) -> None:

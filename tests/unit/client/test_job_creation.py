@@ -111,6 +111,22 @@ def test_a_function_travels_as_the_name_of_its_handler(named, name):
     assert inserted(job_creation.schedule_job(Defaults(), named))["handler"] == name
 
 
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ({"handler": "my_mail", "job_type": JobType.EMAIL}, ("my_mail", "email")),
+        ({"handler": "my_mail", "job_type": "invoice"}, ("my_mail", "invoice")),
+        ({"job_type": JobType.EMAIL}, ("email", None)),
+        ({"handler": "my_mail"}, ("my_mail", None)),
+    ],
+)
+def test_a_job_type_is_kept_with_the_job_whatever_handler_it_names(given, written):
+    """Where no handler is given it names that, and the handler's name says it all."""
+    for schedule in (job_creation.schedule_one_time_job, job_creation.schedule_recurring):
+        row = inserted(schedule(Defaults(), **given))
+        assert (row["handler"], row.get("job_type")) == written
+
+
 def test_a_reminder_as_programs_wrote_it_by_hand():
     """Positional and keyword arguments of the class that this one replaces."""
     plan = job_creation.schedule_reminder(Defaults(), "123", NOON, declared, 15, message="Don't forget")
@@ -400,4 +416,6 @@ def test_a_job_speaks_the_words_of_the_class_it_replaces():
     job = Job.model_validate({**ROW, "handler": "sms", "attempt": 3})
     assert (job.job_type, job.retry_count, job.max_retries, job.is_final) == (JobType.SMS, 2, 3, False)
     assert Job.model_validate(ROW).job_type is JobType.CUSTOM
+    assert Job.model_validate({**ROW, "handler": "my_mail", "job_type": "email"}).job_type is JobType.EMAIL
+    assert Job.model_validate({**ROW, "handler": "my_mail", "job_type": "invoice"}).job_type == "invoice"
     assert Job.model_validate({**ROW, "status": "failed"}).is_final

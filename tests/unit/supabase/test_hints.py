@@ -12,13 +12,13 @@ from listener.supabase.hints import read_hint, read_signal
 
 def test_plain_jobs_travel_whole():
     """Enough to claim them without another look."""
-    rows = [[7, 900, "2026-01-05T12:00:00+00:00", 3], [8, 900, None, 0]]
+    rows = [[7, 900, "2026-01-05T12:00:00+00:00", 3, None, None, "noop"], [8, 900, None, 0]]
     hint = read_signal("broadcast", {"table": "scheduled_jobs", "rows": rows, "xid": 900})
     assert (hint.source, hint.table, hint.xid, hint.gone, hint.ids) == ("broadcast", "scheduled_jobs", 900, (), ())
     one, paused = hint.jobs
     assert (one.id, one.revision, one.status, one.priority) == (7, 900, "scheduled", 3)
     assert one.due_at == one.next_run_at == datetime(2026, 1, 5, 12, tzinfo=UTC)
-    assert paused.next_run_at is None
+    assert (paused.next_run_at, paused.handler, one.handler) == (None, None, "noop")
 
 
 def test_a_later_version_may_say_more_of_a_row():
@@ -75,6 +75,7 @@ def test_without_rows_it_only_asks_to_look(table):
                 [[7, 1, 5, 0]],
                 [[7, 1, None, 10**6]],
                 [[7, 1, None, 0, {"tenant": 1}]],
+                [[7, 1, None, 0, None, None, ["handler"]]],
             )
         ),
     ],

@@ -1972,15 +1972,15 @@ language sql
 set search_path = ''
 as $$
     with invalid as (
-        select j.id, p.told as error
+        select j.id, p.explanation as error
         from public.scheduled_jobs as j
         inner join (
-            select w.id, w.revision, 'no due instant can be computed: ' || w.error as told
+            select w.id, w.revision, 'no due instant can be computed: ' || w.error as explanation
             from jsonb_to_recordset(plans) as w (id bigint, revision bigint, error text)
         ) as p on j.id = p.id and j.revision = p.revision
-        where p.told is not null and j.error is distinct from p.told and j.status in ('scheduled', 'running')
+        where p.explanation is not null and j.error is distinct from p.explanation and j.status in ('scheduled', 'running')
         for update of j skip locked
-    ), told as (
+    ), explained as (
         update public.scheduled_jobs as j
         set error = s.error, updated_at = now()
         from invalid as s
@@ -1990,7 +1990,7 @@ as $$
     insert into public.job_executions
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, error, completed_at)
     select t.id, t.workspace_id, t.created_by, t.instant, t.instant, 'schedule', 'skipped', 'invalid_schedule', t.error, now()
-    from told as t
+    from explained as t
     on conflict do nothing
 $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;

@@ -83,7 +83,8 @@ begin
                 )::uuid, 'workspace', (%8$s
                 )::uuid
             ) || case when (%5$s
-            )::boolean then jsonb_build_object(
+            )::boolean and (%3$s
+            ) is not null then jsonb_build_object(
                 'due_at', (%3$s
                 )::timestamptz, 'metadata', coalesce((%6$s
                 )::jsonb, '{}'), 'title', (%9$s

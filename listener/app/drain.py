@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.02
 LEAVE_SECONDS = 1.0
 """Time limit of the request that announces this listener's departure, at the start of the drain."""
 INTERRUPT_SECONDS = 7.0
-"""Time limit at the end of the drain, for runs that were told to stop (a thread has five seconds) and last writes."""
+"""Time limit at the end of the drain, for runs that were cancelled (a thread has five seconds) and last writes."""
 LONGEST_SECONDS = LEAVE_SECONDS + INTERRUPT_SECONDS
 """Time limit of the whole drain, without the time that runs are granted."""
 

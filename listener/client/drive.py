@@ -141,7 +141,7 @@ class Caller(Generic[C]):
         """The columns that are added to each job."""
         return self._own
 
-    def carry_out(self, plan: Plan[T]) -> Any:  # noqa: ANN401 - T or an awaitable of it, which `operation` tells apart
+    def carry_out(self, plan: Plan[T]) -> Any:  # noqa: ANN401 - T or an awaitable of it, which `operation` distinguishes
         """Carry out a plan, blocking or asynchronously, as the client does."""
         client: Client | AsyncClient = self.client
         if isinstance(client, AsyncClient):

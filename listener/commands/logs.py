@@ -31,7 +31,7 @@ Follow = Annotated[bool, typer.Option("--follow", "-f", help="Wait for its end; 
 def logs(run: Run, *, follow: Follow = False, as_json: AsJson = False) -> None:
     """Show the log of a run. With --json and --follow, one JSON object a line."""
     with connected() as client:
-        row = _run_named(client, run)
+        row = _run_named(client, run, wait=follow)
         if as_json and not follow:
             typer.echo(json.dumps(list(_lines(client, row["id"], 0)), ensure_ascii=False, indent=2))
             return
@@ -50,16 +50,21 @@ def logs(run: Run, *, follow: Follow = False, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-def _run_named(client: Client, name: str) -> Row:
+def _run_named(client: Client, name: str, *, wait: bool = False) -> Row:
+    """Return the run with this id, or the latest one of a job; `wait` for the job's first."""
     runs = client.table("job_executions").select("*")
     found = read(client, runs.eq("id", name)) if _is_uuid(name) else []
-    if not found:  # a job_id may be a UUID too
-        runs = client.table("job_executions").select("*").eq("scheduled_job_id", job_named(client, name))
-        found = read(client, runs.order("scheduled_for", desc=True).order("attempt", desc=True).limit(1))
-    if not found:
-        message = f"job {name!r} has no runs yet"
-        raise JobNotFound(message)
-    return found[0]
+    if found:
+        return found[0]
+    job = job_named(client, name)  # a job_id may be a UUID too
+    while True:
+        runs = client.table("job_executions").select("*").eq("scheduled_job_id", job)
+        if found := read(client, runs.order("scheduled_for", desc=True).order("attempt", desc=True).limit(1)):
+            return found[0]
+        if not wait:
+            message = f"job {name!r} has no runs yet; --follow waits for the first"
+            raise JobNotFound(message)
+        time.sleep(LOOK_SECONDS)
 
 
 def _is_uuid(name: str) -> bool:

@@ -9,17 +9,17 @@ from pydantic_core import to_json
 if TYPE_CHECKING:
     from listener.domain.messages import Note, RunResult
 
-    Told = TypeVar("Told", Note, RunResult)
+    Item = TypeVar("Item", Note, RunResult)
 
 MOST_BYTES = 1024 * 1024
 """Of JSON in one request, besides the last row's: writing it holds the loop."""
 
 
-def take_batch(waiting: list[Told], most: int) -> list[Told]:
+def take_batch(waiting: list[Item], most: int) -> list[Item]:
     """Remove and return the first of those that wait: one at least, `most` at most, about `MOST_BYTES` at most."""
     count = size = 0
-    for told in waiting[:most]:
-        count, size = count + 1, size + size_of(told)
+    for item in waiting[:most]:
+        count, size = count + 1, size + size_of(item)
         if size > MOST_BYTES:
             break
     batch = waiting[:count]
@@ -27,10 +27,10 @@ def take_batch(waiting: list[Told], most: int) -> list[Told]:
     return batch
 
 
-def size_of(told: Note | RunResult) -> int:
+def size_of(item: Note | RunResult) -> int:
     """Return about how many bytes it has as JSON, as far as a handler determines that."""
-    size = sum(len(line.message) + (len(to_json(line.fields)) if line.fields else 0) for line in told.logs)
-    for value in (getattr(told, "result", None), getattr(told, "error_details", None)):
+    size = sum(len(line.message) + (len(to_json(line.fields)) if line.fields else 0) for line in item.logs)
+    for value in (getattr(item, "result", None), getattr(item, "error_details", None)):
         if value is not None:
             size += len(to_json(value))
     return size

@@ -185,9 +185,9 @@ class Claimer:
                 self._reconciler.explain(job, malformed)
         return claims
 
-    def _put_back(self, jobs: list[Job], fault: StoreError, pause: timedelta, /, **told: int) -> None:
+    def _put_back(self, jobs: list[Job], fault: StoreError, pause: timedelta, /, **fields: int) -> None:
         """Arm jobs again whose claim failed, to rest for so long."""
-        self._log.warning(Event.CLAIM_FAILED, **told, error=str(fault))
+        self._log.warning(Event.CLAIM_FAILED, **fields, error=str(fault))
         again = self._clock.now() + pause
         self._answered(jobs)
         for job in jobs:

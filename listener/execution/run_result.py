@@ -31,7 +31,7 @@ def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
         jitter: a random number from 0 to 1, for the back-off.
     """
     outcome = report.outcome
-    told = RunResult(
+    run_result = RunResult(
         execution_id=report.execution_id,
         fence=run.fence,
         status=RunStatus.COMPLETED,
@@ -41,20 +41,20 @@ def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
         logs=report.logs,
     )
     if isinstance(outcome, Completed):
-        told.result = outcome.result
-        return told
+        run_result.result = outcome.result
+        return run_result
     if isinstance(outcome, Cancelled) and outcome.reason == SHUTDOWN:
-        return _handed_back(run, told)
+        return _handed_back(run, run_result)
     if isinstance(outcome, Cancelled) and outcome.reason == LEASE_LOST:
-        return _given_up(run, told)
+        return _given_up(run, run_result)
     if isinstance(outcome, Cancelled):
-        return replace(told, status=RunStatus.CANCELLED, reason=outcome.reason)
+        return replace(run_result, status=RunStatus.CANCELLED, reason=outcome.reason)
     step = decide(outcome, run.attempt, run.retry, jitter, report.completed_at)
     if isinstance(step, SnoozeUntil):
-        return replace(told, status=RunStatus.QUEUED, reason="snoozed", retry_at=step.until)
+        return replace(run_result, status=RunStatus.QUEUED, reason="snoozed", retry_at=step.until)
     assert isinstance(outcome, Failed), "what is left"  # noqa: S101 - narrows the type
     return replace(
-        told,
+        run_result,
         status=RunStatus.FAILED,
         reason=outcome.reason,
         error=outcome.error,
@@ -63,21 +63,21 @@ def run_result_of(run: Run, report: Report, jitter: float) -> RunResult:
     )
 
 
-def _handed_back(run: Run, told: RunResult) -> RunResult:
+def _handed_back(run: Run, run_result: RunResult) -> RunResult:
     """Hand the run to another listener: unchanged if it has not started, as the next attempt if it has."""
-    if told.started_at is None:
-        return replace(told, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
+    if run_result.started_at is None:
+        return replace(run_result, status=RunStatus.QUEUED, reason=SHUTDOWN, retry_at=run.start_at)
     error = "the listener was shut down before the handler ended"
-    return replace(told, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=told.completed_at)
+    return replace(run_result, status=RunStatus.FAILED, reason=SHUTDOWN, error=error, retry_at=run_result.completed_at)
 
 
-def _given_up(run: Run, told: RunResult) -> RunResult:
+def _given_up(run: Run, run_result: RunResult) -> RunResult:
     """Decide as the rescuer would; the database refuses the result if a rescuer came first."""
-    if told.started_at is None:
-        return replace(told, status=RunStatus.QUEUED, retry_at=run.start_at)
+    if run_result.started_at is None:
+        return replace(run_result, status=RunStatus.QUEUED, retry_at=run.start_at)
     error = "the listener could not extend its lease, and stopped the handler"
-    again = told.completed_at if run.attempt < run.retry.max_attempts else None
-    return replace(told, status=RunStatus.FAILED, reason=LEASE_LOST, error=error, retry_at=again)
+    again = run_result.completed_at if run.attempt < run.retry.max_attempts else None
+    return replace(run_result, status=RunStatus.FAILED, reason=LEASE_LOST, error=error, retry_at=again)
 
 
 def unwritable(run_result: RunResult, fault: StoreError) -> RunResult:

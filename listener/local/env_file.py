@@ -1,4 +1,4 @@
-"""The file that tells clients how to reach a stack, while the stack is up. Nobody else's file is touched."""
+"""The file with which clients reach a stack, while the stack is up. Nobody else's file is touched."""
 
 from __future__ import annotations
 

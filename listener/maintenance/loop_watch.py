@@ -1,7 +1,7 @@
 """A thread that watches the loop, since what holds it up holds up everything that runs on it.
 
 Takes the heartbeats of the watchdog. Gives a line of the log, and `/readyz`, the handler that holds the loop up, while
-it still does. Guarantees that the process is gone in time once it was told to go, whatever its loop does.
+it still does. Guarantees that the process is gone in time after a shutdown signal, whatever its loop does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LoopWatch:
     """Looks at the loop ten times a second.
 
     Args:
-        health: has the heartbeats, and is told who holds them up.
+        health: has the heartbeats, and takes the name of what blocks them.
         leave: ends the process at once.
     """
 

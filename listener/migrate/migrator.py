@@ -145,11 +145,11 @@ def _execute(connection: psycopg.Connection, migration: Migration) -> None:
 
 def reason_of(fault: psycopg.Error) -> str:
     """Return the database's message and hint, and the line of the body that failed; not the whole statement."""
-    told = [fault.diag.message_primary or str(fault), fault.diag.message_detail, fault.diag.message_hint]
+    parts = [fault.diag.message_primary or str(fault), fault.diag.message_detail, fault.diag.message_hint]
     if fault.diag.internal_query and fault.diag.internal_position:
         line = fault.diag.internal_query[: int(fault.diag.internal_position)].count("\n")
-        told.insert(1, f"in line {line} of its body")
-    return "; ".join(" ".join(part.split()) for part in told if part)
+        parts.insert(1, f"in line {line} of its body")
+    return "; ".join(" ".join(part.split()) for part in parts if part)
 
 
 def _note(notice: psycopg.errors.Diagnostic, report: Report) -> None:

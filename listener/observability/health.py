@@ -107,7 +107,7 @@ class Health:
         return lag
 
     def held_up(self, by: str) -> None:
-        """Note who holds the loop up; told by a thread, while it does."""
+        """Note which handler blocks the loop; a thread calls this while it does."""
         self._held_up_by = by
 
     def work_waits(self, seconds: float) -> None:

@@ -83,7 +83,7 @@ class Reflector:
         self._relist_seconds, self._sink = relist_seconds, sink
         self._cursor: int | None = None
         self._dirty = False
-        self._told: int | None = None
+        self._reported: int | None = None
         self._announcing_since, self._announced = 0.0, 0
         self._polled_at = -LEAST_POLL_SECONDS
         self._missed_hints = MissedHints()
@@ -95,19 +95,19 @@ class Reflector:
         self._log = structlog.get_logger("reflector")
 
     def take_hint(self, hint: Hint) -> None:
-        """Take a hint. A poll's tells the table's content; any other may be forged, and causes a poll or a claim."""
+        """Take a hint. A poll's hint has the table's content; any other may be forged, and causes a poll or a claim."""
         if hint.source == POLL:
             self._reconciler.forget(hint.gone)
         elif not self._needs_no_look(hint):
             self.look_up(hint)
 
     def look_up(self, hint: Hint) -> None:
-        """Poll as soon as possible for what a channel tells, and once more if that did not show its transaction."""
-        self._told = hint.xid
+        """Poll as soon as possible for what a channel reports, and once more if that did not show its transaction."""
+        self._reported = hint.xid
         self.poll_now()
 
     def _needs_no_look(self, hint: Hint) -> bool:
-        """Whether all that a channel tells is known, or claimed at once."""
+        """Whether all that a channel reports is known, or claimed at once."""
         if hint.xid is not None and self._cursor is not None:
             if hint.xid < self._cursor + MOST_AHEAD:
                 self._missed_hints.received(hint.source, hint.xid)
@@ -179,7 +179,7 @@ class Reflector:
     async def poll(self) -> None:
         """Read the changes since the last poll."""
         self._dirty, self._polled_at = False, self._clock.monotonic()
-        told, self._told = self._told, None
+        reported, self._reported = self._reported, None
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
         is_first = self._health.receiving and not self._missed_hints.has_begun
@@ -192,7 +192,7 @@ class Reflector:
             self._compare(page, is_first=is_first)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor)
-        self._dirty |= told is not None and told >= cursor  # a channel tells of a commit shortly before it shows
+        self._dirty |= reported is not None and reported >= cursor  # a channel reports a commit shortly before it shows
 
     def _compare(self, page: Page, *, is_first: bool) -> None:
         """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""

@@ -126,13 +126,13 @@ class SupabaseStore:
 
     async def park(self, run: Held, why: str) -> None:
         """End a run whose result is refused."""
-        told = {"id": run[0], "fence": run[1], "error": why}
-        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [told], "jobs": []}, "now")
+        refused = {"id": run[0], "fence": run[1], "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [refused], "jobs": []}, "now")
 
     async def explain(self, job_id: int, why: str) -> None:
         """Say in a job's row why it cannot be claimed."""
-        told = {"id": job_id, "error": why}
-        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [told]}, "now")
+        refused = {"id": job_id, "error": why}
+        await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [refused]}, "now")
 
     async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
         """Extend claims, and send a heartbeat."""

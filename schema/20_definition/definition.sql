@@ -6,8 +6,8 @@ stable
 set search_path = ''
 as $$
 declare
-    told constant text := metadata::text;
-    bytes constant integer := octet_length(told);
+    as_text constant text := metadata::text;
+    bytes constant integer := octet_length(as_text);
     most constant numeric := job_scheduler.limit_of('max_metadata_bytes');
 begin
     if jsonb_typeof(metadata) <> 'object' then
@@ -21,12 +21,12 @@ begin
         );
     elsif bytes > most then
         perform job_scheduler.refuse('metadata', to_jsonb(format('%s bytes', bytes)), format('at most %s bytes', most));
-    elsif bytes - octet_length(translate(told, '[{', '')) > 100
+    elsif bytes - octet_length(translate(as_text, '[{', '')) > 100
         and metadata @? 'strict $.**{100} ? (@.type() == "array" || @.type() == "object")' then
         -- A listener reads the answers to its claims with limits of this kind: one payload beyond them would make the
         -- answer for all unreadable, again and again.
         perform job_scheduler.refuse('metadata', to_jsonb('a deep value'::text), 'at most 100 levels of lists and objects');
-    elsif bytes > 308 and told ~ '[0-9]{250}'
+    elsif bytes > 308 and as_text ~ '[0-9]{250}'
         and metadata @? 'strict $.** ? (@.type() == "number" && (@ >= 1e308 || @ <= -1e308))' then
         perform job_scheduler.refuse('metadata', to_jsonb('a number of many digits'::text), 'numbers between -1e308 and 1e308');
     end if;

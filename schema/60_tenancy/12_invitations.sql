@@ -1,6 +1,6 @@
 -- Invitations: an admin writes one, and the invited user accepts or declines it.
 
--- Tells the invited user into what.
+-- Notes the name of the workspace, which the invited user sees.
 create or replace function job_scheduler.name_invitation()
 returns trigger
 language plpgsql

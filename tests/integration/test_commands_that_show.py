@@ -149,6 +149,17 @@ def test_follow_goes_on_until_the_run_ends(listener, stack, sql, tmp_path):
     assert following.returncode == 0
 
 
+def test_follow_waits_for_the_first_run_of_a_job(stack, sql, tmp_path):
+    """A job that was inserted a moment ago has none yet."""
+    job = a_job(sql)
+    command = [sys.executable, "-m", "listener.cli", "logs", str(job), "--follow"]
+    environment = {**os.environ, **stack.environment()}
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as following:
+        log(sql, a_run(sql, job), "first")
+        assert "first" in following.stdout.read()
+    assert following.returncode == 0
+
+
 def test_what_a_tenant_wrote_does_nothing_to_the_terminal(listener, sql):
     """Escape sequences, line breaks and marks of direction are shown as text."""
     job = a_job(sql, name=ESCAPES)

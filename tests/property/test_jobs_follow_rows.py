@@ -79,6 +79,7 @@ class JobsFollowRows(RuleBasedStateMachine):
             self.database.execute(f"update public.shifts set {names} where id = %s", [*change.values(), key])  # noqa: S608
             self.rows[key] = {**self.rows[key], **change}
 
+    @precondition(lambda self: self.uncommitted.keys().isdisjoint(self.rows))  # else it waits for the long transaction
     @rule(change=CHANGES)
     def update_all(self, change: dict[str, Any]) -> None:
         """Change them all in one statement."""

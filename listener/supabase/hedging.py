@@ -6,6 +6,7 @@ time limit waits for nothing. The first answer counts; a refusal of a repetition
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import aiohttp
 import anyio
 import anyio.lowlevel
+import sniffio
 import structlog
 
 from listener.observability.events import Event
@@ -71,8 +73,10 @@ class _Hedge(Generic[T]):
 
     async def run(self, first_pause: float) -> T:
         loop: Any = anyio.lowlevel.current_token().native_token
+        context = copy_context()
+        context.run(sniffio.current_async_library_cvar.set, "asyncio")  # a timer is no task, which anyio looks for
         async with anyio.create_task_group() as self._tasks:
-            timer = loop.call_later(first_pause, self._begin_to_repeat)
+            timer = loop.call_later(first_pause, self._begin_to_repeat, context=context)
             try:
                 await self._make(0)
             finally:

@@ -162,9 +162,9 @@ async def forged_messages(scene: Scene) -> None:
 async def previews(scene: Scene) -> None:
     """Compute previews from 16 clients without a pause."""
     queries = (
-        {"trigger_type": "cron", "schedule": '{"expression": "0 0 29 2 *"}', "n": "100", "timezone": "Europe/Berlin"},
-        {"trigger_type": "cron", "schedule": '{"expression": {"a": []}}', "n": "100"},
-        {"cron": "*/7 3-5 29 2 1", "count": "100", "timezone": "America/New_York"},
+        {"cron": "0 0 29 2 *", "n": "100", "timezone": "Europe/Berlin"},
+        {"trigger": "cron", "schedule": '{"expression": {"a": []}}', "n": "100"},
+        {"cron": "*/7 3-5 29 2 1", "n": "100", "timezone": "America/New_York"},
     )
 
     async def one() -> None:

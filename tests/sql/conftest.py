@@ -72,6 +72,13 @@ def service(client_for: Callable[[str], httpx.Client]) -> httpx.Client:
 
 
 @pytest.fixture
+def sql(embedded_stack: Stack) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to the session's stack as role postgres, which no quota binds."""
+    with psycopg.connect(embedded_stack.database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
 def blank_database(embedded_stack: Stack) -> Iterator[str]:
     """A database of its own for one test, without migrations: its URL, as role postgres."""
     with made_database(embedded_stack) as url:

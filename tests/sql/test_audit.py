@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import psycopg
-import pytest
-
 from listener.local.keys import user_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
+    import psycopg
 
-    from listener.local.stack import Stack
 
 ALICE = str(user_id("alice"))
 SETTLED = {
@@ -26,13 +21,6 @@ SETTLED = {
 }  # fmt: skip
 """What no client can change."""
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
-
-
-@pytest.fixture
-def sql(embedded_stack: Stack) -> Iterator[psycopg.Connection[Any]]:
-    """A connection as role postgres."""
-    with psycopg.connect(embedded_stack.database_url, autocommit=True) as connection:
-        yield connection
 
 
 def acts(client: httpx.Client, job: int) -> list[dict[str, Any]]:

@@ -5,27 +5,19 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
 from listener.local.keys import user_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import httpx
+    import psycopg
 
-    from listener.local.stack import Stack
 
 LATER = "2099-01-01T00:00:00Z"
-
-
-@pytest.fixture
-def sql(embedded_stack: Stack) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that quotas do not bind."""
-    with psycopg.connect(embedded_stack.database_url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

@@ -14,20 +14,13 @@ from psycopg.types.json import Jsonb
 from listener.local.keys import user_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import httpx
 
     from listener.local.stack import Stack
 
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
-
-
-@pytest.fixture
-def sql(embedded_stack: Stack) -> Iterator[psycopg.Connection[Any]]:
-    """A connection that quotas do not bind."""
-    with psycopg.connect(embedded_stack.database_url, autocommit=True) as connection:
-        yield connection
 
 
 @pytest.fixture

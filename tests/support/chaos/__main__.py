@@ -13,9 +13,10 @@ import time
 from pathlib import Path
 
 import anyio
+from measured_page import write_between_markers
 
 from chaos.faults import FAULTS
-from chaos.report import broken_promises, summary, write_between_markers
+from chaos.report import broken_promises, summary
 from chaos.run import Outcome, Plan, run_chaos
 
 PAGE = Path(__file__).parents[3] / "docs" / "guarantees.md"
@@ -44,7 +45,7 @@ def main() -> int:
     )
     print(f"\n{summary(outcome)}\n{broken_promises(outcome)}")
     if options.write:
-        write_between_markers(PAGE, summary(outcome))
+        write_between_markers(PAGE, "chaos", summary(outcome))
     print(f"{len(outcome.violations)} violations; logs and records: {outcome.folder}; again: --seed {plan.seed}")
     return 1 if outcome.violations else 0
 

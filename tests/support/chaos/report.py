@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from measured_page import shown
 
+if TYPE_CHECKING:
     from chaos.run import Outcome
 
-BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 EXAMPLES = 5
 HEAD = "| fault | times | from its end to the first start on time | greatest lateness until 5 s after its end |"
 
@@ -32,12 +31,12 @@ def summary(outcome: Outcome) -> str:
     )
     result = (
         f"**Violations: {len(outcome.violations)}.** Lateness over the whole run, faults included: p50 "
-        f"{_time(outcome.late_p50)}, p99 {_time(outcome.late_p99)}, most {_time(outcome.late_most)}; earliest start "
-        f"{_time(outcome.earliest)} after its due instant."
+        f"{shown(outcome.late_p50)}, p99 {shown(outcome.late_p99)}, most {shown(outcome.late_most)}; earliest start "
+        f"{shown(outcome.earliest)} after its due instant."
     )
     lines = [asked, "", got, result, "", HEAD, "|---|---:|---:|---:|"]
     lines += [
-        f"| {each.name} | {each.times} | {_time(each.recovery)} | {_time(each.latest)} |" for each in outcome.recoveries
+        f"| {each.name} | {each.times} | {shown(each.recovery)} | {shown(each.latest)} |" for each in outcome.recoveries
     ]
     return "\n".join(lines) + "\n"
 
@@ -52,16 +51,3 @@ def broken_promises(outcome: Outcome) -> str:
         lines.append(f"{len(subjects):6} {kind}")
         lines += [f"         {subject}" for subject in subjects[:EXAMPLES]]
     return "\n".join(lines)
-
-
-def write_between_markers(page: Path, text: str) -> None:
-    """Replace what stands between the markers of a page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return "never"
-    return f"{seconds * 1000:.0f} ms" if abs(seconds) < 1 else f"{seconds:.1f} s"

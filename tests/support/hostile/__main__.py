@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import anyio
 import httpx
 from child_listener import Listener, listeners_on
+from measured_page import write_between_markers
 from supabase_project import connected
 
 from hostile.attacks import ATTACKS, Scene
 from hostile.neighbour import Neighbour, punctuality
-from hostile.report import Finding, table, write_between_markers
+from hostile.report import Finding, table
 from listener.local.stack import temporary_stack
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def main() -> int:
     findings = anyio.run(run_attacks, chosen, options.seconds, _print_line)
     print(f"\n{table(findings)}")
     if options.write:
-        write_between_markers(PAGE, table(findings))
+        write_between_markers(PAGE, "hostile", table(findings))
     return 0 if all(each.is_held for each in findings) else 1
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from measured_page import shown
 
+if TYPE_CHECKING:
     from hostile.neighbour import Punctuality
 
-BEGIN, END = "<!-- hostile: begin -->", "<!-- hostile: end -->"
 NOW_SECONDS, LATER_SECONDS = 0.5, 0.1
 """What a neighbour may wait at p99 on two idle cores, for a job due now and for one due in two seconds."""
 
@@ -37,20 +36,7 @@ def table(findings: list[Finding]) -> str:
     head = "| attack | what it did | due now: p50 / p99 | due in 2 s: p50 / p99 | starved | `/readyz` not ok |"
     lines = [head, "|---|---|---:|---:|---:|---:|"]
     for each in findings:
-        now, later = (f"{_time(each.seen.p50(kind))} / {_time(each.seen.p99(kind))}" for kind in ("now", "later"))
+        now, later = (f"{shown(each.seen.p50(kind))} / {shown(each.seen.p99(kind))}" for kind in ("now", "later"))
         ready = f"{each.not_ready} of {each.probes}"
         lines.append(f"| {each.attack} | {each.did} | {now} | {later} | {each.seen.starved} | {ready} |")
     return "\n".join(lines) + "\n"
-
-
-def write_between_markers(page: Path, text: str) -> None:
-    """Replace what stands between the markers of a page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}")
-
-
-def _time(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "never"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -759,7 +759,7 @@ begin
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
             from blocked as b
-            where e.id = b.id
+            where e.id = b.id and e.id = any(array(select k.id from blocked as k))
             returning e.scheduled_job_id
         )
         select coalesce(array_agg(r.scheduled_job_id), '{}') into freed from released as r;
@@ -1689,7 +1689,8 @@ begin
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
         from by_job as b
-        where j.id = b.id
+        -- Keys besides the join, so that jobs are looked up by them whatever the statistics say.
+        where j.id = b.id and j.id = any(array(select k.id from by_job as k))
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
             b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared,
@@ -1978,13 +1979,15 @@ as $$
             select w.id, w.revision, 'no due instant can be computed: ' || w.error as explanation
             from jsonb_to_recordset(plans) as w (id bigint, revision bigint, error text)
         ) as p on j.id = p.id and j.revision = p.revision
-        where p.explanation is not null and j.error is distinct from p.explanation and j.status in ('scheduled', 'running')
+        where
+            j.id = any(array(select (w ->> 'id')::bigint from jsonb_array_elements(plans) as w where w ->> 'error' is not null))
+            and p.explanation is not null and j.error is distinct from p.explanation and j.status in ('scheduled', 'running')
         for update of j skip locked
     ), explained as (
         update public.scheduled_jobs as j
         set error = s.error, updated_at = now()
         from invalid as s
-        where j.id = s.id
+        where j.id = s.id and j.id = any(array(select i.id from invalid as i))
         returning j.id, j.workspace_id, j.created_by, j.error, coalesce(j.due_at, j.defined_at) as instant
     )
     insert into public.job_executions
@@ -2083,7 +2086,7 @@ as $$
         update public.job_executions as e
         set lease_expires_at = good_until
         from mine as m
-        where e.id = m.id
+        where e.id = m.id and e.id = any(array(select k.id from mine as k))
         returning e.id
     )
     select coalesce(array_agg(x.id), '{}') from extended as x

@@ -105,14 +105,13 @@ def mask_line(_: WrappedLogger, __: str, line: Any) -> Any:  # noqa: ANN401 - a 
 
 def redact_text(text: str, *, numbers: bool = True) -> str:
     """Mask secrets inside a text; `numbers` as `Masker.over` has it. The time is in proportion to the text."""
-    text = _always.over(text)
     hidden = _hidden.get()
     if hidden is not None:
         text = hidden.over(text, numbers=numbers)
     lower = text.lower()
-    if not any(sign in lower for sign in SIGNS):
-        return text
-    return SECRET_TEXT.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
+    if any(sign in lower for sign in SIGNS):
+        text = SECRET_TEXT.sub(lambda found: (found[1] or found[2] or "") + MASK, text)
+    return _always.over(text)  # last: all JWTs begin alike, and of one that is masked whole no end is left over
 
 
 def redact_head(text: str, limit: int) -> str:

@@ -102,7 +102,7 @@ begin
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
             from blocked as b
-            where e.id = b.id
+            where e.id = b.id and e.id = any(array(select k.id from blocked as k))
             returning e.scheduled_job_id
         )
         select coalesce(array_agg(r.scheduled_job_id), '{}') into freed from released as r;

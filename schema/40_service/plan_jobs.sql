@@ -65,13 +65,15 @@ as $$
             select w.id, w.revision, 'no due instant can be computed: ' || w.error as explanation
             from jsonb_to_recordset(plans) as w (id bigint, revision bigint, error text)
         ) as p on j.id = p.id and j.revision = p.revision
-        where p.explanation is not null and j.error is distinct from p.explanation and j.status in ('scheduled', 'running')
+        where
+            j.id = any(array(select (w ->> 'id')::bigint from jsonb_array_elements(plans) as w where w ->> 'error' is not null))
+            and p.explanation is not null and j.error is distinct from p.explanation and j.status in ('scheduled', 'running')
         for update of j skip locked
     ), explained as (
         update public.scheduled_jobs as j
         set error = s.error, updated_at = now()
         from invalid as s
-        where j.id = s.id
+        where j.id = s.id and j.id = any(array(select i.id from invalid as i))
         returning j.id, j.workspace_id, j.created_by, j.error, coalesce(j.due_at, j.defined_at) as instant
     )
     insert into public.job_executions

@@ -35,7 +35,7 @@ as $$
         update public.job_executions as e
         set lease_expires_at = good_until
         from mine as m
-        where e.id = m.id
+        where e.id = m.id and e.id = any(array(select k.id from mine as k))
         returning e.id
     )
     select coalesce(array_agg(x.id), '{}') from extended as x

@@ -215,6 +215,12 @@ def test_secrets_inside_texts_are_masked_and_nothing_else(text, shown):
     assert redact_text(text) == shown
 
 
+def test_a_jwt_is_masked_whole_where_the_service_key_is_one_too(monkeypatch):
+    """All begin alike, and the beginning of a key is masked wherever it stands."""
+    monkeypatch.setattr(redaction, "_always", Masker([f"{JWT[:36]}.c2VydmljZQ.a2V5"]))
+    assert redact_text(f"as {JWT}, or its beginning {JWT[:12]}") == f"as {MASK}, or its beginning {MASK}"
+
+
 def test_masking_takes_linear_time():
     """A job's row may bring any text: none of these may hold the loop."""
     for piece in ("eyJ", "eyJa.", "://a:", "://", "token=", "Bearer ", "sb_secret_"):

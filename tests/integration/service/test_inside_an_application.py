@@ -19,6 +19,7 @@ from starlette.routing import Route
 import listener
 from listener import JobContext, handler
 from listener.errors import StageFailedError
+from listener.masking import redaction
 from listener.scheduling.timekeeper import Timekeeper
 from listener.settings import Settings
 
@@ -29,6 +30,12 @@ class Greeting(BaseModel):
     """Whom to greet."""
 
     name: str
+
+
+@pytest.fixture(autouse=True)
+def restored_masks(monkeypatch):
+    """Forget at the end what this process masked in every text: other tests have texts of their own."""
+    monkeypatch.setattr(redaction, "_always", redaction._always)
 
 
 @pytest.fixture

@@ -228,7 +228,7 @@ def _result(reported: RunResult) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("listener", [ME, ANOTHER])
+@pytest.mark.parametrize("listener", [ME, ANOTHER], ids=["the same", "another"])
 def test_a_claim_whose_answer_was_lost_is_granted_again_to_whom_it_was_granted(life, listener) -> None:
     """The same run, with the same fence, as if granted now; to nobody else, and not to who does not ask for it."""
     job = insert(life)

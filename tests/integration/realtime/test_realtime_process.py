@@ -99,7 +99,7 @@ NO_TENANTS_HERE = "unknown tenant"
 """The real server serves many projects and knows them by the host's name; this one serves one."""
 
 
-@pytest.mark.parametrize("what", REFUSALS.keys() - {NO_TENANTS_HERE})
+@pytest.mark.parametrize("what", sorted(REFUSALS.keys() - {NO_TENANTS_HERE}))
 async def test_a_connection_is_answered_as_recorded(what: str, shared_realtime: Any, sign: Callable[..., str]) -> None:
     """Status and body of each handshake of `d1_connect_errors`."""
     good, recorded = sign("anon"), REFUSALS[what]

@@ -64,8 +64,9 @@ migration: $(STACK) ## what schema/ says beyond migrations/, as a new file: NAME
 first-release: $(STACK) ## migrations/ anew from schema/, with their checksums: only while nothing has been released
 	@PYTHONPATH=tools $(BIN)/python -m migration --first
 
-test: install ## every test, on real parts
-	$(BIN)/pytest
+test: install ## every test, on real parts: two processes, each with a stack, and then what kills and measures, alone
+	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
+	$(BIN)/pytest tests/chaos
 
 test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
 	@.ci/clone

@@ -74,8 +74,7 @@ begin
             lease_expires_at = case when b.others_run is not null then j.lease_expires_at end,
             updated_at = now()
         from by_job as b
-        -- Keys besides the join, so that jobs are looked up by them whatever the statistics say.
-        where j.id = b.id and j.id = any(array(select k.id from by_job as k))
+        where j.id = b.id and j.id = any(array(select k.id from by_job as k)) -- by key, as in set_wake
         returning
             j.id, j.queued_runs > 0 or b.waits as waits, j.concurrency_key is not null as keyed,
             b.own_waits and j.status = 'cancelled' as is_late, b.others_run is not null or j.overlap = 'allow' as is_shared,

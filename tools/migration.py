@@ -44,6 +44,7 @@ SUBJECTS = {
     "20261130090500_leave_own_meetings_alone": ["65_own_meetings.sql"],
     "20261130090600_create_triggers": ["90_triggers.sql", "92_workspace_triggers.sql"],
     "20261130090700_add_meetings": ["67_meetings.sql", "70_meetings", "95_meeting_triggers.sql"],
+    "20261130090800_add_deliveries": ["75_handlers"],
 }
 LEDGER = "00_ledger.sql"  # stands before the first file, which needs it
 LEFT_ALONE = {"20261130090700_add_meetings": "job_scheduler.meetings_left_alone()"}

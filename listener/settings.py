@@ -231,10 +231,10 @@ def read_settings() -> Settings:
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
-    """Return every setting: the name of its variable, its default, and its description."""
+    """Return every setting by its variable: its name, its default (`...` where it is required), and its description."""
     described = {}
     for name, field in Settings.model_fields.items():
-        default = None if field.is_required() else field.default
+        default = ... if field.is_required() else field.default
         described[_variable(name)] = (name, default, field.description or "")
     return described
 

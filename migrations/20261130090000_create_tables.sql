@@ -34,8 +34,8 @@ declare
         'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
         'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
         'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)', 'public.delivery_v1(jsonb)',
-        'public.send_queue_message_v1(jsonb)'
+        'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin

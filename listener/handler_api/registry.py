@@ -147,7 +147,7 @@ class Handler:
     @property
     def is_shipped(self) -> bool:
         """Whether it comes with the service."""
-        return self.function.__module__.startswith(f"{SHIPPED}.")
+        return str(self.function.__module__).startswith(f"{SHIPPED}.")
 
     @property
     def origin(self) -> str:

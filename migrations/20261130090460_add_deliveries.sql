@@ -155,7 +155,7 @@ $file$;
     left_alone constant text := null;
 begin
     perform pg_advisory_xact_lock(7811901972405970290); -- one program at a time migrates a database
-    if exists (select from job_scheduler.migrations where version = '20261130090800') then
+    if exists (select from job_scheduler.migrations where version = '20261130090460') then
         return;
     end if;
     if left_alone is not null then
@@ -164,6 +164,6 @@ begin
     end if;
     execute body;
     insert into job_scheduler.migrations (version, name, checksum)
-    values ('20261130090800', 'add_deliveries', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
+    values ('20261130090460', 'add_deliveries', encode(sha256(convert_to(replace(body, e'\r', ''), 'UTF8')), 'hex'));
 end
 $migration$;

@@ -4,7 +4,7 @@ declare
     tables constant text[] := array[
         'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
         'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
-        'public.job_handlers', 'public.job_audit'
+        'public.job_handlers', 'public.job_audit', 'public.job_notifications'
     ]::text[];
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
@@ -21,7 +21,8 @@ declare
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
         'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
-        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
+        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
+        'public.job_notifications_created_at_idx'
     ]::text[];
     functions constant text[] := array[
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
@@ -33,7 +34,8 @@ declare
         'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
         'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
         'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin

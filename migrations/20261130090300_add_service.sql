@@ -598,8 +598,8 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
--- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, the audit, notifications and deliveries.
+-- {retention_days, limit} -> {deleted, acts}: runs and jobs, and what else; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
@@ -646,6 +646,7 @@ begin
         for update skip locked
     );
     get diagnostics acts = row_count;
+    acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
     delete from job_scheduler.signals where at < now() - interval '1 hour';
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
     delete from job_scheduler.changed_rows where at < now() - interval '1 day';

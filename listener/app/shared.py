@@ -58,7 +58,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     """
     registry = registry or Registry.load(settings.handlers)  # first: what fails here must leave nothing open
     listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
-    hide_always([key])
+    hide_always(settings.secrets)
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
     within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
     rpc = Rpc(settings.url, key, clock, health.answered, within_seconds)

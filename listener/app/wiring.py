@@ -123,7 +123,7 @@ def build_execution(shared: Shared, core: Core) -> Execution:
     """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
-    options = {"webhook_allow_private": settings.webhook_allow_private}
+    options = settings.handler_options
     executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
         store,

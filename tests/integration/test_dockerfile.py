@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from shipped import SHIPPED
 
 from listener.settings import setting_names
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 REPOSITORY = Path(__file__).parents[2]
 NO_CACHES = shutil.ignore_patterns("__pycache__")
-SHIPPED = ["log", "meeting_status", "noop", "webhook"]
 
 
 @dataclass

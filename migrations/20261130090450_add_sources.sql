@@ -177,7 +177,7 @@ end
 $$;
 revoke all on function job_scheduler.note_changed_rows() from public;
 
--- What the owner of a table calls to give its rows jobs.
+-- The owner of a table calls these to give its rows jobs.
 
 -- Refuses a table or a name that cannot be a source.
 create or replace function job_scheduler.check_source(name text, relation regclass, timezone text)
@@ -360,7 +360,7 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- What is to be done about a job, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
+-- The step that a job needs, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
 -- A job that ended runs again where the row is due at another time. Where the source has revisions, it also runs again if
 -- the row changed since, and with `restart` in any case, because the run was to end the condition.
 create or replace function job_scheduler.source_job_act(
@@ -376,7 +376,7 @@ as $$
             case
                 when job.status in ('scheduled', 'paused') then 'cancel'
                 when job.status = 'running' then case
-                    -- What runs may just have changed the row itself; let it end.
+                    -- The run may just have changed the row itself; let it end.
                     when found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found) then 'wait'
                     else 'cancel'
                 end
@@ -623,11 +623,11 @@ end
 $$;
 revoke all on function job_scheduler.settle_each(job_scheduler.sources, text[], boolean) from public;
 
--- Which rows of sources the service looks at next, and the looking.
+-- Chooses the rows of sources that the service checks next, and checks them.
 
 -- Takes changed rows of these sources off the list, at most about `most`: of each tenant its share, the longest waiting
--- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where there is
--- room, rows that failed a minute ago are among them.
+-- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where `most`
+-- allows it, rows that failed a minute ago are among them.
 create or replace function job_scheduler.take_changed_rows(
     names text[], after uuid, most integer, out sources text[], out keys text[], out turn uuid
 )
@@ -668,7 +668,7 @@ begin
     select coalesce(array_agg(c.source order by c.source), '{}'), coalesce(array_agg(c.key order by c.source), '{}')
     into sources, keys
     from chosen as c;
-    -- What is read after this has seen all of these changes.
+    -- Later reads see all of these changes.
     delete from job_scheduler.changed_rows as c
     using unnest(sources, keys) as t (source, key)
     where c.source = t.source and (c.key = t.key or c.key is null and t.key is null);
@@ -774,7 +774,7 @@ end
 $$;
 revoke all on function job_scheduler.check_rows(job_scheduler.sources, text, integer, boolean) from public;
 
--- What the service calls to keep the jobs of sources right.
+-- The service calls these to keep the jobs of sources right.
 
 -- The sums of two counts, and the failures of both.
 create or replace function job_scheduler.added_up(a jsonb, b jsonb)

@@ -23,7 +23,7 @@ comment on column job_scheduler.sources.is_checked is
 
 alter table job_scheduler.sources enable row level security;
 
--- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Changes that the synchronisation of sources has not read yet: a row each, written by the transaction that made the change.
 -- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_rows (
     id bigint generated always as identity primary key,

@@ -1,4 +1,4 @@
--- What the owner of a table calls to give its rows jobs.
+-- The owner of a table calls these to give its rows jobs.
 
 -- Refuses a table or a name that cannot be a source.
 create or replace function job_scheduler.check_source(name text, relation regclass, timezone text)

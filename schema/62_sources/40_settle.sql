@@ -24,7 +24,7 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- What is to be done about a job, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
+-- The step that a job needs, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
 -- A job that ended runs again where the row is due at another time. Where the source has revisions, it also runs again if
 -- the row changed since, and with `restart` in any case, because the run was to end the condition.
 create or replace function job_scheduler.source_job_act(
@@ -40,7 +40,7 @@ as $$
             case
                 when job.status in ('scheduled', 'paused') then 'cancel'
                 when job.status = 'running' then case
-                    -- What runs may just have changed the row itself; let it end.
+                    -- The run may just have changed the row itself; let it end.
                     when found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found) then 'wait'
                     else 'cancel'
                 end

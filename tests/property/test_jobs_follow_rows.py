@@ -111,7 +111,7 @@ class JobsFollowRows(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def write_and_roll_back(self, key: int) -> None:
-        """What did not happen has no consequence."""
+        """A transaction that is rolled back has no consequence."""
         with self.database.transaction(force_rollback=True):
             self.database.execute("delete from public.shifts where id = %s", [key])
 

@@ -251,7 +251,7 @@ def test_a_row_that_fails_to_get_its_job_says_why_and_stops_no_other(database: D
     ],
 )
 def test_a_write_never_fails_for_its_job(database: Database, sync, columns, arguments, reason: str):
-    """Whatever the row has; also at the check of all rows."""
+    """It holds for any values of the row, and at the check of all rows."""
     add_source(database, **arguments)
     sync()
     row = book(database, note="no", **columns)
@@ -281,7 +281,7 @@ def test_a_key_that_is_taken_is_named(database: Database, sync):
 
 
 def test_the_quotas_of_the_owner_hold(database: Database, sync):
-    """Over them the row is written and has no job, until there is room."""
+    """Over them the row is written and has no job, until the quota allows it."""
     team = uuid.uuid4()
     database.execute(
         "insert into public.job_workspaces (id, name, settings) values (%s, 'Team', '{\"max_active_jobs\": 2}')", [team]

@@ -114,16 +114,19 @@ declare
     orphans text[];
     cancelled bigint := 0;
     broken text;
+    page text;
 begin
     begin
         execute format('select job_scheduler.%I($1, $2)', this.keys_function) into keys using after, most;
     exception when others then
         broken := sqlerrm;
         begin -- the condition fails on one of the rows, perhaps
-            execute format(
-                'select array(select r.%1$I::text from %2$s as r where $1 is null or r.%1$I > $1::%3$s order by r.%1$I limit $2)',
-                this.key_column, this.relation, this.key_type
-            ) into keys using after, most;
+            select format(
+                'select array(select %s from %s as r where $1 is null or (%s) > (%s) order by %3$s limit $2)',
+                k.as_text, this.relation, k.key, k.given
+            ) into page
+            from job_scheduler.key_expressions(this.key_columns, this.key_types, 'r', '$1') as k;
+            execute page into keys using after, most;
             broken := null;
         exception when others then -- the table is gone, or its key is
             keys := '{}';

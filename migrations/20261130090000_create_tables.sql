@@ -75,7 +75,7 @@ begin
 end
 $preflight$;
 
--- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- The migrations that this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
 -- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;
@@ -249,7 +249,7 @@ create policy workspaces_delete on public.job_workspaces
 for delete to authenticated
 using (id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Who is invited into a workspace and has not answered: a table apart, so that nothing that reads the members sees them.
+-- Invitations into workspaces that are not answered: a table apart, so that nothing that reads the members sees them.
 
 create table if not exists public.job_workspace_invitations (
     workspace_id uuid not null references public.job_workspaces (id) on delete cascade,
@@ -283,7 +283,7 @@ using (
     or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
 );
 
--- `user_id` refers to nothing, so that the answer does not tell whether there is such a user.
+-- `user_id` refers to nothing, so that the answer does not reveal whether there is such a user.
 drop policy if exists workspace_invitations_insert on public.job_workspace_invitations;
 create policy workspace_invitations_insert on public.job_workspace_invitations
 for insert to authenticated
@@ -451,8 +451,8 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;
@@ -754,8 +754,8 @@ using (
 create table if not exists job_scheduler.sources (
     name text primary key,
     relation regclass not null,
-    key_column name not null,
-    key_type text not null,
+    key_columns text[] not null,
+    key_types text[] not null,
     handler text not null,
     rows_function text not null,
     keys_function text not null,
@@ -765,6 +765,8 @@ create table if not exists job_scheduler.sources (
 );
 
 comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.key_columns is
+'The primary key: its columns in order, and key_types their types. job_scheduler.key_text makes one text of their values.';
 comment on column job_scheduler.sources.rows_function is
 'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
 'due_at, metadata, title and revision too.';
@@ -775,7 +777,7 @@ comment on column job_scheduler.sources.is_checked is
 
 alter table job_scheduler.sources enable row level security;
 
--- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Changes that the synchronisation of sources has not read yet: a row each, written by the transaction that made the change.
 -- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_rows (
     id bigint generated always as identity primary key,

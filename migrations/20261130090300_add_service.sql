@@ -43,7 +43,7 @@ begin
     end if;
 
     e := job_scheduler.first_queued_run(j, soon);
-    key_is_taken := j.concurrency_key is not null and job_scheduler.key_room(j, key_limit, e) <= 0;
+    key_is_taken := j.concurrency_key is not null and job_scheduler.free_key_slots(j, key_limit, e) <= 0;
     if e.id is not null then
         e := job_scheduler.start_queued_run(e.id, key_is_taken, me, good_until);
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
@@ -135,7 +135,7 @@ as $$
 $$;
 revoke all on function job_scheduler.pass_over(bigint, timestamptz, text) from public;
 
--- Which queued run of a job may start first, locked; null where none may.
+-- The queued run of a job that may start first, locked; null where none may.
 create or replace function job_scheduler.first_queued_run(j public.scheduled_jobs, soon timestamptz)
 returns public.job_executions
 language sql
@@ -146,13 +146,13 @@ as $$
     cross join lateral (
         select coalesce(
             j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
-        ) as keeps_room
+        ) as holds_slot
     ) as k
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first the runs that the key was given to, see job_scheduler.key_room
-        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
+    order by -- first the runs that the key was given to, see job_scheduler.free_key_slots
+        k.holds_slot desc, case when k.holds_slot then q.blocked_since end, case when k.holds_slot then q.id end,
         q.run_at, q.scheduled_for
     limit 1
     for update of q
@@ -291,7 +291,7 @@ revoke all on function
 job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
 from public;
 
--- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
+-- Claimed runs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made into json
 -- as they are cost a third less than objects built key by key.
 create or replace function job_scheduler.claimed_runs(executions uuid[])
 returns json
@@ -364,7 +364,7 @@ declare
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
-    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
+    bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
     is_owned boolean; -- by somebody who has bounds
     held bigint[] := '{}'; -- at the bounds of their parties
@@ -375,7 +375,7 @@ begin
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
-    with asked as (
+    with requested as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
             as c (
@@ -394,7 +394,7 @@ begin
                 else octet_length(j.metadata::text)
             end as bytes
         from public.scheduled_jobs as j
-        inner join asked as a on j.id = a.id
+        inner join requested as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
             and (j.handler = any(handlers)) is not false
@@ -407,9 +407,9 @@ begin
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
     select
-        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, is_owned, room
-    from sized as s where s.before < room;
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, bytes_left
+    from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
@@ -418,10 +418,10 @@ begin
     from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
+        select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
-            ahead, room
+            ahead, bytes_left
         ) as l;
     end if;
     if again_jobs is not null then
@@ -435,7 +435,7 @@ begin
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
         'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
@@ -483,10 +483,10 @@ job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid,
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `bytes_left` for metadata is used up. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
-    inout room bigint, out granted uuid[]
+    inout bytes_left bigint, out granted uuid[]
 )
 language plpgsql
 set search_path = ''
@@ -497,7 +497,7 @@ declare
     left_over record;
 begin
     granted := '{}';
-    if room <= 0 then
+    if bytes_left <= 0 then
         return;
     end if;
     perform job_scheduler.await_commits(ids);
@@ -534,8 +534,8 @@ begin
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
         granted := granted || claimed;
-        room := room - left_over.bytes * cardinality(claimed);
-        exit when room <= 0;
+        bytes_left := bytes_left - left_over.bytes * cardinality(claimed);
+        exit when bytes_left <= 0;
     end loop;
 end
 $$;
@@ -684,11 +684,11 @@ as $$
 $$;
 revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
--- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock. A run to
--- which release_keys gave the key keeps its room until it is claimed: from all who come anew, and from those that were
--- given it and go after it, so that the first of them always finds room. Not for ever: whoever could claim it may be busy.
-create or replace function job_scheduler.key_room(
-    j public.scheduled_jobs, key_limit integer, asker public.job_executions default null
+-- How many more runs may start among the jobs that share a key with this one; the caller holds the key's lock. A run to
+-- which release_keys gave the key keeps its slot until it is claimed: neither new runs nor runs that were given the key
+-- after it may use the slot, so the first of them always finds one. The slot expires: who could claim the run may be busy.
+create or replace function job_scheduler.free_key_slots(
+    j public.scheduled_jobs, key_limit integer, waiting public.job_executions default null
 )
 returns integer
 language sql
@@ -718,15 +718,15 @@ as $$
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
             and (g.cause = 'manual' or s.status = 'scheduled')
             and (
-                asker.blocked_since is null
-                or (j.priority, g.blocked_since, g.id) < (s.priority, asker.blocked_since, asker.id)
+                waiting.blocked_since is null
+                or (j.priority, g.blocked_since, g.id) < (s.priority, waiting.blocked_since, waiting.id)
             )
     )
 $$;
-revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, public.job_executions) from public;
+revoke all on function job_scheduler.free_key_slots(public.scheduled_jobs, integer, public.job_executions) from public;
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
--- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
+-- what could have started first. Each keeps its slot, see job_scheduler.free_key_slots. One that is passed over, because somebody
 -- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
@@ -754,7 +754,7 @@ begin
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
-            limit greatest(job_scheduler.key_room(j, key_limit), 0)
+            limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
             for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
@@ -980,7 +980,7 @@ begin
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
-        -- What an earlier try of this request queued has to be armed all the same.
+        -- Runs that an earlier try of this request queued have to be armed all the same.
         select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then
@@ -1098,10 +1098,10 @@ begin
         select o.*, row_number() over (partition by o.party order by o.place) as number
         from unnest(owned, parties, workspaces, runnings, rates)
             with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
-    ), rooms as (
+    ), allowances as (
         select w.party, least(
             w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
-        ) as room
+        ) as free_slots
         from wanted as w
         inner join job_scheduler.usage as u on w.party = u.party
         where w.number = 1
@@ -1111,16 +1111,16 @@ begin
         from (
             select w.party, count(*) as runs
             from wanted as w
-            inner join rooms as r on w.party = r.party
-            where w.number <= r.room
+            inner join allowances as r on w.party = r.party
+            where w.number <= r.free_slots
             group by w.party
         ) as c
         where u.party = c.party
     )
     select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
     from wanted as w
-    inner join rooms as r on w.party = r.party
-    where w.number > r.room;
+    inner join allowances as r on w.party = r.party
+    where w.number > r.free_slots;
 end
 $$;
 revoke all on function job_scheduler.hold_back(bigint[]) from public;
@@ -1469,7 +1469,7 @@ as $$
 $$;
 revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
 
--- What the row of a job says while no live listener has its handler; a claim clears it.
+-- The `error` of a job while no live listener has its handler; a claim clears it.
 create or replace function job_scheduler.missing_error(handler text)
 returns text
 language sql
@@ -2244,7 +2244,7 @@ $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
 
--- Which jobs a listener keeps in memory. A listener that has room for all that are near keeps all; else each party gets a
+-- The jobs that a listener holds in memory. A listener with capacity for all that are near holds all; else each party gets a
 -- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
 -- that the service key made are their workspace's, or the service's own. Everything is looked up through one index that
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
@@ -2418,7 +2418,7 @@ as $$
 $$;
 revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
--- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
+-- The jobs to act on before `until` that a listener with memory for `limit` of them holds. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
 -- {until, limit, handlers: [name] (else of any)} -> {now, cursor, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)

@@ -183,7 +183,7 @@ end
 $$;
 revoke all on function job_scheduler.enter_first_admin() from public;
 
--- What a deleted workspace leaves, which would run on, seen by nobody. A project with teams of its own calls it when one goes.
+-- Removes the jobs of a deleted workspace, which would run on, seen by nobody. A project with teams of its own calls it.
 create or replace function job_scheduler.forget_workspace(id uuid)
 returns void
 language plpgsql
@@ -1217,7 +1217,7 @@ end
 $$;
 revoke all on function job_scheduler.is_formed(text, jsonb) from public;
 
--- What a property should be, in words.
+-- The type and limits of a property, in words.
 create or replace function job_scheduler.words_for(property jsonb)
 returns text
 language sql
@@ -1505,7 +1505,7 @@ begin
 end
 $$;
 
--- Which of these handlers have a schema that says something of the payload.
+-- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
 language sql
@@ -1613,8 +1613,8 @@ as $$
             job_scheduler.without_secrets(payload, h.payload_schema, h.payload_schema -> '$defs', 32)
         else payload
     end)
-    from (values (handler)) as asked (name)
-    left join public.job_handlers as h on asked.name = h.name
+    from (values (handler)) as named (name)
+    left join public.job_handlers as h on named.name = h.name
 $$;
 revoke all on function job_scheduler.audited_payload(text, jsonb) from public;
 

@@ -1,4 +1,4 @@
-"""What the whole suite shares: the anyio backend, and one embedded stack for all tests that need the real parts."""
+"""Fixtures of the whole suite: the anyio backend, and one embedded stack for all tests that need the real parts."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Stages:
                 {"id": job.id, "next_run_at": job.next_run_at and job.next_run_at.isoformat()}
                 for job in self.agenda.upcoming(ARMED_SHOWN)
             ],
-            "jobs_waiting_for_room": self.dispatcher.waiting,
+            "jobs_waiting_for_slot": self.dispatcher.waiting,
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,

@@ -52,7 +52,7 @@ class Limits:
     threads: int = 64
     processes: int = os.cpu_count() or 2
     tenant_share: float = 0.8  # the part of either, and of a handler's own places, that one tenant or user may take
-    thread_grace_seconds: float = 5.0  # between telling a thread to stop and abandoning it
+    thread_grace_seconds: float = 5.0  # between the request to stop a thread and its abandonment
     task_grace_seconds: float = 5.0  # between cancelling an async handler and abandoning it
     sizes: outcome_mapping.Sizes = field(default_factory=outcome_mapping.Sizes)
 
@@ -203,16 +203,16 @@ class Executor:
     ) -> Outcome:
         """Wait for a free slot; neither the timeout nor `started_at` counts the waiting."""
         with claimed_run.slots:
-            for room in self._rooms(handler):
-                await room.enter(claimed_run.run, partial(_complain, claimed_run))
-                claimed_run.slots.callback(room.leave, claimed_run.run)
+            for limiter in self._limiters(handler):
+                await limiter.enter(claimed_run.run, partial(_complain, claimed_run))
+                claimed_run.slots.callback(limiter.leave, claimed_run.run)
             return await self._attempt(claimed_run, handler, scope, seconds)
 
-    def _rooms(self, handler: Handler) -> list[FairLimiter]:
-        """Yield the handler's own limiter first: a run that waits for it must not hold a thread or process."""
+    def _limiters(self, handler: Handler) -> list[FairLimiter]:
+        """Return the handler's own limiter first: a run that waits for it must not hold a thread or process."""
         own = [self._own[handler.name]] if handler.name in self._own else []
-        rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
-        return own + rooms[handler.mode]
+        limiters = {"loop": [], "thread": [self._threads], "process": [self._processes]}
+        return own + limiters[handler.mode]
 
     async def _attempt(self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float) -> Outcome:
         arguments = (claimed_run.context, claimed_run.payload) if handler.payload.expected else (claimed_run.context,)
@@ -263,8 +263,8 @@ class Executor:
         masker = claimed_run.context.masker
         secrets = masker.secrets if masker else frozenset()
         task = Task(handler.function, run, arguments, options, self._clock.now(), self._sizes, secrets)
-        tell = partial(claimed_run.context.log.info, source="output")
-        answer = await self._workers.call(task, tell)
+        log = partial(claimed_run.context.log.info, source="output")
+        answer = await self._workers.call(task, log)
         claimed_run.context.adopt(answer.logs, answer.progress)
         return answer.outcome
 

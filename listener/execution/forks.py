@@ -1,4 +1,4 @@
-"""What a fork by a handler is given, and what it is not: it is a copy of the listener, in the middle of its work.
+"""Limits a fork made by a handler: the child is a copy of the listener, in the middle of its work.
 
 The child keeps neither the listener's port nor its signal handlers, and ends where its handler does.
 """

@@ -6,7 +6,7 @@ scope and never leaves it, or swallows its cancellation, would keep the loop tur
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - what is asked of a task here, anyio does not tell
+import asyncio  # noqa: TID251 - reads of a task what anyio does not expose
 from typing import TYPE_CHECKING, Any
 
 from anyio._backends._asyncio import _task_states

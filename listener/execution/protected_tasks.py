@@ -28,11 +28,11 @@ class ProtectedTask(asyncio.Task[Any]):
     """The run in whose context it goes on, or None."""
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ANN401 - as asyncio has it
-        """Cancel it, unless a handler asks that it does not belong to."""
-        asking = current_run.get()
-        if asking is None or asking is self.run or (self.run is not None and self.run.ended):
+        """Cancel it, unless the caller is a handler that it does not belong to."""
+        caller = current_run.get()
+        if caller is None or caller is self.run or (self.run is not None and self.run.ended):
             return super().cancel(msg)
-        structlog.get_logger("executor").warning(Event.RUN_CANCEL_REFUSED, **identity(asking), task=self.get_name())
+        structlog.get_logger("executor").warning(Event.RUN_CANCEL_REFUSED, **identity(caller), task=self.get_name())
         return False
 
 
@@ -44,6 +44,6 @@ def make_protected_task(loop: Any, coro: Any, context: Context | None = None, **
 
 
 def run_on(loop: asyncio.AbstractEventLoop) -> ClaimedRun | None:
-    """Give the run whose code the loop executes at this moment; may be asked by another thread."""
+    """Return the run whose code the loop executes at this moment; safe to call from another thread."""
     task = asyncio.current_task(loop)
     return task.run if isinstance(task, ProtectedTask) else None

@@ -44,7 +44,7 @@ async def _not_shared(_: Opener) -> Any:  # noqa: ANN401 - stands where any reso
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all runs of one listener share.
+    """The services that all runs of one listener share.
 
     `client` returns the Supabase client, the same one each time; `options` are settings that handlers read, by their
     names without the prefix, in lower case (`webhook_allow_private`); `shared` opens a resource once for all runs.

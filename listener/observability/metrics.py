@@ -70,7 +70,7 @@ class Metrics:
         )
 
         self._overdue = Gauge(
-            "listener_work_overdue_seconds", "For how long work has waited although there is room.", registry=of
+            "listener_work_overdue_seconds", "For how long work has waited although slots are free.", registry=of
         )
 
         self._not_armed = Gauge(

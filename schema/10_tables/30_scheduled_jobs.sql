@@ -99,8 +99,8 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;

@@ -1,4 +1,4 @@
--- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
+-- Claimed runs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made into json
 -- as they are cost a third less than objects built key by key.
 create or replace function job_scheduler.claimed_runs(executions uuid[])
 returns json
@@ -71,7 +71,7 @@ declare
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
-    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
+    bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json;
     is_owned boolean; -- by somebody who has bounds
     held bigint[] := '{}'; -- at the bounds of their parties
@@ -82,7 +82,7 @@ begin
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
-    with asked as (
+    with requested as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
             as c (
@@ -101,7 +101,7 @@ begin
                 else octet_length(j.metadata::text)
             end as bytes
         from public.scheduled_jobs as j
-        inner join asked as a on j.id = a.id
+        inner join requested as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
             and (j.handler = any(handlers)) is not false
@@ -114,9 +114,9 @@ begin
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
     select
-        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, is_owned, room
-    from sized as s where s.before < room;
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, is_owned, bytes_left
+    from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
@@ -125,10 +125,10 @@ begin
     from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
+        select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
-            ahead, room
+            ahead, bytes_left
         ) as l;
     end if;
     if again_jobs is not null then
@@ -142,7 +142,7 @@ begin
     from job_scheduler.job_rows as j
     where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
         'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
@@ -190,10 +190,10 @@ job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid,
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `bytes_left` for metadata is used up. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
-    inout room bigint, out granted uuid[]
+    inout bytes_left bigint, out granted uuid[]
 )
 language plpgsql
 set search_path = ''
@@ -204,7 +204,7 @@ declare
     left_over record;
 begin
     granted := '{}';
-    if room <= 0 then
+    if bytes_left <= 0 then
         return;
     end if;
     perform job_scheduler.await_commits(ids);
@@ -241,8 +241,8 @@ begin
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
         granted := granted || claimed;
-        room := room - left_over.bytes * cardinality(claimed);
-        exit when room <= 0;
+        bytes_left := bytes_left - left_over.bytes * cardinality(claimed);
+        exit when bytes_left <= 0;
     end loop;
 end
 $$;

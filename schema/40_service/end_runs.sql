@@ -173,7 +173,7 @@ begin
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
-        -- What an earlier try of this request queued has to be armed all the same.
+        -- Runs that an earlier try of this request queued have to be armed all the same.
         select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then

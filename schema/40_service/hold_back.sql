@@ -79,10 +79,10 @@ begin
         select o.*, row_number() over (partition by o.party order by o.place) as number
         from unnest(owned, parties, workspaces, runnings, rates)
             with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
-    ), rooms as (
+    ), allowances as (
         select w.party, least(
             w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
-        ) as room
+        ) as free_slots
         from wanted as w
         inner join job_scheduler.usage as u on w.party = u.party
         where w.number = 1
@@ -92,16 +92,16 @@ begin
         from (
             select w.party, count(*) as runs
             from wanted as w
-            inner join rooms as r on w.party = r.party
-            where w.number <= r.room
+            inner join allowances as r on w.party = r.party
+            where w.number <= r.free_slots
             group by w.party
         ) as c
         where u.party = c.party
     )
     select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
     from wanted as w
-    inner join rooms as r on w.party = r.party
-    where w.number > r.room;
+    inner join allowances as r on w.party = r.party
+    where w.number > r.free_slots;
 end
 $$;
 revoke all on function job_scheduler.hold_back(bigint[]) from public;

@@ -58,7 +58,7 @@ as $$
 $$;
 revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
 
--- What the row of a job says while no live listener has its handler; a claim clears it.
+-- The `error` of a job while no live listener has its handler; a claim clears it.
 create or replace function job_scheduler.missing_error(handler text)
 returns text
 language sql

@@ -125,7 +125,7 @@ begin
 end
 $$;
 
--- Which of these handlers have a schema that says something of the payload.
+-- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
 language sql

@@ -1,4 +1,4 @@
--- What the service calls to keep the jobs of sources right.
+-- The service calls these to keep the jobs of sources right.
 
 -- The sums of two counts, and the failures of both.
 create or replace function job_scheduler.added_up(a jsonb, b jsonb)

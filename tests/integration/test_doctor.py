@@ -213,7 +213,7 @@ def test_every_function_that_the_service_calls_is_looked_for():
         (None, []),
     ],
 )
-def test_one_answer_tells_url_key_and_migrations_apart(code: str | None, wrong: list[str]):
+def test_one_answer_separates_url_key_and_migrations(code: str | None, wrong: list[str]):
     """By its code."""
     fault = StoreError("due_jobs_v1", code, "", retryable=False) if code else None
     findings = judge_answer("http://localhost", fault)

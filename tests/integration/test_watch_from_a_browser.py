@@ -22,7 +22,7 @@ AROUND = """
 import { createClient } from '@supabase/supabase-js'
 const { SUPABASE_URL, SUPABASE_ANON_KEY, TOKEN } = process.env
 const session = { token: TOKEN }
-const show = (...told) => { console.log(...told); process.exit() }
+const show = (...reported) => { console.log(...reported); process.exit() }
 %s
 const subscribed = new Promise((done) => supabase.getChannels()[0].on('system', {}, done))
 await subscribed
@@ -47,6 +47,6 @@ def test_a_user_sees_their_job(stack: Stack):
 
 
 def test_without_the_token_first_there_is_no_row(stack: Stack):
-    """What the warning says: the channel joins as nobody."""
+    """The warning is right: the channel joins as nobody."""
     assert WARNED in SNIPPET
     assert _told(stack, SNIPPET.replace(WARNED, "")) == "undefined undefined"

@@ -1,4 +1,4 @@
-"""What is large is read beside the loop, told in bounds, and written in several requests."""
+"""Large answers are read beside the loop, reported in bounds, and written in several requests."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def unplanned(parts, job_id=1, schedule=None, **changes):
 
 @pytest.fixture
 def armed():
-    """What was armed."""
+    """The armed rows."""
     return []
 
 
@@ -118,7 +118,7 @@ async def test_an_invalid_row_is_reported(planner_of, armed, parts):
     assert armed == []
 
 
-async def test_what_could_not_be_computed_elsewhere_is_told_as_well(planner_of, armed, parts):
+async def test_what_could_not_be_computed_elsewhere_is_reported_as_well(planner_of, armed, parts):
     """Of a job that had a due instant; the job is not armed for another one, also not after a failed write."""
     planner, store = planner_of([DOWN, None])
     planner.explain(parts.a_job(), ValueError("no such zone"))

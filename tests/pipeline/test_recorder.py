@@ -49,7 +49,7 @@ async def test_what_is_new_is_written_with_the_fence_of_its_claim(recorder_of):
 
 
 async def test_lines_wait_for_the_database_and_keep_their_order(recorder_of):
-    """What came meanwhile follows them."""
+    """Lines that arrived meanwhile follow them."""
     recorder, (run,), store = recorder_of([DOWN, DOWN, None])
     for message in ("one", "two", "three"):
         run.context.log.info(message)

@@ -73,7 +73,7 @@ async def test_pauses_differ_between_listeners(parts, clock, naps):
         assert naps.pop() == pause
 
 
-async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
+async def test_a_run_that_cannot_be_rescued_is_reported_by_name(rescuer_of):
     """Somebody has to fix it; the others were rescued."""
     rescuer, _ = rescuer_of([Rescued(1, [], {"run-7": "boom"})])
     with capture_logs() as lines:

@@ -1,4 +1,4 @@
-"""What may not be written is refused at once, in words that help."""
+"""Invalid definitions are refused at once, with a message that helps."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_a_payload_that_only_looks_like_that_is_let_through(alice: httpx.Client,
     assert alice.post("/scheduled_jobs", content=body, headers={"Content-Type": "application/json"}).status_code == 201
 
 
-def test_a_payload_that_was_sent_as_a_text_is_told_by_its_length(alice: httpx.Client):
+def test_a_payload_that_was_sent_as_a_text_is_reported_by_its_length(alice: httpx.Client):
     """Its secrets are unknown, and the hint says what went wrong."""
     answer = alice.post("/scheduled_jobs", json={"handler": "noop", "metadata": '{"password": "hunter2"}'})
     assert (answer.status_code, answer.json()["code"]) == (400, "22023")

@@ -48,7 +48,7 @@ def listener_takes(expression: str) -> bool:
 
 
 def test_the_database_and_the_listener_take_the_same_expressions(database: psycopg.Connection[Any]) -> None:
-    """Whatever is refused at the insert is refused by the preview, and the other way round."""
+    """The preview refuses what the insert refuses, and the other way round."""
     chance = random.Random(20261121)  # noqa: S311 - examples, no secrets
     examples = [*PARTS, " @daily", "@DAILY", *(spelled(chance) for _ in range(4000))]
     database.execute(TAKES)

@@ -26,7 +26,7 @@ def test_the_reference_names_every_limit_and_its_value(database: psycopg.Connect
 
 
 def test_the_reference_quotes_messages_as_they_are(alice: httpx.Client):
-    """Whoever searches for a message finds it."""
+    """A reader who searches for a message finds it."""
     job = alice.post("/scheduled_jobs", json={"handler": "noop", "status": "paused"}).json()[0]["id"]
     alice.post("/rpc/cancel_job", json={"job": job})
     answers = [

@@ -112,7 +112,7 @@ LOSSES = [handed_back_and_claimed_anew, handed_back_and_claimed_by_another, resc
     ],
 )
 def test_a_stale_claim_cannot_end_a_run(life, lose, reported) -> None:
-    """Whoever holds it now, not even this very listener; nothing at all changes, and no line is kept."""
+    """The run may be held by anybody now, but for this very claim; nothing at all changes, and no line is kept."""
     job = insert(life)
     stale = claim(life, job)
     lose(life, stale, job)
@@ -129,7 +129,7 @@ def test_a_stale_claim_cannot_end_a_run(life, lose, reported) -> None:
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_stale_claim_cannot_tell_of_a_run(life, lose) -> None:
+def test_a_stale_claim_cannot_report_on_a_run(life, lose) -> None:
     """Neither its progress nor lines."""
     job = insert(life)
     stale = claim(life, job)
@@ -320,7 +320,7 @@ def test_a_row_that_somebody_holds_costs_no_other_run_its_lease(life, stack, tab
 
 
 def test_replace_keeps_a_fence_of_its_own(life) -> None:
-    """What a claim with overlap replace has ended cannot be ended again by whoever ran it."""
+    """A run that a claim with overlap replace has ended cannot be ended again by its former holder."""
     job = insert(life, trigger_type="interval", schedule={"seconds": 3600}, overlap="replace")
     life.shift(timedelta(seconds=1))
     due = life.read()[0][job]["due_at"]

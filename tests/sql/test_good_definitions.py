@@ -1,4 +1,4 @@
-"""What the documentation promises is accepted, and nothing that the listener could not plan."""
+"""All definitions that the documentation promises are accepted, and none that the listener could not plan."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_quotas_do_not_bound_what_the_service_key_writes(service: httpx.Client, 
 
 @pytest.mark.parametrize("row", GOOD, ids=lambda row: str(row)[:70])
 def test_a_well_formed_job_is_accepted(alice: httpx.Client, row: dict[str, Any]):
-    """What was sent is what stands there, owned by the sender, ready to be due."""
+    """The row has the values that were sent, is owned by the sender, and is ready to be due."""
     answer = alice.post("/scheduled_jobs", json={"handler": "noop", **row})
     assert answer.status_code == 201, answer.text
     job = answer.json()[0]

@@ -1,4 +1,4 @@
-"""What a listener asks for one run is looked up by key, also in tables that nobody has analyzed yet."""
+"""A listener's requests for one run are looked up by key, also in tables that nobody has analyzed yet."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_one_run_costs_the_same_however_many_there_are(short, database, call):
 
 
 def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, database, call):
-    """What was not planned has an index, which a plan of when it was short prefers to the keys asked for."""
+    """Unplanned jobs have an index, which a plan made when it was short prefers to the keys of the request."""
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule)
         select 'noop', 'daily', '{"time": "08:00"}' from generate_series(1, %s) returning id, revision

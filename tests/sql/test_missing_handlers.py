@@ -118,8 +118,8 @@ def test_a_waiting_job_says_why_once_and_no_more_when_it_runs(database, ask, ins
     """Its row changes once, however often and by how many listeners it is looked at."""
     waiting, mine, later = insert("foreign"), insert("mine"), insert("foreign", due="now() + interval '1 hour'")
     assert rescue() == []
-    told = 'no live listener has the handler "foreign"; the job waits until one has it'
-    assert [error_of(database, job) for job in (waiting, mine, later)] == [told, None, None]
+    reported = 'no live listener has the handler "foreign"; the job waits until one has it'
+    assert [error_of(database, job) for job in (waiting, mine, later)] == [reported, None, None]
     query = "select xmin::text as version from public.scheduled_jobs where id = %s"
     version = database.execute(query, [waiting["id"]]).fetchone()["version"]
     assert rescue() == []
@@ -224,9 +224,9 @@ def test_a_row_that_cannot_be_written_delays_no_other(database, ask, insert, res
 def test_a_job_whose_instants_cannot_be_computed_keeps_that_reason(database, ask, insert, rescue):
     """It cannot end either, since nobody knows what follows."""
     job = insert("foreign", due=DUE_LONG_AGO)
-    told = "no due instant can be computed: ZoneInfoNotFoundError"
-    ask("park_runs_v1", runs=[], jobs=[{"id": job["id"], "error": told}])
+    reported = "no due instant can be computed: ZoneInfoNotFoundError"
+    ask("park_runs_v1", runs=[], jobs=[{"id": job["id"], "error": reported}])
     rescue()
     long_missing(database)
     assert rescue() == []
-    assert error_of(database, job) == told
+    assert error_of(database, job) == reported

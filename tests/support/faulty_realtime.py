@@ -25,7 +25,7 @@ GARBAGE = ("{", "[]", '{"topic":7}', "null", '{"topic":"phoenix","event":"system
 
 @dataclass
 class Mischief:
-    """What happens to frames on their way to the client; shares are from 0 to 1."""
+    """Faults of frames on their way to the client; shares are from 0 to 1."""
 
     dropped_share: float = 0.0
     doubled_share: float = 0.0

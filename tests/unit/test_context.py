@@ -1,4 +1,4 @@
-"""What a handler is given does what it says, and is made only when it is used."""
+"""The objects that a handler is given do what they say, and are made only when they are used."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_a_talkative_run_is_capped_with_a_note(job):
 
 
 def test_a_run_that_logs_without_end_costs_little_and_floods_no_log(job, capsys):
-    """What is too much is dropped before anything is done with it: the loop would do it, and all runs wait for that."""
+    """Lines over the limit are dropped before any work on them: the loop would do it, and every run would wait."""
     began = time.process_time()
     for _ in range(100_000):
         job.log.info("again and again", field=1)

@@ -1,4 +1,4 @@
-"""What a schedule will do, in instants and in words; and the command that shows it."""
+"""The preview of a schedule, in instants and in words; and the command that shows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def job(kind: str, timezone: str = "UTC", /, *, fold: DstFold = DstFold.FIRST, *
 
 
 def shown(*arguments: str) -> str:
-    """What `listener preview` prints."""
+    """The output of `listener preview`."""
     result = CliRunner().invoke(app, ["preview", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout

@@ -115,14 +115,14 @@ def test_each_missing_setting_is_one_line(read):
     ],
 )
 def test_a_malformed_setting_is_one_line_with_name_and_value(read, name: str, text: str):
-    """Whatever else is right."""
+    """The other settings are valid."""
     good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
     [line] = _faults(read, **{**good, name: text})
     assert line.startswith(f"{name}: ")
     assert text.rpartition(",")[2] in line
 
 
-def test_all_faults_are_told_at_once(read):
+def test_all_faults_are_reported_at_once(read):
     """Nobody wants to start five times."""
     lines = _faults(read, LISTENER_CONCURRENCY="0", LISTENER_LOG_LEVEL="loud", SUPABASE_URL="x")
     assert [line.split(":")[0].split(" is")[0] for line in lines] == [
@@ -173,7 +173,7 @@ def test_the_new_key_wins_over_the_legacy_one(read):
     assert read(SUPABASE_URL="http://localhost", **keys).secret_key.get_secret_value() == SECRET
 
 
-def test_legacy_keys_are_told_from_new_ones():
+def test_legacy_keys_are_distinguished_from_new_ones():
     """A JWT is one, whatever its role; everything else is not."""
     assert is_legacy(_jwt("service_role"))
     assert not any(is_legacy(key) for key in (SECRET, "a.b.c", "", "a.WzFd.c"))
@@ -213,7 +213,7 @@ def test_meetings_can_be_switched_off(read):
 
 
 def test_every_setting_has_a_name_and_a_description():
-    """What the documentation's table is made of."""
+    """The documentation's table is made of these."""
     described = setting_names()
     assert len(described) == len(Settings.model_fields)
     assert all(description for _, _, description in described.values())

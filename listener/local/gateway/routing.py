@@ -92,11 +92,11 @@ def refusal(status: HTTPStatus, message: str) -> bytes:
     )
 
 
-def _preflight(asked: bytes | None) -> bytes:
+def _preflight(requested: bytes | None) -> bytes:
     return (
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Max-Age: 3600\r\n"
         b"Access-Control-Allow-Methods: " + METHODS + b"\r\n"
-        b"Access-Control-Allow-Headers: " + (asked or USUAL_HEADERS) + b"\r\n\r\n"
+        b"Access-Control-Allow-Headers: " + (requested or USUAL_HEADERS) + b"\r\n\r\n"
     )
 
 

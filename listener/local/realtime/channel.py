@@ -129,7 +129,7 @@ class Channel:
         if self._presence_enabled:
             self._push("presence_state", compact(self._presences()))
         if self._request.replication_ready:
-            self._transport.start_soon(self._tell_when_streaming())
+            self._transport.start_soon(self._notify_when_streaming())
         if self._request.postgres_changes:
             self._transport.start_soon(self._subscribe())
 
@@ -213,9 +213,9 @@ class Channel:
     def subscribe_again(self) -> None:
         """Read the tables anew, and notify the client once for each of its bindings, as the real server does."""
         if self._subscriptions:
-            self._transport.start_soon(self._subscribe(times_told=len(self._subscriptions)))
+            self._transport.start_soon(self._subscribe(confirmations=len(self._subscriptions)))
 
-    async def _subscribe(self, times_told: int = 1) -> None:
+    async def _subscribe(self, confirmations: int = 1) -> None:
         async with self._subscribing:
             try:
                 bindings = [parse(params) for params in self._request.postgres_changes]
@@ -227,7 +227,7 @@ class Channel:
             if not self.closed:
                 self._world.registry.replace(self._subscriptions, subscriptions)
                 self._subscriptions = subscriptions
-                for _ in range(times_told):
+                for _ in range(confirmations):
                     self._system("ok", SUBSCRIBED)
 
     async def _checked(self, bindings: list[Binding]) -> list[Subscription]:
@@ -242,7 +242,7 @@ class Channel:
             except psycopg.OperationalError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _tell_when_streaming(self) -> None:
+    async def _notify_when_streaming(self) -> None:
         await self._world.streaming.wait()
         self._system("ok", "Replication connection established", extension="system")
 

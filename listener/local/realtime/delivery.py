@@ -119,16 +119,16 @@ class Delivery:
         _keep_wanted(group)
 
     async def _settle_visibility(self, group: Group) -> None:
-        asked: dict[tuple[str, str], None] = {}
+        subjects: dict[tuple[str, str], None] = {}
         rows: list[Candidate] = []
         for candidate in group.candidates:
             viewers = [_viewer(m) for m in candidate.matchers if _depends_on_policies(m, candidate, group.facts)]
-            asked.update(dict.fromkeys(viewers))
+            subjects.update(dict.fromkeys(viewers))
             rows += [candidate] if viewers else []
-        if not asked:
+        if not subjects:
             return
-        answers = await self._rows.visible(group.facts, [candidate.change for candidate in rows], list(asked))
-        sees = dict(zip(asked, answers, strict=True))
+        answers = await self._rows.visible(group.facts, [candidate.change for candidate in rows], list(subjects))
+        sees = dict(zip(subjects, answers, strict=True))
         for index, candidate in enumerate(rows):
             candidate.matchers = [
                 m

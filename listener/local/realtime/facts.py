@@ -36,7 +36,7 @@ class TableFacts:
     columns: tuple[tuple[str, str], ...]
     types: dict[int, tuple[str, bool]]
     roles: dict[str, RoleFacts]
-    asked_at: float
+    requested_at: float
 
     def error_for(self, role: str) -> str | None:
         """Return the error that `role` gets instead of rows inserted or updated, None if it may read them."""
@@ -73,12 +73,12 @@ class FactsCache:
             psycopg.Error: PostgreSQL is not there.
         """
         facts = self._facts.get(relation.oid)
-        fresh = facts is not None and time.monotonic() - facts.asked_at < FRESH_SECONDS
+        fresh = facts is not None and time.monotonic() - facts.requested_at < FRESH_SECONDS
         if facts is not None and fresh and facts.roles.keys() >= set(roles) and _knows_types(facts, relation):
             return facts
-        return await self._ask(relation, roles, xids)
+        return await self._read(relation, roles, xids)
 
-    async def _ask(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
+    async def _read(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
         types = [column.type_oid for column in relation.columns]
         query = "select realtime.local_table_facts(%s, %s, %s, %s)"
         rows = await self._database.rows(query, (relation.oid, sorted(roles), types, list(xids)))
@@ -110,5 +110,5 @@ def _facts(answer: dict[str, Any]) -> TableFacts:
         roles={
             role: RoleFacts(each["bypasses"], frozenset(each["readable"])) for role, each in answer["roles"].items()
         },
-        asked_at=time.monotonic(),
+        requested_at=time.monotonic(),
     )

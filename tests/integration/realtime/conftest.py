@@ -63,7 +63,7 @@ def start_realtime(
 ) -> Iterator[Callable[..., RealtimeServer]]:
     """Start servers with the options given; all are stopped in the end.
 
-    Tests make tables anew: by default the servers do not look at what is published, and do not tell of it.
+    Tests make tables anew: by default the servers do not look at what is published, and do not deliver it.
     """
     servers: list[RealtimeServer] = []
 

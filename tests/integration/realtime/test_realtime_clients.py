@@ -142,7 +142,7 @@ async def test_a_table_published_later_is_heard_by_those_who_listen_to_every_tab
 
 
 async def test_a_filter_on_text_finds_its_rows_among_many(realtime: Any, sign: Callable[..., str]) -> None:
-    """What is dropped before it is parsed is only what no binding wants."""
+    """Only rows that no binding wants are dropped before they are parsed."""
     async with listening(realtime, sign("service_role"), "scheduled_jobs", filter='status=in.(ü,"a,b","")') as ear:
         realtime.sql("insert into scheduled_jobs (status, job_id) select 'x', 'ü' from generate_series(1, 500)")
         realtime.sql("insert into scheduled_jobs (status) values ('a,b'), ('ü'), ('aü'), ('')")

@@ -122,7 +122,7 @@ async def test_a_connection_is_answered_as_recorded(what: str, shared_realtime: 
     assert body == recorded["body"]
 
 
-async def test_a_lost_stream_is_opened_again_and_nobody_is_told(realtime: Any, sign: Callable[..., str]) -> None:
+async def test_a_lost_stream_is_opened_again_and_nobody_is_notified(realtime: Any, sign: Callable[..., str]) -> None:
     """As after a restart of PostgreSQL: changes flow again, and the next frame is one of them."""
     async with connected(realtime, sign("service_role")) as client:
         await client.subscribe()

@@ -53,7 +53,7 @@ def test_a_transaction_that_commits_late_is_not_overlooked(project, listeners, e
 
 
 def test_a_transaction_that_began_earlier_may_write_a_row_last(project, listeners, embedded_stack) -> None:
-    """What it writes counts, although another one that began later has written the row before."""
+    """Its changes count, although another transaction that began later has written the row before."""
     listeners.start(**STALE)
     job = project.insert(run_date=project.soon(3600))
     with psycopg.connect(embedded_stack.admin_dsn) as slow:

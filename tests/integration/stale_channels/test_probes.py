@@ -1,4 +1,4 @@
-"""What is received is proved for each channel; silence is asked about, and a rotation loses nothing."""
+"""Each channel proves that it receives; a silent one is probed, and a rotation loses nothing."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ async def test_frames_that_cannot_be_read_are_counted(road, feeding, insert, sta
 
 
 async def test_more_hints_than_are_kept_become_one_look(stack, feeding, monkeypatch):
-    """What arrives faster than it is taken neither waits without bound nor is lost."""
+    """Hints that arrive faster than they are taken neither wait without bound nor are lost."""
     monkeypatch.setattr("listener.supabase.feed.MOST_WAITING_HINTS", 2)
     async with feeding(stack.url) as received:
         received.hints.clear()

@@ -216,7 +216,7 @@ def test_every_cell_is_as_the_table_says(tenancy: Tenancy, cell: Cell):
 
 
 def test_no_table_of_the_api_is_left_out(tenancy: Tenancy):
-    """Whoever adds a table says who may do what with it."""
+    """The author of a new table declares the rights of each role."""
     query = "select tablename from pg_tables where schemaname = 'public'"
     tables = {row["tablename"] for row in tenancy.database.execute(query).fetchall()}
     assert {line.split()[0] for line in MATRIX.strip().splitlines()[1:]} == tables

@@ -1,4 +1,4 @@
-"""What an expression is read into; its meaning is compared with croniter in tests/property/test_cron.py."""
+"""Expressions are parsed into fields; their meaning is compared with croniter in tests/property/test_cron.py."""
 
 from __future__ import annotations
 

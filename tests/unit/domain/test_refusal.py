@@ -22,7 +22,7 @@ def test_a_long_value_is_neither_shown_nor_kept(value: object):
 
 @pytest.mark.parametrize("value", ["25:99", 7, -0.5, True, None])
 def test_a_short_value_is_kept_as_it_is(value: object):
-    """Whoever handles the error can look at it."""
+    """The code that handles the error can look at it."""
     with pytest.raises(InvalidValueError) as refused:
         refuse("schedule.time", value, "a time")
     assert refused.value.value is value

@@ -71,7 +71,7 @@ def test_a_weekly_job_runs_on_its_weekdays():
         ([1, -1], None, ["2026-01-01", "2026-01-31", "2026-02-01", "2026-02-28"]),
     ],
 )
-def test_a_monthly_job_treats_days_that_a_month_lacks_as_told(days, missing, expected):
+def test_a_monthly_job_treats_days_that_a_month_lacks_as_configured(days, missing, expected):
     """`last` falls back to the end of the month, once however many days fall there; `skip` leaves the month out."""
     extra = {"missing_day": missing} if missing else {}
     monthly = job("monthly", time="00:00", days=days, **extra)
@@ -215,7 +215,7 @@ GOOD = [
 
 @pytest.mark.parametrize("trigger", GOOD, ids=repr)
 def test_a_good_trigger_is_accepted(trigger: Trigger):
-    """What validation accepts can be scheduled."""
+    """A trigger that passes validation can be scheduled."""
     validate(trigger)
     assert first_run(trigger, LONG_AGO) is not None
 

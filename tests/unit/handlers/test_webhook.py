@@ -36,7 +36,7 @@ async def call(endpoint: Endpoint, payload: dict[str, Any] | None = None, **chan
     return (await run_handler(webhook, {"url": endpoint.url, **(payload or {})}, **changes)).outcome
 
 
-async def test_the_receiver_can_tell_attempts_and_due_instants_apart(endpoint):
+async def test_the_receiver_can_distinguish_attempts_and_due_instants(endpoint):
     """`Idempotency-Key` is the same for every attempt at one due instant."""
     await call(endpoint, {"body": {"a": 1}, "headers": {"X-Mine": "yes", "X-Job-Id": "forged"}}, attempt=2)
     await call(endpoint, attempt=3, scheduled_for=NOON + timedelta(days=1))
@@ -247,7 +247,7 @@ async def test_names_are_looked_up_in_threads_of_their_own(endpoint, monkeypatch
         slow.set()
 
 
-async def test_what_is_often_a_key_in_a_url_is_not_told(endpoint):
+async def test_what_is_often_a_key_in_a_url_is_not_shown(endpoint):
     """Neither by the error nor by test mode: the ledger and the log have other readers than the job."""
     endpoint.status = 404
     url = endpoint.url.replace("http://", "http://ann:hush@") + "?key=hush"

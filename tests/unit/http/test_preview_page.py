@@ -1,4 +1,4 @@
-"""What a schedule would do, over HTTP: invalid questions are refused by name, and the loop goes on."""
+"""The preview of a schedule over HTTP: invalid requests are refused by name, and the loop goes on."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ async def test_no_more_requests_go_on_than_there_are_connections(client, server)
 
 
 async def test_a_response_keeps_its_slot_until_it_is_closed(client, server):
-    """Its connection is in use as long; who waits too long is told."""
+    """Its connection is in use as long; a request that waits too long raises."""
     async with client.stream("GET", server.url):
         assert client._transport._slots.value == CONNECTIONS - 1
     assert client._transport._slots.value == CONNECTIONS
@@ -94,7 +94,7 @@ async def test_a_response_keeps_its_slot_until_it_is_closed(client, server):
 
 
 async def test_a_pool_that_gives_no_connection_is_replaced(server):
-    """After a few requests in a row; it is told, and the next request goes through."""
+    """After a few requests in a row; it is logged, and the next request goes through."""
     made = []
 
     class Stuck(httpx.AsyncBaseTransport):

@@ -37,7 +37,7 @@ class Database:
 
 @pytest.fixture
 def database():
-    """What answers."""
+    """The server that answers."""
     return Database()
 
 

@@ -1,4 +1,4 @@
-"""Whatever a handler does, its run ends in the ledger with a plain reason, and no run beside it notices."""
+"""The run of any handler ends in the ledger with a plain reason, and no run beside it notices."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_no_innocent_notices(project, herds, kind) -> None:
 
 @pytest.mark.parametrize("name", LINGERING)
 def test_an_end_that_takes_long(project, listener, lingering, name) -> None:
-    """What does not stop is reported all the same."""
+    """A handler that does not stop is reported all the same."""
     check(project, name, lingering[name])
 
 

@@ -1,4 +1,4 @@
-"""What is done to scopes, to time and to the context."""
+"""Handlers that misuse scopes, time and the context."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import Hint
     from listener.observability.metrics import Metrics
     from listener.ports import Clock
+    from listener.supabase.feed_log import FeedLog
 
 SEND_SECONDS = 2.0
 """Time limit of the request for a probe: a slower database proves nothing."""
@@ -63,6 +64,7 @@ class WatchedSession:
         changed: called whenever a channel starts or stops being received.
         resync: called at each subscription: earlier changes were not received.
         metrics: where probes and stale channels are counted.
+        log: where it is logged what becomes of the session.
         clock: measures silences.
         jitter: numbers from 0 to 1.
         times: intervals and time limits.
@@ -79,6 +81,7 @@ class WatchedSession:
         changed: Callable[[], None],
         resync: Callable[[], None],
         metrics: Metrics,
+        log: FeedLog,
         clock: Clock,
         jitter: Callable[[], float],
         times: Times,
@@ -92,7 +95,7 @@ class WatchedSession:
         self._scope = anyio.CancelScope()
         self._news = anyio.Event()
         self._not_before = 0.0
-        self._log = structlog.get_logger("feed")
+        self._log = log
         self._undecided = set(channels)
         self._unsendable: set[str] = set()
         self._awaited: set[str] = set()  # sendable again, and not yet received
@@ -123,7 +126,7 @@ class WatchedSession:
                         await self._session.live(self._channels, self._times.join_seconds)
                     except SessionEndedError as ended:
                         self.why = str(ended)
-                        self._log.warning(Event.FEED_SESSION_ENDED, why=self.why)
+                        self._log.session_ended(self.why)
                     tasks.cancel_scope.cancel()
         finally:
             self.is_over = True
@@ -160,7 +163,7 @@ class WatchedSession:
             self.receiving.add(channel)
             self._undecided.discard(channel)
             self._awaited.discard(channel)
-            self._log.info(Event.FEED_SESSION_OPENED, channel=channel)
+            self._log.session_opened(channel)
             self._changed()
 
     def _went_stale(self, channel: str, why: str) -> None:
@@ -168,7 +171,7 @@ class WatchedSession:
         for names in (self.joined, self.receiving, self._undecided, self._awaited):
             names.discard(channel)
         self._metrics.channel_stale(channel)
-        self._log.warning(Event.FEED_CHANNEL_STALE, channel=channel, why=why)
+        self._log.channel_stale(channel, why)
         self._changed()
 
     async def _watch(self) -> None:
@@ -205,7 +208,7 @@ class WatchedSession:
         except (StoreError, TimeoutError) as fault:
             self._metrics.probe_sent("unsent")
             self.why = f"a probe could not be sent: {fault or 'no answer in time'}"
-            self._log.debug(Event.FEED_PROBE_UNSENT, error=self.why)
+            structlog.get_logger("feed").debug(Event.FEED_PROBE_UNSENT, error=self.why)
             self._not_before = self._clock.monotonic() + RETRY_SECONDS
             self._changed()
             await self._session.ping(PONG_SECONDS)
@@ -218,8 +221,11 @@ class WatchedSession:
         """Expect nothing of a channel that the database cannot send on, as long as it cannot."""
         before, self._unsendable = self._unsendable, set(self._channels) - sent
         self._awaited |= (before - self._unsendable) & (self.joined - self.receiving)
-        if self._unsendable & (self.receiving | self._undecided | self._awaited):
-            self.why = f"this database cannot send on {', '.join(sorted(self._unsendable))}"
+        lost = self._unsendable & (self.receiving | self._undecided | self._awaited)
+        if lost:
+            self.why = f"this database cannot send on {', '.join(sorted(lost))}"
+            for channel in sorted(lost):
+                self._log.channel_stale(channel, self.why)
             for names in (self.receiving, self._undecided, self._awaited):
                 names.difference_update(self._unsendable)
             self._changed()

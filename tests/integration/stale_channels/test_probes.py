@@ -13,6 +13,7 @@ CHANNELS = {"broadcast", "postgres_changes"}
 PROBES = "select count(*) from job_scheduler.signals where message ->> 'table' = 'probe'"
 REFUSED = StoreError("send_probe_v1", "ConnectError", "refused", retryable=True)
 ONLY_CHANGES = "insert into job_scheduler.signals (message) values (%s)"
+SEND = "realtime.send(jsonb, text, text, boolean)"
 QUICK = {"probe_seconds": 0.5, "answer_seconds": 2}
 PATIENT = {"probe_seconds": 0.5, "answer_seconds": 20}
 """Of a session that must not end, however slow the machine is."""
@@ -97,6 +98,23 @@ async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feedi
         assert received.feed.sessions == 1
         insert()
         await staleness.until(lambda: received.is_whole)
+
+
+async def test_a_function_that_is_missing_for_a_while_makes_its_channel_stale_for_a_while(
+    stack, feeding, sql, insert, staleness
+):
+    """Within one session: not received as soon as a probe finds out, and received as soon as one comes back."""
+    async with feeding(stack.url, **PATIENT) as received:
+        sql(f"alter function {SEND} rename to send_elsewhere")
+        try:
+            await staleness.until(lambda: not received.health.channels["broadcast"])
+            assert received.health.receiving
+        finally:
+            sql(f"alter function {SEND.replace('.send', '.send_elsewhere')} rename to send")
+        await staleness.until(lambda: received.is_whole)
+        job = insert()
+        await staleness.until(lambda: received.of(job) == CHANNELS)
+        assert received.feed.sessions == 1
 
 
 async def test_a_probe_that_cannot_be_sent_does_not_end_a_session(wire, feeding, probe, staleness, monkeypatch):

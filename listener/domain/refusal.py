@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -17,6 +19,7 @@ _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxdict = 8
 _shortener.maxlevel = 3
+_SHOWN_CHARACTERS = 120
 LONGEST_NUMBER = 10**40
 """Greater numbers are not written out: that takes quadratic time, and Python refuses it beyond 4,300 digits."""
 
@@ -42,6 +45,37 @@ def refuse(field: str, value: object, allowed: str) -> NoReturn:
         is_short, value = False, f"a number of about {value.bit_length() * 3 // 10} digits"
     keep = is_short and isinstance(value, (str, int, float, type(None)))
     raise InvalidValueError(field, value if keep else _Shown(value), allowed) from None
+
+
+class _AsJson:
+    """A schedule, which prints as the database shows it."""
+
+    def __init__(self, schedule: object) -> None:
+        self._schedule = schedule
+
+    def __repr__(self) -> str:
+        try:
+            text = json.dumps(_sorted(self._schedule), ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):  # nothing that a column can hold
+            text = _shortener.repr(self._schedule)
+        text = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _sorted(value: object) -> object:
+    """Return `value` with the keys of objects in jsonb's order: the shorter ones first."""
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value, key=lambda key: (len(key.encode()), key.encode()))}
+    return [_sorted(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def refuse_schedule(schedule: object, allowed: str) -> NoReturn:
+    """Refuse a schedule with the message of the database at the insert.
+
+    Raises:
+        InvalidValueError: always.
+    """
+    raise InvalidValueError(field="scheduled_jobs.schedule", value=_AsJson(schedule), allowed=allowed) from None
 
 
 def word(kind: type[Word], field: str, value: object) -> Word:

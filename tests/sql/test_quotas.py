@@ -173,8 +173,10 @@ def test_a_schedule_that_is_due_as_often_as_it_may_be_is_let_through(alice: http
         ("0 */2 1 1 *", 7200),
         ("* * * * * *", 1),
         ("5 5 * * * 7", 86400),
+        ("0 22-2/3 * * *", 10800),
+        ("55-5/6 * * * *", 360),
         ("@hourly", 3600),
-        ("@daily", 86400),
+        (" @Daily", 86400),
         ("@yearly", 86400),
     ],
 )

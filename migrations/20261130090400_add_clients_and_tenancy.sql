@@ -434,7 +434,7 @@ immutable
 set search_path = ''
 as $$
     select array_agg(distinct v.value order by v.value)
-    from unnest(job_scheduler.cron_field(regexp_replace(field, '^\*$', '0-' || highest), 0, highest, '{}')) as v (value)
+    from unnest(job_scheduler.cron_field(regexp_replace(field, '^[*]$', '0-' || highest), 0, highest, '{}')) as v (value)
 $$;
 revoke all on function job_scheduler.cron_times(text, integer) from public;
 
@@ -461,7 +461,7 @@ as $$
 declare
     field constant text[] := case lower(btrim(expression, E' \t'))
         when '@hourly' then '{0,*,*,*,*}'
-        else regexp_split_to_array(btrim(lower(expression), E' \t'), '[ \t]+')
+        else regexp_split_to_array(btrim(lower(expression), E' \t'), E'[ \t]+')
     end;
     seconds integer[];
     minutes integer[];
@@ -1207,7 +1207,7 @@ begin
         or char_length(stripped) > job_scheduler.bound_of(property, 'maxLength') then
         return false;
     elsif pattern is null or char_length(given) > 1000 or given ~ '[^ -~]' or char_length(pattern) > 200
-        or pattern !~ '^([A-Za-z0-9 @:,_/=#~^$.|()-]|\[[A-Za-z0-9 ^@:,_./+-]+\][*+?]?|[])}A-Za-z0-9.][*+?]|\{[0-9]{1,2}(,[0-9]{0,2})?\}|\\[dws.+/-][*+?]?)+$' then
+        or pattern !~ E'^([A-Za-z0-9 @:,_/=#~^$.|()-]|\\[[A-Za-z0-9 ^@:,_./+-]+\\][*+?]?|[])}A-Za-z0-9.][*+?]|\\{[0-9]{1,2}(,[0-9]{0,2})?\\}|\\\\[dws.+/-][*+?]?)+$' then
         return true;
     end if;
     return given ~ pattern or stripped ~ pattern;

@@ -17,7 +17,7 @@ immutable
 set search_path = ''
 as $$
 declare
-    part text[] := regexp_match(element, '^(\*|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
+    part text[] := regexp_match(element, '^([*]|[0-9]{1,2}|[a-z]{3})(?:-([0-9]{1,2}|[a-z]{3}))?(?:/([0-9]{1,3}))?$');
     step integer := coalesce(part[3], '1')::integer;
     first integer := case when part[1] = '*' then lowest else job_scheduler.cron_number(part[1], lowest, names) end;
     last integer := case
@@ -107,7 +107,7 @@ declare
     nth boolean := field[5] ~ '^((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7])'
         '(,((sun|mon|tue|wed|thu|fri|sat|[0-7])#[1-5]|l[0-7]))*$';
     days integer[] := job_scheduler.cron_field(
-        regexp_replace(field[3], '(^|,)l(?=,|$)', '\131', 'g'), 1, 31, '{}'
+        regexp_replace(field[3], '(^|,)l(?=,|$)', E'\\131', 'g'), 1, 31, '{}'
     );
 begin
     if not nearest and field[3] <> '?' and days is null then
@@ -154,8 +154,8 @@ begin
     if lower(expression) in ('@hourly', '@daily', '@midnight', '@weekly', '@monthly', '@yearly', '@annually') then
         return;
     end if;
-    field := regexp_split_to_array(btrim(lower(expression), E' \t'), '[ \t]+');
-    if cardinality(field) not between 5 and 6 or expression ~ '[^ -~\t]' then
+    field := regexp_split_to_array(btrim(lower(expression), E' \t'), E'[ \t]+');
+    if cardinality(field) not between 5 and 6 or expression ~ E'[^ -~\t]' then
         perform job_scheduler.refuse_cron(
             expression, null,
             'five fields (minute hour day-of-month month day-of-week), a sixth for seconds, or an alias such as @daily'

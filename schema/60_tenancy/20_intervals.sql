@@ -8,7 +8,7 @@ immutable
 set search_path = ''
 as $$
     select array_agg(distinct v.value order by v.value)
-    from unnest(job_scheduler.cron_field(regexp_replace(field, '^\*$', '0-' || highest), 0, highest, '{}')) as v (value)
+    from unnest(job_scheduler.cron_field(regexp_replace(field, '^[*]$', '0-' || highest), 0, highest, '{}')) as v (value)
 $$;
 revoke all on function job_scheduler.cron_times(text, integer) from public;
 
@@ -35,7 +35,7 @@ as $$
 declare
     field constant text[] := case lower(btrim(expression, E' \t'))
         when '@hourly' then '{0,*,*,*,*}'
-        else regexp_split_to_array(btrim(lower(expression), E' \t'), '[ \t]+')
+        else regexp_split_to_array(btrim(lower(expression), E' \t'), E'[ \t]+')
     end;
     seconds integer[];
     minutes integer[];

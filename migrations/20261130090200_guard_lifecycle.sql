@@ -446,7 +446,7 @@ as $$
         'now', clock_timestamp(),
         'guarded', case
             when to_regclass('realtime.messages') is not null
-                then count(*) filter (where p.permissive = 'RESTRICTIVE' and p.policyname like 'job\_scheduler\_topic\_%') = 4
+                then count(*) filter (where p.permissive = 'RESTRICTIVE' and starts_with(p.policyname, 'job_scheduler_topic_')) = 4
         end,
         'blanket', coalesce(json_agg(p.policyname order by p.policyname) filter (
             where p.permissive = 'PERMISSIVE' and p.roles && '{public,anon,authenticated}'::name[]

@@ -52,7 +52,7 @@ declare
 begin
     for trigger in
         select t.tgname from pg_catalog.pg_trigger as t
-        where t.tgrelid = this.relation and t.tgname like 'zz\_job\_' || replace(this.rows_function, '_', '\_') || '\_on\_%'
+        where t.tgrelid = this.relation and starts_with(t.tgname, 'zz_job_' || this.rows_function || '_on_')
     loop
         execute format('drop trigger %I on %s', trigger, this.relation);
     end loop;

@@ -96,8 +96,8 @@ class LeaseStore(Protocol):
         """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the ids of those whose rows are locked."""
         ...
 
     async def rescue(self) -> Rescued:

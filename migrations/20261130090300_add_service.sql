@@ -558,8 +558,32 @@ as $$
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
 
--- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
--- does not stop the others.
+-- Those of these jobs of whose ledger nobody has locked a row: deleting a job deletes its ledger.
+create or replace function job_scheduler.with_free_ledger(jobs bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- with the array at hand it is hashed
+as $$
+declare
+    free constant uuid[] := array(
+        select e.id from public.job_executions as e where e.scheduled_job_id = any(jobs) for update skip locked
+    );
+begin
+    return array(
+        select j.id
+        from unnest(jobs) as j (id)
+        where not exists (
+            select from public.job_executions as e
+            where e.scheduled_job_id = j.id and e.id <> all(free)
+        )
+    );
+end
+$$;
+revoke all on function job_scheduler.with_free_ledger(bigint[]) from public;
+
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it
+-- or somebody has locked a row that goes with it, does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -579,7 +603,7 @@ begin
         get diagnostics deleted = row_count;
         return total + deleted;
     exception
-        when serialization_failure or deadlock_detected or lock_not_available then
+        when serialization_failure or deadlock_detected then
             raise;
         when others then
             total := 0;
@@ -605,6 +629,7 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '100ms' -- of a row that goes with those that are locked here
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
@@ -637,7 +662,7 @@ begin
         limit (request ->> 'limit')::int
         for update skip locked
     );
-    deleted := job_scheduler.forget(old_runs, old_jobs);
+    deleted := job_scheduler.forget(old_runs, job_scheduler.with_free_ledger(old_jobs));
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
@@ -647,9 +672,13 @@ begin
     );
     get diagnostics acts = row_count;
     acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
-    delete from job_scheduler.signals where at < now() - interval '1 hour';
+    delete from job_scheduler.signals
+    where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
-    delete from job_scheduler.changed_rows where at < now() - interval '1 day';
+    delete from job_scheduler.changed_rows
+    where id in (
+        select c.id from job_scheduler.changed_rows as c where c.at < now() - interval '1 day' for update skip locked
+    );
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
@@ -755,7 +784,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
-            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
+            for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
@@ -1183,6 +1212,25 @@ end
 $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
+-- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
+create or replace function job_scheduler.note_heartbeat(me uuid, name text, handlers text[])
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+    update public.job_listeners as l
+    set heartbeat_at = clock_timestamp()
+    where l.id = any(array(select o.id from public.job_listeners as o where o.id = me for no key update skip locked));
+    if found or exists (select from public.job_listeners as l where l.id = me) then
+        return false;
+    end if;
+    insert into public.job_listeners (id, name, handlers) values (me, name, handlers) on conflict do nothing;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[]) from public;
+
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
 --   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
@@ -1192,24 +1240,24 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
-    is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
-        on conflict (id) do update set heartbeat_at = clock_timestamp()
-        returning l.started_at = l.heartbeat_at into is_new;
-    end if;
-    if is_new then
+    if coalesce((request ->> 'shares')::boolean, true) and job_scheduler.note_heartbeat(me, request ->> 'name', mine) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
-    delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
+    delete from public.job_listeners
+    where id = any(array(
+        select l.id from public.job_listeners as l
+        where l.heartbeat_at < now() - greatest(lease * 10, interval '10 minutes')
+        for update skip locked
+    ));
 
     select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
     return json_build_object(
@@ -1238,6 +1286,7 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
@@ -1764,7 +1813,8 @@ $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
--- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+-- Nothing of a run is stored whose row somebody has locked just now: `busy` names it.
+-- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now, busy: [id]}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1777,14 +1827,25 @@ as $$
 declare
     ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
     held uuid[];
+    busy uuid[] := '{}';
 begin
     held := array(
         select e.id
         from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
         inner join public.job_executions as e on n.id = e.id
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
-        for no key update of e
+        for no key update of e skip locked
     );
+    if cardinality(held) < cardinality(ids) then
+        busy := array(
+            select e.id
+            from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
+            inner join public.job_executions as e on n.id = e.id
+            where
+                e.id = any(ids) and e.id <> all(held) and e.listener_id = (request ->> 'listener')::uuid
+                and e.fence = n.fence
+        );
+    end if;
     perform set_config('job_scheduler.stage', 'service', true);
     with written as (
         update public.job_executions as e
@@ -1803,7 +1864,7 @@ begin
     from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
     where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
-    return json_build_object('now', clock_timestamp());
+    return json_build_object('now', clock_timestamp(), 'busy', to_json(busy));
 end
 $$;
 revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;
@@ -1871,7 +1932,7 @@ $$;
 revoke all on function job_scheduler.park_run(uuid, text) from public;
 
 -- Ends runs whose results the database refuses, though their neighbours' are written; says in the rows of jobs why they
--- cannot be claimed.
+-- cannot be claimed. A run whose rows somebody has locked is left to rescue_runs_v1, which parks it when its lease has expired.
 -- {listener, runs: [{id, fence, error}], jobs: [{id, error}]} -> {now}
 create or replace function public.park_runs_v1(request jsonb)
 returns json
@@ -1888,8 +1949,10 @@ begin
         select e.id, r.error
         from jsonb_to_recordset(request -> 'runs') as r (id uuid, fence integer, error text)
         inner join public.job_executions as e on r.id = e.id
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = r.fence
         order by e.id
+        for update of e, j skip locked
     loop
         perform job_scheduler.park_run(one.id, one.error);
     end loop;
@@ -1899,6 +1962,7 @@ begin
         inner join public.scheduled_jobs as j on r.id = j.id
         where j.error is distinct from r.error
         order by j.id
+        for update of j skip locked
     loop
         begin
             update public.scheduled_jobs set error = one.error, updated_at = now() where id = one.id;
@@ -1922,6 +1986,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set lock_timeout = '2s'
 as $$
 declare
     ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
@@ -1999,16 +2064,16 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. Manual runs do not belong to the schedule.
+-- lead there. Manual runs do not belong to the schedule. One that somebody has locked is looked at again when it is claimed.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    with spent as (
-        update public.scheduled_jobs as j
-        set status = 'running'
+    with free as (
+        select j.id
+        from public.scheduled_jobs as j
         where
             j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
@@ -2016,6 +2081,11 @@ begin
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             )
+        for update skip locked
+    ), spent as (
+        update public.scheduled_jobs as j
+        set status = 'running'
+        where j.id = any(array(select f.id from free as f))
         returning j.id
     )
     select array_agg(s.id) into jobs from spent as s;
@@ -2168,9 +2238,11 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     lost uuid[];
+    parked uuid[];
     execution uuid;
     one record;
     jobs bigint[] := '{}';
@@ -2213,10 +2285,18 @@ begin
                 perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    parked := array(
+        select e.id
+        from job_scheduler.parked_runs as p
+        inner join public.job_executions as e on p.execution_id = e.id
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where p.retry_at < now()
+        limit 100
+        for update skip locked
+    );
     perform job_scheduler.park_run(p.execution_id, p.error)
     from job_scheduler.parked_runs as p
-    where p.retry_at < now()
-    limit 100;
+    where p.execution_id = any(parked);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)

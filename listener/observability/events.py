@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from structlog.processors import NAME_TO_LEVEL
 
+from listener.domain.traceback_text import exception_text
 from listener.masking.redaction import mask_line, redact, redact_text
 from listener.observability.metrics import Metrics
 
@@ -107,7 +108,7 @@ def configure_logging(
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # before the masking: a traceback is a text like others
+        structlog.processors.ExceptionRenderer(exception_text),  # before the masking: a traceback is a text like others
         redact,
     ]
     last = _renderer(format, colors=target.isatty())

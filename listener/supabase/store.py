@@ -148,14 +148,15 @@ class SupabaseStore:
         others = answer.get("handlers") or {}
         return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the runs whose rows are locked just now."""
         request = {
             "listener": self._id,
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
             "logs": _logs(notes),
         }
-        await self._rpc.call("note_runs_v1", request, "now")
+        answer = await self._rpc.call("note_runs_v1", request, "now")
+        return frozenset(answer.get("busy", ()))
 
     async def rescue(self) -> Rescued:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""

@@ -97,7 +97,7 @@ begin
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
-            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
+            for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time

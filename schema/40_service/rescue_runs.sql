@@ -73,9 +73,11 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     lost uuid[];
+    parked uuid[];
     execution uuid;
     one record;
     jobs bigint[] := '{}';
@@ -118,10 +120,18 @@ begin
                 perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    parked := array(
+        select e.id
+        from job_scheduler.parked_runs as p
+        inner join public.job_executions as e on p.execution_id = e.id
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where p.retry_at < now()
+        limit 100
+        for update skip locked
+    );
     perform job_scheduler.park_run(p.execution_id, p.error)
     from job_scheduler.parked_runs as p
-    where p.retry_at < now()
-    limit 100;
+    where p.execution_id = any(parked);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)

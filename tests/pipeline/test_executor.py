@@ -452,6 +452,21 @@ async def test_a_result_that_is_too_large_is_cut_with_a_note():
     assert outcome.result["head"].startswith('{"text":"ää')
 
 
+@pytest.mark.parametrize("value", [[0] * 10_001, ["x" * 1000] * 10_000], ids=["numbers", "texts"])
+async def test_a_result_of_too_many_parts_is_not_converted(value):
+    """Converting it would hold the loop; its beginning is kept."""
+
+    @handler
+    async def large(job):
+        return {"rows": value}
+
+    outcome = (await run_handler(large)).outcome
+    assert isinstance(outcome, Completed)
+    assert (outcome.result["truncated"], outcome.result["limit_parts"]) == (True, 10_000)
+    assert outcome.result["head"].startswith(f'{{"rows":[{json.dumps(value[0])}')
+    assert len(outcome.result["head"]) <= 1024
+
+
 async def test_logs_and_progress_are_in_the_report_unless_they_were_taken_before():
     """The recorder may follow a long run."""
 

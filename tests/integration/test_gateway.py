@@ -120,7 +120,7 @@ def test_pipelined_requests_are_answered_in_their_order(stack: Stack) -> None:
             + b"GET /rest/v1/ HTTP/1.1\r\nHost: gateway\r\n\r\n"
             + _head(stack, "POST /rest/v1/rpc/measure HTTP/1.1", content, f"Content-Length: {len(size)}")
             + size
-            + _head(stack, "GET /auth/v1/user HTTP/1.1", "Connection: close")
+            + _head(stack, "GET /storage/v1/user HTTP/1.1", "Connection: close")
         )
         received = _read_to_end(client)
     places = [received.index(mark) for mark in (b" 204 ", b" 401 ", b" 200 ", b" 501 ")]

@@ -62,6 +62,7 @@ def mortal(
         "GATEWAY_PORT": str(mortal.road.port),
         "GATEWAY_KEYS": json.dumps({mortal.road.key: token("anon")}),
         "GATEWAY_REST_SOCKET": str(folder / "nobody"),
+        "GATEWAY_AUTH_SOCKET": str(folder / "nobody"),
         "GATEWAY_REALTIME_PORT": str(mortal.server.port),
     }
     with (folder / "log").open("wb") as log:

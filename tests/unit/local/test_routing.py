@@ -72,7 +72,15 @@ def test_a_wrong_key_is_refused() -> None:
     assert _refused(_route("/rest/v1/jobs", apikey="anon.jwt2")) == (401, "Invalid API key")
 
 
-@pytest.mark.parametrize("service", ["auth", "storage", "functions", "graphql"])
+def test_signing_in_goes_to_auth_without_its_prefix() -> None:
+    """With the key, which is nobody's token; the public keys of tokens are anybody's to read."""
+    forward = _route("/auth/v1/token?grant_type=password", "POST", apikey="sb_publishable_x")
+    assert forward == Forward("auth", b"/token?grant_type=password", b"Bearer anon.jwt")
+    assert _refused(_route("/auth/v1/user"))[0] == 401
+    assert _route("/auth/v1/.well-known/jwks.json") == Forward("auth", b"/.well-known/jwks.json", b"")
+
+
+@pytest.mark.parametrize("service", ["storage", "functions", "graphql"])
 def test_a_service_that_the_stack_lacks_is_named(service: str) -> None:
     """A person who calls it learns why it does not answer."""
     status, message = _refused(_route(f"/{service}/v1/anything", "POST", apikey="anon.jwt"))

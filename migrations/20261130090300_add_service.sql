@@ -291,14 +291,15 @@ revoke all on function
 job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
 from public;
 
--- Claimed runs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made into json
--- as they are cost a third less than objects built key by key.
-create or replace function job_scheduler.claimed_runs(executions uuid[])
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made
+-- into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
-language sql
+language plpgsql
 set search_path = ''
 as $$
-    select coalesce(json_agg(r), '[]')
+begin
+    return (select coalesce(json_agg(r), '[]')
     from (
         select
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
@@ -306,11 +307,13 @@ as $$
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
             j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
         from public.job_executions as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where e.id = any(executions)
-    ) as r
+        -- + 0: no index of the ledger by job is to look useful for this join
+        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
+        where e.id = any(executions) and j.id = any(jobs)
+    ) as r);
+end
 $$;
-revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
+revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
 
 -- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
@@ -340,15 +343,18 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
 -- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
+-- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and
+-- joined by hash, so that a plan, made once for a connection, is the same whenever it is made. Planning anew cost as much as
+-- the claim of one job. What is called for unusual claims only has settings of its own.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
@@ -361,11 +367,13 @@ declare
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
+    free_workspaces uuid[];
+    free_owners uuid[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
-    refused json;
+    refused json := '[]';
     is_owned boolean; -- by somebody who has bounds
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
@@ -384,7 +392,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
+            j.id, a.due, j.workspace_id, j.created_by,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -407,15 +415,18 @@ begin
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
     select
-        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), bytes_left - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, is_owned, bytes_left
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
+        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
-    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+    from job_scheduler.claim_free(
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+    ) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
@@ -423,6 +434,9 @@ begin
             request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
             ahead, bytes_left
         ) as l;
+        select coalesce(json_agg(j.job_row), '[]') into refused
+        from job_scheduler.job_rows as j
+        where j.id = any(ids) and j.id <> all(claimed_jobs);
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
@@ -431,11 +445,8 @@ begin
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
         'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
@@ -446,8 +457,8 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
-    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
-    out claimed uuid[], out claimed_jobs bigint[]
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
+    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -458,12 +469,11 @@ begin
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
              started_at)
         select
-            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
+            f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
             greatest(f.due, now())
-        from unnest(free_jobs, free_dues) as f (id, due)
-        inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs) and j.id <> all(held)
-        on conflict do nothing
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+        where f.id <> all(held)
+        on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
     )
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
@@ -479,17 +489,22 @@ begin
 end
 $$;
 revoke all on function
-job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+job_scheduler.claim_free(
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+)
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `bytes_left` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `bytes_left` for metadata is used up.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
     inout bytes_left bigint, out granted uuid[]
 )
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     claimed uuid[];
@@ -761,6 +776,9 @@ create or replace function job_scheduler.release_keys(jobs bigint[], key_limit i
 returns bigint[]
 language plpgsql
 set search_path = ''
+set plan_cache_mode = auto -- these for its caller's may be others
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     j public.scheduled_jobs;
@@ -946,17 +964,15 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics.
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    -- Not joined: the planner may read the whole ledger for a batch of one, or compare each of a thousand with each.
-    results constant jsonb := (
-        select coalesce(jsonb_object_agg((r ->> 'id')::uuid, r), '{}') from jsonb_array_elements(request -> 'results') as r
-    );
-    ids constant uuid[] := array(select k::uuid from jsonb_object_keys(results) as k);
+    ids constant uuid[] := array(select (r ->> 'id')::uuid from jsonb_array_elements(request -> 'results') as r);
     taken uuid[];
     to_wake bigint[];
     keyed bigint[];
@@ -966,33 +982,27 @@ begin
     with ended as (
         update public.job_executions as e
         set
-            (
-                status, reason, started_at, completed_at, duration_ms, lateness_ms, progress, result, error, error_details,
-                run_at
-            ) = (
-                select
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
-                    case when g.status <> 'queued' then g.started_at end,
-                    case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
-                    extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
-                    extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    case when g.status = 'completed' then 1 else g.progress end,
-                    g.result, g.error, g.error_details,
-                    case when g.status = 'queued' then g.retry_at else e.run_at end
-                from jsonb_to_record(results -> e.id::text) as g (
-                    status text, reason text, started_at timestamptz, completed_at timestamptz,
-                    progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
-                )
-            ),
+            status = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
+            reason = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
+            started_at = case when g.status <> 'queued' then g.started_at end,
+            completed_at = case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
+            duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
+            lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
+            progress = case when g.status = 'completed' then 1 else g.progress end,
+            result = g.result,
+            error = g.error,
+            error_details = g.error_details,
+            run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
             lease_expires_at = null
+        from jsonb_to_recordset(request -> 'results') as g (
+            id uuid, fence integer, status text, reason text, started_at timestamptz, completed_at timestamptz,
+            progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
+        )
         where
-            e.id = any(ids)
-            and e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer
+            e.id = any(ids) and e.id = g.id and e.fence = g.fence and e.status = 'running' and e.listener_id = me
         returning
             e.id, e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.test_mode,
-            case when e.status = 'failed' and e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end
-            as retry_at
+            case when e.status = 'failed' and e.stopped_at is null then g.retry_at end as retry_at
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -1010,7 +1020,8 @@ begin
     end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
         -- Runs that an earlier try of this request queued have to be armed all the same.
-        select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
+        select taken || b.runs, to_wake || b.jobs into taken, to_wake
+        from job_scheduler.ended_before(request -> 'results', taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then
         select json_agg(j.job_row) into to_arm
@@ -1022,7 +1033,9 @@ begin
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.store_logs(request -> 'logs', taken);
+    if jsonb_array_length(request -> 'logs') > 0 then
+        perform job_scheduler.store_logs(request -> 'logs', taken);
+    end if;
     return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;
@@ -1037,10 +1050,11 @@ language sql
 set search_path = ''
 as $$
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}')
-    from public.job_executions as e,
-        jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
+    from public.job_executions as e
+    inner join jsonb_to_recordset(results) as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
+        on e.id = r.id
     where
-        e.id = any(array(select k::uuid from jsonb_object_keys(results) as k)) and e.id <> all(taken)
+        e.id = any(array(select (k ->> 'id')::uuid from jsonb_array_elements(results) as k)) and e.id <> all(taken)
         and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
         and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
 $$;
@@ -1057,6 +1071,8 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 begin
     if is_workspace then
@@ -1086,6 +1102,8 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
@@ -1668,14 +1686,17 @@ grant execute on function public.end_unhandled_v1(jsonb) to service_role;
 create or replace function job_scheduler.move_jobs(ended uuid[], out to_wake bigint[], out keyed bigint[])
 language plpgsql
 set search_path = ''
-set enable_seqscan = off -- as in finish_runs_v1
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
     late bigint[];
     shared bigint[];
     spent bigint[];
 begin
-    with runs as (
+    with runs as materialized ( -- else the order by jobs asked for below makes an index by job look useful
         select
             e.*, e.cause = 'schedule' and e.stopped_at is null as is_own, -- the run that its job shows
             e.status = 'queued' or e.status = 'failed' and (
@@ -1687,31 +1708,32 @@ begin
         from public.job_executions as e
         -- An ended run has no lease; that this is so few rows without statistics makes the planner look jobs up by key.
         where e.id = any(ended) and e.lease_expires_at is null
-    ), by_job as (
-        select
-            r.scheduled_job_id as id,
-            count(*) filter (where r.status = 'completed') as good,
-            count(*) filter (where r.status = 'failed' and not r.waits) as bad,
+    ), last_runs as ( -- of each job the run that speaks, and what all of its runs come to
+        select distinct on (r.scheduled_job_id)
+            r.scheduled_job_id as id, r.status, r.started_at, r.duration_ms, r.progress, r.result, r.error,
+            count(*) filter (where r.status = 'completed') over job as good,
+            count(*) filter (where r.status = 'failed' and not r.waits) over job as bad,
             count(*) filter (
                 where r.cause = 'schedule' and (r.status = 'completed' or r.status = 'failed' and not r.waits)
-            ) as scheduled,
-            bool_or(r.is_own) as by_schedule,
-            bool_or(r.waits) as waits,
-            bool_or(r.waits and r.is_own) as own_waits,
+            ) over job as scheduled,
+            bool_or(r.is_own) over job as by_schedule,
+            bool_or(r.waits) over job as waits,
+            bool_or(r.waits and r.is_own) over job as own_waits
+        from runs as r
+        window job as (
+            partition by r.scheduled_job_id order by r.is_own desc, r.completed_at desc nulls last
+            rows between unbounded preceding and unbounded following
+        )
+        order by r.scheduled_job_id, r.is_own desc, r.completed_at desc nulls last
+    ), by_job as (
+        select
+            l.*,
             (
                 select max(case when o.stopped_at is null then o.cause else 'manual' end)
                 from public.job_executions as o
-                where
-                    o.scheduled_job_id = r.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
-            ) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
-            (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
-            (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
-            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
-            (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
-            (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
-        from runs as r
-        group by r.scheduled_job_id
+                where o.scheduled_job_id = l.id and o.status = 'running' and o.lease_expires_at is not null
+            ) as others_run -- schedule: the job runs on; manual: only its claim is still held; null: neither
+        from last_runs as l
     ), moved as (
         update public.scheduled_jobs as j
         set
@@ -1752,7 +1774,25 @@ begin
     into to_wake, keyed, late, shared, spent
     from moved as m;
 
-    if late is not null then -- cancelled while this was written
+    if cardinality(to_wake) > 0 or late is not null or shared is not null or spent is not null then
+        to_wake := job_scheduler.settle_moved(to_wake, late, shared, spent);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+
+-- Settles what few of the jobs that move_jobs has moved on need: those with queued runs, those that were cancelled while this
+-- was written, those that other runs share, and paused ones whose last instant has run. Answers the jobs to arm.
+create or replace function job_scheduler.settle_moved(to_wake bigint[], late bigint[], shared bigint[], spent bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = auto
+set enable_nestloop = on
+set enable_mergejoin = on
+as $$
+begin
+    if late is not null then
         update public.job_executions
         set status = 'cancelled', reason = 'cancelled', completed_at = now()
         where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
@@ -1767,9 +1807,10 @@ begin
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
     end if;
+    return to_wake;
 end
 $$;
-revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+revoke all on function job_scheduler.settle_moved(bigint[], bigint[], bigint[], bigint[]) from public;
 
 -- Marks those of these paused jobs whose last instant has run. They are not done before they are resumed, and count as active
 -- until then: due_at is set, to when that was seen, and is_planned is not.
@@ -1795,6 +1836,8 @@ create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[
 returns void
 language sql
 set search_path = ''
+set enable_nestloop = on -- whatever its caller's settings: a line is looked up by its key
+set enable_mergejoin = on
 as $$
     insert into public.job_execution_logs (execution_id, at, level, message, fields)
     select l.execution_id, l.at, l.level, l.message, l.fields

@@ -74,6 +74,9 @@ create or replace function job_scheduler.release_keys(jobs bigint[], key_limit i
 returns bigint[]
 language plpgsql
 set search_path = ''
+set plan_cache_mode = auto -- these for its caller's may be others
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     j public.scheduled_jobs;

@@ -9,6 +9,8 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 begin
     if is_workspace then
@@ -38,6 +40,8 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     this_minute constant timestamptz := date_trunc('minute', clock_timestamp());

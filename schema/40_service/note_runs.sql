@@ -3,6 +3,8 @@ create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[
 returns void
 language sql
 set search_path = ''
+set enable_nestloop = on -- whatever its caller's settings: a line is looked up by its key
+set enable_mergejoin = on
 as $$
     insert into public.job_execution_logs (execution_id, at, level, message, fields)
     select l.execution_id, l.at, l.level, l.message, l.fields

@@ -291,8 +291,8 @@ revoke all on function
 job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
 from public;
 
--- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made
--- into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
+-- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
 create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
 language plpgsql

@@ -1,5 +1,5 @@
--- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows made
--- into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
+-- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
 create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
 language plpgsql

@@ -128,7 +128,7 @@ def test_a_large_insert_is_checked_in_seconds(database: psycopg.Connection[Any],
     names = "handler, timezone, trigger_type, schedule"
     insert = f"insert into public.scheduled_jobs ({names}) select {columns} from generate_series(1, 10000)"  # noqa: S608
     with database.transaction(force_rollback=True):
-        database.execute("set local statement_timeout = '15s'")
+        database.execute("set local statement_timeout = '90s'")
         assert database.execute(insert).rowcount == 10_000
 
 

@@ -68,7 +68,7 @@ def _hours(hours: list[int]) -> str:
 def _every(unit: str, values: list[int]) -> str | None:
     """Return "every minute" or "every 5 minutes" where the distance is the same from each hour to the next, too."""
     step = _MINUTES // len(values)
-    if values != list(range(0, _MINUTES, step)) or _MINUTES % len(values):
+    if values != list(range(0, _MINUTES, step)):
         return None
     return f"every {unit}" if step == 1 else f"every {step} {unit}s" if len(values) > 1 else None
 

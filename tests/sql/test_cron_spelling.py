@@ -111,3 +111,14 @@ def test_each_schedule_is_refused_with_the_message_of_the_insert(client_for, kin
     with pytest.raises(InvalidValueError) as refused:
         validate(Trigger(TriggerType(kind), NOON, schedule))
     assert str(refused.value) == answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "CET+1", "europe/berlin", "+02:00", ""])
+def test_a_zone_is_refused_with_the_message_of_the_insert(client_for, name: str):
+    """Not in the spelling of the IANA database, or no zone at all."""
+    client: httpx.Client = client_for("somebody-who-errs")
+    answer = client.post("/scheduled_jobs", json={"handler": "noop", "timezone": name})
+    assert answer.status_code == 400
+    with pytest.raises(InvalidValueError) as refused:
+        validate(Trigger(TriggerType.ONCE, NOON, {}, timezone=name))
+    assert str(refused.value) == answer.json()["message"]

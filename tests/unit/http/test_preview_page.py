@@ -56,6 +56,7 @@ def scheduled(trigger: str, schedule: str) -> dict[str, str]:
         ({}, "trigger"),
         ({"cron": "99 * * * *"}, "scheduled_jobs.schedule"),
         ({"cron": ""}, "scheduled_jobs.schedule"),
+        ({"cron": "1," * 1500 + "1 * * * *"}, "scheduled_jobs.schedule"),
         ({**CRON, "timezone": "Mars/Base"}, "scheduled_jobs.timezone"),
         ({**CRON, "timezone": ""}, "scheduled_jobs.timezone"),
         ({**CRON, "timezone": "A" * 5000}, "timezone"),

@@ -59,6 +59,8 @@ begin
     if part is null or first is null or last is null or least(first, last) < lowest or greatest(first, last) > highest
         or (part[2] is not null and (part[1] = '*' or first = last)) or step not between 1 and size then
         return null;
+    elsif first = last then
+        return array[first];
     elsif first > last then -- 22-2 goes on after the highest value
         last := last + size;
     end if;
@@ -92,21 +94,29 @@ begin
 end
 $$;
 
--- Whether a day field is free of elements that are neither `special` nor values.
+-- Whether each element of a day field is `special` or values.
 create or replace function job_scheduler.cron_days_fit(
     field text, special text, lowest integer, highest integer, names text[]
 )
 returns boolean
-language sql
+language plpgsql
 immutable
 set search_path = ''
 as $$
-    select field in ('*', '?') or plain.elements is null
-        or (plain.elements <> '*' and job_scheduler.cron_field(plain.elements, lowest, highest, names) is not null)
-    from (
-        select string_agg(element, ',') as elements from unnest(string_to_array(field, ',')) as element
-        where element !~ special
-    ) as plain
+declare
+    element text;
+begin
+    if field in ('*', '?') then
+        return true;
+    end if;
+    foreach element in array string_to_array(field, ',') loop
+        if element !~ special
+            and (element = '*' or job_scheduler.cron_values(element, lowest, highest, names) is null) then
+            return false;
+        end if;
+    end loop;
+    return true;
+end
 $$;
 
 -- How other programs write what an expression here does not say, with what says it; null where it is none of that.
@@ -184,32 +194,32 @@ declare
     week_names constant text[] := '{sun,mon,tue,wed,thu,fri,sat}';
     of_month constant text := '^(l(-([1-9]|[12][0-9]|30))?|(l|[1-9]|[12][0-9]|3[01])w)$';
     of_week constant text := '^((sun|mon|tue|wed|thu|fri|sat|[0-7])(#[1-5]|l)|l[0-7])$';
-    months integer[] := job_scheduler.cron_field(field[4], 1, 12, month_names);
+    months integer[] := case when field[4] <> '*' then job_scheduler.cron_field(field[4], 1, 12, month_names) end;
 begin
-    if job_scheduler.cron_field(field[1], 0, 59, '{}') is null then
+    if field[1] <> '*' and job_scheduler.cron_field(field[1], 0, 59, '{}') is null then
         perform job_scheduler.refuse_cron(expression, field[1], 'minute (field 1) to be 0-59, such as */5 or 0,30');
-    elsif job_scheduler.cron_field(field[2], 0, 23, '{}') is null then
+    elsif field[2] <> '*' and job_scheduler.cron_field(field[2], 0, 23, '{}') is null then
         perform job_scheduler.refuse_cron(expression, field[2], 'hour (field 2) to be 0-23, such as 9-17 or */2');
-    elsif not job_scheduler.cron_days_fit(field[3], of_month, 1, 31, '{}') then
+    elsif field[3] <> '*' and not job_scheduler.cron_days_fit(field[3], of_month, 1, 31, '{}') then
         perform job_scheduler.refuse_cron(
             expression, field[3], 'day of month (field 3) to be 1-31, L, L-3, LW or 15W, such as 1,15 or */2'
         );
-    elsif months is null then
+    elsif field[4] <> '*' and months is null then
         perform job_scheduler.refuse_cron(expression, field[4], 'month (field 4) to be 1-12 or jan-dec, such as */3');
-    elsif not job_scheduler.cron_days_fit(
+    elsif field[5] <> '*' and not job_scheduler.cron_days_fit(
         regexp_replace(field[5], '(?<![0-9])(0|sun)-7(?![0-9])', '0-6', 'g'), of_week, 0, 6, week_names
     ) then
         perform job_scheduler.refuse_cron(
             expression, field[5],
             'day of week (field 5) to be 0-7 or sun-sat, mon#2 or friL, such as mon-fri or 1,3'
         );
-    elsif job_scheduler.cron_field(coalesce(field[6], '0'), 0, 59, '{}') is null then
+    elsif coalesce(field[6], '*') <> '*' and job_scheduler.cron_field(field[6], 0, 59, '{}') is null then
         perform job_scheduler.refuse_cron(expression, field[6], 'second (field 6) to be 0-59, such as */10 or 0,30');
     elsif (field[3] ~ 'w' and field[5] not in ('*', '?')) or (field[5] ~ '#|l' and field[3] not in ('*', '?')) then
         perform job_scheduler.refuse_cron(
             expression, null, 'W, # and L of the week only where the other day field is * or ?'
         );
-    elsif field[5] ~ '^[*?]' then -- else one of the two day fields is enough
+    elsif months is not null and field[5] ~ '^[*?]' then -- else one of the two day fields is enough
         perform job_scheduler.check_cron_date(expression, field[3], months);
     end if;
 end

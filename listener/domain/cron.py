@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import date
 from functools import lru_cache
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from croniter import croniter
@@ -41,35 +40,29 @@ def parse(expression: str) -> LocalTimes:
     days = _days(
         fields, fields.numbers.intersection(numbers), frozenset(months), fields.weekdays.intersection(weekdays)
     )
-    if days.at_or_after(_ANY_YEAR) is None:
+    if len(months) < len(_EVERY_MONTH) and days.at_or_after(_ANY_YEAR) is None:
         refuse_never(expression)
     return LocalTimes(days, hours, minutes, seconds[0] if seconds else (0,), fields.follows_clock)
 
 
 def as_numbers(fields: CronFields) -> str:
-    """Return the fields as croniter is given them: stars, and lists of ascending numbers and ranges of numbers.
+    """Return the fields as croniter is given them: stars, and lists of ascending numbers.
 
     A day field that names only days that depend on the month (L, W and #) is a star.
     """
-    days = frozenset(number for number in fields.numbers if number > 0)
-    lists = [fields.minutes, fields.hours, days, fields.months, fields.weekdays]
+    lists = [fields.minutes, fields.hours, fields.numbers, fields.months, fields.weekdays]
     if fields.seconds != _ON_THE_MINUTE:
         lists.append(fields.seconds)
-    return " ".join(map(_spelled, lists, _EVERY))
+    return " ".join(map(_spelled, lists, map(len, _EVERY)))
 
 
 @lru_cache(maxsize=1024)  # the same few fields stand in most expressions
-def _spelled(values: frozenset[int], every: range) -> str:
-    if not values or len(values) == len(every):
-        return "*"
-    runs = [
-        [value for _, value in run] for _, run in groupby(enumerate(sorted(values)), lambda pair: pair[1] - pair[0])
-    ]
-    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+def _spelled(values: frozenset[int], most: int) -> str:
+    return "*" if len(values) in {0, most} else ",".join(map(str, sorted(values)))
 
 
 def _read(found: Sequence[int | str], every: range) -> tuple[int, ...]:
-    return tuple(every) if found == ["*"] else tuple(sorted(int(value) for value in found))
+    return tuple(every) if found == ["*"] else tuple(sorted(map(int, found)))
 
 
 def _days(fields: CronFields, numbers: frozenset[int], months: frozenset[int], weekdays: frozenset[int]) -> DayRule:
@@ -81,7 +74,7 @@ def _days(fields: CronFields, numbers: frozenset[int], months: frozenset[int], w
             return Weekdays(frozenset(map(_monday_first, weekdays)))
     return CronDays(
         months=months,
-        numbers=numbers.union(number for number in fields.numbers if number < 0),
+        numbers=numbers | fields.from_end,
         nearest=fields.nearest,
         weekdays=frozenset(map(_monday_first, weekdays)),
         nth=frozenset((_monday_first(weekday), count) for weekday, count in fields.nth),

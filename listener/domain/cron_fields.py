@@ -69,16 +69,17 @@ _ELSEWHERE = tuple(
 class CronFields:
     """What the fields of an expression name; a field without restriction has all its values.
 
-    `numbers` are days of the month, negative ones from its end; `nearest` those of `15W`, 31 for `LW`, the last working
-    day. `weekdays` count from Sunday, 0; `nth` are pairs of a weekday and its count in the month, or `LAST`.
-    `both` says that a date has to suit both day fields, as Vixie's rule has it where one starts with a star;
-    `follows_clock` that the minute or the hour is a wildcard.
+    `numbers` are days of the month, `from_end` those counted from its end, from `LAST` down; `nearest` those of `15W`,
+    31 for `LW`, the last working day. `weekdays` count from Sunday, 0; `nth` are pairs of a weekday and its count in
+    the month, or `LAST`. `both` says that a date has to suit both day fields, as Vixie's rule has it where one starts
+    with a star; `follows_clock` that the minute or the hour is a wildcard.
     """
 
     seconds: frozenset[int]
     minutes: frozenset[int]
     hours: frozenset[int]
     numbers: frozenset[int]
+    from_end: frozenset[int]
     nearest: frozenset[int]
     months: frozenset[int]
     weekdays: frozenset[int]
@@ -159,14 +160,14 @@ def read(expression: str) -> CronFields:
     texts = _split(as_text(expression))
     minute, hour, number, month, weekday, second = [*texts, "0"][:6]
     minutes, hours = _values(expression, _MINUTE, minute), _values(expression, _HOUR, hour)
-    numbers, nearest = _month_days(number) or _refuse(expression, _MONTH_DAY.allowed)
+    numbers, from_end, nearest = _month_days(number) or _refuse(expression, _MONTH_DAY.allowed)
     months = _values(expression, _MONTH, month)
     weekdays, nth = _weekdays(weekday) or _refuse(expression, _WEEKDAY.allowed)
     seconds = _values(expression, _SECOND, second)
     if (nearest and weekday not in _NO_RESTRICTION) or (nth and number not in _NO_RESTRICTION):
         _refuse(expression, _EITHER)
     return CronFields(
-        seconds, minutes, hours, numbers, nearest, months, weekdays, nth,
+        seconds, minutes, hours, numbers, from_end, nearest, months, weekdays, nth,
         both=number[0] in _NO_RESTRICTION or weekday[0] in _NO_RESTRICTION,
         follows_clock=minute[0] == "*" or hour[0] == "*" or minutes == _MINUTE.all or hours == _HOUR.all,
     )  # fmt: skip
@@ -213,17 +214,17 @@ def _listed(field: _Field, text: str) -> frozenset[int] | None:
 
 
 @lru_cache(maxsize=1024)
-def _month_days(text: str) -> tuple[frozenset[int], frozenset[int]] | None:
-    """Return days of the month and those that stand for the nearest working day, None where an element is none."""
+def _month_days(text: str) -> tuple[frozenset[int], frozenset[int], frozenset[int]] | None:
+    """Return days of the month, days from its end, and nearest working days; None where an element is none of them."""
     if text in _NO_RESTRICTION:
-        return _MONTH_DAY.all, frozenset()
+        return _MONTH_DAY.all, frozenset(), frozenset()
     elements = text.split(",")
     from_end = [LAST - int(found[1] or 0) for found in map(_FROM_END.fullmatch, elements) if found]
     nearest = [31 if found[1] == "l" else int(found[1]) for found in map(_NEAREST.fullmatch, elements) if found]
     numbers = _MONTH_DAY.values(
         each for each in elements if not (_FROM_END.fullmatch(each) or _NEAREST.fullmatch(each))
     )
-    return None if numbers is None else (numbers.union(from_end), frozenset(nearest))
+    return None if numbers is None else (numbers, frozenset(from_end), frozenset(nearest))
 
 
 @lru_cache(maxsize=1024)

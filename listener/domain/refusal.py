@@ -48,25 +48,37 @@ def refuse(field: str, value: object, allowed: str) -> NoReturn:
 
 
 class _AsJson:
-    """A schedule, which prints as the database shows it."""
+    """The beginning of a value as the database shows it."""
 
-    def __init__(self, schedule: object) -> None:
-        self._schedule = schedule
+    def __init__(self, value: object) -> None:
+        try:
+            text = json.dumps(_beginning(value), ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):  # nothing that a column can hold
+            text = _shortener.repr(value)
+        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        self._text = shown.encode("utf-8", "backslashreplace").decode()
 
     def __repr__(self) -> str:
-        try:
-            text = json.dumps(_sorted(self._schedule), ensure_ascii=False)
-        except (TypeError, ValueError, RecursionError):  # nothing that a column can hold
-            text = _shortener.repr(self._schedule)
-        text = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-        return text.encode("utf-8", "backslashreplace").decode()
+        return self._text
 
 
-def _sorted(value: object) -> object:
-    """Return `value` with the keys of objects in jsonb's order: the shorter ones first."""
+def _beginning(value: object) -> object:
+    """Return as much of `value` as is shown, the keys of objects in jsonb's order: the shorter ones first."""
     if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value, key=lambda key: (len(key.encode()), key.encode()))}
-    return [_sorted(each) for each in value] if isinstance(value, list | tuple) else value
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: _beginning(value[key]) for key in keys[:_SHOWN_CHARACTERS]}
+    if isinstance(value, list | tuple):
+        return [_beginning(each) for each in value[:_SHOWN_CHARACTERS]]
+    return value[: _SHOWN_CHARACTERS + 1] if isinstance(value, str) else value
+
+
+def refuse_column(column: str, value: object, allowed: str) -> NoReturn:
+    """Refuse the value of a column with the message of the database at the insert.
+
+    Raises:
+        InvalidValueError: always.
+    """
+    raise InvalidValueError(field=f"scheduled_jobs.{column}", value=_AsJson(value), allowed=allowed) from None
 
 
 def refuse_schedule(schedule: object, allowed: str) -> NoReturn:
@@ -75,7 +87,7 @@ def refuse_schedule(schedule: object, allowed: str) -> NoReturn:
     Raises:
         InvalidValueError: always.
     """
-    raise InvalidValueError(field="scheduled_jobs.schedule", value=_AsJson(schedule), allowed=allowed) from None
+    refuse_column("schedule", schedule, allowed)
 
 
 def word(kind: type[Word], field: str, value: object) -> Word:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import next_instant, zone
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
-from listener.domain.refusal import instant, refuse, word
+from listener.domain.refusal import instant, refuse_column, word
 from listener.domain.schedule_fields import check_keys, interval, local_times
 
 if TYPE_CHECKING:
@@ -105,5 +105,5 @@ def _next_multiple(start: datetime, step: timedelta, after: datetime) -> datetim
 
 def _zone_of(trigger: Trigger) -> ZoneInfo:
     if not isinstance(trigger.timezone, str):
-        refuse("timezone", trigger.timezone, "the name of an IANA time zone")
+        refuse_column("timezone", trigger.timezone, "the name of an IANA time zone")
     return zone(trigger.timezone)

@@ -68,13 +68,13 @@ def _hours(hours: list[int]) -> str:
 def _every(unit: str, values: list[int]) -> str | None:
     """Return "every minute" or "every 5 minutes" where the distance is the same from each hour to the next, too."""
     step = _MINUTES // len(values)
-    if values != list(range(0, _MINUTES, step)) or _MINUTES % len(values):
+    if values != list(range(0, _MINUTES, step)):
         return None
     return f"every {unit}" if step == 1 else f"every {step} {unit}s" if len(values) > 1 else None
 
 
 def _days(fields: CronFields) -> str:
-    any_number = len(fields.numbers.intersection(range(1, _LONGEST_MONTH + 1))) == _LONGEST_MONTH
+    any_number = len(fields.numbers) == _LONGEST_MONTH
     any_weekday = len(fields.weekdays) == len(WEEKDAYS)
     if not fields.both:
         return "" if any_number or any_weekday else f"{_of_month(fields)}, and {_of_week(fields)}"
@@ -86,11 +86,10 @@ def _days(fields: CronFields) -> str:
 
 
 def _of_month(fields: CronFields) -> str:
-    numbers = sorted(number for number in fields.numbers if number > 0)
-    parts = [_numbered("day", numbers)] if numbers else []
+    parts = [_numbered("day", sorted(fields.numbers))] if fields.numbers else []
     parts += [
         "the last day" if number == LAST else f"the last day but {LAST - number}"
-        for number in sorted(fields.numbers.difference(numbers), reverse=True)
+        for number in sorted(fields.from_end, reverse=True)
     ]
     parts += [
         "the last weekday" if number == _LONGEST_MONTH else f"the weekday nearest day {number}"

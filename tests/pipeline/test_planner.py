@@ -114,7 +114,7 @@ async def test_an_invalid_row_is_reported(planner_of, armed, parts):
     await planner.run_once()
     (((plan,),),) = store.asked("plan")
     assert (plan.job_id, plan.revision, plan.due) == (1, 7, None)
-    assert "timezone: 'Mars/Base' is not allowed" in plan.error
+    assert 'scheduled_jobs.timezone: "Mars/Base" is not allowed' in plan.error
     assert armed == []
 
 

@@ -26,14 +26,17 @@ WORDS = """
 """
 PARTS = WORDS.split()
 REFUSAL = """
-create function pg_temp.refusal(expression text) returns text language plpgsql as $$
+create or replace function pg_temp.refusal(expression text) returns text language plpgsql as $$
 begin
-    perform job_scheduler.check_schedule('cron', jsonb_build_object('expression', expression));
+    {attempt};
     return null;
 exception when sqlstate '22023' then
     return sqlerrm;
 end $$
 """
+CHECK = "perform job_scheduler.check_schedule('cron', jsonb_build_object('expression', expression))"
+INSERT = """insert into public.scheduled_jobs (handler, trigger_type, schedule)
+    values ('noop', 'cron', jsonb_build_object('expression', expression))"""
 
 
 def spelled(chance: random.Random) -> str:
@@ -54,18 +57,19 @@ def refusal(expression: object) -> str | None:
     return None
 
 
-def compare(database: psycopg.Connection[Any], examples: list[str]) -> dict[str, str | None]:
+def compare(database: psycopg.Connection[Any], attempt: str, examples: list[str]) -> dict[str, str | None]:
     """Ask the database for all of them at once, hold each answer against the preview's, and return the answers."""
-    database.execute(REFUSAL)
-    query = "select e as expression, pg_temp.refusal(e) as message from unnest(%s::text[]) as e"
-    theirs = {row["expression"]: row["message"] for row in database.execute(query, [examples]).fetchall()}
+    with database.transaction(force_rollback=True):
+        database.execute(REFUSAL.format(attempt=attempt))
+        query = "select e as expression, pg_temp.refusal(e) as message from unnest(%s::text[]) as e"
+        theirs = {row["expression"]: row["message"] for row in database.execute(query, [examples]).fetchall()}
     assert {expression: refusal(expression) for expression in examples} == theirs
     return theirs
 
 
 def test_the_insert_and_the_preview_accept_and_refuse_public_expressions_alike(database: psycopg.Connection[Any]):
     """Each of the corpus; what is refused is refused with one message, which names the field or what to use instead."""
-    answers = compare(database, corpus())
+    answers = compare(database, INSERT, corpus())
     assert len(answers) > 1600
     assert sum(message is not None for message in answers.values()) > 200
 
@@ -73,7 +77,9 @@ def test_the_insert_and_the_preview_accept_and_refuse_public_expressions_alike(d
 def test_the_insert_and_the_preview_accept_and_refuse_random_expressions_alike(database: psycopg.Connection[Any]):
     """Forms that nobody writes, too, and several of them in one expression."""
     chance = random.Random(20261121)  # noqa: S311 - examples, no secrets
-    answers = compare(database, [*PARTS, " @daily", "@DAILY", "x" * 256, *(spelled(chance) for _ in range(4000))])
+    answers = compare(
+        database, CHECK, [*PARTS, " @daily", "@DAILY", "x" * 256, *(spelled(chance) for _ in range(4000))]
+    )
     assert 300 < sum(message is None for message in answers.values()) < len(answers) - 300
 
 
@@ -110,4 +116,15 @@ def test_each_schedule_is_refused_with_the_message_of_the_insert(client_for, kin
     assert answer.status_code == 400
     with pytest.raises(InvalidValueError) as refused:
         validate(Trigger(TriggerType(kind), NOON, schedule))
+    assert str(refused.value) == answer.json()["message"]
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "CET+1", "europe/berlin", "+02:00", ""])
+def test_a_zone_is_refused_with_the_message_of_the_insert(client_for, name: str):
+    """Not in the spelling of the IANA database, or no zone at all."""
+    client: httpx.Client = client_for("somebody-who-errs")
+    answer = client.post("/scheduled_jobs", json={"handler": "noop", "timezone": name})
+    assert answer.status_code == 400
+    with pytest.raises(InvalidValueError) as refused:
+        validate(Trigger(TriggerType.ONCE, NOON, {}, timezone=name))
     assert str(refused.value) == answer.json()["message"]

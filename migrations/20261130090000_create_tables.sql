@@ -28,14 +28,14 @@ declare
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
-        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
-        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
-        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
-        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
-        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
-        'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)',
-        'public.end_meetings_v1(jsonb)'
+        'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)',
+        'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
+        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
+        'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
+        'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
+        'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
+        'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)',
+        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin

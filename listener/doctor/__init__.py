@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from listener.doctor.channels import examine_channels
 from listener.doctor.finding import Finding
-from listener.doctor.handler_check import examine_catalogue
+from listener.doctor.handler_check import examine_catalogue, examine_waiting
 from listener.doctor.interface import examine_interface
 from listener.doctor.membership_check import examine_memberships
 from listener.doctor.topic import examine_topic
@@ -31,6 +31,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     if is_well:
         yield await examine_memberships(settings)
         yield await examine_catalogue(settings)
+        yield await examine_waiting(settings)
         async for finding in examine_topic(settings):
             yield finding
         async for finding in examine_channels(settings):

@@ -78,6 +78,7 @@ class Event(StrEnum):
     LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"
     RESCUE_FAILED = "rescue.failed"
+    HANDLERS_MISSING = "handlers.missing"
     INSTANTS_UNHANDLED = "instants.unhandled"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"

@@ -76,6 +76,9 @@ class Metrics:
         self._not_armed = Gauge(
             "listener_due_not_armed", "Jobs that are due and wait, by what they wait for.", ["reason"], registry=of
         )
+        self._without_handler = Gauge(
+            "listener_jobs_without_handler", "Due jobs whose handler no live listener has.", registry=of
+        )
 
     def _feed(self) -> None:
         of = self.registry
@@ -160,6 +163,10 @@ class Metrics:
     def work_waits(self, seconds: float) -> None:
         """Show for how long work has waited although slots are free."""
         self._overdue.set(seconds)
+
+    def jobs_without_handler(self, count: int) -> None:
+        """Set how many due jobs, of all listeners, wait for a handler; the database counts no more than 1000."""
+        self._without_handler.set(count)
 
     def due_not_armed(self, reason: str, count: int) -> None:
         """Show how many jobs are due and wait for `memory`, `slots` or a `quota`."""

@@ -66,16 +66,16 @@ class Liveness:
 
         Returns whether a probe is due sooner than `deadline` and `probe_due` last said.
         """
-        was_asked = False
+        was_probed = False
         for name, state in self._states.items():
             if name == channel:
-                was_asked = state.requested_at is not None
+                was_probed = state.requested_at is not None
                 state.quiet_since, state.requested_at = now, None
                 share = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * self._jitter()
                 state.patience_seconds = self._silence_seconds * share
-            elif self._may_ask(state) and now - state.quiet_since >= NEAR_SHARE * self._silence_seconds:
+            elif self._may_probe(state) and now - state.quiet_since >= NEAR_SHARE * self._silence_seconds:
                 state.requested_at = now
-        return was_asked
+        return was_probed
 
     def sent(self, channels: Collection[str], began: float, now: float) -> None:
         """Note a probe on `channels`, requested at `began` and confirmed at `now`."""
@@ -84,12 +84,12 @@ class Liveness:
             if not state.is_sendable:
                 state.requested_at = None
             was_there = state.subscribed_at is not None and state.subscribed_at <= began
-            if was_there and self._may_ask(state) and not state.quiet_since > began:
+            if was_there and self._may_probe(state) and not state.quiet_since > began:
                 state.requested_at = now
 
     def probe_due(self) -> float | None:
         """The time of the next probe; None while none is due."""
-        dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_ask(state)]
+        dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_probe(state)]
         return min(dues, default=None)
 
     def deadline(self) -> float | None:
@@ -111,7 +111,7 @@ class Liveness:
         """Stop watching a channel."""
         self._states.pop(channel, None)
 
-    def _may_ask(self, state: _ChannelState) -> bool:
+    def _may_probe(self, state: _ChannelState) -> bool:
         is_silent = state.subscribed_at is not None and state.requested_at is None
         return self._silence_seconds > 0 and is_silent and state.is_sendable
 

@@ -165,7 +165,9 @@ class SupabaseStore:
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)
+        waiting = answer.get("waiting") or {"jobs": 0, "handlers": ()}
+        jobs = rows.readable(answer["rows"], rows.job)
+        return Rescued(answer["rescued"], jobs, failures, unhandled, waiting["jobs"], waiting["handlers"])
 
     async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
         """End these instants, whose handler no live listener has, as failed."""

@@ -67,7 +67,7 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 -- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
---   skipped: {reason: count}}
+--   waiting: as job_scheduler.waiting_for_handlers or null, skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -83,6 +83,7 @@ declare
     jobs bigint[] := '{}';
     rescued bigint := 0;
     failures jsonb := '[]';
+    unhandled json := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     lost := array(
@@ -144,6 +145,9 @@ begin
         ),
         coalesce((request ->> 'key_concurrency')::integer, 1)
     );
+    if request ? 'handlers' then
+        unhandled := job_scheduler.note_missing(request);
+    end if;
     return json_build_object(
         'now', clock_timestamp(),
         'rescued', rescued,
@@ -151,7 +155,8 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
-        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'unhandled', unhandled,
+        'waiting', case when request ? 'handlers' then job_scheduler.waiting_for_handlers() end,
         'skipped', job_scheduler.skipped()
     );
 end

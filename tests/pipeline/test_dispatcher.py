@@ -476,7 +476,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_res
     assert gate.most == 2
 
 
-def asked_again(world):
+def repeated_claims(world):
     """Give for each request the ids that were asked for, and those asked for again."""
     return [
         ([claim.job_id for claim in claims], [claim.job_id for claim in claims if claim.again])
@@ -490,12 +490,12 @@ async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(p
     world, started = world_of(parts, clock, lambda claims: answers.pop(0) if answers else parts.granted(claims)), []
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
-    assert asked_again(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
+    assert repeated_claims(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
     assert [claimed_run.run.job_id for claimed_run in started] == [1, 2]
     assert (len(world.agenda), naps) == (0, [0.1, 0.2, 0.4, 0.8])
     world.dispatcher.add([parts.a_job(3)])
     await world.dispatcher.run_once(started.append)
-    assert asked_again(world)[-1] == ([3], [])
+    assert repeated_claims(world)[-1] == ([3], [])
 
 
 async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, naps):
@@ -517,7 +517,7 @@ async def test_a_lost_answer_to_a_batch_with_a_poisoned_row_is_found_all_the_sam
     world = world_of(parts, clock, lambda _: answers.pop(0))
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(lambda _: None)
-    assert asked_again(world) == [([1, 2], []), ([1, 2], [1, 2]), ([1], [1]), ([2], [2])]
+    assert repeated_claims(world) == [([1, 2], []), ([1, 2], [1, 2]), ([1], [1]), ([2], [2])]
     assert set(world.agenda._jobs) == {2}
 
 

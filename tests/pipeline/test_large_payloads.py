@@ -33,7 +33,7 @@ class Letter(BaseModel):
 
 @handler
 async def post(job: JobContext, payload: Letter) -> dict[str, Any]:
-    """Tell what it was given."""
+    """Return the size and the key of the letter."""
     return {"characters": len(payload.text), "key": payload.key.get_secret_value()}
 
 

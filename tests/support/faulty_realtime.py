@@ -84,7 +84,7 @@ class FaultyRealtime:
         for each in list(self._sockets):
             each.near.transport.abort()
 
-    async def tell_channels(self, event: str, payload: dict[str, Any], *, is_about_join: bool = False) -> None:
+    async def notify_channels(self, event: str, payload: dict[str, Any], *, is_about_join: bool = False) -> None:
         """Send a frame of the server's to every channel; `is_about_join` names the join that it is about."""
         for each in list(self._sockets):
             for topic, ref in dict(each.joins).items():

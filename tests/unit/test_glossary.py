@@ -54,7 +54,8 @@ PRIVATE = {
     "claim_unusual": r"claim_unusual",
     "what_waits": r"what waits",
     "key_room": r"key_room",
-    "_tell": r"_tell",
+    "tell": r"tells?",
+    "told": r"told",
     "has_room": r"has_room",
 }
 CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Summary,
     )
     from listener.domain.outcome import Report
+    from listener.domain.snapshot import Snapshot
 
 
 class Clock(Protocol):
@@ -52,8 +53,8 @@ class JobStore(Protocol):
     All raise `StoreError` when the request did not succeed.
     """
 
-    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
-        """Read jobs that changed since `cursor` and matter before `until`; `after` continues a page."""
+    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`; `after` continues a page."""
         ...
 
     async def due(self, until: datetime, most: int) -> Listing:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
@@ -64,9 +65,9 @@ class SupabaseStore:
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
 
-    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
-        """Read jobs that changed since `cursor` and matter before `until`."""
-        request = {"cursor": cursor, "until": until, "after": after}
+    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`."""
+        request = {"cursor": seen.begin, "snapshot": str(seen), "until": until, "after": after}
         return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
     async def due(self, until: datetime, most: int) -> Listing:
@@ -74,7 +75,7 @@ class SupabaseStore:
         fields = ("ids", "cursor", "complete_until")
         answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
-        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0), _snapshot(answer))
 
     async def read(self, ids: Sequence[int]) -> Page:
         """Read jobs by id."""
@@ -227,7 +228,13 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints)
+    jobs = rows.readable(answer["rows"], rows.job)
+    return Page(jobs, answer["cursor"], answer["after"], hints, _snapshot(answer))
+
+
+def _snapshot(answer: dict[str, Any]) -> Snapshot | None:
+    """Read which transactions the answer saw; None where an older database does not say."""
+    return Snapshot.read(answer["snapshot"]) if "snapshot" in answer else None
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

@@ -83,6 +83,7 @@ declare
     failures jsonb := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.forget_transactions(250); -- Realtime delivers each, and drops what is more than 100 a second
     lost := array(
         select e.id
         from public.job_executions as e

@@ -329,8 +329,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
--- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
+-- metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -371,6 +371,7 @@ declare
     bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
     if request -> 'claims' @> '[{"again": true}]' then
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
@@ -618,6 +619,9 @@ declare
     acts integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    if job_scheduler.is_restored() then -- what was restored is to be looked at first
+        return json_build_object('now', clock_timestamp(), 'deleted', 0, 'acts', 0);
+    end if;
     old_runs := array(
         select e.id
         from public.job_executions as e
@@ -2217,7 +2221,7 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency, and what job_scheduler.note_missing takes}
+-- {limit, key_concurrency, run_restored, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
 --   skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
@@ -2235,6 +2239,7 @@ declare
     failures jsonb := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
     perform job_scheduler.forget_transactions(250); -- Realtime delivers each, and drops what is more than 100 a second
     lost := array(
         select e.id
@@ -2301,6 +2306,70 @@ end
 $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
+
+-- A database that was restored from a dump has the jobs of another one, which may still run them. Its own jobs wait until
+-- somebody confirms that they are to run here; docs/day-two.md says more.
+
+-- Whether the row of this_database was written by a restore: by another transaction than it says, or in another table or
+-- database. Vacuum, a physical copy, a failover and pg_upgrade keep all three; so they are not noticed, and need not be.
+create or replace function job_scheduler.is_restored()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select not exists (
+        select from job_scheduler.this_database as t
+        where
+            t.xmin::text::bigint = t.written_in and t.tableoid::bigint = t.table_oid
+            and t.database_oid = (select d.oid::bigint from pg_catalog.pg_database as d where d.datname = current_database())
+    )
+$$;
+revoke all on function job_scheduler.is_restored() from public;
+
+-- Says that the jobs of this database are to run here, whether it was restored or not.
+create or replace function job_scheduler.confirm_restore()
+returns void
+language sql
+set search_path = ''
+as $$
+    lock table job_scheduler.this_database in exclusive mode;
+    delete from job_scheduler.this_database;
+    insert into job_scheduler.this_database (database_oid, table_oid, written_in)
+    select d.oid::bigint, 'job_scheduler.this_database'::regclass::oid::bigint, 0
+    from pg_catalog.pg_database as d
+    where d.datname = current_database();
+    update job_scheduler.this_database set written_in = xmin::text::bigint; -- of this very transaction
+$$;
+revoke all on function job_scheduler.confirm_restore() from public;
+
+do $$
+begin
+    if not exists (select from job_scheduler.this_database) then
+        perform job_scheduler.confirm_restore();
+    end if;
+end
+$$;
+
+-- Refuses to go on in a restored database, unless the listener was set to run restored jobs.
+-- {run_restored: boolean}
+create or replace function job_scheduler.refuse_restored(request jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if not job_scheduler.is_restored() then
+        return;
+    elsif (request ->> 'run_restored')::boolean then
+        perform job_scheduler.confirm_restore();
+    else
+        raise exception 'this database was restored from a dump, and another one may run the same jobs: here they wait for a confirmation'
+        using errcode = 'JS001', hint = 'To run them here: select job_scheduler.confirm_restore()';
+    end if;
+end
+$$;
+revoke all on function job_scheduler.refuse_restored(jsonb) from public;
 
 -- Forgets, for some rows at a time, the transactions of another cluster, which this one's counter has not reached: once it
 -- does, they would look like changes. Rows are locked first: what changed them before that is seen by the second look.

@@ -40,6 +40,7 @@ class SupabaseStore:
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
+        run_restored: whether to run the jobs of a restored database without a confirmation.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -54,11 +55,13 @@ class SupabaseStore:
         key_concurrency: int = 1,
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
+        run_restored: bool = False,
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
+        self._permission = {"run_restored": True} if run_restored else {}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
@@ -102,6 +105,7 @@ class SupabaseStore:
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
             **self._handlers,
+            **self._permission,
             "claims": [_claim(claim) for claim in claims],
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
@@ -160,7 +164,7 @@ class SupabaseStore:
 
     async def rescue(self) -> Rescued:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
-        request = {"key_concurrency": self._key_concurrency, **self._unhandled}
+        request = {"key_concurrency": self._key_concurrency, **self._unhandled, **self._permission}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}

@@ -29,7 +29,8 @@ declare
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
         'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
         'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
-        'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
+        'public.due_jobs_v1(jsonb)', 'public.zone_database_v1(jsonb)', 'public.planned_jobs_v1(jsonb)',
+        'public.replan_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
         'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
         'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
         'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
@@ -878,6 +879,27 @@ select zone.name
 from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
+
+-- Which IANA zone databases the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- rules changed.
+create table if not exists job_scheduler.zone_databases (
+    listener uuid primary key,
+    version text not null,
+    noted_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.zone_databases is 'The version of the zone database of each listener, such as 2026a.';
+
+-- The version by which all due instants are planned; some may be planned by a later one.
+create table if not exists job_scheduler.planned_by (
+    is_only boolean primary key default true check (is_only),
+    version text not null
+);
+
+comment on table job_scheduler.planned_by is 'The oldest zone database by which a due instant may have been planned.';
+
+alter table job_scheduler.zone_databases enable row level security;
+alter table job_scheduler.planned_by enable row level security;
 
 -- One row for each statement that a listener should receive, however many rows it changed: Realtime limits events per
 -- second, so listening to the jobs themselves would lose events whenever many change at once.

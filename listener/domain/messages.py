@@ -60,6 +60,24 @@ class Plan:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """A due instant that replaces another one of a job at a revision, because the rules of its zone have changed."""
+
+    job_id: int
+    revision: int
+    was: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneDatabases:
+    """The oldest zone database that plans may be made by, and whether a listener that has an older one is alive."""
+
+    planned_by: str
+    older: bool
+
+
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
 class ClaimRequest:
     """A request to run a job's due instant.

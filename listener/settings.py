@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     no_handler_seconds: Seconds = Field(
         default=3600, description="How long a due job waits for a listener that has its handler."
     )
+    run_restored: bool = Field(
+        default=False, description="Run the jobs of a database that was restored from a dump without a confirmation."
+    )
     horizon_seconds: float = Field(
         default=300, ge=5, le=86400 * 366, description="How far ahead jobs are kept in memory."
     )

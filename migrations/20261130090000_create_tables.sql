@@ -10,7 +10,7 @@ declare
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
         'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
         'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
-        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_changed_in_idx',
         'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
@@ -30,7 +30,8 @@ declare
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
         'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)',
         'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
-        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
+        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.zone_database_v1(jsonb)',
+        'public.planned_jobs_v1(jsonb)', 'public.replan_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
         'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
         'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
         'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
@@ -399,6 +400,7 @@ create table if not exists public.scheduled_jobs (
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
+    changed_in bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
@@ -422,6 +424,8 @@ comment on column public.scheduled_jobs.progress is
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
+    'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
+comment on column public.scheduled_jobs.changed_in is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
     'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
@@ -449,7 +453,7 @@ on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
-create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+create index if not exists scheduled_jobs_changed_in_idx on public.scheduled_jobs (changed_in, id);
 
 -- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
 -- urgent goes first.
@@ -812,6 +816,20 @@ create index if not exists source_errors_tried_at_idx on job_scheduler.source_er
 
 alter table job_scheduler.source_errors enable row level security;
 
+-- Where this database is at home. A dump contains the row, too, but whoever restores it writes the row anew, in another
+-- transaction and as a rule into a table of another number; see job_scheduler.is_restored.
+create table if not exists job_scheduler.this_database (
+    is_only boolean primary key default true check (is_only),
+    database_oid bigint not null,
+    table_oid bigint not null,
+    written_in bigint not null,
+    confirmed_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.this_database is 'Tells a database from one that was restored from its dump.';
+comment on column job_scheduler.this_database.written_in is
+'The transaction that wrote the row, as the row''s own xmin says it.';
+
 create table if not exists job_scheduler.limits (
     name text primary key,
     value numeric not null check (value > 0 and value < 'Infinity'),
@@ -865,6 +883,27 @@ select zone.name
 from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
+
+-- Which IANA zone databases the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- rules changed.
+create table if not exists job_scheduler.zone_databases (
+    listener uuid primary key,
+    version text not null,
+    noted_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.zone_databases is 'The version of the zone database of each listener, such as 2026a.';
+
+-- The version by which all due instants are planned; some may be planned by a later one.
+create table if not exists job_scheduler.planned_by (
+    is_only boolean primary key default true check (is_only),
+    version text not null
+);
+
+comment on table job_scheduler.planned_by is 'The oldest zone database by which a due instant may have been planned.';
+
+alter table job_scheduler.zone_databases enable row level security;
+alter table job_scheduler.planned_by enable row level security;
 
 -- One row for each statement that a listener should receive, however many rows it changed: Realtime limits events per
 -- second, so listening to the jobs themselves would lose events whenever many change at once.

@@ -332,8 +332,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
--- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
+-- metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -379,6 +379,7 @@ declare
     bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
     if request -> 'claims' @> '[{"again": true}]' then
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
@@ -658,6 +659,9 @@ declare
     acts integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    if job_scheduler.is_restored() then -- what was restored is to be looked at first
+        return json_build_object('now', clock_timestamp(), 'deleted', 0, 'acts', 0);
+    end if;
     old_runs := array(
         select e.id
         from public.job_executions as e
@@ -940,6 +944,7 @@ as $$
     set
         queued_runs = w.waiting,
         revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
+        changed_in = case when w.waiting > 0 then pg_current_xact_id()::text::bigint else j.changed_in end,
         next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first)
     from (
         select
@@ -1328,19 +1333,20 @@ create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
     j.id,
     j.revision,
+    j.changed_in,
     j.next_run_at,
     j.is_planned,
     j.status,
     j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
-            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'id', j.id, 'revision', j.revision, 'changed_in', j.changed_in, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
-            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'id', j.id, 'revision', j.revision, 'changed_in', j.changed_in, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
@@ -1353,7 +1359,7 @@ from public.scheduled_jobs as j;
 
 revoke all on job_scheduler.job_rows from public;
 
--- The oldest transaction still open: rows of later ones may yet appear, so the next poll begins here.
+-- The oldest transaction still open: all earlier ones are seen.
 create or replace function job_scheduler.horizon()
 returns bigint
 language sql
@@ -1364,52 +1370,108 @@ as $$
 $$;
 revoke all on function job_scheduler.horizon() from public;
 
--- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
--- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
+-- The transactions of which a poll reads the changes: those that its caller has not seen and this query sees. They are the
+-- ones from `first` on and before `next`, and of the earlier ones those that were open when the caller last looked and have
+-- ended. A row that was restored from another cluster may name a transaction that this one has not reached: it is read once,
+-- when the counter passes it, and not at each poll.
+create or replace function job_scheduler.unseen(
+    request jsonb, out first bigint, out next bigint, out ended bigint[]
+)
+language sql
+stable
+set search_path = ''
+as $$
+    select
+        pg_snapshot_xmax(s.seen)::text::bigint,
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+        array(
+            select o.xid::text::bigint from pg_snapshot_xip(s.seen) as o (xid)
+            where pg_visible_in_snapshot(o.xid, pg_current_snapshot())
+        )
+    from (
+        select coalesce(
+            request ->> 'snapshot', format('%1$s:%1$s:', greatest((request ->> 'cursor')::bigint, 1))
+        )::pg_snapshot as seen
+    ) as s
+$$;
+revoke all on function job_scheduler.unseen(jsonb) from public;
+
+-- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
+-- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
+-- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message]}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
 as $$
+declare
+    until constant timestamptz := request ->> 'until';
+    most constant integer := request ->> 'limit';
+    after_xid constant bigint := coalesce((request -> 'after' ->> 0)::bigint, -1);
+    after_id constant bigint := coalesce((request -> 'after' ->> 1)::bigint, 0);
+    unseen constant record := job_scheduler.unseen(request);
+    jobs json;
+    last json;
+    signals json;
+begin
     with page as (
-        select j.*
-        from job_scheduler.job_rows as j
-        where
-            j.revision >= (request ->> 'cursor')::bigint
-            and (
-                request -> 'after' is null or jsonb_typeof(request -> 'after') = 'null'
-                or (j.revision, j.id) > ((request -> 'after' ->> 0)::bigint, (request -> 'after' ->> 1)::bigint)
-            )
-            and (
-                j.next_run_at <= (request ->> 'until')::timestamptz
-                or j.status in ('cancelled', 'paused')
-                or not j.is_planned and j.status in ('scheduled', 'running')
-                or j.status = 'running'
-            )
-        order by j.revision, j.id
-        limit (request ->> 'limit')::int
+        (
+            select j.changed_in, j.id, j.job_row
+            from job_scheduler.job_rows as j
+            where
+                j.changed_in = any(unseen.ended) and (j.changed_in, j.id) > (after_xid, after_id)
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        union all
+        (
+            select j.changed_in, j.id, j.job_row
+            from job_scheduler.job_rows as j
+            where
+                j.changed_in >= unseen.first and j.changed_in < unseen.next
+                and (j.changed_in, j.id) > (after_xid, after_id)
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        order by 1, 2
+        limit most
     )
 
-    select json_build_object(
-        'now', clock_timestamp(),
-        'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(p.job_row order by p.revision, p.id), '[]') from page as p),
-        'after', (
-            select json_build_array(p.revision, p.id) from page as p
-            where (select count(*) from page) = (request ->> 'limit')::int
-            order by p.revision desc, p.id desc limit 1
-        ),
-        'signals', (
-            select coalesce(json_agg(s.message order by s.id), '[]')
-            from job_scheduler.signals as s
-            where
-                s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
-                and (s.message ->> 'xid')::bigint >= (request ->> 'cursor')::bigint
-        )
-    )
+    select
+        coalesce(json_agg(p.job_row order by p.changed_in, p.id), '[]'),
+        case
+            when count(*) = most
+                then (array_agg(json_build_array(p.changed_in, p.id) order by p.changed_in desc, p.id desc))[1]
+        end
+    into jobs, last
+    from page as p;
+
+    select coalesce(json_agg(s.message order by s.id), '[]') into signals
+    from job_scheduler.signals as s
+    where
+        s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
+        and (
+            (s.message ->> 'xid')::bigint >= unseen.first and (s.message ->> 'xid')::bigint < unseen.next
+            or (s.message ->> 'xid')::bigint = any(unseen.ended)
+        );
+    return json_build_object(
+        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
+        'rows', jobs, 'after', last, 'signals', signals
+    );
+end
 $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.poll_jobs_v1(jsonb) to service_role;
@@ -2004,7 +2066,7 @@ begin
             error = explanation, last_run_status = 'failed', last_run_at = run.started_at,
             total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1, scheduled_runs = j.scheduled_runs + 1,
             claimed_by = null, lease_expires_at = null, updated_at = now(),
-            revision = job_scheduler.next_revision(j.revision)
+            revision = job_scheduler.next_revision(j.revision), changed_in = pg_current_xact_id()::text::bigint
         where
             j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'
             and not exists ( -- nothing else of it runs
@@ -2330,7 +2392,7 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency, and what job_scheduler.note_missing takes}
+-- {limit, key_concurrency, run_restored, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
 --   waiting: as job_scheduler.waiting_for_handlers or null, skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
@@ -2351,6 +2413,8 @@ declare
     unhandled json := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
+    perform job_scheduler.forget_transactions(250); -- Realtime delivers each, and drops what is more than 100 a second
     lost := array(
         select e.id
         from public.job_executions as e
@@ -2428,6 +2492,100 @@ end
 $$;
 revoke all on function public.rescue_runs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.rescue_runs_v1(jsonb) to service_role;
+
+-- A database that was restored from a dump has the jobs of another one, which may still run them. Its own jobs wait until
+-- somebody confirms that they are to run here; docs/day-two.md says more.
+
+-- Whether the row of this_database was written by a restore: by another transaction than it says, or in another table or
+-- database. Vacuum, a physical copy, a failover and pg_upgrade keep all three; so they are not noticed, and need not be.
+create or replace function job_scheduler.is_restored()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select not exists (
+        select from job_scheduler.this_database as t
+        where
+            t.xmin::text::bigint = t.written_in and t.tableoid::bigint = t.table_oid
+            and t.database_oid = (select d.oid::bigint from pg_catalog.pg_database as d where d.datname = current_database())
+    )
+$$;
+revoke all on function job_scheduler.is_restored() from public;
+
+-- Says that the jobs of this database are to run here, whether it was restored or not.
+create or replace function job_scheduler.confirm_restore()
+returns void
+language sql
+set search_path = ''
+as $$
+    lock table job_scheduler.this_database in exclusive mode;
+    delete from job_scheduler.this_database;
+    insert into job_scheduler.this_database (database_oid, table_oid, written_in)
+    select d.oid::bigint, 'job_scheduler.this_database'::regclass::oid::bigint, 0
+    from pg_catalog.pg_database as d
+    where d.datname = current_database();
+    update job_scheduler.this_database set written_in = xmin::text::bigint; -- of this very transaction
+$$;
+revoke all on function job_scheduler.confirm_restore() from public;
+
+do $$
+begin
+    if not exists (select from job_scheduler.this_database) then
+        perform job_scheduler.confirm_restore();
+    end if;
+end
+$$;
+
+-- Refuses to go on in a restored database, unless the listener was set to run restored jobs.
+-- {run_restored: boolean}
+create or replace function job_scheduler.refuse_restored(request jsonb)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if not job_scheduler.is_restored() then
+        return;
+    elsif (request ->> 'run_restored')::boolean then
+        perform job_scheduler.confirm_restore();
+    else
+        raise exception 'this database was restored from a dump, and another one may run the same jobs: here they wait for a confirmation'
+        using errcode = 'JS001', hint = 'To run them here: select job_scheduler.confirm_restore()';
+    end if;
+end
+$$;
+revoke all on function job_scheduler.refuse_restored(jsonb) from public;
+
+-- Forgets, for some rows at a time, the transactions of another cluster, which this one's counter has not reached: once it
+-- does, they would look like changes. Rows are locked first: what changed them before that is seen by the second look.
+create or replace function job_scheduler.forget_transactions(most integer)
+returns integer
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+    ids bigint[];
+    next bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    forgotten integer := 0;
+begin
+    ids := array(
+        select j.id from public.scheduled_jobs as j
+        where j.changed_in > next
+        order by j.changed_in, j.id
+        limit most
+        for update of j skip locked
+    );
+    if cardinality(ids) > 0 then
+        next := greatest(pg_snapshot_xmax(pg_current_snapshot()), pg_current_xact_id())::text::bigint;
+        update public.scheduled_jobs as j set changed_in = 0 where j.id = any(ids) and j.changed_in > next;
+        get diagnostics forgotten = row_count;
+    end if;
+    return forgotten;
+end
+$$;
+revoke all on function job_scheduler.forget_transactions(integer) from public;
 
 -- The jobs that a listener holds in memory. A listener with capacity for all that are near holds all; else each party gets a
 -- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
@@ -2605,7 +2763,7 @@ revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, big
 
 -- The jobs to act on before `until` that a listener with memory for `limit` of them holds. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
--- {until, limit, handlers: [name] (else of any)} -> {now, cursor, ids: [bigint], complete_until, left_out}
+-- {until, limit, handlers: [name] (else of any)} -> {now, cursor, snapshot, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -2644,13 +2802,129 @@ begin
         ) - (select count(*) from public.scheduled_jobs as j where j.id = any(ids) and j.next_run_at <= now());
     end if;
     return json_build_object(
-        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'ids', to_json(ids),
-        'complete_until', complete_until, 'left_out', left_out
+        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
+        'ids', to_json(ids), 'complete_until', complete_until, 'left_out', left_out
     );
 end
 $$;
 revoke all on function public.due_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.due_jobs_v1(jsonb) to service_role;
+
+-- Due instants are planned anew when a listener has a newer zone database than they were planned by. Only the newer one does
+-- that: two listeners with different ones do not undo each other's plans.
+
+-- Notes the zone database of a listener. An older one than all plans are by may have planned something from now on. With
+-- `replanned`, the version that the caller found and has planned anew, its own takes that place, unless a listener with an
+-- older one is alive.
+-- {listener, version, replanned: version | null} -> {now, planned_by, older}: the oldest that plans may be by, and whether a
+-- listener that has an older one than the caller's is alive
+create or replace function public.zone_database_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    mine constant text := request ->> 'version';
+    older boolean;
+    oldest text;
+begin
+    insert into job_scheduler.zone_databases as z (listener, version)
+    values ((request ->> 'listener')::uuid, mine)
+    on conflict (listener) do update set version = mine, noted_at = now();
+    delete from job_scheduler.zone_databases as z
+    where
+        z.noted_at < now() - interval '1 minute' -- one that starts takes no share of the jobs yet
+        and not exists (select from public.job_listeners as l where l.id = z.listener);
+    older := exists (select from job_scheduler.zone_databases as z where z.version collate "C" < mine);
+
+    insert into job_scheduler.planned_by (version) values (mine) on conflict do nothing;
+    update job_scheduler.planned_by as p
+    set version = mine
+    where p.version collate "C" > mine or not older and p.version = request ->> 'replanned';
+    select p.version into oldest from job_scheduler.planned_by as p;
+    return json_build_object('now', clock_timestamp(), 'planned_by', oldest, 'older', older);
+end
+$$;
+revoke all on function public.zone_database_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.zone_database_v1(jsonb) to service_role;
+
+-- Of the next jobs by id those that are planned by a zone's rules.
+-- {after: id | null, limit} -> {now, cursor, rows, after}
+create or replace function public.planned_jobs_v1(request jsonb)
+returns json
+language sql
+stable
+security definer
+set search_path = ''
+as $$
+    with page as (
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id > coalesce((request ->> 'after')::bigint, 0)
+        order by j.id
+        limit (request ->> 'limit')::int
+    )
+
+    select json_build_object(
+        'now', clock_timestamp(),
+        'cursor', job_scheduler.horizon(),
+        'rows', (
+            select coalesce(json_agg(r.job_row order by r.id), '[]')
+            from job_scheduler.job_rows as r
+            inner join public.scheduled_jobs as j on r.id = j.id
+            where
+                r.id = any(array(select p.id from page as p)) and j.id = any(array(select p.id from page as p))
+                and j.trigger_type not in ('once', 'interval') and j.timezone not in ('UTC', 'Etc/UTC')
+                and j.is_planned and j.due_at is not null and j.status in ('scheduled', 'running')
+        ),
+        'after', (select max(p.id) from page as p where (select count(*) from page) = (request ->> 'limit')::int)
+    )
+$$;
+revoke all on function public.planned_jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.planned_jobs_v1(jsonb) to service_role;
+
+-- Replaces due instants by those of a newer zone database, where the job is still the same and still has the old one.
+-- {plans: [{id, revision, was, due}]} -> {now, replanned}
+create or replace function public.replan_jobs_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+as $$
+declare
+    ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
+    replanned integer;
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    with found as (
+        select j.id, p.due
+        from public.scheduled_jobs as j
+        inner join jsonb_to_recordset(request -> 'plans') as p (id bigint, revision bigint, was timestamptz, due timestamptz)
+            on j.id = p.id and j.revision = p.revision and j.due_at = p.was
+        where j.id = any(ids) and j.is_planned and j.status in ('scheduled', 'running')
+        for update of j skip locked
+    )
+    update public.scheduled_jobs as j
+    set
+        due_at = f.due,
+        next_run_at = case when j.next_run_at = j.due_at then f.due else least(j.next_run_at, f.due) end,
+        revision = job_scheduler.next_revision(j.revision),
+        changed_in = pg_current_xact_id()::text::bigint,
+        updated_at = now()
+    from found as f
+    where j.id = any(ids) and j.id = f.id;
+    get diagnostics replanned = row_count;
+    if replanned > 0 then
+        perform job_scheduler.notify('scheduled_jobs', null);
+    end if;
+    return json_build_object('now', clock_timestamp(), 'replanned', replanned);
+end
+$$;
+revoke all on function public.replan_jobs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.replan_jobs_v1(jsonb) to service_role;
 $file$;
     left_alone constant text := null;
 begin

@@ -72,6 +72,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         key_concurrency=settings.key_concurrency,
         handlers=registry.names,
         no_handler_seconds=settings.no_handler_seconds,
+        run_restored=settings.run_restored,
         on_skipped=metrics.instants_skipped,
     )
     return Shared(

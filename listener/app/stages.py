@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
     from listener.scheduling.reconciler import Reconciler
     from listener.scheduling.reflector import Reflector
+    from listener.scheduling.replanner import Replanner
     from listener.scheduling.sources import SourceSync
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
@@ -35,6 +36,7 @@ class Stages:
     reflector: Reflector
     reconciler: Reconciler
     planner: Planner
+    replanner: Replanner
     agenda: Agenda
     timekeeper: Timekeeper
     dispatcher: Dispatcher

@@ -27,11 +27,14 @@ from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.scheduling.reflector import POLL, Reflector
+from listener.scheduling.replanner import Replanner
 from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.watched_session import Times
+from listener.supabase.zone_store import SupabaseZoneStore
+from listener.zone_database import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +46,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that keep jobs armed: agenda, planner, reconciler and peers."""
+    """The parts that keep jobs armed: agenda, planner, replanner, reconciler and peers."""
 
     agenda: Agenda
     peers: Peers
     planner: Planner
+    replanner: Replanner
     reconciler: Reconciler
 
 
@@ -93,6 +97,7 @@ def build_stages(shared: Shared) -> Stages:
         reflector=feed.reflector,
         reconciler=core.reconciler,
         planner=core.planner,
+        replanner=core.replanner,
         agenda=core.agenda,
         timekeeper=Timekeeper(core.agenda, execution.dispatcher, core.peers, shared.clock),
         dispatcher=execution.dispatcher,
@@ -116,7 +121,9 @@ def build_core(shared: Shared) -> Core:
     planner = Planner(shared.store, clock)
     reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon, shared.registry.names)
     planner.sink = reconciler
-    return Core(agenda, peers, planner, reconciler)
+    zones = SupabaseZoneStore(shared.rpc, shared.listener_id)
+    replanner = Replanner(zones, clock, installed_version())
+    return Core(agenda, peers, planner, replanner, reconciler)
 
 
 def build_execution(shared: Shared, core: Core) -> Execution:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from listener.domain.job import Job, Run
     from listener.domain.outcome import LogLine
+    from listener.domain.snapshot import Snapshot
 
 
 Held = tuple[str, int]
@@ -21,14 +22,15 @@ Held = tuple[str, int]
 class Page:
     """Some jobs, and the start of the next page (None: this was the last).
 
-    `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing. `hints`
-    report what stopped runs meanwhile, which rows do not show.
+    `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
+    from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show.
     """
 
     jobs: list[Job]
     cursor: int
     after: object | None
     hints: tuple[Hint, ...] = ()
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Listing:
     cursor: int
     complete_until: datetime
     left_out: int = 0
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,24 @@ class Plan:
     revision: int
     due: datetime | None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """A due instant that replaces another one of a job at a revision, because the rules of its zone have changed."""
+
+    job_id: int
+    revision: int
+    was: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneDatabases:
+    """The oldest zone database that plans may be made by, and whether a listener that has an older one is alive."""
+
+    planned_by: str
+    older: bool
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

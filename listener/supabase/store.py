@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.supabase import rows
 from listener.supabase.hints import read_signal
@@ -39,6 +40,7 @@ class SupabaseStore:
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
+        run_restored: whether to run the jobs of a restored database without a confirmation.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -53,20 +55,22 @@ class SupabaseStore:
         key_concurrency: int = 1,
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
+        run_restored: bool = False,
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
+        self._permission = {"run_restored": True} if run_restored else {}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
 
-    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
-        """Read jobs that changed since `cursor` and matter before `until`."""
-        request = {"cursor": cursor, "until": until, "after": after}
+    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`."""
+        request = {"cursor": seen.begin, "snapshot": str(seen), "until": until, "after": after}
         return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
     async def due(self, until: datetime, most: int) -> Listing:
@@ -74,7 +78,7 @@ class SupabaseStore:
         fields = ("ids", "cursor", "complete_until")
         answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
-        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0), _snapshot(answer))
 
     async def read(self, ids: Sequence[int]) -> Page:
         """Read jobs by id."""
@@ -101,6 +105,7 @@ class SupabaseStore:
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
             **self._handlers,
+            **self._permission,
             "claims": [_claim(claim) for claim in claims],
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
@@ -160,7 +165,7 @@ class SupabaseStore:
 
     async def rescue(self) -> Rescued:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
-        request = {"key_concurrency": self._key_concurrency, **self._unhandled}
+        request = {"key_concurrency": self._key_concurrency, **self._unhandled, **self._permission}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
@@ -230,7 +235,13 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints)
+    jobs = rows.readable(answer["rows"], rows.job)
+    return Page(jobs, answer["cursor"], answer["after"], hints, _snapshot(answer))
+
+
+def _snapshot(answer: dict[str, Any]) -> Snapshot | None:
+    """Read which transactions the answer saw; None where an older database does not say."""
+    return Snapshot.read(answer["snapshot"]) if "snapshot" in answer else None
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

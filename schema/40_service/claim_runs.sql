@@ -39,8 +39,8 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
--- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
+-- metadata of what is granted has `max_bytes`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -86,6 +86,7 @@ declare
     bounded uuid[] := '{}';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
     if request -> 'claims' @> '[{"again": true}]' then
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;

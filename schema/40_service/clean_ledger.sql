@@ -83,6 +83,9 @@ declare
     acts integer;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    if job_scheduler.is_restored() then -- what was restored is to be looked at first
+        return json_build_object('now', clock_timestamp(), 'deleted', 0, 'acts', 0);
+    end if;
     old_runs := array(
         select e.id
         from public.job_executions as e

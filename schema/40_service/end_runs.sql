@@ -86,6 +86,7 @@ as $$
     set
         queued_runs = w.waiting,
         revision = case when w.waiting > 0 then job_scheduler.next_revision(j.revision) else j.revision end,
+        changed_in = case when w.waiting > 0 then pg_current_xact_id()::text::bigint else j.changed_in end,
         next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, w.first)
     from (
         select

@@ -32,7 +32,7 @@ begin
             error = explanation, last_run_status = 'failed', last_run_at = run.started_at,
             total_runs = j.total_runs + 1, failed_runs = j.failed_runs + 1, scheduled_runs = j.scheduled_runs + 1,
             claimed_by = null, lease_expires_at = null, updated_at = now(),
-            revision = job_scheduler.next_revision(j.revision)
+            revision = job_scheduler.next_revision(j.revision), changed_in = pg_current_xact_id()::text::bigint
         where
             j.id = run.scheduled_job_id and j.status in ('running', 'paused') and run.cause = 'schedule'
             and not exists ( -- nothing else of it runs

@@ -65,7 +65,7 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 
 -- Takes runs from listeners that died; frees the keys that nobody holds any more. A run whose rows somebody has locked is
 -- left for the next call, and one that cannot be ended does not delay the others.
--- {limit, key_concurrency, and what job_scheduler.note_missing takes}
+-- {limit, key_concurrency, run_restored, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
 --   waiting: as job_scheduler.waiting_for_handlers or null, skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
@@ -86,6 +86,8 @@ declare
     unhandled json := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
+    perform job_scheduler.forget_transactions(250); -- Realtime delivers each, and drops what is more than 100 a second
     lost := array(
         select e.id
         from public.job_executions as e

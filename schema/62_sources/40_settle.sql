@@ -48,7 +48,15 @@ as $$
             end
         when job.run_date <> (found ->> 'due_at')::timestamptz or job.status = 'cancelled' then 'write'
         when job.status in ('completed', 'failed') then
-            case when restart and found ->> 'revision' is not null or (found ->> 'revision')::bigint > job.revision then 'write' end
+            case
+                when restart and found ->> 'revision' is not null then 'write'
+                when (found ->> 'revision')::bigint > case
+                    -- the row of another cluster, from which it was restored: it is older than any change made in this one
+                    when job.changed_in >= pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                        and (found ->> 'revision')::bigint < pg_snapshot_xmax(pg_current_snapshot())::text::bigint then 0
+                    else job.changed_in
+                end then 'write'
+            end
         when
             job.name is distinct from job_scheduler.name_for(found ->> 'title')
             or job.handler <> source_job_act.handler

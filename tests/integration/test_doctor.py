@@ -81,6 +81,7 @@ def test_a_stack_that_is_well_gets_good_lines_only(stack: Stack):
         "key",
         "migrations",
         "grants",
+        "restore",
         "memberships",
         "catalogue",
         "handlers of jobs",

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from listener.domain.messages import ClaimRequest, Hint, Listing, Page
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.health import Health
 from listener.scheduling.reflector import LEAST_POLL_SECONDS, MOST_ANNOUNCED, Reflector
@@ -83,7 +84,7 @@ async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor
     assert set(world.agenda._jobs) == {1, 2}
     reflector.poll_now()
     await reflector.run_once()
-    assert world.store.asked("poll") == [[50, world.reconciler.armed_until, None]]
+    assert world.store.asked("poll") == [[Snapshot.before(50), world.reconciler.armed_until, None]]
 
 
 async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, parts):
@@ -96,7 +97,7 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
         await reflector.poll()
     await reflector.poll()
     await reflector.poll()
-    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
+    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
     assert 1 in world.agenda
 
 
@@ -298,7 +299,7 @@ async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector
     clock.advance(61)
     await reflector.run_once()
     await reflector.poll()
-    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100]
+    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100]
 
 
 async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, parts):

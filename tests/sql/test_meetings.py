@@ -227,6 +227,24 @@ def test_a_meeting_reopened_after_its_end_is_ended_again(database: Database, syn
     assert [counts(sync(changed=True)), counts(sync(changed=True))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
 
 
+def test_a_meeting_reopened_after_a_restore_is_ended_again_and_again(database: Database, sync):
+    """Its job has the transactions of another cluster, far ahead of those of the changes that follow."""
+    meeting = meet(database, end_time=datetime(2026, 1, 1, tzinfo=UTC))
+    sync()
+    bring(database, meeting, "running")
+    change(database, meeting, status="done")
+    bring(database, meeting, "completed")
+    with database.transaction():
+        database.execute("select set_config('job_scheduler.stage', 'service', true)")
+        database.execute("update public.scheduled_jobs set revision = 10 ^ 12, changed_in = 10 ^ 12")
+    for _ in range(2):
+        change(database, meeting, status="upcoming")
+        assert [counts(sync(changed=True)), counts(sync(changed=True))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
+        bring(database, meeting, "running")
+        change(database, meeting, status="done")
+        bring(database, meeting, "completed")
+
+
 def test_a_start_cancels_jobs_whose_meeting_went_while_nobody_listened(database: Database, sync):
     """Deleted, cancelled or done; the others stay."""
     gone, cancelled, kept = meet(database), meet(database), meet(database)

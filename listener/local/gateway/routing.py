@@ -70,7 +70,8 @@ def route(request: Request, jwt_by_apikey: Mapping[bytes, bytes]) -> Forward | A
     if role is None:
         return Answer(refusal(HTTPStatus.UNAUTHORIZED, "Invalid API key"))
     if service == REALTIME:  # its sockets carry the key in the query, and know JWTs only
-        return Forward(service, path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query))), b"Bearer " + role)
+        target = path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query)))
+        return Forward(service, target, _authorization(request.header(b"authorization"), role))
     target = (path[len(b"/rest/v1") :] or b"/") + (b"?" + query if query else b"")
     return Forward(service, target, _authorization(request.header(b"authorization"), role))
 

@@ -112,6 +112,7 @@ def _start(dsn: str, log: Path, options: tuple[str, ...], port: int) -> Realtime
             if httpx.get(server.url("/health")).is_success:
                 return server
         time.sleep(0.02)
+    process.kill()
     raise AssertionError(log.read_text())
 
 

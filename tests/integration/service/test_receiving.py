@@ -19,14 +19,14 @@ PATIENT = 60
 def test_each_way_of_hearing_is_enough(project, listeners, channel) -> None:
     """New jobs, edits, cancellations and runs on demand are received by either channel alone, or by polling."""
     never = {"poll_seconds": 600, "relist_seconds": 600}
-    listeners.start(**never, channels=channel, stale_poll_seconds=600 if channel else 0.2, lease_seconds=60)
+    listeners.start(**never, channels=channel, stale_poll_seconds=600 if channel else 0.2, lease_seconds=3600)
     assert project.wait(project.insert(), within=PATIENT)["status"] == "completed"
     moved = project.insert(run_date=project.soon(3600))
     project.update(moved, run_date=project.soon(0))
     assert project.wait(moved, within=PATIENT)["status"] == "completed"
     recurring = project.insert(trigger_type="interval", schedule={"seconds": 1}, max_runs=1)
     assert project.wait(recurring, within=PATIENT)["status"] == "completed"
-    stopped = project.insert("rest", metadata={"seconds": 60})
+    stopped = project.insert("rest", metadata={"seconds": 200})
     project.wait(stopped, "running", within=PATIENT)
     project.update(stopped, status="cancelled")
     assert project.wait_for_runs(stopped, 1, within=PATIENT)[0]["reason"] == "cancelled"

@@ -51,7 +51,7 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
-                with written(env_file, stack.environment()):
+                with written(env_file, {**stack.environment(), "SUPABASE_JWT_SECRET": stack.keys.jwt_secret}):
                     _greet(console, stack, env_file)
                     await anyio.sleep_forever()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 from child_listener import free_port
+from given_stack import needs_embedded
 from patience import until
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 
@@ -40,6 +41,7 @@ def limited_realtime(
     stack: Stack, events_per_second: float, logs: Path, tick_seconds: float = TICK_SECONDS
 ) -> Iterator[str]:
     """Run a second Realtime server, with a limit, and a gateway to it on the stack's database; give the URL."""
+    needs_embedded(stack, "it runs a Realtime server of its own on the stack's database")
     realtime, api = free_port(), free_port()
     environments = {
         "realtime": {"REALTIME_DSN": stack.admin_dsn, "REALTIME_JWT_SECRET": stack.keys.jwt_secret},

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NO_FILE = "--stack-url needs --stack-env FILE, which has the keys"
 NOT_FOR_TESTS = (
-    "the tests delete every job, workspace and user of the stack that --stack-env names: "
+    "the tests delete every job, meeting, workspace and user of the stack that --stack-env names: "
     "add --stack-may-be-emptied if it is for tests alone"
 )
 ONE_PROCESS = "tests in several processes would empty one another's tables: run them without -n against one stack"
@@ -45,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("stack", "a stack that exists already")
     group.addoption("--stack-env", type=Path, metavar="FILE", help="its URL, keys and DATABASE_URL, NAME=value a line")
     group.addoption("--stack-url", metavar="URL", help="its URL, where it is not the one in the file")
-    group.addoption("--stack-may-be-emptied", action="store_true", help="its jobs, workspaces and users are for tests")
+    group.addoption("--stack-may-be-emptied", action="store_true", help="its jobs, meetings and users are for tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -109,5 +109,5 @@ def test_listeners_get_no_secret_that_only_tests_need(given):
 def test_only_tables_of_the_migrations_are_emptied(given):
     """A project has others."""
     tables = given(OURS).own_tables
-    assert {"public.scheduled_jobs", "public.job_workspaces", "job_scheduler.changed_rows"} <= set(tables)
+    assert {"public.scheduled_jobs", "public.meetings", "job_scheduler.changed_rows"} <= set(tables)
     assert not {"job_scheduler.limits", "job_scheduler.migrations"} & set(tables)

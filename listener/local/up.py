@@ -56,7 +56,7 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
                 users = await to_thread.run_sync(add_demo_users, stack)
-                with written(env_file, stack.environment()):
+                with written(env_file, {**stack.environment(), "SUPABASE_JWT_SECRET": stack.keys.jwt_secret}):
                     _greet(console, stack, env_file, users)
                     await anyio.sleep_forever()
 

@@ -73,7 +73,8 @@ def route(request: Request, jwt_by_apikey: Mapping[bytes, bytes]) -> Forward | A
         message = "No API key found in request" if given is None else "Invalid API key"
         return Answer(refusal(HTTPStatus.UNAUTHORIZED, message))
     if service == REALTIME:  # its sockets carry the key in the query, and know JWTs only
-        return Forward(service, path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query))), b"Bearer " + role)
+        target = path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query)))
+        return Forward(service, target, _authorization(request.header(b"authorization"), role))
     return Forward(service, _below(path, query), _authorization(request.header(b"authorization"), role))
 
 

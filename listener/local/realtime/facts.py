@@ -22,7 +22,6 @@ UNAUTHORIZED = "Error 401: Unauthorized"
 class RoleFacts:
     """The privileges of one role on a table."""
 
-    bypasses_rls: bool
     readable: frozenset[str]
 
 
@@ -44,10 +43,6 @@ class TableFacts:
             return NO_KEY
         facts = self.roles.get(role)
         return None if facts is not None and facts.readable.issuperset(self.key) else UNAUTHORIZED
-
-    def checks_rows_for(self, role: str) -> bool:
-        """Return whether policies decide what `role` sees."""
-        return self.rls and not self.roles[role].bypasses_rls
 
 
 class FactsCache:
@@ -107,8 +102,6 @@ def _facts(answer: dict[str, Any]) -> TableFacts:
         key=tuple(answer["key"]),
         columns=tuple((name, type_name) for name, type_name in answer["columns"]),
         types={int(oid): (name, kind == "e") for oid, (name, kind) in answer["types"].items()},
-        roles={
-            role: RoleFacts(each["bypasses"], frozenset(each["readable"])) for role, each in answer["roles"].items()
-        },
+        roles={role: RoleFacts(frozenset(each["readable"])) for role, each in answer["roles"].items()},
         requested_at=time.monotonic(),
     )

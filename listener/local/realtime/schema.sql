@@ -104,15 +104,16 @@ end
 $$;
 
 -- A value in the very JSON form that the real server sends it; bytea is passed through as the hex digits that it decoded.
+-- Errors name types of `public` as the real server's do, without their schema.
 create or replace function realtime.local_cast(value text, type regtype) returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = 'public' as $$
 declare
     result jsonb;
 begin
     if type = 'bytea'::regtype then
         return to_jsonb(value);
     end if;
-    execute format('select to_jsonb(%L::%s)', value, type) into result;
+    execute format('select pg_catalog.to_jsonb(%L::%s)', value, type) into result;
     return result;
 end
 $$;
@@ -121,7 +122,7 @@ $$;
 -- equality of text decides, the values in their canonical text form.
 create or replace function realtime.local_check_filters(
     entity regclass, role name, columns text[], operators text[], vals text[], selected text[]
-) returns table (type_oid oid, canonical text[]) language plpgsql stable set search_path = '' as $$
+) returns table (type_oid oid, canonical text[]) language plpgsql stable set search_path = 'public' as $$
 declare
     readable text[] := coalesce(array_agg(attname order by attnum), '{}') from pg_catalog.pg_attribute
         where attrelid = entity and attnum > 0 and not attisdropped and has_column_privilege(role, attrelid, attnum, 'SELECT');
@@ -217,7 +218,6 @@ begin
             ), '{}'),
             'roles', coalesce((
                 select jsonb_object_agg(r.rolname, jsonb_build_object(
-                    'bypasses', r.rolbypassrls or r.rolsuper,
                     'readable', coalesce((
                         select jsonb_agg(a.attname) from pg_catalog.pg_attribute a
                         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped

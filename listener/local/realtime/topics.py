@@ -42,9 +42,9 @@ class Topics:
         self._members[topic][member] = None
 
     def leave(self, topic: Topic, member: Member) -> None:
-        """Remove a member, and its presence."""
-        self.untrack(topic, member)
+        """Remove a member, and its presence, of which it is not told itself."""
         self._members[topic].pop(member, None)
+        self.untrack(topic, member)
         if not self._members[topic]:
             del self._members[topic]
 

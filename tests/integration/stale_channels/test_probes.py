@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 from faulty_proxy import Mode
+from given_stack import needs_superuser
 
 from listener.domain.messages import Hint
 from listener.errors import StoreError
@@ -104,6 +105,7 @@ async def test_a_function_that_is_missing_for_a_while_makes_its_channel_stale_fo
     stack, feeding, sql, insert, staleness
 ):
     """Within one session: not received as soon as a probe finds out, and received as soon as one comes back."""
+    needs_superuser(stack)
     async with feeding(stack.url, **PATIENT) as received:
         sql(f"alter function {SEND} rename to send_elsewhere")
         try:

@@ -61,6 +61,13 @@ def test_realtime_gets_a_jwt_for_the_key_in_the_query() -> None:
     assert forward == Forward("realtime", b"/realtime/v1/websocket?apikey=anon.jwt&vsn=1.0.0", b"Bearer anon.jwt")
 
 
+def test_a_broadcast_by_http_keeps_the_token_of_its_user() -> None:
+    """As any request for rows; a new API key in its place stands for its role."""
+    for given, passed_on in (("Bearer user.jwt", b"Bearer user.jwt"), ("Bearer sb_publishable_x", b"Bearer anon.jwt")):
+        forward = _route("/realtime/v1/api/broadcast", "POST", apikey="sb_publishable_x", authorization=given)
+        assert forward.authorization == passed_on
+
+
 @pytest.mark.parametrize("target", ["/rest/v1/jobs", "/realtime/v1/websocket?vsn=1.0.0"])
 def test_without_a_key_nothing_passes(target: str) -> None:
     """The words are those of Supabase's gateway."""

@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import sniffio
+
 from listener.os_signals import SHUTDOWN_SIGNALS
 
 if TYPE_CHECKING:
@@ -82,6 +84,7 @@ def _let_go() -> None:
         for each in SHUTDOWN_SIGNALS:
             signal.signal(each, signal.SIG_DFL)
     if threading.get_ident() == _Here.loop_thread:
+        sniffio.thread_local.name = None  # the child may run a loop of its own
         _Here.loop.call_soon(os._exit, 0)  # if the handler awaits in the child
 
 

@@ -57,8 +57,9 @@ $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
---   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+--   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
+--   have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -75,7 +76,11 @@ declare
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
+        insert into public.job_listeners as l (id, name, handlers, version, capacity, lease_seconds)
+        values (
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer,
+            extract(epoch from lease)::double precision
+        )
         on conflict (id) do update set heartbeat_at = clock_timestamp()
         returning l.started_at = l.heartbeat_at into is_new;
     end if;

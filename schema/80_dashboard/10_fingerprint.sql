@@ -1,6 +1,7 @@
 -- Failures alike: what differs between two of a kind, such as ids, instants and amounts, is left out.
 
--- The first line of an error without words that have digits, but for HTTP's statuses; null for a run that has not failed.
+-- The first line of an error without ids and words that have digits, unless those are said to be a status or a code; null
+-- for a run that has not failed.
 create or replace function job_scheduler.error_fingerprint(status text, reason text, error text)
 returns text
 language sql
@@ -12,7 +13,8 @@ as $$
             md5(
                 coalesce(reason, '') || ':'
                 || regexp_replace(
-                    left(split_part(coalesce(error, ''), e'\n', 1), 300), '\m(?![1-5]\d\d\M)\w*\d\w*', '#', 'g'
+                    left(split_part(coalesce(error, ''), e'\n', 1), 300),
+                    '\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\M|(?<!(http|status|code)[ :=]*)\m\w*\d\w*', '#', 'gi'
                 )
             )
     end

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from patience import until
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -35,13 +35,11 @@ def counted(database: psycopg.Connection[dict[str, Any]]) -> Callable[..., dict[
     """Give what counts all that has ended, and then reads the sums; nothing of earlier tests is left."""
 
     def count() -> dict[str, Any]:
-        [present] = database.execute("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xid").fetchall()
-        while True:  # until no transaction of others is open that is older: autovacuum's, for example
-            roll_up(database)
-            [horizon] = database.execute(HORIZON).fetchall()
-            if horizon["xid"] >= present["xid"]:
-                return database.execute(TOTAL).fetchone()
-            time.sleep(0.01)
+        present = database.execute("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as xid").fetchone()
+        horizon = lambda: roll_up(database) and database.execute(HORIZON).fetchone()  # noqa: E731
+        # A transaction of others may be open, autovacuum's for example.
+        until(lambda: horizon()["xid"] >= present["xid"], "no older transaction is open")
+        return database.execute(TOTAL).fetchone()
 
     count()
     database.execute("truncate public.job_activity")

@@ -37,7 +37,7 @@ declare
         'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)', 'public.list_listeners()',
         'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
         'public.job_outcomes(bigint[])', 'public.bulk_jobs(text, jsonb, integer, boolean)',
-        'public.end_meetings_v1(jsonb)'
+        'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin

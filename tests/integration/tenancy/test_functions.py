@@ -20,6 +20,7 @@ OF_PAGES = {
     "list_runs": {},
     "list_failures": {},
     "list_listeners": {},
+    "list_quotas": {},
     "job_outcomes": {"jobs": [1]},
     "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},
 }
@@ -111,6 +112,22 @@ def test_pages_show_the_rows_that_the_caller_may_see(tenancy: Tenancy, kind: str
     may = role in MAY_READ[kind] and (role, kind) != ("service", "private")
     assert [str(run) in runs, str(run) in sample, str(run) in newest] == [may] * 3
     assert (str(job) in outcomes) is (role in MAY_READ[kind])
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+def test_quotas_are_seen_by_members(tenancy: Tenancy, role: str):
+    """With what is used of them; a stranger learns nothing, not even the installation's bounds."""
+    tenancy.database.execute(
+        "update public.job_workspaces set settings = '{\"max_active_jobs\": 7}' where id = %s", [tenancy.workspace]
+    )
+    assert tenancy.workspace_job
+    quotas = call(tenancy.clients[role], "list_quotas", workspace=str(tenancy.workspace)).json()
+    if role in MAY_READ["workspace"]:
+        assert quotas["max_active_jobs"] == {"limit": 7, "used": 1}
+        assert quotas["max_timeout_seconds"] == {"limit": 3600, "used": None}
+        assert quotas["max_stored_bytes"]["used"] > 0
+    else:
+        assert quotas == {}
 
 
 @pytest.mark.parametrize("role", ROLES[1:])

@@ -57,7 +57,8 @@ begin
         return query
         select e.* from public.job_executions as e
         where
-            coalesce(e.workspace_id, e.created_by) = coalesce(workspace, owner) and e.status = 'failed'
+            case when e.workspace_id is null then e.created_by else e.workspace_id end = coalesce(workspace, owner)
+            and e.status = 'failed'
             and (e.completed_at, e.id) < (at, run)
         order by e.completed_at desc, e.id desc
         limit most;
@@ -90,45 +91,49 @@ declare
     statuses constant text[] := job_scheduler.texts_of(filter, 'status');
     is_failed constant boolean := coalesce(statuses = array['failed'], false);
     size constant integer := least(greatest(page, 1), 200);
-    most constant integer := 10000;
+    most integer;
     found_rows jsonb;
     last_seen jsonb;
-    seen integer;
+    is_complete boolean;
 begin
     perform job_scheduler.check_filter(filter, 'status', 'reason', 'handler', 'cause', 'error_fingerprint', 'since', 'until');
-    with near as (
-        select e.*, case when is_failed then e.completed_at else e.scheduled_for end as at
-        from job_scheduler.runs_after(
-            workspace, is_failed, coalesce((after ->> 'at')::timestamptz, 'infinity'),
-            coalesce((after ->> 'id')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), most
-        ) as e
-    ), page_rows as (
+    foreach most in array array[size * 4, 10000] loop -- most pages are full after a few
+        with near as (
+            select e.*, case when is_failed then e.completed_at else e.scheduled_for end as at
+            from job_scheduler.runs_after(
+                workspace, is_failed, coalesce((after ->> 'at')::timestamptz, 'infinity'),
+                coalesce((after ->> 'id')::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'), most
+            ) as e
+        ), page_rows as (
+            select
+                n.at, n.id, n.scheduled_job_id, j.job_id, j.name, j.handler, n.scheduled_for, n.cause, n.attempt, n.status, n.reason,
+                n.test_mode, n.started_at, n.completed_at, n.duration_ms, n.lateness_ms, n.progress, left(n.error, 300) as error,
+                n.error_fingerprint, n.run_at
+            from near as n
+            inner join public.scheduled_jobs as j on n.scheduled_job_id = j.id
+            where
+                (statuses is null or n.status = any(statuses))
+                and (not filter ? 'reason' or n.reason = any(job_scheduler.texts_of(filter, 'reason')))
+                and (not filter ? 'handler' or j.handler = any(job_scheduler.texts_of(filter, 'handler')))
+                and (not filter ? 'cause' or n.cause = filter ->> 'cause')
+                and (not filter ? 'error_fingerprint' or n.error_fingerprint = filter ->> 'error_fingerprint')
+                and (not filter ? 'since' or n.at >= (filter ->> 'since')::timestamptz)
+                and (not filter ? 'until' or n.at < (filter ->> 'until')::timestamptz)
+            order by n.at desc, n.id desc
+            limit size
+        )
         select
-            n.at, n.id, n.scheduled_job_id, j.job_id, j.name, j.handler, n.scheduled_for, n.cause, n.attempt, n.status, n.reason,
-            n.test_mode, n.started_at, n.completed_at, n.duration_ms, n.lateness_ms, n.progress, left(n.error, 300) as error,
-            n.error_fingerprint, n.run_at
-        from near as n
-        inner join public.scheduled_jobs as j on n.scheduled_job_id = j.id
-        where
-            (statuses is null or n.status = any(statuses))
-            and (not filter ? 'reason' or n.reason = any(job_scheduler.texts_of(filter, 'reason')))
-            and (not filter ? 'handler' or j.handler = any(job_scheduler.texts_of(filter, 'handler')))
-            and (not filter ? 'cause' or n.cause = filter ->> 'cause')
-            and (not filter ? 'error_fingerprint' or n.error_fingerprint = filter ->> 'error_fingerprint')
-            and (not filter ? 'since' or n.at >= (filter ->> 'since')::timestamptz)
-            and (not filter ? 'until' or n.at < (filter ->> 'until')::timestamptz)
-        order by n.at desc, n.id desc
-        limit size
-    )
-    select
-        coalesce(jsonb_agg(to_jsonb(p) - 'at' order by p.at desc, p.id desc), '[]'),
-        case
-            when count(*) = size then jsonb_build_object('at', min(p.at), 'id', (array_agg(p.id order by p.at, p.id))[1])
-            when (select count(*) from near) = most
-                then (select jsonb_build_object('at', n.at, 'id', n.id) from near as n order by n.at, n.id limit 1)
-        end
-    into found_rows, last_seen
-    from page_rows as p;
+            coalesce(jsonb_agg(to_jsonb(p) - 'at' order by p.at desc, p.id desc), '[]'),
+            case
+                when count(*) = size then jsonb_build_object('at', min(p.at), 'id', (array_agg(p.id order by p.at, p.id))[1])
+                when (select count(*) from near) = most
+                    then (select jsonb_build_object('at', n.at, 'id', n.id) from near as n order by n.at, n.id limit 1)
+            end,
+            count(*) = size or (select count(*) from near) < most
+        into found_rows, last_seen, is_complete
+        from page_rows as p;
+        exit when is_complete;
+    end loop;
     return jsonb_build_object('rows', found_rows, 'next', last_seen);
 end
 $$;

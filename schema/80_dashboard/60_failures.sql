@@ -16,7 +16,8 @@ as $$
             24 - floor(extract(epoch from now() - e.completed_at) / 3600)::integer as hour
         from public.job_executions as e
         where
-            coalesce(e.workspace_id, e.created_by) = coalesce(workspace, job_scheduler.caller())
+            case when e.workspace_id is null then e.created_by else e.workspace_id end
+            = coalesce(workspace, (select job_scheduler.caller()))
             and e.status = 'failed' and e.completed_at >= since
         order by e.completed_at desc, e.id desc
         limit 10001

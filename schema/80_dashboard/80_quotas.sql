@@ -39,9 +39,7 @@ as $$
 declare
     tenant constant uuid := coalesce(workspace, job_scheduler.caller());
 begin
-    if auth.role() is distinct from 'service_role' and not coalesce(
-        tenant = any(job_scheduler.readable_workspaces()) or tenant = job_scheduler.caller() and workspace is null, false
-    ) then
+    if not job_scheduler.sees_tenant(tenant) then
         return '{}';
     end if;
     return (

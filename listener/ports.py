@@ -128,6 +128,14 @@ class CatalogueStore(Protocol):
         ...
 
 
+class ActivityStore(Protocol):
+    """Counts what ended. Raises `StoreError`."""
+
+    async def roll_up(self) -> tuple[int, bool]:
+        """Count runs that ended since the last call; returns how many, and whether more are left."""
+        ...
+
+
 class SourceStore(Protocol):
     """Synchronises jobs with the rows of sources, but for those of the sources in `without`. Raises `StoreError`."""
 

@@ -4,7 +4,7 @@ declare
     tables constant text[] := array[
         'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
         'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
-        'public.job_handlers', 'public.job_audit', 'public.job_notifications'
+        'public.job_handlers', 'public.job_audit', 'public.job_notifications', 'public.job_activity'
     ]::text[];
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
@@ -22,7 +22,8 @@ declare
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
         'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
         'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
-        'public.job_notifications_created_at_idx'
+        'public.job_notifications_created_at_idx', 'public.job_executions_failed_idx',
+        'public.job_executions_fingerprint_idx', 'public.job_executions_ended_idx', 'public.job_activity_hour_idx'
     ]::text[];
     functions constant text[] := array[
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
@@ -36,7 +37,10 @@ declare
         'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
         'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
         'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)', 'public.list_listeners()',
+        'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
+        'public.job_outcomes(bigint[])', 'public.bulk_jobs(text, jsonb, integer, boolean)',
+        'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -469,13 +473,13 @@ on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
 on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
 create index if not exists scheduled_jobs_created_by_idx
-on public.scheduled_jobs (created_by) where created_by is not null;
+on public.scheduled_jobs (created_by, id) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
-on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+on public.scheduled_jobs (workspace_id, id) where workspace_id is not null;
 
--- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way; and what a tenant has due.
 create index if not exists scheduled_jobs_active_idx
-on public.scheduled_jobs (coalesce(workspace_id, created_by))
+on public.scheduled_jobs (coalesce(workspace_id, created_by), next_run_at)
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
@@ -612,9 +616,9 @@ on public.job_executions (scheduled_for) where status = 'queued' and run_at is n
 create index if not exists job_executions_given_key_idx
 on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
-on public.job_executions (created_by) where created_by is not null;
+on public.job_executions (created_by, scheduled_for desc, id desc) where created_by is not null and workspace_id is null;
 create index if not exists job_executions_workspace_id_idx
-on public.job_executions (workspace_id) where workspace_id is not null;
+on public.job_executions (workspace_id, scheduled_for desc, id desc) where workspace_id is not null;
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_executions from public, anon, authenticated, service_role;
@@ -679,11 +683,16 @@ create table if not exists public.job_listeners (
     name text not null,
     started_at timestamptz not null default now(),
     heartbeat_at timestamptz not null default now(),
-    handlers text[] not null default '{}'
+    handlers text[] not null default '{}',
+    version text,
+    capacity integer,
+    lease_seconds double precision not null default 30
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
 comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
+comment on column public.job_listeners.capacity is 'How many runs it may have at a time.';
+comment on column public.job_listeners.lease_seconds is 'It sends three heartbeats in that time; without any it is not alive.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;

@@ -1236,7 +1236,9 @@ $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
 -- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
-create or replace function job_scheduler.note_heartbeat(me uuid, name text, handlers text[])
+create or replace function job_scheduler.note_heartbeat(
+    me uuid, name text, handlers text[], version text, capacity integer, lease interval
+)
 returns boolean
 language plpgsql
 set search_path = ''
@@ -1248,15 +1250,18 @@ begin
     if found or exists (select from public.job_listeners as l where l.id = me) then
         return false;
     end if;
-    insert into public.job_listeners (id, name, handlers) values (me, name, handlers) on conflict do nothing;
+    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds)
+    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision)
+    on conflict do nothing;
     return true;
 end
 $$;
-revoke all on function job_scheduler.note_heartbeat(uuid, text, text[]) from public;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
---   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+--   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
+--   have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -1272,7 +1277,11 @@ declare
     claims record;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if coalesce((request ->> 'shares')::boolean, true) and job_scheduler.note_heartbeat(me, request ->> 'name', mine) then
+    if
+        coalesce((request ->> 'shares')::boolean, true)
+        and job_scheduler.note_heartbeat(
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease
+        ) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
     delete from public.job_listeners

@@ -9,7 +9,8 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
 
 from listener.clock import DatabaseClock
 from listener.handler_api.registry import Registry
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.settings import Settings
+
+DISTRIBUTION: Final = "supabase-job-listener"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         handlers=registry.names,
         no_handler_seconds=settings.no_handler_seconds,
         run_restored=settings.run_restored,
+        profile={"version": version(DISTRIBUTION), "capacity": settings.concurrency},
         on_skipped=metrics.instants_skipped,
     )
     return Shared(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from listener.execution.completer import Completer
     from listener.execution.dispatcher import Dispatcher
     from listener.execution.executor import Executor
+    from listener.maintenance.activity import ActivityCounter
     from listener.maintenance.cleaner import Cleaner
     from listener.maintenance.lease_keeper import LeaseKeeper
     from listener.maintenance.publisher import Publisher
@@ -46,6 +47,7 @@ class Stages:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
+    activity_counter: ActivityCounter
     watchdog: Watchdog
     publisher: Publisher
     sources: SourceSync

@@ -88,6 +88,7 @@ class Event(StrEnum):
     INSTANTS_UNHANDLED = "instants.unhandled"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
+    ACTIVITY_NOT_COUNTED = "activity.not_counted"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
     SOURCES_CHECKED = "sources.checked"

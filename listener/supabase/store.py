@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
@@ -41,6 +42,7 @@ class SupabaseStore:
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
         run_restored: whether to run the jobs of a restored database without a confirmation.
+        profile: what else a heartbeat says of this listener: `version` and `capacity`.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -56,10 +58,11 @@ class SupabaseStore:
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
         run_restored: bool = False,
+        profile: Mapping[str, object] = MappingProxyType({}),
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
-        self._key_concurrency = key_concurrency
+        self._key_concurrency, self._profile = key_concurrency, profile
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
         self._permission = {"run_restored": True} if run_restored else {}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
@@ -148,6 +151,7 @@ class SupabaseStore:
             "executions": list(executions),
             "shares": shares,
             **self._handlers,
+            **self._profile,
         }
         answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
         others = answer.get("handlers") or {}

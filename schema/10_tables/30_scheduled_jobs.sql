@@ -116,13 +116,13 @@ on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
 on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
 create index if not exists scheduled_jobs_created_by_idx
-on public.scheduled_jobs (created_by) where created_by is not null;
+on public.scheduled_jobs (created_by, id) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
-on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+on public.scheduled_jobs (workspace_id, id) where workspace_id is not null;
 
--- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way; and what a tenant has due.
 create index if not exists scheduled_jobs_active_idx
-on public.scheduled_jobs (coalesce(workspace_id, created_by))
+on public.scheduled_jobs (coalesce(workspace_id, created_by), next_run_at)
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);

@@ -34,6 +34,8 @@ MATRIX = """
     job_listeners       any        ---- ----     ----   ----   ----  ----  s---
     job_notifications   own        ---- s-ud     s-ud   s-ud   s-ud  s-ud  siud
     job_notifications   another    ---- ----     ----   ----   ----  ----  siud
+    job_activity        private    ---- ----     ----   ----   ----  s---  s---
+    job_activity        workspace  ---- ----     s---   s---   s---  ----  s---
     job_workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
     job_workspace_members   another    ---- ----     s---   s---   s-ud  ----  siud
     job_workspace_members   own        ---- ----     s--d   s--d   s-ud  ----  -i--
@@ -92,6 +94,17 @@ def _listener(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.add("job_listeners", **row)}, {"name": "changed"}, {**row, "id": str(uuid.uuid4())})
 
 
+def _activity(tenancy: Tenancy, kind: str) -> Target:
+    owner = {"created_by": user_id("owner")} if kind == "private" else {"workspace_id": tenancy.workspace}
+    where = {"tenant_id": next(iter(owner.values())), "handler": "noop"}
+    row = {**where, **owner, "hour": "2020-01-01T00:00:00Z"}
+    names, places = ", ".join(row), ", ".join(["%s"] * len(row))
+    query = f"insert into public.job_activity ({names}) values ({places}) on conflict do nothing"  # noqa: S608 - ours
+    tenancy.database.execute(query, list(row.values()))
+    another = {name: str(value) for name, value in row.items()} | {"hour": "2021-01-01T00:00:00Z"}
+    return Target(where, {"failed": 7}, another)
+
+
 def _workspace(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.workspace}, {"name": "changed"}, {"name": "Another"})
 
@@ -118,6 +131,7 @@ TARGETS: dict[str, Callable[[Tenancy, str], Target]] = {
     "meetings": _meeting,
     "job_handlers": _handler,
     "job_listeners": _listener,
+    "job_activity": _activity,
     "job_workspaces": _workspace,
 }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.subscriptions import Registry
     from listener.local.realtime.tokens import Identity, Verifier
     from listener.local.realtime.topics import Presences, Topics
+    from listener.local.realtime.usage import Usage
     from listener.local.realtime.wire import Codec, Ref
 
 SUBSCRIBED = "Subscribed to PostgreSQL"
@@ -40,6 +41,7 @@ class World:
     topics: Topics
     verifier: Verifier
     streaming: asyncio.Event
+    usage: Usage
 
     async def reach_database(self) -> None:
         """Make sure that PostgreSQL is reachable; while changes flow it is.
@@ -151,6 +153,7 @@ class Channel:
 
     def deliver(self, ids: list[int], change: str) -> None:
         """See `Subscriber.deliver`."""
+        self._world.usage.postgres_changes += 1
         payload = f'{{"data":{change},"ids":{compact(ids)}}}'
         self._transport.send(self._transport.codec.encode(self.topic, "postgres_changes", payload))
 

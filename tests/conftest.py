@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EMPTY_TABLES = """
 select format('%I.%I', schemaname, tablename)
 from pg_tables
-where schemaname = 'public' or tablename in ('changed_rows', 'source_errors')
+where schemaname = 'public' or tablename in ('changed_rows', 'mute', 'source_errors')
 order by 1
 """
 

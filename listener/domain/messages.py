@@ -22,13 +22,15 @@ class Page:
     """Some jobs, and the start of the next page (None: this was the last).
 
     `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing. `hints`
-    report what stopped runs meanwhile, which rows do not show.
+    report what stopped runs meanwhile, which rows do not show. Until `muted_until`, which may be past, no statement
+    notifies the listeners.
     """
 
     jobs: list[Job]
     cursor: int
     after: object | None
     hints: tuple[Hint, ...] = ()
+    muted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

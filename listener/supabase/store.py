@@ -11,7 +11,7 @@ from listener.supabase import rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -184,14 +184,23 @@ class SupabaseStore:
         )
         return int(answer["deleted"])
 
-    async def send_probe(self) -> list[str]:
-        """Send a probe, a signal without a job; returns the channels that the database can send on.
+    async def send_probe(self, channels: Collection[str]) -> list[str]:
+        """Send a probe, a signal without a job, through these channels; returns those that the database can send on.
 
         Raises:
             StoreError: it is not known to have been sent.
         """
-        answer = await self._rpc.call("send_probe_v1", {"listener": self._id}, "channels")
-        return list(answer["channels"])
+        request = {"listener": self._id, "channels": list(channels)}
+        return list((await self._rpc.call("send_probe_v1", request, "channels"))["channels"])
+
+    async def mute(self, seconds: float) -> datetime | None:
+        """Ask that no statement notifies the listeners for so long; returns until when that is so.
+
+        Raises:
+            StoreError: it is not known to be so.
+        """
+        answer = await self._rpc.call("mute_v1", {"listener": self._id, "seconds": seconds}, "muted_until")
+        return rows.instant(answer["muted_until"])
 
     async def leave(self) -> None:
         """Announce that this listener leaves."""
@@ -227,7 +236,8 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints)
+    muted_until = rows.instant(answer.get("muted_until"))
+    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints, muted_until)
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

@@ -87,6 +87,7 @@ begin
     );
     get diagnostics acts = row_count;
     delete from job_scheduler.signals where at < now() - interval '1 hour';
+    delete from job_scheduler.stops where at < now() - interval '1 hour';
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
     delete from job_scheduler.changed_rows where at < now() - interval '1 day';
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);

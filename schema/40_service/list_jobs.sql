@@ -47,7 +47,7 @@ revoke all on function job_scheduler.horizon() from public;
 
 -- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
 -- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
--- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message]}
+-- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message], muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language sql
@@ -85,11 +85,16 @@ as $$
         ),
         'signals', (
             select coalesce(json_agg(s.message order by s.id), '[]')
-            from job_scheduler.signals as s
-            where
-                s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
-                and (s.message ->> 'xid')::bigint >= (request ->> 'cursor')::bigint
-        )
+            from (
+                select s.id, s.message from job_scheduler.stops as s where s.xid >= (request ->> 'cursor')::bigint
+                union all
+                select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
+                where job_scheduler.is_muted() and (
+                    select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
+                )
+            ) as s
+        ),
+        'muted_until', (select m.until from job_scheduler.mute as m)
     )
 $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;

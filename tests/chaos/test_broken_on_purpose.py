@@ -95,8 +95,8 @@ async def kinds(rig: Rig) -> set[str]:
 
 # What each part is for.
 
-WATCHFUL = {"LISTENER_POLL_SECONDS": 600}
-"""Who receives does not need the poll."""
+WATCHFUL = {"LISTENER_POLL_SECONDS": 600, "LISTENER_PROBE_SECONDS": 3}
+"""Who receives does not need the poll, which by default finds the change that makes a listener doubt its channels."""
 POLLING = {
     "LISTENER_CHANNELS": "none",
     "LISTENER_POLL_SECONDS": 0.2,

@@ -42,16 +42,22 @@ async def messages(bench: Bench) -> int:
 
 
 @asynccontextmanager
-async def listeners(bench: Bench, count: int) -> AsyncIterator[None]:
-    """Run so many listeners, each on a port of its own."""
+async def listeners(bench: Bench, count: int) -> AsyncIterator[Callable[[], float]]:
+    """Run so many listeners, each on a port of its own; give a function that returns their CPU seconds since."""
     async with AsyncExitStack() as running:
+        processes = []
         for number in range(count):
             port = bench.stack.ports["listener"] + 1000 + number if number else bench.stack.ports["listener"]
             bind = f"127.0.0.1:{port}"
             settings = {"LISTENER_HTTP_BIND": bind, "LISTENER_HTTP_URL": f"http://{bind}"}
-            await running.enter_async_context(bench.listener(**settings))
+            processes.append(await running.enter_async_context(bench.listener(**settings)))
         await anyio.sleep(SETTLE_SECONDS)
-        yield
+
+        def used() -> float:
+            return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
+
+        began = used()
+        yield lambda: used() - began
 
 
 async def spent(bench: Bench, work: Callable[[], Awaitable[object]]) -> int:
@@ -72,9 +78,15 @@ async def insert(bench: Bench, per_second: float, seconds: float) -> None:
 async def rest(bench: Bench, count: int, seconds: float) -> dict[str, float]:
     """Measure a project in which nothing happens."""
     bench.empty()
-    async with listeners(bench, count):
+    async with listeners(bench, count) as cpu:
         used = await spent(bench, lambda: anyio.sleep(seconds))
-    return {"listeners": count, "messages": used, "a_month": round(used * MONTH_SECONDS / seconds)}
+        percent = round(100 * cpu() / seconds, 1)
+    return {
+        "listeners": count,
+        "messages": used,
+        "a_month": round(used * MONTH_SECONDS / seconds),
+        "cpu_percent": percent,
+    }
 
 
 async def burst(bench: Bench, count: int, seconds: float) -> dict[str, float]:
@@ -91,13 +103,16 @@ async def day(bench: Bench, count: int, seconds: float) -> dict[str, float]:
     """Measure 100,000 inserts a day, after the burst that a listener's allowance grants: that is added once."""
     bench.empty()
     per_second = DAILY / 86400
-    async with listeners(bench, count):
+    async with listeners(bench, count) as cpu:
         first = await spent(bench, lambda: insert(bench, PER_SECOND, 10))
         bench.empty()
+        before = cpu()
         used = await spent(bench, lambda: insert(bench, per_second, seconds))
+        percent = round(100 * (cpu() - before) / seconds, 1)
     waits = [wait for (wait,) in bench.sql.execute(PICKUP)]
     a_day = round(first + used * 86400 / seconds)
-    return {"listeners": count, "inserts": len(waits), "messages": used, "a_day": a_day, **summary(waits)}
+    figures = {"listeners": count, "inserts": len(waits), "messages": used, "a_day": a_day, "cpu_percent": percent}
+    return {**figures, **summary(waits)}
 
 
 async def main(wanted: argparse.Namespace) -> None:

@@ -44,22 +44,22 @@ class Mute:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until = -math.inf
+        self.until = -math.inf  # monotonic
 
     def learned(self, until: datetime | None) -> None:
         """Note what the database says; None: nothing is muted."""
         if until is not None:
             left = (until - self._clock.now()).total_seconds()
-            self._until = max(self._until, self._clock.monotonic() + left)
+            self.until = max(self.until, self._clock.monotonic() + left)
 
     @property
     def is_on(self) -> bool:
         """Whether statements do not notify the listeners."""
-        return self._clock.monotonic() < self._until
+        return self._clock.monotonic() < self.until
 
     def covers(self, since: float) -> bool:
         """Whether a change after this monotonic time may have come without a notification, because of a mute."""
-        return since < self._until + GRACE_SECONDS
+        return since < self.until + GRACE_SECONDS
 
 
 class Allowance:
@@ -74,10 +74,11 @@ class Allowance:
         self._per_second = per_minute / 60
         self._tokens, self._at = float(BURST), now
 
-    def spend(self, now: float) -> None:
-        """Note a notification."""
+    def spend(self, now: float, empty_at: float = -math.inf) -> None:
+        """Note a notification; at `empty_at` another listener's allowance was empty, and so was this one."""
         self._refill(now)
-        self._tokens = max(self._tokens - 1, -LONGEST_MUTE_SECONDS * self._per_second)
+        left = min(self._tokens, max(0.0, now - empty_at) * self._per_second)
+        self._tokens = max(left - 1, -LONGEST_MUTE_SECONDS * self._per_second)
 
     def debt_seconds(self, now: float) -> float:
         """Return how long no notification may come until the debt is paid."""
@@ -126,7 +127,7 @@ class Muter:
         """Take a hint, and pass it on."""
         allowance = self._allowances.get(hint.source)
         if allowance is not None:
-            allowance.spend(self._clock.monotonic())
+            allowance.spend(self._clock.monotonic(), self._mute.until)
             if self._debt_seconds() and not self._mute.is_on:
                 self._wake.set()
         self._sink.deliver(hint)

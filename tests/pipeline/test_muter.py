@@ -75,6 +75,17 @@ async def test_more_than_the_allowance_is_muted_until_the_debt_is_paid(muter_of,
     assert not world.mute.is_on
 
 
+async def test_a_mute_that_another_listener_asked_for_empties_the_allowance(muter_of, clock):
+    """A listener that began later asks at the next notification, too, and so knows of each mute at once."""
+    muter, world = muter_of(clock.now() + timedelta(seconds=30))
+    world.mute.learned(clock.now() + timedelta(seconds=10))
+    clock.advance(15)
+    notify(muter, 1)
+    await muter.run_once()
+    assert world.store.asked("mute") == [[pytest.approx(5)]]
+    assert world.mute.is_on
+
+
 async def test_both_channels_bring_one_notification(muter_of):
     """Each is counted for itself: two messages of one statement are not two notifications."""
     muter, world = muter_of()

@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         description="How many changes a minute Realtime may notify of for long; 0: any number.",
     )
     muted_poll_seconds: Seconds = Field(
-        default=0.06, description="How often changes are polled while more change than Realtime may notify of."
+        default=0.05, description="How often changes are polled while more change than Realtime may notify of."
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
     allowed_hosts: Annotated[list[str], NoDecode] = Field(

@@ -79,7 +79,7 @@ class Reflector:
         relist_seconds: float,
         sink: HintSink | None = None,
         mute: Mute | None = None,
-        muted_poll_seconds: float = 0.06,
+        muted_poll_seconds: float = 0.05,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics

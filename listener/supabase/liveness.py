@@ -58,6 +58,7 @@ class Liveness:
         self._silence_seconds, self._answer_seconds = silence_seconds, answer_seconds
         self._subscribe_by, self._jitter = subscribe_by, jitter
         self._doubt_pause, self._no_doubt_before = LEAST_DOUBT_SECONDS, -math.inf
+        self._doubt_at = math.inf
 
     def subscribed(self, channel: str, now: float) -> None:
         """Note a subscription, or that the server subscribed anew: either makes a probe due at once."""
@@ -88,16 +89,16 @@ class Liveness:
                 state.requested_at = now
         return was_asked
 
-    def doubt(self, now: float) -> bool:
-        """Ask every channel at once, because a change came through none; return whether a probe is due now."""
-        if now < self._no_doubt_before:
-            return False
-        self._no_doubt_before = now + self._doubt_pause
-        self._doubt_pause = min(2 * self._doubt_pause, max(self._silence_seconds, LEAST_DOUBT_SECONDS))
-        return self._ask_all()
+    def doubt(self, now: float) -> None:
+        """Ask every channel as soon as allowed, because a change came through none; a probe under way is enough."""
+        if self._dues():
+            self._doubt_at = min(self._doubt_at, max(now, self._no_doubt_before))
 
     def sent(self, asked: Collection[str], channels: Collection[str], began: float, now: float) -> None:
         """Note a probe through those `asked` of the possible `channels`, requested at `began`, confirmed at `now`."""
+        if self._doubt_at <= began:
+            self._doubt_at, self._no_doubt_before = math.inf, now + self._doubt_pause
+            self._doubt_pause = min(2 * self._doubt_pause, max(self._silence_seconds, LEAST_DOUBT_SECONDS))
         for name in [name for name in self._states if name not in channels]:
             del self._states[name]  # the database cannot send on it: no probe can prove it
         for name, state in self._states.items():
@@ -121,8 +122,8 @@ class Liveness:
         """Remove and return the channels that are lost, each with the reason; the others are asked at once."""
         lost = [name for name, at in self._deadlines().items() if at <= now]
         reasons = {name: self._reason(self._states.pop(name)) for name in lost}
-        if lost:
-            self._ask_all()
+        for state in self._states.values() if lost else ():
+            state.share = 0.0
         return reasons
 
     def excuse(self, seconds: float) -> None:
@@ -135,15 +136,9 @@ class Liveness:
         """Stop watching a channel."""
         self._states.pop(channel, None)
 
-    def _ask_all(self) -> bool:
-        asked = [state for state in self._states.values() if self._may_ask(state)]
-        for state in asked:
-            state.share = 0.0
-        return bool(asked)
-
     def _dues(self) -> dict[str, float]:
         return {
-            name: state.quiet_since + state.share * self._silence(name)
+            name: min(state.quiet_since + state.share * self._silence(name), self._doubt_at)
             for name, state in self._states.items()
             if self._may_ask(state)
         }

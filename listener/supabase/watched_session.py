@@ -136,8 +136,8 @@ class WatchedSession:
 
     def doubt(self) -> None:
         """Send a probe at once: a poll has found a change that no channel brought."""
-        if self._liveness.doubt(self._clock.monotonic()):
-            self._news.set()
+        self._liveness.doubt(self._clock.monotonic())
+        self._news.set()
 
     def _hint(self, hint: Hint) -> None:
         through = hint.ids if hint.table == PROBE else None

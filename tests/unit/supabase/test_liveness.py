@@ -92,9 +92,9 @@ def test_the_only_channel_is_the_first(liveness):
     assert liveness.probe_due() == 10
 
 
-def test_a_doubt_asks_every_channel_at_once_and_less_and_less_often_where_it_is_wrong(liveness):
+def test_a_doubt_asks_every_channel_at_once_and_less_and_less_often_where_it_is_wrong():
     """A change without a signal: Realtime drops, or the trigger is gone, which no probe shows."""
-    subscribed(liveness)
+    liveness = subscribed(Liveness(CHANNELS, 80, 2, 5, lambda: 1.0))
 
     def answered(now, **named):
         for channel in CHANNELS:
@@ -102,17 +102,32 @@ def test_a_doubt_asks_every_channel_at_once_and_less_and_less_often_where_it_is_
 
     answered(0)
     doubts = []
-    for second in range(1, 40):
-        if liveness.doubt(second):
+    for second in range(1, 300):
+        liveness.doubt(second)
+        answered(second, through=())  # by what nobody asked for
+        if second == 200:
+            answered(second)
+        if liveness.due_channels(second):
             doubts.append(second)
             assert liveness.due_channels(second) == list(CHANNELS)
             liveness.sent(CHANNELS, CHANNELS, second, second)
             answered(second + 0.1, through=CHANNELS)
-    assert doubts == [1, 6, 11, 16, 21, 26, 31, 36]
-    patient = subscribed(Liveness(CHANNELS, 80, 2, 5, lambda: 1.0))
-    assert [second for second in range(200) if patient.doubt(second)] == [0, 5, 15, 35, 75, 155]
-    patient.received("broadcast", 200)
-    assert [second for second in range(240, 260) if patient.doubt(second)] == [240, 245, 255]
+    assert doubts == [1, 6, 16, 36, 76, 156, 236, 241, 251, 271]
+
+
+def test_a_doubt_that_comes_too_soon_waits_and_one_during_a_probe_is_none(liveness):
+    """What it is about may be seen only once."""
+    subscribed(liveness)
+    for channel in CHANNELS:
+        liveness.received(channel, 0)
+    liveness.doubt(1)
+    liveness.sent(CHANNELS, CHANNELS, 1, 1)
+    liveness.doubt(1.1)
+    for channel in CHANNELS:
+        liveness.received(channel, 1.2, CHANNELS)
+    assert liveness.due_channels(6) == ["broadcast"]
+    liveness.doubt(3)
+    assert (liveness.due_channels(5.1), liveness.due_channels(6)) == ([], list(CHANNELS))
 
 
 def test_a_probe_that_was_heard_before_its_request_was_answered_is_not_waited_for(liveness):

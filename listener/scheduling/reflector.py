@@ -38,6 +38,8 @@ MOST_ANNOUNCED = 500
 """Jobs a second that are claimed because a channel names them; beyond that number a poll reads the table first."""
 MOST_AHEAD = 1_000_000
 """Transactions beyond the last poll: a hint that names a later one was not sent by this database."""
+MUTED_SHARE = 2
+"""While notifications are muted, at most one part in so many of the time is for polls, however much each reads."""
 POLL = "poll"
 PAGE = 1000
 """Jobs that are read in one request."""
@@ -182,11 +184,14 @@ class Reflector:
         self._metrics.polled(self._clock.monotonic() - started)
         self._health.poll_succeeded()
 
-    def _interval(self, now: float) -> float:
-        """Return how long after a poll the next one is due."""
-        trusts = self._health.receiving and now >= self._wary_until
+    def _interval(self, started: float) -> float:
+        """Return how long after the start of a poll the next one is due."""
+        trusts = self._health.receiving and started >= self._wary_until
         usual = self._poll_seconds if trusts else self._stale_poll_seconds
-        return min(usual, self._muted_poll_seconds) if self._mute.covers(now) else usual
+        if not self._mute.covers(started):
+            return usual
+        took = self._clock.monotonic() - started
+        return min(usual, max(self._muted_poll_seconds, MUTED_SHARE * took))
 
     async def poll(self) -> None:
         """Read the changes since the last poll."""

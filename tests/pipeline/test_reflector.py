@@ -188,6 +188,27 @@ async def test_while_notifications_are_muted_it_polls_at_short_intervals_and_dou
     assert min(doubts) > began + 2
 
 
+async def test_slow_polls_take_half_of_the_time_at_most_while_notifications_are_muted(reflector_of, clock):
+    """A transaction that stays open makes each of them read everything since."""
+    times = []
+
+    def slow(*_):
+        times.append(clock.monotonic())
+        clock.advance(0.2)
+        return Page([], 101, None, muted_until=clock.now() + timedelta(seconds=10))
+
+    reflector, _, health = reflector_of(poll=slow)
+    health.received("broadcast")
+    await reflector.run_once()
+    reflector.poll_now()
+    for _ in range(300):
+        await reflector.run_once()
+        clock.advance(0.01)
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert len(pauses) > 5
+    assert 0.39 < min(pauses) <= max(pauses) < 0.43
+
+
 @pytest.mark.parametrize(("receives", "seconds"), [(True, 5), (False, 1)])
 async def test_it_polls_more_often_while_it_is_stale(reflector_of, clock, receives, seconds):
     """And not before its time."""

@@ -893,7 +893,7 @@ from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
 
--- Which IANA zone databases the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- The IANA zone databases that the listeners have. Two listeners with different ones compute different instants for a zone whose
 -- rules changed.
 create table if not exists job_scheduler.zone_databases (
     listener uuid primary key,
@@ -939,7 +939,7 @@ begin
 end
 $$;
 
--- Reports of stopped runs, for polls: a channel may be stale, notifications may be muted, and no row of a job shows it. Not published.
+-- Reports of stopped runs, for polls: a channel may be stale, notifications muted, and no row of a job shows it. Not published.
 create table if not exists job_scheduler.stops (
     id bigint generated always as identity primary key,
     at timestamptz not null default now(),

@@ -23,7 +23,7 @@ begin
 end
 $$;
 
--- Reports of stopped runs, for polls: a channel may be stale, notifications may be muted, and no row of a job shows it. Not published.
+-- Reports of stopped runs, for polls: a channel may be stale, notifications muted, and no row of a job shows it. Not published.
 create table if not exists job_scheduler.stops (
     id bigint generated always as identity primary key,
     at timestamptz not null default now(),

@@ -21,6 +21,7 @@ import anyio
 import psutil
 import psycopg
 from figures import summary
+from resting import rest, rest_beside_open, rest_restored
 from sharing import fairness, three_listeners
 
 from listener.local.program import running
@@ -231,6 +232,9 @@ MEASUREMENTS = {
         throughput,
         burst,
         waiting,
+        rest,
+        rest_restored,
+        rest_beside_open,
         planning,
         recurring_spread,
         recurring_together,

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
         Note,
         Page,
         Plan,
+        Replan,
         Rescued,
         RunResult,
         Summary,
+        ZoneDatabases,
     )
     from listener.domain.outcome import Report
+    from listener.domain.snapshot import Snapshot
 
 
 class Clock(Protocol):
@@ -52,8 +55,8 @@ class JobStore(Protocol):
     All raise `StoreError` when the request did not succeed.
     """
 
-    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
-        """Read jobs that changed since `cursor` and matter before `until`; `after` continues a page."""
+    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`; `after` continues a page."""
         ...
 
     async def due(self, until: datetime, most: int) -> Listing:
@@ -96,8 +99,8 @@ class LeaseStore(Protocol):
         """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the ids of those whose rows are locked."""
         ...
 
     async def rescue(self) -> Rescued:
@@ -134,6 +137,22 @@ class SourceStore(Protocol):
 
     async def sync_all(self, after: str | None, without: Sequence[str]) -> Summary:
         """Correct the jobs of a page of all rows that meet the condition of their source."""
+        ...
+
+
+class ZoneStore(Protocol):
+    """Corrects plans after a change of the zone database. Raises `StoreError`."""
+
+    async def zone_database(self, version: str, replanned: str | None = None) -> ZoneDatabases:
+        """Note this listener's version; with `replanned`, that what was planned by that version is planned anew."""
+        ...
+
+    async def planned(self, after: object) -> Page:
+        """Read a page of jobs that are planned by the rules of a zone; `after` continues."""
+        ...
+
+    async def replan(self, changes: Sequence[Replan]) -> int:
+        """Replace due instants where they are still the same; returns how many."""
         ...
 
 

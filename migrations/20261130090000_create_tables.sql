@@ -4,13 +4,13 @@ declare
     tables constant text[] := array[
         'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
         'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
-        'public.job_handlers', 'public.job_audit'
+        'public.job_handlers', 'public.job_audit', 'public.job_notifications'
     ]::text[];
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
         'public.job_workspace_members_user_id_idx', 'public.scheduled_jobs_job_id_key',
         'public.scheduled_jobs_next_run_at_idx', 'public.scheduled_jobs_handler_idx',
-        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_revision_idx',
+        'public.scheduled_jobs_unplanned_idx', 'public.scheduled_jobs_changed_in_idx',
         'public.scheduled_jobs_party_idx', 'public.scheduled_jobs_urgent_idx',
         'public.scheduled_jobs_concurrency_key_idx', 'public.scheduled_jobs_cleanup_idx',
         'public.scheduled_jobs_created_by_idx', 'public.scheduled_jobs_workspace_id_idx',
@@ -21,19 +21,22 @@ declare
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
         'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
-        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
+        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
+        'public.job_notifications_created_at_idx'
     ]::text[];
     functions constant text[] := array[
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.end_unhandled_v1(jsonb)', 'public.mute_v1(jsonb)', 'public.note_runs_v1(jsonb)',
-        'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
-        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
-        'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
-        'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
-        'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
-        'public.sync_sources_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.mute_v1(jsonb)',
+        'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)',
+        'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)',
+        'public.zone_database_v1(jsonb)', 'public.planned_jobs_v1(jsonb)', 'public.replan_jobs_v1(jsonb)',
+        'public.cancel_job(bigint)', 'public.pause_job(bigint)', 'public.resume_job(bigint)',
+        'public.retry_job(bigint)', 'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)',
+        'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)',
+        'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)',
+        'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -73,7 +76,7 @@ begin
 end
 $preflight$;
 
--- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- The migrations that this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
 -- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;
@@ -247,7 +250,7 @@ create policy workspaces_delete on public.job_workspaces
 for delete to authenticated
 using (id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Who is invited into a workspace and has not answered: a table apart, so that nothing that reads the members sees them.
+-- Invitations into workspaces that are not answered: a table apart, so that nothing that reads the members sees them.
 
 create table if not exists public.job_workspace_invitations (
     workspace_id uuid not null references public.job_workspaces (id) on delete cascade,
@@ -281,7 +284,7 @@ using (
     or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
 );
 
--- `user_id` refers to nothing, so that the answer does not tell whether there is such a user.
+-- `user_id` refers to nothing, so that the answer does not reveal whether there is such a user.
 drop policy if exists workspace_invitations_insert on public.job_workspace_invitations;
 create policy workspace_invitations_insert on public.job_workspace_invitations
 for insert to authenticated
@@ -397,6 +400,7 @@ create table if not exists public.scheduled_jobs (
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
+    changed_in bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
@@ -420,6 +424,8 @@ comment on column public.scheduled_jobs.progress is
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
+    'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
+comment on column public.scheduled_jobs.changed_in is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
     'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
@@ -447,10 +453,10 @@ on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
-create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+create index if not exists scheduled_jobs_changed_in_idx on public.scheduled_jobs (changed_in, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;
@@ -752,8 +758,8 @@ using (
 create table if not exists job_scheduler.sources (
     name text primary key,
     relation regclass not null,
-    key_column name not null,
-    key_type text not null,
+    key_columns text[] not null,
+    key_types text[] not null,
     handler text not null,
     rows_function text not null,
     keys_function text not null,
@@ -763,6 +769,8 @@ create table if not exists job_scheduler.sources (
 );
 
 comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.key_columns is
+'The primary key: its columns in order, and key_types their types. job_scheduler.key_text makes one text of their values.';
 comment on column job_scheduler.sources.rows_function is
 'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
 'due_at, metadata, title and revision too.';
@@ -773,7 +781,7 @@ comment on column job_scheduler.sources.is_checked is
 
 alter table job_scheduler.sources enable row level security;
 
--- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Changes that the synchronisation of sources has not read yet: a row each, written by the transaction that made the change.
 -- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_rows (
     id bigint generated always as identity primary key,
@@ -807,6 +815,20 @@ comment on table job_scheduler.source_errors is 'Rows of sources that failed to 
 create index if not exists source_errors_tried_at_idx on job_scheduler.source_errors (tried_at);
 
 alter table job_scheduler.source_errors enable row level security;
+
+-- Where this database is at home. A dump contains the row, too, but whoever restores it writes the row anew, in another
+-- transaction and as a rule into a table of another number; see job_scheduler.is_restored.
+create table if not exists job_scheduler.this_database (
+    is_only boolean primary key default true check (is_only),
+    database_oid bigint not null,
+    table_oid bigint not null,
+    written_in bigint not null,
+    confirmed_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.this_database is 'Tells a database from one that was restored from its dump.';
+comment on column job_scheduler.this_database.written_in is
+'The transaction that wrote the row, as the row''s own xmin says it.';
 
 create table if not exists job_scheduler.limits (
     name text primary key,
@@ -861,6 +883,27 @@ select zone.name
 from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
+
+-- Which IANA zone databases the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- rules changed.
+create table if not exists job_scheduler.zone_databases (
+    listener uuid primary key,
+    version text not null,
+    noted_at timestamptz not null default now()
+);
+
+comment on table job_scheduler.zone_databases is 'The version of the zone database of each listener, such as 2026a.';
+
+-- The version by which all due instants are planned; some may be planned by a later one.
+create table if not exists job_scheduler.planned_by (
+    is_only boolean primary key default true check (is_only),
+    version text not null
+);
+
+comment on table job_scheduler.planned_by is 'The oldest zone database by which a due instant may have been planned.';
+
+alter table job_scheduler.zone_databases enable row level security;
+alter table job_scheduler.planned_by enable row level security;
 
 -- One row for each statement that a listener should receive, however many rows it changed: Realtime limits events per
 -- second, so listening to the jobs themselves would lose events whenever many change at once.

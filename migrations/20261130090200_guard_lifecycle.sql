@@ -63,6 +63,7 @@ begin
             new.status, old.status
         using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
     end if;
+    new.changed_in := pg_current_xact_id()::text::bigint;
     new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if new.status = 'scheduled' then
@@ -151,7 +152,8 @@ begin
     set
         queued_runs = q.waiting,
         next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first),
-        revision = job_scheduler.next_revision(j.revision)
+        revision = job_scheduler.next_revision(j.revision),
+        changed_in = pg_current_xact_id()::text::bigint
     from (
         select
             count(*) as waiting,
@@ -249,6 +251,7 @@ begin
             when new.claimed_by is not null then 'claimed_by'
             when new.lease_expires_at is not null then 'lease_expires_at'
             when new.revision <> 0 then 'revision'
+            when new.changed_in <> 0 then 'changed_in'
             when new.created_at <> now() then 'created_at'
             when new.updated_at <> now() then 'updated_at'
             when new.due_at is not null then 'due_at'
@@ -275,6 +278,7 @@ begin
             when new.claimed_by is distinct from old.claimed_by then 'claimed_by'
             when new.lease_expires_at is distinct from old.lease_expires_at then 'lease_expires_at'
             when new.revision <> old.revision then 'revision'
+            when new.changed_in <> old.changed_in then 'changed_in'
             when new.created_at <> old.created_at then 'created_at'
             when new.updated_at <> old.updated_at then 'updated_at'
             when new.due_at is distinct from old.due_at then 'due_at'
@@ -292,8 +296,9 @@ begin
 end
 $$;
 
--- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
--- because a transaction that began earlier may change the row later, and listeners ignore older revisions.
+-- The revision of a row that changes: this transaction, but more than before, because a transaction that began earlier may
+-- change the row later, and listeners ignore older revisions. Polls go by the column changed_in, which has no more and no
+-- less than the transaction.
 create or replace function job_scheduler.next_revision(previous bigint)
 returns bigint
 language sql
@@ -337,7 +342,8 @@ begin
         using errcode = '22023';
     end if;
     perform job_scheduler.check_definition(new);
-    new.revision := pg_current_xact_id()::text::bigint;
+    new.changed_in := pg_current_xact_id()::text::bigint;
+    new.revision := new.changed_in;
     if new.trigger_type = 'once' then
         new.due_at := new.run_date;
         new.is_planned := true;
@@ -372,6 +378,7 @@ set search_path = ''
 as $$
 begin
     perform job_scheduler.check_definition(new);
+    new.changed_in := pg_current_xact_id()::text::bigint;
     new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if not job_scheduler.is_due_alike(new, old) then
@@ -433,7 +440,7 @@ revoke all on function job_scheduler.guard_topic() from public;
 
 select job_scheduler.guard_topic();
 
--- What lets users into the listeners' topic: whether our policies are there, and the names of those that hold for every topic.
+-- The policies on the listeners' topic: whether ours are there, and the names of those that hold for every topic.
 -- {} -> {now, guarded: boolean | null, blanket: [name]}; null where this database has no Realtime
 create or replace function public.examine_topic_v1(request jsonb) -- noqa: RF02
 returns json
@@ -446,7 +453,7 @@ as $$
         'now', clock_timestamp(),
         'guarded', case
             when to_regclass('realtime.messages') is not null
-                then count(*) filter (where p.permissive = 'RESTRICTIVE' and p.policyname like 'job\_scheduler\_topic\_%') = 4
+                then count(*) filter (where p.permissive = 'RESTRICTIVE' and starts_with(p.policyname, 'job_scheduler_topic_')) = 4
         end,
         'blanket', coalesce(json_agg(p.policyname order by p.policyname) filter (
             where p.permissive = 'PERMISSIVE' and p.roles && '{public,anon,authenticated}'::name[]

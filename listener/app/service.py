@@ -115,6 +115,7 @@ class Service:
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
             ("sources", stages.sources.run),
+            ("replanner", stages.replanner.run),
         ]
         for name, stage in ordered:
             tasks.start_soon(self._keep, supervisor, name, stage)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from listener.scheduling.planner import Planner
     from listener.scheduling.reconciler import Reconciler
     from listener.scheduling.reflector import Reflector
+    from listener.scheduling.replanner import Replanner
     from listener.scheduling.sources import SourceSync
     from listener.scheduling.timekeeper import Timekeeper
     from listener.supabase.feed import RealtimeFeed
@@ -37,6 +38,7 @@ class Stages:
     muter: Muter
     reconciler: Reconciler
     planner: Planner
+    replanner: Replanner
     agenda: Agenda
     timekeeper: Timekeeper
     dispatcher: Dispatcher
@@ -61,7 +63,7 @@ class Stages:
                 {"id": job.id, "next_run_at": job.next_run_at and job.next_run_at.isoformat()}
                 for job in self.agenda.upcoming(ARMED_SHOWN)
             ],
-            "jobs_waiting_for_room": self.dispatcher.waiting,
+            "jobs_waiting_for_slot": self.dispatcher.waiting,
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,

@@ -28,11 +28,14 @@ from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
 from listener.scheduling.reflector import POLL, Reflector
+from listener.scheduling.replanner import Replanner
 from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.watched_session import Times
+from listener.supabase.zone_store import SupabaseZoneStore
+from listener.zone_database import installed_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,11 +47,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """The parts that keep jobs armed: agenda, planner, reconciler and peers."""
+    """The parts that keep jobs armed: agenda, planner, replanner, reconciler and peers."""
 
     agenda: Agenda
     peers: Peers
     planner: Planner
+    replanner: Replanner
     reconciler: Reconciler
 
 
@@ -96,6 +100,7 @@ def build_stages(shared: Shared) -> Stages:
         muter=feed.muter,
         reconciler=core.reconciler,
         planner=core.planner,
+        replanner=core.replanner,
         agenda=core.agenda,
         timekeeper=Timekeeper(core.agenda, execution.dispatcher, core.peers, shared.clock),
         dispatcher=execution.dispatcher,
@@ -119,14 +124,16 @@ def build_core(shared: Shared) -> Core:
     planner = Planner(shared.store, clock)
     reconciler = Reconciler(agenda, planner, shared.runs, clock, shared.horizon, shared.registry.names)
     planner.sink = reconciler
-    return Core(agenda, peers, planner, reconciler)
+    zones = SupabaseZoneStore(shared.rpc, shared.listener_id)
+    replanner = Replanner(zones, clock, installed_version())
+    return Core(agenda, peers, planner, replanner, reconciler)
 
 
 def build_execution(shared: Shared, core: Core) -> Execution:
     """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
-    options = {"webhook_allow_private": settings.webhook_allow_private}
+    options = settings.handler_options
     executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
         store,

@@ -25,7 +25,7 @@ class TriggerType(StrEnum):
 
 
 class Misfire(StrEnum):
-    """What happens with due instants missed by more than the grace."""
+    """The policy for due instants missed by more than the grace."""
 
     RUN_ONCE = "run_once"
     RUN_ALL = "run_all"
@@ -40,7 +40,7 @@ class DstGap(StrEnum):
 
 
 class DstFold(StrEnum):
-    """Which pass of a repeated hour a fixed local time means."""
+    """The pass of a repeated hour that a fixed local time refers to."""
 
     FIRST = "first"
     SECOND = "second"
@@ -71,9 +71,9 @@ class Job:
     `due_at` is the next due instant (None: none is to come, or none is planned yet); `next_run_at` is when to act, for
     it or for a queued run of the ledger. A recurring job has its `trigger`, and `defined_at`, when that was last
     written; `unplanned` says that its first due instant has to be computed. `tenant` is its workspace, else the user
-    who made it, else None: the service's own; `user` is who made it. `handler` is None where an older
-    database does not name it. `turn` is how many other listeners may claim
-    it before this one.
+    who made it, else None: the service's own; `user` is who made it. `changed_in` is the transaction of the last
+    change; it and `handler` are None where an older database does not name them. `turn` is how many other listeners
+    may claim it before this one.
     `waits_since` is the time of its last turn, if it has more missed instants than are settled in one.
     """
 
@@ -91,6 +91,7 @@ class Job:
     tenant: str | None = None
     user: str | None = None
     handler: str | None = None
+    changed_in: int | None = None
     turn: int = 0
     waits_since: datetime | None = None
 

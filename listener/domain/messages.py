@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from listener.domain.job import Job, Run
     from listener.domain.outcome import LogLine
+    from listener.domain.snapshot import Snapshot
 
 
 Held = tuple[str, int]
@@ -21,15 +22,16 @@ Held = tuple[str, int]
 class Page:
     """Some jobs, and the start of the next page (None: this was the last).
 
-    `cursor` is the oldest transaction that was open when the page was read: polling from there misses nothing. `hints`
-    report what stopped runs meanwhile, which rows do not show. Until `muted_until`, which may be past, no statement
-    notifies the listeners.
+    `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
+    from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show. Until
+    `muted_until`, which may be past, no statement notifies the listeners.
     """
 
     jobs: list[Job]
     cursor: int
     after: object | None
     hints: tuple[Hint, ...] = ()
+    snapshot: Snapshot | None = None
     muted_until: datetime | None = None
 
 
@@ -44,6 +46,7 @@ class Listing:
     cursor: int
     complete_until: datetime
     left_out: int = 0
+    snapshot: Snapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,24 @@ class Plan:
     revision: int
     due: datetime | None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replan:
+    """A due instant that replaces another one of a job at a revision, because the rules of its zone have changed."""
+
+    job_id: int
+    revision: int
+    was: datetime
+    due: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneDatabases:
+    """The oldest zone database that plans may be made by, and whether a listener that has an older one is alive."""
+
+    planned_by: str
+    older: bool
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much
@@ -154,13 +175,16 @@ class Extended:
 class Rescued:
     """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs.
 
-    `unhandled` are jobs whose handler no live listener has had for so long that their instants end.
+    `unhandled` are jobs whose handler no live listener has had for so long that their instants end. `waiting` due jobs,
+    1000 at most, name the `missing` handlers, 20 at most, that no live listener has now.
     """
 
     runs: int
     jobs: list[Job]
     failures: Mapping[str, str] = field(default_factory=dict)
     unhandled: list[Job] = field(default_factory=list)
+    waiting: int = 0
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

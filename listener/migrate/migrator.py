@@ -38,6 +38,13 @@ class Entry:
 
 Ledger = dict[str, Entry]
 
+USUAL = """
+set datestyle = 'ISO, MDY';
+set statement_timeout = 0;
+set session characteristics as transaction isolation level read committed, read write, not deferrable;
+"""
+"""Settings of which a database or a role may have others: dates that cannot be read, a limit made for clients."""
+
 
 @dataclass
 class Report:
@@ -120,6 +127,7 @@ def connected(database_url: str) -> Iterator[psycopg.Connection]:
             major = connection.info.server_version // 10_000
             if major < OLDEST:
                 raise MigrationError(DATABASE, f"is PostgreSQL {major}; the oldest that will do is {OLDEST}")
+            connection.execute(USUAL)
             yield connection
     except psycopg.Error as fault:
         raise MigrationError(DATABASE, reason_of(fault)) from fault

@@ -22,7 +22,9 @@ LAG_SECONDS = 2.0
 """A loop that wakes later than this is held up by a computing handler: all jobs are late then."""
 LAG_REMEMBERED_SECONDS = 5.0
 HELD_UP_BY = "a handler computes without awaiting, or the machine had no time for this process"
-BACKGROUND = frozenset({"clean_ledger_v1", "leave_v1", "publish_handlers_v1"})
+BACKGROUND = frozenset(
+    {"clean_ledger_v1", "leave_v1", "planned_jobs_v1", "publish_handlers_v1", "replan_jobs_v1", "zone_database_v1"}
+)
 """Functions whose faults do not affect jobs."""
 
 
@@ -184,7 +186,7 @@ class Health:
     def _work_fault(self) -> str | None:
         waited = self._overdue
         if waited > PATIENCE_SECONDS:
-            return f"due, with room to run, and not claimed for {waited:.0f} s"
+            return f"due, with free slots, and not claimed for {waited:.0f} s"
         if self._starved > PATIENCE_SECONDS:
             return f"a tenant has jobs due and no slot for {self._starved:.0f} s: all are taken by runs of others"
         return None

@@ -50,11 +50,11 @@ class MissedHints:
         """Count from now on: no channel could announce changes from before the first channel was received."""
         self._since = cursor
         for job in jobs:
-            self._remember(job.revision)
+            self._remember(_xid(job))
 
     def found(self, jobs: Iterable[Job], now: float) -> bool:
         """Record the jobs that a poll found; return whether one of them has no hint yet."""
-        unknown = {job.revision for job in jobs if self._needs_hint(job)} - self._announced.keys()
+        unknown = {_xid(job) for job in jobs if self._needs_hint(job)} - self._announced.keys()
         for revision in unknown:
             if len(self._suspects) < MOST_REMEMBERED:
                 self._suspects.setdefault(revision, now)
@@ -84,7 +84,7 @@ class MissedHints:
     def _needs_hint(self, job: Job) -> bool:
         """Whether a client made this revision: the service notifies nobody when it queues a run of a job."""
         waits = job.next_run_at is not None and job.next_run_at != job.due_at
-        return self._since is not None and job.revision >= self._since and not waits and job.status != RUNNING
+        return self._since is not None and _xid(job) >= self._since and not waits and job.status != RUNNING
 
     def _remember(self, revision: int) -> None:
         self._announced[revision] = None
@@ -92,3 +92,8 @@ class MissedHints:
             oldest = next(iter(self._announced))
             del self._announced[oldest]
             self._since = max(self._since or 0, oldest + 1)  # so that the forgotten one does not count as missed
+
+
+def _xid(job: Job) -> int:
+    """Return the transaction that changed the job, as far as an older database can tell."""
+    return job.revision if job.changed_in is None else job.changed_in

@@ -1,8 +1,8 @@
 """The reflector reads the table: it lists jobs, then polls changes, and lists again from time to time (relist).
 
 Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
-change is seen at the next poll at the latest, whatever the channels missed: the cursor is the oldest transaction that
-was open at the last poll, so that no commit falls behind it.
+change is seen at the next poll at the latest, whatever the channels missed: the cursor has the transactions that were
+open at the last poll, so that no commit falls behind it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.events import Event
 from listener.scheduling.missed_hints import MissedHints
@@ -90,7 +91,7 @@ class Reflector:
         self._relist_seconds, self._sink = relist_seconds, sink
         self._mute, self._muted_poll_seconds = mute or Mute(clock), muted_poll_seconds
         self.doubter: Doubter | None = None
-        self._cursor: int | None = None
+        self._cursor: Snapshot | None = None
         self._dirty = False
         self._reported: int | None = None
         self._announcing_since, self._announced = 0.0, 0
@@ -118,9 +119,9 @@ class Reflector:
     def _needs_no_look(self, hint: Hint) -> bool:
         """Whether all that a channel reports is known, or claimed at once."""
         if hint.xid is not None and self._cursor is not None:
-            if hint.xid < self._cursor + MOST_AHEAD:
+            if hint.xid < self._cursor.end + MOST_AHEAD:
                 self._missed_hints.received(hint.source, hint.xid)
-            if hint.xid < self._cursor and not hint.jobs:
+            if self._cursor.shows(hint.xid) and not hint.jobs:
                 return True
         if hint.jobs:
             return self._may_announce(len(hint.jobs)) and min(map(self._reconciler.announce, hint.jobs))
@@ -202,14 +203,15 @@ class Reflector:
         is_first = self._health.receiving and not self._missed_hints.has_begun
         self._metrics.changes_missed(self._missed_hints.take_missed(self._clock.monotonic()))
         page = await self._take(self._store.poll(self._cursor, until, None))
-        cursor = page.cursor
+        cursor = page.snapshot or Snapshot.before(page.cursor)
         self._compare(page, since, is_first=is_first)
         while page.after is not None:
             page = await self._take(self._store.poll(self._cursor, until, page.after))
             self._compare(page, since, is_first=is_first)
         self._cursor = cursor
-        self._missed_hints.forget_before(cursor)
-        self._dirty |= reported is not None and reported >= cursor  # a channel reports a commit shortly before it shows
+        self._missed_hints.forget_before(cursor.begin)
+        # A channel reports a commit shortly before it shows.
+        self._dirty |= reported is not None and not cursor.shows(reported)
 
     def _compare(self, page: Page, since: float, *, is_first: bool) -> None:
         """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
@@ -245,9 +247,10 @@ class Reflector:
         page = await self._take(self._store.unplanned(None))
         while page.after is not None:
             page = await self._take(self._store.unplanned(page.after))
-        self._cursor = min(cursor, self._cursor) if self._cursor is not None else cursor
+        if self._cursor is None or cursor.begin < self._cursor.begin:  # the latter: it is another database by now
+            self._cursor = cursor
 
-    async def _list_due(self, until: datetime) -> int:
+    async def _list_due(self, until: datetime) -> Snapshot:
         self._reconciler.armed_until = self._reconciler.complete_until = until
         listing = await self._store.due(until, self._horizon_jobs)
         self._reconciler.complete_until = min(listing.complete_until, self._reconciler.complete_until)
@@ -257,7 +260,7 @@ class Reflector:
             ids = listing.ids[begin : begin + PAGE]
             page = await self._take(self._store.read(ids), listed=True)
             begin += page.after if isinstance(page.after, int) else len(ids)
-        return listing.cursor
+        return listing.snapshot or Snapshot.before(listing.cursor)
 
     async def _wait(self) -> None:
         if not self._dirty:

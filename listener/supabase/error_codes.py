@@ -18,12 +18,15 @@ NO_RIGHT_TO_CALL = "permission denied for function"
 """PostgreSQL gives this message the code of a missing right to a row, but no row is the cause."""
 BROKEN = "(no code)"
 """Measured: PostgREST's answer, with status 400, when its connection breaks in the middle of a statement."""
+RESTORED = "JS001"
+"""The code of `job_scheduler.refuse_restored`: the database was restored from a dump, and nobody has confirmed it."""
 ADVICE = {"PGRST202": "apply the migrations with `listener migrate`"}
 KEY = "set SUPABASE_SECRET_KEY (or SUPABASE_SERVICE_ROLE_KEY) to a secret key of the project at SUPABASE_URL"
 REMEDIES = {
     **dict.fromkeys(["401", "403", "42501", "PGRST301", "PGRST302"], KEY),
     **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205"], "apply the migrations with `listener migrate`"),
     **dict.fromkeys(["404", "unreadable"], "set SUPABASE_URL to the URL of a Supabase project"),
+    RESTORED: "to run its jobs here: `select job_scheduler.confirm_restore()`, or LISTENER_RUN_RESTORED=true",
     "25006": "make the database writable again",
     "53100": "give the database more disk",
 }
@@ -62,14 +65,14 @@ CODES: dict[str, Meaning] = {
     **dict.fromkeys(["57014", "55P03"], TOO_MUCH),
     # the server went down, perhaps after the commit: the outcome is unknown
     **dict.fromkeys(["57P01", "57P02", "40003"], MAYBE_APPLIED),
-    # a read-only database, a full disk
-    **dict.fromkeys(["25006", "53100"], SLOWLY),
+    # a read-only database, a full disk, a restored database
+    **dict.fromkeys(["25006", "53100", RESTORED], SLOWLY),
     # a schema cache that is outdated, a token from a clock that is ahead
     **dict.fromkeys(["PGRST202", "PGRST204", "PGRST205", "PGRST303"], BOUNDED),
     "42501": ROW,  # a right that one row lacks
 }
 TRIGGERS = re.compile(r"(42|P0)...")
-"""What a project's own trigger on our tables may raise on purpose, or because it is wrong."""
+"""Codes that a project's own trigger on our tables may raise, on purpose or because it is wrong."""
 OF_ROWS = frozenset(
     {"claim_runs_v1", "extend_leases_v1", "finish_runs_v1", "note_runs_v1", "park_runs_v1", "plan_jobs_v1"}
 )
@@ -78,7 +81,7 @@ CLASSES: tuple[tuple[str, Meaning], ...] = (
     ("08", MAYBE_APPLIED),  # the connection broke
     ("53", SLOWLY),  # out of memory, of files
     ("58", SLOWLY),  # the disk
-    # What a row may do to the statement: its values, its constraints, somebody's trigger on it.
+    # Faults that a row may cause: its values, its constraints, somebody's trigger on it.
     *((each, ROW) for each in ("21", "22", "23", "54", "P0", "XX", "PGRST1")),
 )
 STATUSES: dict[int, Meaning] = {

@@ -28,6 +28,7 @@ class _ChannelState:
     quiet_since: float = 0.0
     share: float = 0.0  # of its silence, after which a probe is due
     requested_at: float | None = None  # the time of the probe that is under way
+    is_sendable: bool = True  # whether the database could send on it at the last probe
 
 
 class Liveness:
@@ -36,7 +37,8 @@ class Liveness:
     Every frame proves its channel: a probe of this or another listener, or the signal of a real change. A channel that
     was silent for `silence_seconds` needs a probe, the ones after the first after `SPARE_FACTOR` times as long. A
     channel that does not deliver its probe within `answer_seconds` is lost, and then all others are asked at once. A
-    channel that is not subscribed at `subscribe_by` is lost, too.
+    channel that is not subscribed at `subscribe_by` is lost, too. Nothing is expected of a channel on which the
+    database cannot send, until the answer to a later probe names it.
 
     Args:
         channels: their names, the most important first.
@@ -73,21 +75,21 @@ class Liveness:
         It is a probe for those of them that have been silent. Returns whether a probe is due sooner than `deadline` and
         `probe_due` last said.
         """
-        was_asked = False
+        was_probed = False
         if through is None:
             self._doubt_pause = LEAST_DOUBT_SECONDS
         for name, state in self._states.items():
             if name == channel:
-                was_asked = state.requested_at is not None
+                was_probed = state.requested_at is not None
                 state.quiet_since, state.requested_at = now, None
                 state.share = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * self._jitter()
             elif (
                 (through is None or name in through)
-                and self._may_ask(state)
+                and self._may_probe(state)
                 and now - state.quiet_since >= NEAR_SHARE * self._silence(name)
             ):
                 state.requested_at = now
-        return was_asked
+        return was_probed
 
     def doubt(self, now: float) -> None:
         """Ask every channel as soon as allowed, because a change came through none; a probe under way is enough."""
@@ -99,11 +101,13 @@ class Liveness:
         if self._doubt_at <= began:
             self._doubt_at, self._no_doubt_before = math.inf, now + self._doubt_pause
             self._doubt_pause = min(2 * self._doubt_pause, max(self._silence_seconds, LEAST_DOUBT_SECONDS))
-        for name in [name for name in self._states if name not in channels]:
-            del self._states[name]  # the database cannot send on it: no probe can prove it
         for name, state in self._states.items():
+            state.share = state.share if state.is_sendable else 0.0  # one that is sendable again has to prove it
+            state.is_sendable = name in channels
+            if not state.is_sendable:
+                state.requested_at = None
             was_there = state.subscribed_at is not None and state.subscribed_at <= began
-            if name in asked and was_there and self._may_ask(state) and not state.quiet_since > began:
+            if name in asked and was_there and self._may_probe(state) and not state.quiet_since > began:
                 state.requested_at = now
 
     def probe_due(self) -> float | None:
@@ -140,19 +144,22 @@ class Liveness:
         return {
             name: min(state.quiet_since + state.share * self._silence(name), self._doubt_at)
             for name, state in self._states.items()
-            if self._may_ask(state)
+            if self._may_probe(state)
         }
 
     def _silence(self, name: str) -> float:
-        is_first = name == next(iter(self._states))
-        return self._silence_seconds if is_first else SPARE_FACTOR * self._silence_seconds
+        first = next((each for each, state in self._states.items() if state.is_sendable), name)
+        return self._silence_seconds if name == first else SPARE_FACTOR * self._silence_seconds
 
-    def _may_ask(self, state: _ChannelState) -> bool:
-        return self._silence_seconds > 0 and state.subscribed_at is not None and state.requested_at is None
+    def _may_probe(self, state: _ChannelState) -> bool:
+        is_silent = state.subscribed_at is not None and state.requested_at is None
+        return self._silence_seconds > 0 and is_silent and state.is_sendable
 
     def _deadlines(self) -> dict[str, float]:
         deadlines = {}
         for name, state in self._states.items():
+            if not state.is_sendable:
+                continue
             if state.subscribed_at is None:
                 deadlines[name] = self._subscribe_by
             elif state.requested_at is not None:

@@ -39,6 +39,7 @@ def job(row: Mapping[str, Any]) -> Job:
     return Job(
         id=row["id"],
         revision=row["revision"],
+        changed_in=row.get("changed_in"),
         status=row["status"],
         priority=row["priority"],
         due_at=instant(row["due_at"]),

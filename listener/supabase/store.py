@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
+from listener.domain.messages import Claimed, Extended, Finished, Listing, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import rows
-from listener.supabase.hints import read_signal
+from listener.supabase.pages import page, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
+    from listener.domain.messages import ClaimRequest, Held, Note, Page, Plan, RunResult
+    from listener.domain.snapshot import Snapshot
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
@@ -39,6 +40,7 @@ class SupabaseStore:
         key_concurrency: how many runs of jobs that share a key may execute at the same time.
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
+        run_restored: whether to run the jobs of a restored database without a confirmation.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -53,36 +55,38 @@ class SupabaseStore:
         key_concurrency: int = 1,
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
+        run_restored: bool = False,
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
         self._key_concurrency = key_concurrency
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
+        self._permission = {"run_restored": True} if run_restored else {}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
         self._limits: dict[str, int] = {}  # reduced numbers of rows in an answer, by function
         self._rpc, self._id, self._name = rpc, listener_id, name
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
 
-    async def poll(self, cursor: int, until: datetime, after: object) -> Page:
-        """Read jobs that changed since `cursor` and matter before `until`."""
-        request = {"cursor": cursor, "until": until, "after": after}
-        return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
+    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`."""
+        request = {"cursor": seen.begin, "snapshot": str(seen), "until": until, "after": after}
+        return page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
     async def due(self, until: datetime, most: int) -> Listing:
         """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         fields = ("ids", "cursor", "complete_until")
         answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
-        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0))
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0), snapshot(answer))
 
     async def read(self, ids: Sequence[int]) -> Page:
         """Read jobs by id."""
-        return _page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
+        return page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
-        return _page(await self._call_bounded("unplanned_jobs_v1", {"after": after}, *PAGE_FIELDS))
+        return page(await self._call_bounded("unplanned_jobs_v1", {"after": after}, *PAGE_FIELDS))
 
     async def plan(self, plans: Sequence[Plan]) -> None:
         """Write first due instants."""
@@ -101,6 +105,7 @@ class SupabaseStore:
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
             **self._handlers,
+            **self._permission,
             "claims": [_claim(claim) for claim in claims],
         }
         again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
@@ -148,23 +153,26 @@ class SupabaseStore:
         others = answer.get("handlers") or {}
         return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the runs whose rows are locked just now."""
         request = {
             "listener": self._id,
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
             "logs": _logs(notes),
         }
-        await self._rpc.call("note_runs_v1", request, "now")
+        answer = await self._rpc.call("note_runs_v1", request, "now")
+        return frozenset(answer.get("busy", ()))
 
     async def rescue(self) -> Rescued:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
-        request = {"key_concurrency": self._key_concurrency, **self._unhandled}
+        request = {"key_concurrency": self._key_concurrency, **self._unhandled, **self._permission}
         answer = await self._call_bounded("rescue_runs_v1", request, "rescued", "rows", "failures")
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)
+        waiting = answer.get("waiting") or {"jobs": 0, "handlers": ()}
+        jobs = rows.readable(answer["rows"], rows.job)
+        return Rescued(answer["rescued"], jobs, failures, unhandled, waiting["jobs"], waiting["handlers"])
 
     async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
         """End these instants, whose handler no live listener has, as failed."""
@@ -232,12 +240,6 @@ class SupabaseStore:
             raise
         self._limits[function] = min(most, limit * 2)
         return answer
-
-
-def _page(answer: dict[str, Any]) -> Page:
-    hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    muted_until = rows.instant(answer.get("muted_until"))
-    return Page(rows.readable(answer["rows"], rows.job), answer["cursor"], answer["after"], hints, muted_until)
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

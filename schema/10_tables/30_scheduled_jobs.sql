@@ -47,6 +47,7 @@ create table if not exists public.scheduled_jobs (
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
+    changed_in bigint not null default 0,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
     -- columns that only the service reads
@@ -70,6 +71,8 @@ comment on column public.scheduled_jobs.progress is
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.revision is
+    'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
+comment on column public.scheduled_jobs.changed_in is
     'The transaction (xid8) of the last change of what the job is; the service polls by it.';
 comment on column public.scheduled_jobs.due_at is
     'The next due instant of the schedule; null when none is to come, and until the service has planned it.';
@@ -97,10 +100,10 @@ on public.scheduled_jobs (handler, next_run_at) where next_run_at is not null;
 -- No index mentions status: the end of a run changes it.
 create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
-create index if not exists scheduled_jobs_revision_idx on public.scheduled_jobs (revision, id);
+create index if not exists scheduled_jobs_changed_in_idx on public.scheduled_jobs (changed_in, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;

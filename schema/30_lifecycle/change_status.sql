@@ -10,6 +10,7 @@ begin
             new.status, old.status
         using errcode = '22023', hint = 'A client pauses, resumes, cancels, or schedules a finished job again.';
     end if;
+    new.changed_in := pg_current_xact_id()::text::bigint;
     new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if new.status = 'scheduled' then
@@ -98,7 +99,8 @@ begin
     set
         queued_runs = q.waiting,
         next_run_at = least(case when j.status in ('scheduled', 'running') then j.due_at end, q.first),
-        revision = job_scheduler.next_revision(j.revision)
+        revision = job_scheduler.next_revision(j.revision),
+        changed_in = pg_current_xact_id()::text::bigint
     from (
         select
             count(*) as waiting,

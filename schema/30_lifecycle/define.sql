@@ -34,6 +34,7 @@ begin
             when new.claimed_by is not null then 'claimed_by'
             when new.lease_expires_at is not null then 'lease_expires_at'
             when new.revision <> 0 then 'revision'
+            when new.changed_in <> 0 then 'changed_in'
             when new.created_at <> now() then 'created_at'
             when new.updated_at <> now() then 'updated_at'
             when new.due_at is not null then 'due_at'
@@ -60,6 +61,7 @@ begin
             when new.claimed_by is distinct from old.claimed_by then 'claimed_by'
             when new.lease_expires_at is distinct from old.lease_expires_at then 'lease_expires_at'
             when new.revision <> old.revision then 'revision'
+            when new.changed_in <> old.changed_in then 'changed_in'
             when new.created_at <> old.created_at then 'created_at'
             when new.updated_at <> old.updated_at then 'updated_at'
             when new.due_at is distinct from old.due_at then 'due_at'
@@ -77,8 +79,9 @@ begin
 end
 $$;
 
--- The revision of a row that changes: this transaction, so that a poll by transactions finds the row; but more than before,
--- because a transaction that began earlier may change the row later, and listeners ignore older revisions.
+-- The revision of a row that changes: this transaction, but more than before, because a transaction that began earlier may
+-- change the row later, and listeners ignore older revisions. Polls go by the column changed_in, which has no more and no
+-- less than the transaction.
 create or replace function job_scheduler.next_revision(previous bigint)
 returns bigint
 language sql
@@ -122,7 +125,8 @@ begin
         using errcode = '22023';
     end if;
     perform job_scheduler.check_definition(new);
-    new.revision := pg_current_xact_id()::text::bigint;
+    new.changed_in := pg_current_xact_id()::text::bigint;
+    new.revision := new.changed_in;
     if new.trigger_type = 'once' then
         new.due_at := new.run_date;
         new.is_planned := true;
@@ -157,6 +161,7 @@ set search_path = ''
 as $$
 begin
     perform job_scheduler.check_definition(new);
+    new.changed_in := pg_current_xact_id()::text::bigint;
     new.revision := job_scheduler.next_revision(old.revision);
     new.updated_at := now();
     if not job_scheduler.is_due_alike(new, old) then

@@ -9,19 +9,20 @@ create or replace view job_scheduler.job_rows with (security_invoker = true) as
 select
     j.id,
     j.revision,
+    j.changed_in,
     j.next_run_at,
     j.is_planned,
     j.status,
     j.trigger_type,
     case
         when j.trigger_type = 'once' then json_build_object(
-            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'id', j.id, 'revision', j.revision, 'changed_in', j.changed_in, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', 'once',
             'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds, 'handler', j.handler,
             'tenant', coalesce(j.workspace_id, j.created_by), 'user', j.created_by
         )
         else json_build_object(
-            'id', j.id, 'revision', j.revision, 'status', j.status, 'priority', j.priority,
+            'id', j.id, 'revision', j.revision, 'changed_in', j.changed_in, 'status', j.status, 'priority', j.priority,
             'due_at', j.due_at, 'next_run_at', j.next_run_at, 'trigger_type', j.trigger_type,
             'run_date', j.run_date, 'misfire', j.misfire, 'misfire_grace_seconds', j.misfire_grace_seconds,
             'unplanned', not j.is_planned and j.status in ('scheduled', 'running'),
@@ -34,7 +35,7 @@ from public.scheduled_jobs as j;
 
 revoke all on job_scheduler.job_rows from public;
 
--- The oldest transaction still open: rows of later ones may yet appear, so the next poll begins here.
+-- The oldest transaction still open: all earlier ones are seen.
 create or replace function job_scheduler.horizon()
 returns bigint
 language sql
@@ -45,57 +46,111 @@ as $$
 $$;
 revoke all on function job_scheduler.horizon() from public;
 
--- Jobs whose definition changed at or after the cursor and that matter before `until`, a page at a time; and what stopped
--- runs since, as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
--- {cursor, until, after: [revision, id] | null, limit} -> {now, cursor, rows, after, signals: [message], muted_until}
+-- The transactions of which a poll reads the changes: those that its caller has not seen and this query sees. They are the
+-- ones from `first` on and before `next`, and of the earlier ones those that were open when the caller last looked and have
+-- ended. A row that was restored from another cluster may name a transaction that this one has not reached: it is read once,
+-- when the counter passes it, and not at each poll.
+create or replace function job_scheduler.unseen(
+    request jsonb, out first bigint, out next bigint, out ended bigint[]
+)
+language sql
+stable
+set search_path = ''
+as $$
+    select
+        pg_snapshot_xmax(s.seen)::text::bigint,
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+        array(
+            select o.xid::text::bigint from pg_snapshot_xip(s.seen) as o (xid)
+            where pg_visible_in_snapshot(o.xid, pg_current_snapshot())
+        )
+    from (
+        select coalesce(
+            request ->> 'snapshot', format('%1$s:%1$s:', greatest((request ->> 'cursor')::bigint, 1))
+        )::pg_snapshot as seen
+    ) as s
+$$;
+revoke all on function job_scheduler.unseen(jsonb) from public;
+
+-- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
+-- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
+-- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
-language sql
+language plpgsql
 stable
 security definer
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
 as $$
+declare
+    until constant timestamptz := request ->> 'until';
+    most constant integer := request ->> 'limit';
+    after_xid constant bigint := coalesce((request -> 'after' ->> 0)::bigint, -1);
+    after_id constant bigint := coalesce((request -> 'after' ->> 1)::bigint, 0);
+    unseen constant record := job_scheduler.unseen(request);
+    jobs json;
+    last json;
+    signals json;
+begin
     with page as (
-        select j.*
-        from job_scheduler.job_rows as j
-        where
-            j.revision >= (request ->> 'cursor')::bigint
-            and (
-                request -> 'after' is null or jsonb_typeof(request -> 'after') = 'null'
-                or (j.revision, j.id) > ((request -> 'after' ->> 0)::bigint, (request -> 'after' ->> 1)::bigint)
-            )
-            and (
-                j.next_run_at <= (request ->> 'until')::timestamptz
-                or j.status in ('cancelled', 'paused')
-                or not j.is_planned and j.status in ('scheduled', 'running')
-                or j.status = 'running'
-            )
-        order by j.revision, j.id
-        limit (request ->> 'limit')::int
+        (
+            select j.changed_in, j.id, j.job_row
+            from job_scheduler.job_rows as j
+            where
+                j.changed_in = any(unseen.ended) and (j.changed_in, j.id) > (after_xid, after_id)
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        union all
+        (
+            select j.changed_in, j.id, j.job_row
+            from job_scheduler.job_rows as j
+            where
+                j.changed_in >= unseen.first and j.changed_in < unseen.next
+                and (j.changed_in, j.id) > (after_xid, after_id)
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        order by 1, 2
+        limit most
     )
 
-    select json_build_object(
-        'now', clock_timestamp(),
-        'cursor', job_scheduler.horizon(),
-        'rows', (select coalesce(json_agg(p.job_row order by p.revision, p.id), '[]') from page as p),
-        'after', (
-            select json_build_array(p.revision, p.id) from page as p
-            where (select count(*) from page) = (request ->> 'limit')::int
-            order by p.revision desc, p.id desc limit 1
-        ),
-        'signals', (
-            select coalesce(json_agg(s.message order by s.id), '[]')
-            from (
-                select s.id, s.message from job_scheduler.stops as s where s.xid >= (request ->> 'cursor')::bigint
-                union all
-                select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
-                where job_scheduler.is_muted() and (
-                    select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
-                )
-            ) as s
-        ),
+    select
+        coalesce(json_agg(p.job_row order by p.changed_in, p.id), '[]'),
+        case
+            when count(*) = most
+                then (array_agg(json_build_array(p.changed_in, p.id) order by p.changed_in desc, p.id desc))[1]
+        end
+    into jobs, last
+    from page as p;
+
+    select coalesce(json_agg(s.message order by s.id), '[]') into signals
+    from (
+        select s.id, s.message from job_scheduler.stops as s
+        where s.xid >= unseen.first and s.xid < unseen.next or s.xid = any(unseen.ended)
+        union all
+        select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
+        where job_scheduler.is_muted() and (
+            select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
+        )
+    ) as s;
+    return json_build_object(
+        'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
+        'rows', jobs, 'after', last, 'signals', signals,
         'muted_until', (select m.until from job_scheduler.mute as m)
-    )
+    );
+end
 $$;
 revoke all on function public.poll_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.poll_jobs_v1(jsonb) to service_role;

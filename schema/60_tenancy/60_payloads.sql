@@ -82,7 +82,7 @@ begin
         or char_length(stripped) > job_scheduler.bound_of(property, 'maxLength') then
         return false;
     elsif pattern is null or char_length(given) > 1000 or given ~ '[^ -~]' or char_length(pattern) > 200
-        or pattern !~ '^([A-Za-z0-9 @:,_/=#~^$.|()-]|\[[A-Za-z0-9 ^@:,_./+-]+\][*+?]?|[])}A-Za-z0-9.][*+?]|\{[0-9]{1,2}(,[0-9]{0,2})?\}|\\[dws.+/-][*+?]?)+$' then
+        or pattern !~ E'^([A-Za-z0-9 @:,_/=#~^$.|()-]|\\[[A-Za-z0-9 ^@:,_./+-]+\\][*+?]?|[])}A-Za-z0-9.][*+?]|\\{[0-9]{1,2}(,[0-9]{0,2})?\\}|\\\\[dws.+/-][*+?]?)+$' then
         return true;
     end if;
     return given ~ pattern or stripped ~ pattern;
@@ -92,7 +92,7 @@ end
 $$;
 revoke all on function job_scheduler.is_formed(text, jsonb) from public;
 
--- What a property should be, in words.
+-- The type and limits of a property, in words.
 create or replace function job_scheduler.words_for(property jsonb)
 returns text
 language sql

@@ -41,14 +41,14 @@ async def stack_with_roads() -> AsyncIterator[Rig]:
 async def rig(stack_with_roads: Rig) -> AsyncIterator[Rig]:
     """Give the stack, empty and whole, without listeners; a broken function is fixed afterwards."""
     rig = stack_with_roads
-    functions = {name: await definition(rig, name) for name in ("finish_runs_v1", "poll_jobs_v1")}
-    horizon = await definition(rig, "horizon", "job_scheduler")
+    functions = {name: await definition(rig, name) for name in ("finish_runs_v1",)}
+    functions["unseen"] = await definition(rig, "unseen", "job_scheduler")
     await rig.database.rows(EMPTY)
     for file in rig.replicas.records.iterdir():
         file.unlink()
     yield rig
     rig.replicas.stop_all()
-    for text in (*functions.values(), horizon):
+    for text in functions.values():
         await rig.database.rows(text)
 
 
@@ -93,10 +93,10 @@ async def kinds(rig: Rig) -> set[str]:
     return {violation.kind for violation in check(await gather(rig.database, rig.replicas))}
 
 
-# What each part is for.
+# The purpose of each part.
 
 WATCHFUL = {"LISTENER_POLL_SECONDS": 600, "LISTENER_PROBE_SECONDS": 3}
-"""Who receives does not need the poll, which by default finds the change that makes a listener doubt its channels."""
+"""A listener that receives notifications does not need the poll, which by default makes it doubt its channels."""
 POLLING = {
     "LISTENER_CHANNELS": "none",
     "LISTENER_POLL_SECONDS": 0.2,
@@ -135,6 +135,7 @@ async def a_transaction_commits_late(rig: Rig) -> None:
     """Polls go by while it is open, and what it wrote becomes visible behind them."""
     async with rig.database.session() as connection, connection.transaction():
         await connection.execute("insert into public.scheduled_jobs (job_id, handler) values ('late', 'chaos')")
+        await insert(rig, "early")
         await anyio.sleep(1.5)
     await anyio.sleep(1.5)
 
@@ -159,7 +160,7 @@ async def test_nothing_is_found_where_listeners_hear_and_nothing_is_missing(rig)
 
 
 async def test_nothing_is_found_where_listeners_poll_and_nothing_is_missing(rig) -> None:
-    """What lies far away comes nearer, and what commits late is seen."""
+    """Jobs far in the future come nearer, and rows that commit late are seen."""
     await rig.replicas.start_all(**POLLING)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(a_job_lies_beyond_the_horizon, rig)
@@ -183,18 +184,9 @@ async def test_without_relisting_what_lies_beyond_the_horizon_is_lost(rig) -> No
     assert await kinds(rig) == {"lost job", "due instant without a row"}
 
 
-async def test_with_a_cursor_by_time_what_commits_late_is_lost(rig) -> None:
-    """The poll asks for what was updated since the last one."""
-    cursor = "(request ->> 'cursor')::bigint"
-    updated = (
-        "(select extract(epoch from s.updated_at) * 1e6 from public.scheduled_jobs as s where s.id = j.id)::bigint"
-    )
-    await rewrite(rig, "poll_jobs_v1", f"j.revision >= {cursor}", f"{updated} >= {cursor}")
-    horizon, present = (
-        "pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-        "(extract(epoch from now()) * 1e6)::bigint",
-    )
-    await rewrite(rig, "horizon", horizon, present, "job_scheduler")
+async def test_without_the_open_transactions_of_the_cursor_what_commits_late_is_lost(rig) -> None:
+    """The poll asks for later transactions alone."""
+    await rewrite(rig, "unseen", "pg_visible_in_snapshot(o.xid, pg_current_snapshot())", "false", "job_scheduler")
     await rig.replicas.start_all(**{**POLLING, "LISTENER_RELIST_SECONDS": 3600, "LISTENER_HORIZON_SECONDS": 3600})
     await a_transaction_commits_late(rig)
     assert await kinds(rig) == {"lost job", "due instant without a row"}

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from listener.domain.messages import ClaimRequest, Hint, Listing, Page
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.health import Health
 from listener.scheduling.reflector import LEAST_POLL_SECONDS, MOST_ANNOUNCED, Reflector
@@ -24,7 +25,7 @@ EMPTY = Page([], 100, None)
 
 
 def listing(*ids, cursor=100, complete_in=300.0, left_out=0):
-    """What the database chose; it left nothing out that is due before so many seconds are over."""
+    """A page that the database chose; it left nothing out that is due before so many seconds are over."""
     return Listing(list(ids), cursor, NOON + timedelta(seconds=complete_in), left_out)
 
 
@@ -74,7 +75,7 @@ def methods(world):
 
 
 async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor(reflector_of, parts):
-    """What was committed while it listed is behind that cursor; a page may be shorter than was asked for."""
+    """Rows committed while it listed lie behind that cursor; a page may be shorter than its limit."""
     pages = [Page([parts.a_job(1)], 60, 1), Page([parts.a_job(2)], 70, None)]
     more = [Page([replace(parts.a_job(3), next_run_at=None)], 70, 3), Page([], 80, None)]
     reflector, world, _ = reflector_of(due=[listing(1, 2, cursor=50)], read=pages, unplanned=more, poll=[EMPTY])
@@ -84,7 +85,7 @@ async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor
     assert set(world.agenda._jobs) == {1, 2}
     reflector.poll_now()
     await reflector.run_once()
-    assert world.store.asked("poll") == [[50, world.reconciler.armed_until, None]]
+    assert world.store.asked("poll") == [[Snapshot.before(50), world.reconciler.armed_until, None]]
 
 
 async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, parts):
@@ -97,11 +98,11 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
         await reflector.poll()
     await reflector.poll()
     await reflector.poll()
-    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
+    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
     assert 1 in world.agenda
 
 
-async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
+async def test_a_change_that_no_hint_reported_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
     """A hint may be slower than a poll; what no poll could have announced counts for nobody."""
     before, reported, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
     pages = [Page([before], 101, None), *[Page([before, reported, late, lost], 101, None)] * 3]
@@ -165,7 +166,7 @@ async def test_a_change_that_no_channel_brought_makes_it_doubt_them(reflector_of
 
 
 async def test_while_notifications_are_muted_it_polls_at_short_intervals_and_doubts_nothing(reflector_of, parts, clock):
-    """What the polls find then was not to be announced; a second after the end of it all is as before."""
+    """No channel was to bring the changes that polls find then; a second after the end all is as before."""
     muted_until = clock.now() + timedelta(seconds=1)
     found = iter(range(200, 10_000))
     answer = lambda *_: Page([parts.a_job(9, revision=next(found))], 101, None, muted_until=muted_until)  # noqa: E731
@@ -245,7 +246,7 @@ async def test_hints_ask_for_a_poll_unless_they_are_old_or_named_jobs_are_claime
 
 
 async def test_a_transaction_that_a_poll_did_not_show_yet_is_looked_for_once_more(reflector_of, parts):
-    """A channel tells of a commit shortly before it shows; one that never shows costs no third poll."""
+    """A channel reports a commit shortly before it shows; one that never shows costs no third poll."""
     reflector, world, _ = reflector_of(poll=lambda *_: Page([], 110, None))
     await reflector.run_once()
     for xid, polls in ((109, 1), (110, 3)):
@@ -293,7 +294,7 @@ async def test_a_forged_hint_causes_a_poll_and_nothing_else(reflector_of, parts,
 
 
 async def test_what_is_claimed_without_a_look_is_bounded(reflector_of, parts, clock, monkeypatch):
-    """A flood of named jobs is looked up from then on; a second later there is room again."""
+    """A flood of named jobs is looked up from then on; a second later the limit allows it again."""
     reflector, world, _ = reflector_of(poll=lambda *_: EMPTY)
     await reflector.run_once()
     announced = []
@@ -362,7 +363,7 @@ async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector
     clock.advance(61)
     await reflector.run_once()
     await reflector.poll()
-    assert [cursor for cursor, _, _ in world.store.asked("poll")] == [100]
+    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100]
 
 
 async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, parts):
@@ -384,7 +385,7 @@ async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, 
 
 
 async def test_a_flood_of_one_tenant_leaves_memory_to_every_other(reflector_of, parts):
-    """What a poll brings is armed while its tenant is within its share, whatever else is due."""
+    """Jobs that a poll brings are armed while their tenant is within its share, whatever else is due."""
     flood = [parts.a_job(each, due_in=-600, tenant="w", user="greedy") for each in (1, 2, 3)]
     reflector, world, _ = reflector_of(
         due=[listing(1, 2, 3, complete_in=-600, left_out=5)], read=[Page(flood, 100, None)]
@@ -419,10 +420,10 @@ async def test_beyond_its_share_a_tenant_keeps_what_is_urgent_and_never_more_tha
     assert len(world.dispatcher._ready) == 0
     world.dispatcher.add([parts.a_job(8)])
     reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(30, priority=9),), xid=101))
-    assert 30 not in world.agenda, "what waits for a slot is in memory too"
+    assert 30 not in world.agenda, "a job that waits for a slot is in memory too"
 
 
-async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, reported):
+async def test_polls_bring_what_the_channels_may_not_have_reported(reflector_of, reported):
     """Of every page."""
     stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
     pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
@@ -462,7 +463,7 @@ async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflec
     assert reflector._relist_at == pytest.approx(clock.monotonic() + 2)
 
 
-async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, naps):
+async def test_an_unreachable_database_is_asked_again_and_reported(reflector_of, naps):
     """At growing intervals, which a hint ends; then it polls, because it knows nothing of the meantime."""
     reflector, world, health = reflector_of(poll=[DOWN, DOWN, DOWN, EMPTY])
     await reflector.run_once()

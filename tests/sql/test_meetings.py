@@ -227,6 +227,24 @@ def test_a_meeting_reopened_after_its_end_is_ended_again(database: Database, syn
     assert [counts(sync(changed=True)), counts(sync(changed=True))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
 
 
+def test_a_meeting_reopened_after_a_restore_is_ended_again_and_again(database: Database, sync):
+    """Its job has the transactions of another cluster, far ahead of those of the changes that follow."""
+    meeting = meet(database, end_time=datetime(2026, 1, 1, tzinfo=UTC))
+    sync()
+    bring(database, meeting, "running")
+    change(database, meeting, status="done")
+    bring(database, meeting, "completed")
+    with database.transaction():
+        database.execute("select set_config('job_scheduler.stage', 'service', true)")
+        database.execute("update public.scheduled_jobs set revision = 10 ^ 12, changed_in = 10 ^ 12")
+    for _ in range(2):
+        change(database, meeting, status="upcoming")
+        assert [counts(sync(changed=True)), counts(sync(changed=True))] == [{**NOTHING, "jobs_moved": 1}, NOTHING]
+        bring(database, meeting, "running")
+        change(database, meeting, status="done")
+        bring(database, meeting, "completed")
+
+
 def test_a_start_cancels_jobs_whose_meeting_went_while_nobody_listened(database: Database, sync):
     """Deleted, cancelled or done; the others stay."""
     gone, cancelled, kept = meet(database), meet(database), meet(database)
@@ -326,7 +344,7 @@ def test_a_key_that_somebody_is_inserting_waits_alone(migrated_database: str, da
     assert sync(changed=True)["jobs_scheduled"] == 1
 
 
-def test_a_bad_meeting_is_told_and_the_others_get_their_jobs(database: Database, sync):
+def test_a_bad_meeting_is_reported_and_the_others_get_their_jobs(database: Database, sync):
     """A key that is taken, an end that no job can have: both are named."""
     with database.transaction(force_rollback=True):
         database.execute("alter table public.meetings drop constraint meetings_end_time_check")
@@ -358,7 +376,7 @@ def test_a_meeting_that_changes_hands_takes_no_history_along(database: Database,
 
 @pytest.mark.parametrize("how", ["changed", "ids", "all"])
 def test_a_key_used_again_gives_no_power_over_what_it_left(database: Database, sync, how: str):
-    """Whoever learns a deleted meeting's id and inserts one with it has a job of their own: nothing else changes."""
+    """A user who learns a deleted meeting's id and inserts one with it has a job of their own: nothing else changes."""
     meeting = meet(database)
     sync()
     bring(database, meeting, "running", "completed")

@@ -50,7 +50,7 @@ def test_a_function_works_for_whoever_may_do_what_it_does(tenancy: Tenancy, func
 
 
 def test_what_the_service_calls_is_refused_to_everybody_else(tenancy: Tenancy):
-    """Whatever it is given, and also functions that were added since this was written."""
+    """Any argument is refused, and so are functions that were added since this was written."""
     query = "select proname, pronargs from pg_proc where pronamespace = 'public'::regnamespace"
     functions = {row["proname"] for row in tenancy.database.execute(query).fetchall()}
     functions -= {*WRITING, *READING, *OF_INVITATIONS}

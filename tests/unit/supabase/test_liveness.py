@@ -116,7 +116,7 @@ def test_a_doubt_asks_every_channel_at_once_and_less_and_less_often_where_it_is_
 
 
 def test_a_doubt_that_comes_too_soon_waits_and_one_during_a_probe_is_none(liveness):
-    """What it is about may be seen only once."""
+    """The change that it is about may be seen only once."""
     subscribed(liveness)
     for channel in CHANNELS:
         liveness.received(channel, 0)
@@ -162,6 +162,20 @@ def test_what_the_database_cannot_ring_is_not_expected(liveness):
     liveness.sent(CHANNELS, ["postgres_changes"], 0, 0)
     assert liveness.take_lost(3) == {"postgres_changes": "a probe did not come back within 2 s"}
     assert liveness.deadline() is None
+
+
+def test_what_the_database_can_ring_again_is_expected_again(liveness):
+    """The function was missing for a while: the first probe that names the channel has to come through it."""
+    subscribed(liveness)
+    liveness.received("broadcast", 0.1)
+    liveness.sent(CHANNELS, ["postgres_changes"], 1, 1)
+    liveness.received("postgres_changes", 1)
+    assert (liveness.deadline(), liveness.probe_due()) == (None, 5), "only the other one needs a probe"
+    liveness.sent(["postgres_changes"], CHANNELS, 5, 5)
+    assert liveness.due_channels(5) == ["broadcast"], "it was not asked, for it was not expected"
+    liveness.sent(["broadcast"], CHANNELS, 5, 5)
+    liveness.received("postgres_changes", 5.1)
+    assert liveness.take_lost(7) == {"broadcast": "a probe did not come back within 2 s"}
 
 
 def test_a_time_in_which_nothing_ran_here_counts_for_nobody(liveness):

@@ -1,4 +1,4 @@
-"""What is asked of the database is bounded: answers get smaller when they take too long."""
+"""Requests to the database are bounded: answers get smaller when they take too long."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from listener.clock import DatabaseClock
 from listener.domain.messages import Note, RunResult
+from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.rpc import Rpc
@@ -44,7 +45,7 @@ class ScriptedRpc:
 
 @pytest.fixture
 def rpc():
-    """What is called."""
+    """A stand-in for the RPC client."""
     return ScriptedRpc()
 
 
@@ -55,7 +56,7 @@ def store(rpc):
 
 
 READS = {
-    "poll": (lambda store: store.poll(1, NOON, None), PAGE),
+    "poll": (lambda store: store.poll(Snapshot.before(1), NOON, None), PAGE),
     "due": (lambda store: store.due(NOON, 50_000), 50_000),
     "read": (lambda store: store.read([1, 2]), PAGE),
     "unplanned": (lambda store: store.unplanned(None), PAGE),

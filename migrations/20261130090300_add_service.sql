@@ -1486,9 +1486,8 @@ begin
 
     select coalesce(json_agg(s.message order by s.id), '[]') into signals
     from (
-        select t.id, t.message
-        from job_scheduler.stops as t
-        where t.xid >= unseen.first and t.xid < unseen.next or t.xid = any(unseen.ended)
+        select s.id, s.message from job_scheduler.stops as s
+        where s.xid >= unseen.first and s.xid < unseen.next or s.xid = any(unseen.ended)
         union all
         select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
         where job_scheduler.is_muted() and (
@@ -1497,7 +1496,8 @@ begin
     ) as s;
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
-        'rows', jobs, 'after', last, 'signals', signals, 'muted_until', (select m.until from job_scheduler.mute as m)
+        'rows', jobs, 'after', last, 'signals', signals,
+        'muted_until', (select m.until from job_scheduler.mute as m)
     );
 end
 $$;

@@ -210,9 +210,8 @@ class Reflector:
             self._compare(page, since, is_first=is_first)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor.begin)
-        self._dirty |= reported is not None and not cursor.shows(
-            reported
-        )  # a channel reports a commit shortly before it shows
+        # A channel reports a commit shortly before it shows.
+        self._dirty |= reported is not None and not cursor.shows(reported)
 
     def _compare(self, page: Page, since: float, *, is_first: bool) -> None:
         """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""

@@ -102,6 +102,7 @@ class Liveness:
             self._doubt_at, self._no_doubt_before = math.inf, now + self._doubt_pause
             self._doubt_pause = min(2 * self._doubt_pause, max(self._silence_seconds, LEAST_DOUBT_SECONDS))
         for name, state in self._states.items():
+            state.share = state.share if state.is_sendable else 0.0  # one that is sendable again has to prove it
             state.is_sendable = name in channels
             if not state.is_sendable:
                 state.requested_at = None
@@ -147,8 +148,8 @@ class Liveness:
         }
 
     def _silence(self, name: str) -> float:
-        is_first = name == next(iter(self._states))
-        return self._silence_seconds if is_first else SPARE_FACTOR * self._silence_seconds
+        first = next((each for each, state in self._states.items() if state.is_sendable), name)
+        return self._silence_seconds if name == first else SPARE_FACTOR * self._silence_seconds
 
     def _may_probe(self, state: _ChannelState) -> bool:
         is_silent = state.subscribed_at is not None and state.requested_at is None

@@ -6,16 +6,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
-from listener.domain.snapshot import Snapshot
+from listener.domain.messages import Claimed, Extended, Finished, Listing, Rescued, Summary
 from listener.errors import StoreError
 from listener.supabase import requests, rows
-from listener.supabase.hints import read_signal
+from listener.supabase.pages import page, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
+    from listener.domain.messages import ClaimRequest, Held, Note, Page, Plan, RunResult
+    from listener.domain.snapshot import Snapshot
     from listener.supabase.rpc import Rpc
 
 PAGE = 1000
@@ -76,22 +76,22 @@ class SupabaseStore:
     async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
         """Read jobs that transactions not `seen` changed and that matter before `until`."""
         request = {"cursor": seen.begin, "snapshot": str(seen), "until": until, "after": after}
-        return _page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
+        return page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
 
     async def due(self, until: datetime, most: int) -> Listing:
         """Choose the jobs to act on before `until`, at most so many, of each party its share."""
         fields = ("ids", "cursor", "complete_until")
         answer = await self._call_bounded("due_jobs_v1", {"until": until, **self._handlers}, *fields, most=most)
         complete_until = datetime.fromisoformat(answer["complete_until"])
-        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0), _snapshot(answer))
+        return Listing(answer["ids"], answer["cursor"], complete_until, answer.get("left_out", 0), snapshot(answer))
 
     async def read(self, ids: Sequence[int]) -> Page:
         """Read jobs by id."""
-        return _page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
+        return page(await self._call_bounded("jobs_v1", {"ids": list(ids)}, *PAGE_FIELDS))
 
     async def unplanned(self, after: object) -> Page:
         """Read recurring jobs that have no due instant yet."""
-        return _page(await self._call_bounded("unplanned_jobs_v1", {"after": after}, *PAGE_FIELDS))
+        return page(await self._call_bounded("unplanned_jobs_v1", {"after": after}, *PAGE_FIELDS))
 
     async def plan(self, plans: Sequence[Plan]) -> None:
         """Write first due instants."""
@@ -247,17 +247,6 @@ class SupabaseStore:
             raise
         self._limits[function] = min(most, limit * 2)
         return answer
-
-
-def _page(answer: dict[str, Any]) -> Page:
-    hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    jobs, muted_until = rows.readable(answer["rows"], rows.job), rows.instant(answer.get("muted_until"))
-    return Page(jobs, answer["cursor"], answer["after"], hints, _snapshot(answer), muted_until)
-
-
-def _snapshot(answer: dict[str, Any]) -> Snapshot | None:
-    """Read which transactions the answer saw; None where an older database does not say."""
-    return Snapshot.read(answer["snapshot"]) if "snapshot" in answer else None
 
 
 def _held(pairs: list[list[Any]]) -> list[Held]:

@@ -166,7 +166,7 @@ async def test_a_change_that_no_channel_brought_makes_it_doubt_them(reflector_of
 
 
 async def test_while_notifications_are_muted_it_polls_at_short_intervals_and_doubts_nothing(reflector_of, parts, clock):
-    """Changes that polls find then were not to be announced; a second after its end all is as before."""
+    """No channel was to bring the changes that polls find then; a second after the end all is as before."""
     muted_until = clock.now() + timedelta(seconds=1)
     found = iter(range(200, 10_000))
     answer = lambda *_: Page([parts.a_job(9, revision=next(found))], 101, None, muted_until=muted_until)  # noqa: E731

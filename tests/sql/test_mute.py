@@ -80,7 +80,7 @@ def test_a_mute_is_granted_for_what_was_sent_and_lasts_no_longer_than_a_minute(d
 
 
 def test_old_notifications_are_no_reason(database, ask):
-    """Notifications of an hour ago say nothing of the next minute."""
+    """A notification of an hour ago says nothing of the next minute."""
     for _ in range(5):
         database.execute(INSERT)
     database.execute("update job_scheduler.signals set at = at - interval '61 seconds'")

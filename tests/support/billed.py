@@ -1,4 +1,4 @@
-"""The messages that the embedded Realtime server has counted, as Supabase bills them."""
+"""Reads the messages that the embedded Realtime server has counted, as Supabase bills them."""
 
 from __future__ import annotations
 

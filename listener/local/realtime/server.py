@@ -77,14 +77,10 @@ class Server:
         self._for_sockets, self._for_delivery = Database(options.dsn), Database(options.dsn)
         verifier = Verifier(options.jwt_secret)
         self._usage = Usage()
+        topics = Topics(self._usage)
+        stopped, refused_join_seconds = asyncio.Event(), options.refused_join_seconds
         self._world = World(
-            self._for_sockets,
-            self._registry,
-            Topics(self._usage),
-            verifier,
-            asyncio.Event(),
-            options.refused_join_seconds,
-            self._usage,
+            self._for_sockets, self._registry, topics, verifier, stopped, refused_join_seconds, self._usage
         )
         self._limit = RateLimit(options.events_per_second, options.limit_tick_seconds)
         self._sockets: set[Socket] = set()

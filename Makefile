@@ -80,6 +80,11 @@ test-postgres: install ## what depends on the database, on an older one: POSTGRE
 test-postgres: TESTS := $(addprefix tests/,sql property/test_life_of_a_job.py integration/service/test_stock_clients.py \
 	integration/test_postgres_versions.py::test_the_stack_runs_the_installation_that_was_chosen)
 
+test-given-stack: install ## the integration tests against a stack that is up already: STACK_ENV=FILE, or else a second embedded one
+	@tools/given_stack "$(STACK_ENV)" $(TESTS)
+
+test-given-stack: TESTS := tests/integration
+
 image-test: install ## the image, built and run by Docker or Podman: does it work, and how fast?
 	@$(BIN)/pytest -m image tests/image
 
@@ -101,4 +106,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos hostile soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench bench-peers chaos hostile soak bursts

@@ -1,4 +1,4 @@
-"""What MkDocs lacks: the README is the site's first page, and links out of `docs/` lead to the repository.
+"""MkDocs hooks: the README becomes the site's first page, and links out of `docs/` lead to the repository.
 
 Links to files that do not exist are left alone: then the strict build fails on them.
 """

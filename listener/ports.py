@@ -99,8 +99,8 @@ class LeaseStore(Protocol):
         """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
         ...
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the ids of those whose rows are locked."""
         ...
 
     async def rescue(self) -> Rescued:
@@ -125,6 +125,14 @@ class CatalogueStore(Protocol):
 
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:
         """Write handlers, each with `name`, `description`, `payload_schema` and `exposed`; returns how many."""
+        ...
+
+
+class ActivityStore(Protocol):
+    """Counts what ended. Raises `StoreError`."""
+
+    async def roll_up(self) -> tuple[int, bool]:
+        """Count runs that ended since the last call; returns how many, and whether more are left."""
         ...
 
 

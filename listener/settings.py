@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -11,10 +13,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from listener.api_key import key_fault
 from listener.errors import SettingsError
 from listener.masking.redaction import redact_text
+from listener.smtp_url import MailServer
 
 LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
+PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
+SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels"})
+"""Settings whose malformed values are not shown either."""
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
@@ -93,6 +99,22 @@ class Settings(BaseSettings):
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
     webhook_allow_private: bool = Field(default=False, description="Let `webhook` reach private addresses.")
+    smtp_url: SecretStr | None = Field(
+        default=None, description="The mail server of `email`: `smtp://user:password@host:587`."
+    )
+    smtp_from: str | None = Field(
+        default=None, description="The sender of mail, such as `Jobs <jobs@example.com>`; else the server's user."
+    )
+    sms_url: SecretStr | None = Field(
+        default=None, description="The provider of `sms`: `https://SID:TOKEN@api.twilio.com/?From=%2B15550100`."
+    )
+    template_folder: str | None = Field(default=None, description="The folder of the templates of `email`.")
+    database_functions: Annotated[list[str], NoDecode] = Field(
+        default=[], description="The functions that `database_function` may call, separated by commas."
+    )
+    notification_channels: dict[str, SecretStr] = Field(
+        default={}, description='Names and Apprise URLs of the channels of `notification`: `{"ops": "slack://…"}`.'
+    )
     meetings: bool = Field(
         default=True,
         validation_alias="ENABLE_MEETING_STATUS_UPDATES",
@@ -102,7 +124,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _split_lists(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in ("handlers", "channels", "allowed_hosts", "allowed_origins"):
+        for name in ("handlers", "channels", "allowed_hosts", "allowed_origins", "database_functions"):
             if isinstance(values.get(name), str):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
         if values.get("channels") == ["none"]:
@@ -143,6 +165,50 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return [origin.lower() for origin in origins]
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            MailServer.of(url.get_secret_value())
+        return url
+
+    @field_validator("sms_url")
+    @classmethod
+    def _check_provider(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not PROVIDER.match(url.get_secret_value()):
+            message = "should be https://SID:TOKEN@host/?From=%2B15550100"
+            raise ValueError(message)
+        return url
+
+    @field_validator("template_folder")
+    @classmethod
+    def _check_folder(cls, folder: str | None) -> str | None:
+        if folder is not None and not Path(folder).is_dir():
+            message = "should be a folder that is there"
+            raise ValueError(message)
+        return folder
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values that no text of this process may show."""
+        urls = [url.get_secret_value() for url in (self.smtp_url, self.sms_url) if url is not None]
+        passwords = [unquote(urlsplit(url).password or "") for url in urls]
+        channels = [url.get_secret_value().partition("://")[2] for url in self.notification_channels.values()]
+        return [self.secret_key.get_secret_value(), *passwords, *channels]
+
+    @property
+    def handler_options(self) -> dict[str, Any]:
+        """What handlers read in `job.options`."""
+        return {
+            "webhook_allow_private": self.webhook_allow_private,
+            "smtp_url": self.smtp_url and self.smtp_url.get_secret_value(),
+            "smtp_from": self.smtp_from,
+            "sms_url": self.sms_url and self.sms_url.get_secret_value(),
+            "template_folder": self.template_folder,
+            "database_functions": frozenset(self.database_functions),
+            "notification_channels": {name: url.get_secret_value() for name, url in self.notification_channels.items()},
+        }
+
     @property
     def url(self) -> str:
         """The project's URL without a trailing slash."""
@@ -168,10 +234,10 @@ def read_settings() -> Settings:
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
-    """Return every setting: the name of its variable, its default, and its description."""
+    """Return every setting by its variable: its name, its default (`...` where it is required), and its description."""
     described = {}
     for name, field in Settings.model_fields.items():
-        default = None if field.is_required() else field.default
+        default = ... if field.is_required() else field.default
         described[_variable(name)] = (name, default, field.description or "")
     return described
 
@@ -191,7 +257,8 @@ def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if fault["type"] == "missing":
         return f"{variable} is not set"
     message = fault["msg"].removeprefix("Value error, ")
-    shown = "" if variable == _ALIASES["SUPABASE_SECRET_KEY"] else f" (it is {redact_text(repr(fault.get('input')))})"
+    is_secret = variable == _ALIASES["SUPABASE_SECRET_KEY"] or name.lower().removeprefix("listener_") in SECRET
+    shown = "" if is_secret else f" (it is {redact_text(repr(fault.get('input')))})"
     return f"{variable}: {message[:1].lower()}{message[1:]}{shown}"
 
 

@@ -4,7 +4,7 @@ declare
     tables constant text[] := array[
         'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
         'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
-        'public.job_handlers', 'public.job_audit'
+        'public.job_handlers', 'public.job_audit', 'public.job_notifications', 'public.job_activity'
     ]::text[];
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
@@ -21,20 +21,26 @@ declare
         'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
         'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
         'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
-        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx'
+        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
+        'public.job_notifications_created_at_idx', 'public.job_executions_failed_idx',
+        'public.job_executions_fingerprint_idx', 'public.job_executions_ended_idx', 'public.job_activity_hour_idx'
     ]::text[];
     functions constant text[] := array[
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)',
-        'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)',
-        'public.due_jobs_v1(jsonb)', 'public.zone_database_v1(jsonb)', 'public.planned_jobs_v1(jsonb)',
-        'public.replan_jobs_v1(jsonb)', 'public.cancel_job(bigint)', 'public.pause_job(bigint)',
-        'public.resume_job(bigint)', 'public.retry_job(bigint)', 'public.job_stats(bigint)',
-        'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)',
-        'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.end_meetings_v1(jsonb)'
+        'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)',
+        'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
+        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.zone_database_v1(jsonb)',
+        'public.planned_jobs_v1(jsonb)', 'public.replan_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
+        'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
+        'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
+        'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
+        'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)',
+        'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)', 'public.list_listeners()',
+        'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
+        'public.job_outcomes(bigint[])', 'public.bulk_jobs(text, jsonb, integer, boolean)',
+        'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -74,7 +80,7 @@ begin
 end
 $preflight$;
 
--- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- The migrations that this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
 -- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;
@@ -248,7 +254,7 @@ create policy workspaces_delete on public.job_workspaces
 for delete to authenticated
 using (id = any((select job_scheduler.administered_workspaces())::uuid[]));
 
--- Who is invited into a workspace and has not answered: a table apart, so that nothing that reads the members sees them.
+-- Invitations into workspaces that are not answered: a table apart, so that nothing that reads the members sees them.
 
 create table if not exists public.job_workspace_invitations (
     workspace_id uuid not null references public.job_workspaces (id) on delete cascade,
@@ -282,7 +288,7 @@ using (
     or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
 );
 
--- `user_id` refers to nothing, so that the answer does not tell whether there is such a user.
+-- `user_id` refers to nothing, so that the answer does not reveal whether there is such a user.
 drop policy if exists workspace_invitations_insert on public.job_workspace_invitations;
 create policy workspace_invitations_insert on public.job_workspace_invitations
 for insert to authenticated
@@ -453,8 +459,8 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_changed_in_idx on public.scheduled_jobs (changed_in, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;
@@ -467,13 +473,13 @@ on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
 on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
 create index if not exists scheduled_jobs_created_by_idx
-on public.scheduled_jobs (created_by) where created_by is not null;
+on public.scheduled_jobs (created_by, id) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
-on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+on public.scheduled_jobs (workspace_id, id) where workspace_id is not null;
 
--- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way; and what a tenant has due.
 create index if not exists scheduled_jobs_active_idx
-on public.scheduled_jobs (coalesce(workspace_id, created_by))
+on public.scheduled_jobs (coalesce(workspace_id, created_by), next_run_at)
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);
@@ -610,9 +616,9 @@ on public.job_executions (scheduled_for) where status = 'queued' and run_at is n
 create index if not exists job_executions_given_key_idx
 on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
-on public.job_executions (created_by) where created_by is not null;
+on public.job_executions (created_by, scheduled_for desc, id desc) where created_by is not null and workspace_id is null;
 create index if not exists job_executions_workspace_id_idx
-on public.job_executions (workspace_id) where workspace_id is not null;
+on public.job_executions (workspace_id, scheduled_for desc, id desc) where workspace_id is not null;
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_executions from public, anon, authenticated, service_role;
@@ -677,11 +683,16 @@ create table if not exists public.job_listeners (
     name text not null,
     started_at timestamptz not null default now(),
     heartbeat_at timestamptz not null default now(),
-    handlers text[] not null default '{}'
+    handlers text[] not null default '{}',
+    version text,
+    capacity integer,
+    lease_seconds double precision not null default 30
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
 comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
+comment on column public.job_listeners.capacity is 'How many runs it may have at a time.';
+comment on column public.job_listeners.lease_seconds is 'It sends three heartbeats in that time; without any it is not alive.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -756,8 +767,8 @@ using (
 create table if not exists job_scheduler.sources (
     name text primary key,
     relation regclass not null,
-    key_column name not null,
-    key_type text not null,
+    key_columns text[] not null,
+    key_types text[] not null,
     handler text not null,
     rows_function text not null,
     keys_function text not null,
@@ -767,6 +778,8 @@ create table if not exists job_scheduler.sources (
 );
 
 comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.key_columns is
+'The primary key: its columns in order, and key_types their types. job_scheduler.key_text makes one text of their values.';
 comment on column job_scheduler.sources.rows_function is
 'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
 'due_at, metadata, title and revision too.';
@@ -777,7 +790,7 @@ comment on column job_scheduler.sources.is_checked is
 
 alter table job_scheduler.sources enable row level security;
 
--- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Changes that the synchronisation of sources has not read yet: a row each, written by the transaction that made the change.
 -- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_rows (
     id bigint generated always as identity primary key,

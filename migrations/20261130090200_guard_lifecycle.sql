@@ -440,7 +440,7 @@ revoke all on function job_scheduler.guard_topic() from public;
 
 select job_scheduler.guard_topic();
 
--- What lets users into the listeners' topic: whether our policies are there, and the names of those that hold for every topic.
+-- The policies on the listeners' topic: whether ours are there, and the names of those that hold for every topic.
 -- {} -> {now, guarded: boolean | null, blanket: [name]}; null where this database has no Realtime
 create or replace function public.examine_topic_v1(request jsonb) -- noqa: RF02
 returns json

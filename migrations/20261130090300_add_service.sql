@@ -43,7 +43,7 @@ begin
     end if;
 
     e := job_scheduler.first_queued_run(j, soon);
-    key_is_taken := j.concurrency_key is not null and job_scheduler.key_room(j, key_limit, e) <= 0;
+    key_is_taken := j.concurrency_key is not null and job_scheduler.free_key_slots(j, key_limit, e) <= 0;
     if e.id is not null then
         e := job_scheduler.start_queued_run(e.id, key_is_taken, me, good_until);
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
@@ -135,7 +135,7 @@ as $$
 $$;
 revoke all on function job_scheduler.pass_over(bigint, timestamptz, text) from public;
 
--- Which queued run of a job may start first, locked; null where none may.
+-- The queued run of a job that may start first, locked; null where none may.
 create or replace function job_scheduler.first_queued_run(j public.scheduled_jobs, soon timestamptz)
 returns public.job_executions
 language sql
@@ -146,13 +146,13 @@ as $$
     cross join lateral (
         select coalesce(
             j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
-        ) as keeps_room
+        ) as holds_slot
     ) as k
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first the runs that the key was given to, see job_scheduler.key_room
-        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
+    order by -- first the runs that the key was given to, see job_scheduler.free_key_slots
+        k.holds_slot desc, case when k.holds_slot then q.blocked_since end, case when k.holds_slot then q.id end,
         q.run_at, q.scheduled_for
     limit 1
     for update of q
@@ -291,14 +291,15 @@ revoke all on function
 job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
 from public;
 
--- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
--- as they are cost a third less than objects built key by key.
-create or replace function job_scheduler.claimed_runs(executions uuid[])
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
+-- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
-language sql
+language plpgsql
 set search_path = ''
 as $$
-    select coalesce(json_agg(r), '[]')
+begin
+    return (select coalesce(json_agg(r), '[]')
     from (
         select
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
@@ -306,11 +307,13 @@ as $$
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
             j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
         from public.job_executions as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where e.id = any(executions)
-    ) as r
+        -- + 0: no index of the ledger by job is to look useful for this join
+        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
+        where e.id = any(executions) and j.id = any(jobs)
+    ) as r);
+end
 $$;
-revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
+revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
 
 -- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
@@ -340,15 +343,18 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
 -- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
+-- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and
+-- joined by hash, so that a plan, made once for a connection, is the same whenever it is made. Planning anew cost as much as
+-- the claim of one job. What is called for unusual claims only has settings of its own.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
@@ -361,11 +367,13 @@ declare
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
+    free_workspaces uuid[];
+    free_owners uuid[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
-    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
-    refused json;
+    bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
+    refused json := '[]';
     is_owned boolean; -- by somebody who has bounds
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
@@ -376,7 +384,7 @@ begin
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
-    with asked as (
+    with requested as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
             as c (
@@ -385,7 +393,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
+            j.id, a.due, j.workspace_id, j.created_by,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -395,7 +403,7 @@ begin
                 else octet_length(j.metadata::text)
             end as bytes
         from public.scheduled_jobs as j
-        inner join asked as a on j.id = a.id
+        inner join requested as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
             and (j.handler = any(handlers)) is not false
@@ -408,22 +416,28 @@ begin
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
     select
-        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, is_owned, room
-    from sized as s where s.before < room;
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
+        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
+    from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
-    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+    from job_scheduler.claim_free(
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+    ) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
+        select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
-            ahead, room
+            ahead, bytes_left
         ) as l;
+        select coalesce(json_agg(j.job_row), '[]') into refused
+        from job_scheduler.job_rows as j
+        where j.id = any(ids) and j.id <> all(claimed_jobs);
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
@@ -432,11 +446,8 @@ begin
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
         'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
@@ -447,8 +458,8 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
-    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
-    out claimed uuid[], out claimed_jobs bigint[]
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
+    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -459,12 +470,11 @@ begin
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
              started_at)
         select
-            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
+            f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
             greatest(f.due, now())
-        from unnest(free_jobs, free_dues) as f (id, due)
-        inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs) and j.id <> all(held)
-        on conflict do nothing
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+        where f.id <> all(held)
+        on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
     )
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
@@ -480,17 +490,22 @@ begin
 end
 $$;
 revoke all on function
-job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+job_scheduler.claim_free(
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+)
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `bytes_left` for metadata is used up.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
-    inout room bigint, out granted uuid[]
+    inout bytes_left bigint, out granted uuid[]
 )
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     claimed uuid[];
@@ -498,7 +513,7 @@ declare
     left_over record;
 begin
     granted := '{}';
-    if room <= 0 then
+    if bytes_left <= 0 then
         return;
     end if;
     perform job_scheduler.await_commits(ids);
@@ -535,8 +550,8 @@ begin
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
         granted := granted || claimed;
-        room := room - left_over.bytes * cardinality(claimed);
-        exit when room <= 0;
+        bytes_left := bytes_left - left_over.bytes * cardinality(claimed);
+        exit when bytes_left <= 0;
     end loop;
 end
 $$;
@@ -559,8 +574,32 @@ as $$
 $$;
 revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;
 
--- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
--- does not stop the others.
+-- Those of these jobs of whose ledger nobody has locked a row: deleting a job deletes its ledger.
+create or replace function job_scheduler.with_free_ledger(jobs bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- with the array at hand it is hashed
+as $$
+declare
+    free constant uuid[] := array(
+        select e.id from public.job_executions as e where e.scheduled_job_id = any(jobs) for update skip locked
+    );
+begin
+    return array(
+        select j.id
+        from unnest(jobs) as j (id)
+        where not exists (
+            select from public.job_executions as e
+            where e.scheduled_job_id = j.id and e.id <> all(free)
+        )
+    );
+end
+$$;
+revoke all on function job_scheduler.with_free_ledger(bigint[]) from public;
+
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it
+-- or somebody has locked a row that goes with it, does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -580,7 +619,7 @@ begin
         get diagnostics deleted = row_count;
         return total + deleted;
     exception
-        when serialization_failure or deadlock_detected or lock_not_available then
+        when serialization_failure or deadlock_detected then
             raise;
         when others then
             total := 0;
@@ -599,13 +638,14 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
--- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, the audit, notifications and deliveries.
+-- {retention_days, limit} -> {deleted, acts}: runs and jobs, and what else; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '100ms' -- of a row that goes with those that are locked here
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
@@ -641,7 +681,7 @@ begin
         limit (request ->> 'limit')::int
         for update skip locked
     );
-    deleted := job_scheduler.forget(old_runs, old_jobs);
+    deleted := job_scheduler.forget(old_runs, job_scheduler.with_free_ledger(old_jobs));
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
@@ -650,9 +690,14 @@ begin
         for update skip locked
     );
     get diagnostics acts = row_count;
-    delete from job_scheduler.signals where at < now() - interval '1 hour';
+    acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
+    delete from job_scheduler.signals
+    where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
-    delete from job_scheduler.changed_rows where at < now() - interval '1 day';
+    delete from job_scheduler.changed_rows
+    where id in (
+        select c.id from job_scheduler.changed_rows as c where c.at < now() - interval '1 day' for update skip locked
+    );
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;
@@ -687,11 +732,11 @@ as $$
 $$;
 revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
--- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock. A run to
--- which release_keys gave the key keeps its room until it is claimed: from all who come anew, and from those that were
--- given it and go after it, so that the first of them always finds room. Not for ever: whoever could claim it may be busy.
-create or replace function job_scheduler.key_room(
-    j public.scheduled_jobs, key_limit integer, asker public.job_executions default null
+-- How many more runs may start among the jobs that share a key with this one; the caller holds the key's lock. A run to
+-- which release_keys gave the key keeps its slot until it is claimed: neither new runs nor runs that were given the key
+-- after it may use the slot, so the first of them always finds one. The slot expires: who could claim the run may be busy.
+create or replace function job_scheduler.free_key_slots(
+    j public.scheduled_jobs, key_limit integer, waiting public.job_executions default null
 )
 returns integer
 language sql
@@ -721,20 +766,23 @@ as $$
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
             and (g.cause = 'manual' or s.status = 'scheduled')
             and (
-                asker.blocked_since is null
-                or (j.priority, g.blocked_since, g.id) < (s.priority, asker.blocked_since, asker.id)
+                waiting.blocked_since is null
+                or (j.priority, g.blocked_since, g.id) < (s.priority, waiting.blocked_since, waiting.id)
             )
     )
 $$;
-revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, public.job_executions) from public;
+revoke all on function job_scheduler.free_key_slots(public.scheduled_jobs, integer, public.job_executions) from public;
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
--- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
+-- what could have started first. Each keeps its slot, see job_scheduler.free_key_slots. One that is passed over, because somebody
 -- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
 set search_path = ''
+set plan_cache_mode = auto -- these for its caller's may be others
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     j public.scheduled_jobs;
@@ -757,8 +805,8 @@ begin
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
-            limit greatest(job_scheduler.key_room(j, key_limit), 0)
-            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
+            limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
+            for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time
@@ -921,17 +969,15 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics.
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    -- Not joined: the planner may read the whole ledger for a batch of one, or compare each of a thousand with each.
-    results constant jsonb := (
-        select coalesce(jsonb_object_agg((r ->> 'id')::uuid, r), '{}') from jsonb_array_elements(request -> 'results') as r
-    );
-    ids constant uuid[] := array(select k::uuid from jsonb_object_keys(results) as k);
+    ids constant uuid[] := array(select (r ->> 'id')::uuid from jsonb_array_elements(request -> 'results') as r);
     taken uuid[];
     to_wake bigint[];
     keyed bigint[];
@@ -941,33 +987,27 @@ begin
     with ended as (
         update public.job_executions as e
         set
-            (
-                status, reason, started_at, completed_at, duration_ms, lateness_ms, progress, result, error, error_details,
-                run_at
-            ) = (
-                select
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
-                    case when g.status <> 'queued' then g.started_at end,
-                    case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
-                    extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
-                    extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    case when g.status = 'completed' then 1 else g.progress end,
-                    g.result, g.error, g.error_details,
-                    case when g.status = 'queued' then g.retry_at else e.run_at end
-                from jsonb_to_record(results -> e.id::text) as g (
-                    status text, reason text, started_at timestamptz, completed_at timestamptz,
-                    progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
-                )
-            ),
+            status = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
+            reason = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
+            started_at = case when g.status <> 'queued' then g.started_at end,
+            completed_at = case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
+            duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
+            lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
+            progress = case when g.status = 'completed' then 1 else g.progress end,
+            result = g.result,
+            error = g.error,
+            error_details = g.error_details,
+            run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
             lease_expires_at = null
+        from jsonb_to_recordset(request -> 'results') as g (
+            id uuid, fence integer, status text, reason text, started_at timestamptz, completed_at timestamptz,
+            progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
+        )
         where
-            e.id = any(ids)
-            and e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer
+            e.id = any(ids) and e.id = g.id and e.fence = g.fence and e.status = 'running' and e.listener_id = me
         returning
             e.id, e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.test_mode,
-            case when e.status = 'failed' and e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end
-            as retry_at
+            case when e.status = 'failed' and e.stopped_at is null then g.retry_at end as retry_at
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -984,8 +1024,9 @@ begin
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
-        -- What an earlier try of this request queued has to be armed all the same.
-        select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
+        -- Runs that an earlier try of this request queued have to be armed all the same.
+        select taken || b.runs, to_wake || b.jobs into taken, to_wake
+        from job_scheduler.ended_before(request -> 'results', taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then
         select json_agg(j.job_row) into to_arm
@@ -997,7 +1038,9 @@ begin
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.store_logs(request -> 'logs', taken);
+    if jsonb_array_length(request -> 'logs') > 0 then
+        perform job_scheduler.store_logs(request -> 'logs', taken);
+    end if;
     return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;
@@ -1012,10 +1055,11 @@ language sql
 set search_path = ''
 as $$
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}')
-    from public.job_executions as e,
-        jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
+    from public.job_executions as e
+    inner join jsonb_to_recordset(results) as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
+        on e.id = r.id
     where
-        e.id = any(array(select k::uuid from jsonb_object_keys(results) as k)) and e.id <> all(taken)
+        e.id = any(array(select (k ->> 'id')::uuid from jsonb_array_elements(results) as k)) and e.id <> all(taken)
         and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
         and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
 $$;
@@ -1032,6 +1076,8 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 begin
     if is_workspace then
@@ -1061,6 +1107,8 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
@@ -1102,10 +1150,10 @@ begin
         select o.*, row_number() over (partition by o.party order by o.place) as number
         from unnest(owned, parties, workspaces, runnings, rates)
             with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
-    ), rooms as (
+    ), allowances as (
         select w.party, least(
             w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
-        ) as room
+        ) as free_slots
         from wanted as w
         inner join job_scheduler.usage as u on w.party = u.party
         where w.number = 1
@@ -1115,16 +1163,16 @@ begin
         from (
             select w.party, count(*) as runs
             from wanted as w
-            inner join rooms as r on w.party = r.party
-            where w.number <= r.room
+            inner join allowances as r on w.party = r.party
+            where w.number <= r.free_slots
             group by w.party
         ) as c
         where u.party = c.party
     )
     select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
     from wanted as w
-    inner join rooms as r on w.party = r.party
-    where w.number > r.room;
+    inner join allowances as r on w.party = r.party
+    where w.number > r.free_slots;
 end
 $$;
 revoke all on function job_scheduler.hold_back(bigint[]) from public;
@@ -1187,33 +1235,61 @@ end
 $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
+-- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
+create or replace function job_scheduler.note_heartbeat(
+    me uuid, name text, handlers text[], version text, capacity integer, lease interval
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+    update public.job_listeners as l
+    set heartbeat_at = clock_timestamp()
+    where l.id = any(array(select o.id from public.job_listeners as o where o.id = me for no key update skip locked));
+    if found or exists (select from public.job_listeners as l where l.id = me) then
+        return false;
+    end if;
+    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds)
+    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision)
+    on conflict do nothing;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval) from public;
+
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
---   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+--   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
+--   have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
-    is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
-        on conflict (id) do update set heartbeat_at = clock_timestamp()
-        returning l.started_at = l.heartbeat_at into is_new;
-    end if;
-    if is_new then
+    if
+        coalesce((request ->> 'shares')::boolean, true)
+        and job_scheduler.note_heartbeat(
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease
+        ) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
-    delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
+    delete from public.job_listeners
+    where id = any(array(
+        select l.id from public.job_listeners as l
+        where l.heartbeat_at < now() - greatest(lease * 10, interval '10 minutes')
+        for update skip locked
+    ));
 
     select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
     return json_build_object(
@@ -1242,6 +1318,7 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
@@ -1506,8 +1583,8 @@ as $$
 $$;
 revoke all on function job_scheduler.live_handlers(jsonb) from public;
 
--- The handlers of jobs that are due since a second and that are not among these: one step in the index for each handler.
-create or replace function job_scheduler.due_handlers_beside(live text[])
+-- The handlers of jobs that are due before an instant and that are not among these: one step in the index for each handler.
+create or replace function job_scheduler.handlers_beside(live text[], before timestamptz)
 returns text[]
 language sql
 stable
@@ -1532,12 +1609,12 @@ as $$
     where
         h.name <> all(live) and exists (
             select from public.scheduled_jobs as j
-            where j.handler = h.name and j.next_run_at < now() - interval '1 second'
+            where j.handler = h.name and j.next_run_at < before
         )
 $$;
-revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
+revoke all on function job_scheduler.handlers_beside(text[], timestamptz) from public;
 
--- What the row of a job says while no live listener has its handler; a claim clears it.
+-- The `error` of a job while no live listener has its handler; a claim clears it.
 create or replace function job_scheduler.missing_error(handler text)
 returns text
 language sql
@@ -1548,8 +1625,8 @@ as $$
 $$;
 revoke all on function job_scheduler.missing_error(text) from public;
 
--- Says in the rows of jobs that no live listener has their handler.
-create or replace function job_scheduler.tell_missing(jobs bigint[])
+-- Writes into the rows of jobs that no live listener has their handler.
+create or replace function job_scheduler.report_missing(jobs bigint[])
 returns void
 language sql
 set search_path = ''
@@ -1558,7 +1635,7 @@ as $$
     set error = job_scheduler.missing_error(j.handler), updated_at = now()
     where j.id = any(jobs)
 $$;
-revoke all on function job_scheduler.tell_missing(bigint[]) from public;
+revoke all on function job_scheduler.report_missing(bigint[]) from public;
 
 -- Notes which handlers of due jobs no live listener has, and says so once in each job's row. Answers jobs that have waited
 -- for longer than `no_handler_seconds`, while no listener had their handler: neither a start after a long pause nor a restart
@@ -1573,7 +1650,9 @@ set enable_seqscan = off
 as $$
 declare
     patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
-    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    missing constant text[] := job_scheduler.handlers_beside(
+        job_scheduler.live_handlers(request), now() - interval '1 second'
+    );
     job bigint;
     jobs bigint[];
 begin
@@ -1599,11 +1678,11 @@ begin
         for update skip locked
     );
     begin
-        perform job_scheduler.tell_missing(jobs);
+        perform job_scheduler.report_missing(jobs);
     exception when others then
         foreach job in array jobs loop
             begin
-                perform job_scheduler.tell_missing(array[job]);
+                perform job_scheduler.report_missing(array[job]);
             exception when others then
                 continue; -- its row cannot be written; that delays no other
             end;
@@ -1617,6 +1696,59 @@ begin
 end
 $$;
 revoke all on function job_scheduler.note_missing(jsonb) from public;
+
+-- The number of due jobs that wait for a handler which no live listener has, 1000 at most, and the names of these handlers, 20
+-- at most, as note_missing found them.
+create or replace function job_scheduler.waiting_for_handlers()
+returns json
+language sql
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select json_build_object(
+        'jobs', (
+            select count(*) from (
+                select from public.scheduled_jobs as j
+                where j.handler = any(m.names) and j.next_run_at < now() - interval '1 second'
+                limit 1000
+            ) as w
+        ),
+        'handlers', m.names[:20]
+    )
+    from (select array(select h.name from job_scheduler.missing_handlers as h order by h.name) as names) as m
+$$;
+revoke all on function job_scheduler.waiting_for_handlers() from public;
+
+-- The handlers that active jobs name and no live listener has, 100 at most, for `listener doctor`; 1000 jobs stand for more.
+-- {lease_seconds} -> {now, listeners: how many are live, missing: [{name, jobs}]}
+create or replace function public.missing_handlers_v1(request jsonb)
+returns json
+language sql
+security definer
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select json_build_object(
+        'now', clock_timestamp(),
+        'listeners', (
+            select count(*) from public.job_listeners as l
+            where l.heartbeat_at > now() - make_interval(secs => (request ->> 'lease_seconds')::double precision) / 2
+        ),
+        'missing', (
+            select coalesce(json_agg(json_build_object('name', m.name, 'jobs', (
+                select count(*) from (
+                    select from public.scheduled_jobs as j where j.handler = m.name and j.next_run_at is not null limit 1000
+                ) as w
+            )) order by m.name), '[]')
+            from (
+                select h.name from unnest(job_scheduler.handlers_beside(job_scheduler.live_handlers(request), 'infinity')) as h (name)
+                limit 100
+            ) as m
+        )
+    )
+$$;
+revoke all on function public.missing_handlers_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.missing_handlers_v1(jsonb) to service_role;
 
 -- Some jobs, or some of these, that have been due for longer than `patience`, and whose handler, one of these, has been
 -- missing for as long.
@@ -1654,7 +1786,9 @@ set search_path = ''
 as $$
 declare
     patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
-    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    missing constant text[] := job_scheduler.handlers_beside(
+        job_scheduler.live_handlers(request), now() - interval '1 second'
+    );
     jobs constant bigint[] := job_scheduler.unhandled_jobs(
         missing, patience, array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
     );
@@ -1687,14 +1821,17 @@ grant execute on function public.end_unhandled_v1(jsonb) to service_role;
 create or replace function job_scheduler.move_jobs(ended uuid[], out to_wake bigint[], out keyed bigint[])
 language plpgsql
 set search_path = ''
-set enable_seqscan = off -- as in finish_runs_v1
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
     late bigint[];
     shared bigint[];
     spent bigint[];
 begin
-    with runs as (
+    with runs as materialized ( -- else the order by jobs asked for below makes an index by job look useful
         select
             e.*, e.cause = 'schedule' and e.stopped_at is null as is_own, -- the run that its job shows
             e.status = 'queued' or e.status = 'failed' and (
@@ -1706,31 +1843,32 @@ begin
         from public.job_executions as e
         -- An ended run has no lease; that this is so few rows without statistics makes the planner look jobs up by key.
         where e.id = any(ended) and e.lease_expires_at is null
-    ), by_job as (
-        select
-            r.scheduled_job_id as id,
-            count(*) filter (where r.status = 'completed') as good,
-            count(*) filter (where r.status = 'failed' and not r.waits) as bad,
+    ), last_runs as ( -- of each job the run that speaks, and what all of its runs come to
+        select distinct on (r.scheduled_job_id)
+            r.scheduled_job_id as id, r.status, r.started_at, r.duration_ms, r.progress, r.result, r.error,
+            count(*) filter (where r.status = 'completed') over job as good,
+            count(*) filter (where r.status = 'failed' and not r.waits) over job as bad,
             count(*) filter (
                 where r.cause = 'schedule' and (r.status = 'completed' or r.status = 'failed' and not r.waits)
-            ) as scheduled,
-            bool_or(r.is_own) as by_schedule,
-            bool_or(r.waits) as waits,
-            bool_or(r.waits and r.is_own) as own_waits,
+            ) over job as scheduled,
+            bool_or(r.is_own) over job as by_schedule,
+            bool_or(r.waits) over job as waits,
+            bool_or(r.waits and r.is_own) over job as own_waits
+        from runs as r
+        window job as (
+            partition by r.scheduled_job_id order by r.is_own desc, r.completed_at desc nulls last
+            rows between unbounded preceding and unbounded following
+        )
+        order by r.scheduled_job_id, r.is_own desc, r.completed_at desc nulls last
+    ), by_job as (
+        select
+            l.*,
             (
                 select max(case when o.stopped_at is null then o.cause else 'manual' end)
                 from public.job_executions as o
-                where
-                    o.scheduled_job_id = r.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
-            ) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
-            (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
-            (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
-            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
-            (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
-            (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
-        from runs as r
-        group by r.scheduled_job_id
+                where o.scheduled_job_id = l.id and o.status = 'running' and o.lease_expires_at is not null
+            ) as others_run -- schedule: the job runs on; manual: only its claim is still held; null: neither
+        from last_runs as l
     ), moved as (
         update public.scheduled_jobs as j
         set
@@ -1771,7 +1909,25 @@ begin
     into to_wake, keyed, late, shared, spent
     from moved as m;
 
-    if late is not null then -- cancelled while this was written
+    if cardinality(to_wake) > 0 or late is not null or shared is not null or spent is not null then
+        to_wake := job_scheduler.settle_moved(to_wake, late, shared, spent);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+
+-- Settles what few of the jobs that move_jobs has moved on need: those with queued runs, those that were cancelled while this
+-- was written, those that other runs share, and paused ones whose last instant has run. Answers the jobs to arm.
+create or replace function job_scheduler.settle_moved(to_wake bigint[], late bigint[], shared bigint[], spent bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = auto
+set enable_nestloop = on
+set enable_mergejoin = on
+as $$
+begin
+    if late is not null then
         update public.job_executions
         set status = 'cancelled', reason = 'cancelled', completed_at = now()
         where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
@@ -1786,9 +1942,10 @@ begin
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
     end if;
+    return to_wake;
 end
 $$;
-revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+revoke all on function job_scheduler.settle_moved(bigint[], bigint[], bigint[], bigint[]) from public;
 
 -- Marks those of these paused jobs whose last instant has run. They are not done before they are resumed, and count as active
 -- until then: due_at is set, to when that was seen, and is_planned is not.
@@ -1814,6 +1971,8 @@ create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[
 returns void
 language sql
 set search_path = ''
+set enable_nestloop = on -- whatever its caller's settings: a line is looked up by its key
+set enable_mergejoin = on
 as $$
     insert into public.job_execution_logs (execution_id, at, level, message, fields)
     select l.execution_id, l.at, l.level, l.message, l.fields
@@ -1832,7 +1991,8 @@ $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
--- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+-- Nothing of a run is stored whose row somebody has locked just now: `busy` names it.
+-- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now, busy: [id]}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1845,14 +2005,25 @@ as $$
 declare
     ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
     held uuid[];
+    busy uuid[] := '{}';
 begin
     held := array(
         select e.id
         from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
         inner join public.job_executions as e on n.id = e.id
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
-        for no key update of e
+        for no key update of e skip locked
     );
+    if cardinality(held) < cardinality(ids) then
+        busy := array(
+            select e.id
+            from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
+            inner join public.job_executions as e on n.id = e.id
+            where
+                e.id = any(ids) and e.id <> all(held) and e.listener_id = (request ->> 'listener')::uuid
+                and e.fence = n.fence
+        );
+    end if;
     perform set_config('job_scheduler.stage', 'service', true);
     with written as (
         update public.job_executions as e
@@ -1871,7 +2042,7 @@ begin
     from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
     where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
-    return json_build_object('now', clock_timestamp());
+    return json_build_object('now', clock_timestamp(), 'busy', to_json(busy));
 end
 $$;
 revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;
@@ -1939,7 +2110,7 @@ $$;
 revoke all on function job_scheduler.park_run(uuid, text) from public;
 
 -- Ends runs whose results the database refuses, though their neighbours' are written; says in the rows of jobs why they
--- cannot be claimed.
+-- cannot be claimed. A run whose rows somebody has locked is left to rescue_runs_v1, which parks it when its lease has expired.
 -- {listener, runs: [{id, fence, error}], jobs: [{id, error}]} -> {now}
 create or replace function public.park_runs_v1(request jsonb)
 returns json
@@ -1956,8 +2127,10 @@ begin
         select e.id, r.error
         from jsonb_to_recordset(request -> 'runs') as r (id uuid, fence integer, error text)
         inner join public.job_executions as e on r.id = e.id
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = r.fence
         order by e.id
+        for update of e, j skip locked
     loop
         perform job_scheduler.park_run(one.id, one.error);
     end loop;
@@ -1967,6 +2140,7 @@ begin
         inner join public.scheduled_jobs as j on r.id = j.id
         where j.error is distinct from r.error
         order by j.id
+        for update of j skip locked
     loop
         begin
             update public.scheduled_jobs set error = one.error, updated_at = now() where id = one.id;
@@ -1990,6 +2164,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set lock_timeout = '2s'
 as $$
 declare
     ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
@@ -2067,16 +2242,16 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. Manual runs do not belong to the schedule.
+-- lead there. Manual runs do not belong to the schedule. One that somebody has locked is looked at again when it is claimed.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    with spent as (
-        update public.scheduled_jobs as j
-        set status = 'running'
+    with free as (
+        select j.id
+        from public.scheduled_jobs as j
         where
             j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
@@ -2084,6 +2259,11 @@ begin
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             )
+        for update skip locked
+    ), spent as (
+        update public.scheduled_jobs as j
+        set status = 'running'
+        where j.id = any(array(select f.id from free as f))
         returning j.id
     )
     select array_agg(s.id) into jobs from spent as s;
@@ -2230,20 +2410,23 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 -- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency, run_restored, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
---   skipped: {reason: count}}
+--   waiting: as job_scheduler.waiting_for_handlers or null, skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     lost uuid[];
+    parked uuid[];
     execution uuid;
     one record;
     jobs bigint[] := '{}';
     rescued bigint := 0;
     failures jsonb := '[]';
+    unhandled json := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     perform job_scheduler.refuse_restored(request);
@@ -2283,10 +2466,18 @@ begin
                 perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    parked := array(
+        select e.id
+        from job_scheduler.parked_runs as p
+        inner join public.job_executions as e on p.execution_id = e.id
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where p.retry_at < now()
+        limit 100
+        for update skip locked
+    );
     perform job_scheduler.park_run(p.execution_id, p.error)
     from job_scheduler.parked_runs as p
-    where p.retry_at < now()
-    limit 100;
+    where p.execution_id = any(parked);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)
@@ -2299,6 +2490,9 @@ begin
         ),
         coalesce((request ->> 'key_concurrency')::integer, 1)
     );
+    if request ? 'handlers' then
+        unhandled := job_scheduler.note_missing(request);
+    end if;
     return json_build_object(
         'now', clock_timestamp(),
         'rescued', rescued,
@@ -2306,7 +2500,8 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
-        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'unhandled', unhandled,
+        'waiting', case when request ? 'handlers' then job_scheduler.waiting_for_handlers() end,
         'skipped', job_scheduler.skipped()
     );
 end
@@ -2408,7 +2603,7 @@ end
 $$;
 revoke all on function job_scheduler.forget_transactions(integer) from public;
 
--- Which jobs a listener keeps in memory. A listener that has room for all that are near keeps all; else each party gets a
+-- The jobs that a listener holds in memory. A listener with capacity for all that are near holds all; else each party gets a
 -- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
 -- that the service key made are their workspace's, or the service's own. Everything is looked up through one index that
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
@@ -2582,7 +2777,7 @@ as $$
 $$;
 revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
--- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
+-- The jobs to act on before `until` that a listener with memory for `limit` of them holds. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
 -- {until, limit, handlers: [name] (else of any)} -> {now, cursor, snapshot, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)

@@ -183,7 +183,7 @@ end
 $$;
 revoke all on function job_scheduler.enter_first_admin() from public;
 
--- What a deleted workspace leaves, which would run on, seen by nobody. A project with teams of its own calls it when one goes.
+-- Removes the jobs of a deleted workspace, which would run on, seen by nobody. A project with teams of its own calls it.
 create or replace function job_scheduler.forget_workspace(id uuid)
 returns void
 language plpgsql
@@ -434,7 +434,7 @@ immutable
 set search_path = ''
 as $$
     select array_agg(distinct v.value order by v.value)
-    from unnest(job_scheduler.cron_field(regexp_replace(field, '^[*]$', '0-' || highest), 0, highest, '{}')) as v (value)
+    from unnest(job_scheduler.cron_field(field, 0, highest, '{}')) as v (value)
 $$;
 revoke all on function job_scheduler.cron_times(text, integer) from public;
 
@@ -459,10 +459,7 @@ immutable
 set search_path = ''
 as $$
 declare
-    field constant text[] := case lower(btrim(expression, E' \t'))
-        when '@hourly' then '{0,*,*,*,*}'
-        else regexp_split_to_array(btrim(lower(expression), E' \t'), E'[ \t]+')
-    end;
+    field constant text[] := job_scheduler.cron_split(expression);
     seconds integer[];
     minutes integer[];
     hours integer[];
@@ -470,8 +467,8 @@ declare
     last integer;
     shortest integer;
 begin
-    if expression like '@%' and cardinality(field) = 1 then
-        return 86400; -- daily, or less often
+    if ltrim(expression, E' \t') like '@%' and field[2] = '0' then
+        return 86400; -- @daily, or less often
     end if;
     seconds := job_scheduler.cron_times(coalesce(field[6], '0'), 59);
     minutes := job_scheduler.cron_times(field[1], 59);
@@ -767,15 +764,13 @@ $$;
 revoke all on function job_scheduler.active_jobs_in_workspaces(uuid) from public;
 
 -- Refuses more active jobs than a user may have; this statement added one in each of `workspaces`, or private ones.
-create or replace function job_scheduler.check_active_quota_of_user(workspaces uuid[])
+create or replace function job_scheduler.check_active_quota_of(owner uuid, workspaces uuid[])
 returns void
 language plpgsql
-security definer -- see check_shape_quotas
 set search_path = ''
 as $$
 declare
     most constant numeric := job_scheduler.limit_of('quota_max_active_jobs');
-    owner constant uuid := job_scheduler.caller();
     added constant bigint := (
         select count(*)
         from unnest(workspaces) as a (workspace)
@@ -798,6 +793,18 @@ begin
         );
     end if;
 end
+$$;
+
+revoke all on function job_scheduler.check_active_quota_of(uuid, uuid[]) from public;
+
+-- The same for the caller.
+create or replace function job_scheduler.check_active_quota_of_user(workspaces uuid[])
+returns void
+language sql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+    select job_scheduler.check_active_quota_of(job_scheduler.caller(), workspaces)
 $$;
 
 -- How many bytes of metadata the active jobs of a tenant have; of a user, also those in workspaces without a bound of their
@@ -1217,7 +1224,7 @@ end
 $$;
 revoke all on function job_scheduler.is_formed(text, jsonb) from public;
 
--- What a property should be, in words.
+-- The type and limits of a property, in words.
 create or replace function job_scheduler.words_for(property jsonb)
 returns text
 language sql
@@ -1387,6 +1394,7 @@ returns json
 language plpgsql
 security definer -- the catalogue decides what users may schedule, so it is nobody's to write
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     published integer;
@@ -1402,7 +1410,10 @@ begin
         description = excluded.description, payload_schema = excluded.payload_schema, exposed = excluded.exposed,
         updated_at = now();
     get diagnostics published = row_count;
-    delete from public.job_handlers where updated_at < now() - interval '7 days';
+    delete from public.job_handlers
+    where name = any(array(
+        select h.name from public.job_handlers as h where h.updated_at < now() - interval '7 days' for update skip locked
+    ));
     return json_build_object('now', clock_timestamp(), 'published', published);
 end
 $$;
@@ -1505,7 +1516,7 @@ begin
 end
 $$;
 
--- Which of these handlers have a schema that says something of the payload.
+-- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
 language sql
@@ -1613,8 +1624,8 @@ as $$
             job_scheduler.without_secrets(payload, h.payload_schema, h.payload_schema -> '$defs', 32)
         else payload
     end)
-    from (values (handler)) as asked (name)
-    left join public.job_handlers as h on asked.name = h.name
+    from (values (handler)) as named (name)
+    left join public.job_handlers as h on named.name = h.name
 $$;
 revoke all on function job_scheduler.audited_payload(text, jsonb) from public;
 

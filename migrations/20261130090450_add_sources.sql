@@ -1,6 +1,89 @@
 do $migration$
 declare
     body constant text := $file$
+-- Reads the primary key of a table, and makes one text of the values of its columns: the end of a job_id.
+
+-- The columns of a table's primary key in their order, with their types; null where there is none.
+create or replace function job_scheduler.primary_key_of(relation regclass, out columns text[], out types text[])
+language sql
+stable
+set search_path = ''
+as $$
+    -- Neither format_type nor regtype: as the type of a cast, their "character" is one character.
+    select
+        array_agg(a.attname::text order by k.number),
+        array_agg(format('%s.%I', t.typnamespace::regnamespace, t.typname) order by k.number)
+    from pg_catalog.pg_index as i
+    cross join lateral unnest(i.indkey::smallint[]) with ordinality as k (attribute, number)
+    inner join pg_catalog.pg_attribute as a on i.indrelid = a.attrelid and k.attribute = a.attnum
+    inner join pg_catalog.pg_type as t on a.atttypid = t.oid
+    where i.indrelid = relation and i.indisprimary and k.number <= i.indnkeyatts -- a key may include other columns
+$$;
+revoke all on function job_scheduler.primary_key_of(regclass) from public;
+
+-- One text of the values of a key: that of its only column as it is; else all of them joined by colons, where a colon within
+-- a value is %3A and a percent sign %25, so that no two keys have the same text.
+create or replace function job_scheduler.key_text(parts text[])
+returns text
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when cardinality(parts) = 1 then parts[1]
+        else (
+            select string_agg(replace(replace(p.part, '%', '%25'), ':', '%3A'), ':' order by p.number)
+            from unnest(parts) with ordinality as p (part, number)
+        )
+    end
+$$;
+revoke all on function job_scheduler.key_text(text[]) from public;
+
+-- The values that key_text joined; nulls where the text is not that of a key of so many columns.
+create or replace function job_scheduler.key_parts(key text, columns integer)
+returns text[]
+language sql
+immutable
+set search_path = ''
+as $$
+    select case
+        when columns = 1 then array[key]
+        else (
+            select case when count(*) = columns then array_agg(replace(replace(p.part, '%3A', ':'), '%25', '%') order by p.number) end
+            from unnest(string_to_array(key, ':')) with ordinality as p (part, number)
+        )
+    end
+$$;
+revoke all on function job_scheduler.key_parts(text, integer) from public;
+
+-- SQL over the columns of a key, each qualified: the row of them, their one text, and the row of values that `source`, an
+-- expression of such a text, stands for.
+create or replace function job_scheduler.key_expressions(
+    columns text[], types text[], qualifier text, source text, out key text, out as_text text, out given text
+)
+language sql
+immutable
+set search_path = ''
+as $$
+    select
+        string_agg(format('%I.%I', qualifier, k.name), ', ' order by k.number),
+        case
+            when count(*) = 1 then min(format('%I.%I::text', qualifier, k.name))
+            else format(
+                'job_scheduler.key_text(array[%s])', string_agg(format('%I.%I::text', qualifier, k.name), ', ' order by k.number)
+            )
+        end,
+        case
+            when count(*) = 1 then min(format('%s::%s', source, k.type))
+            else string_agg(
+                format('(job_scheduler.key_parts(%s, %s))[%s]::%s', source, cardinality(columns), k.number, k.type), ', '
+                order by k.number
+            )
+        end
+    from unnest(columns, types) with ordinality as k (name, type, number)
+$$;
+revoke all on function job_scheduler.key_expressions(text[], text[], text, text) from public;
+
 -- Compiles the expressions of a source into functions.
 
 -- Refuses an expression that does not evaluate on a row of the table, on one whose columns are null; answers its type.
@@ -46,19 +129,26 @@ set search_path = ''
 as $$
 declare
     base constant text := 'source_' || translate(called, '-', '_');
-    key_column name;
-    key_type text;
+    qualifier constant name := (select c.relname from pg_catalog.pg_class as c where c.oid = relation);
     due text := expressions ->> 'due_at';
-    key text;
+    keys record;
+    key record;
+    rows_of text;
     settings text;
 begin
-    -- Neither format_type nor regtype: as the type of a cast, their "character" is one character.
-    select a.attname, format('%s.%I', t.typnamespace::regnamespace, t.typname) into strict key_column, key_type
-    from pg_catalog.pg_index as i
-    inner join pg_catalog.pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-    inner join pg_catalog.pg_type as t on a.atttypid = t.oid
-    where i.indrelid = relation and i.indisprimary;
-    key := format('%I.%I', (select c.relname from pg_catalog.pg_class as c where c.oid = relation), key_column);
+    select * into keys from job_scheduler.primary_key_of(relation);
+    select * into key from job_scheduler.key_expressions(keys.columns, keys.types, qualifier, '$1');
+    if cardinality(keys.columns) = 1 then
+        rows_of := format('%s where %s = any($1::%s[])', relation, key.key, keys.types[1]);
+    else -- a lookup for each key, whatever the planner thinks of a join
+        select format(
+            'unnest($1) as job_scheduler_key (job_scheduler_key) cross join lateral ('
+            'select of_table.* from %s as of_table where (%s) = (%s) offset 0) as %I', relation, k.key, k.given, qualifier
+        ) into rows_of
+        from job_scheduler.key_expressions(
+            keys.columns, keys.types, 'of_table', 'job_scheduler_key.job_scheduler_key'
+        ) as k;
+    end if;
     perform job_scheduler.check_expression('due_at', due, 'timestamptz', relation, path);
     if job_scheduler.check_expression('due_at', due, '', relation, path) in ('date'::regtype, 'timestamp'::regtype) then
         due := format(e'(%s\n)::timestamp at time zone %L', due, zone);
@@ -77,7 +167,7 @@ begin
         'create or replace function job_scheduler.%I(text[]) returns jsonb language sql stable %s as %L', base, settings,
         format(
             $body$
-            select coalesce(jsonb_object_agg(%1$s::text, jsonb_build_object(
+            select coalesce(jsonb_object_agg(%1$s, jsonb_build_object(
                 'finished', coalesce((%4$s
                 )::boolean, false), 'owner', (%7$s
                 )::uuid, 'workspace', (%8$s
@@ -91,10 +181,10 @@ begin
                 )::text, 'revision', (%10$s
                 )::bigint
             ) else '{}' end), '{}')
-            from %2$s where %1$s = any($1::%11$s[])
+            from %2$s
             $body$,
-            key, relation, due, expressions ->> 'finished', expressions ->> 'condition', expressions ->> 'metadata',
-            expressions ->> 'owner', expressions ->> 'workspace', expressions ->> 'title', expressions ->> 'revision', key_type
+            key.as_text, rows_of, due, expressions ->> 'finished', expressions ->> 'condition', expressions ->> 'metadata',
+            expressions ->> 'owner', expressions ->> 'workspace', expressions ->> 'title', expressions ->> 'revision'
         )
     );
     execute format(
@@ -104,13 +194,13 @@ begin
             #variable_conflict use_column
             begin
                 if $1 is null then
-                    return array(select %1$s::text from %2$s where (%3$s
-                    )::boolean order by %1$s limit $2);
+                    return array(select %1$s from %2$s where (%3$s
+                    )::boolean order by %4$s limit $2);
                 end if;
-                return array(select %1$s::text from %2$s where %1$s > $1::%4$s and (%3$s
-                )::boolean order by %1$s limit $2);
+                return array(select %1$s from %2$s where (%4$s) > (%5$s) and (%3$s
+                )::boolean order by %4$s limit $2);
             end
-            $body$, key, relation, expressions ->> 'condition', key_type
+            $body$, key.as_text, relation, expressions ->> 'condition', key.key, key.given
         )
     );
     execute format(
@@ -118,11 +208,11 @@ begin
     );
     execute format('select job_scheduler.%I(''{}'')', base);
     insert into job_scheduler.sources as s (
-        name, relation, key_column, key_type, handler, rows_function, keys_function, limits_owner
+        name, relation, key_columns, key_types, handler, rows_function, keys_function, limits_owner
     )
-    values (called, relation, key_column, key_type, runs, base, base || '_keys', limits)
+    values (called, relation, keys.columns, keys.types, runs, base, base || '_keys', limits)
     on conflict on constraint sources_pkey do update
-    set relation = excluded.relation, key_column = excluded.key_column, key_type = excluded.key_type,
+    set relation = excluded.relation, key_columns = excluded.key_columns, key_types = excluded.key_types,
         handler = excluded.handler, limits_owner = excluded.limits_owner, is_checked = false, checked_until = null;
 end
 $$;
@@ -141,8 +231,8 @@ as $$
 $$;
 revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
 
--- Notes the keys of the rows that a statement changed. Its arguments: source, key column, and the columns of owner and
--- workspace, empty where these are no plain columns. It never fails the write: a start of a listener looks at every row.
+-- Notes the keys of the rows that a statement changed. Its arguments: source, the columns of owner and workspace, empty
+-- where these are no plain columns, and the columns of the key. It never fails the write: a start of a listener checks all.
 create or replace function job_scheduler.note_changed_rows()
 returns trigger
 language plpgsql
@@ -152,10 +242,19 @@ set timezone = 'UTC' -- a key that is an instant has one text
 set datestyle = 'ISO'
 as $$
 declare
+    key constant text := case
+        when tg_nargs = 4 then format('r.%I::text', tg_argv[3])
+        else (
+            select format(
+                'job_scheduler.key_text(array[%s])', string_agg(format('r.%I::text', k.name), ', ' order by k.number)
+            )
+            from unnest(tg_argv[3:]) with ordinality as k (name, number)
+        )
+    end;
     noted constant text := format(
-        'select %L, job_scheduler.turn_of(%s, %s), r.%I::text from ', tg_argv[0],
-        coalesce('r.' || quote_ident(nullif(tg_argv[2], '')), 'null'),
-        coalesce('r.' || quote_ident(nullif(tg_argv[3], '')), 'null'), tg_argv[1]
+        'select %L, job_scheduler.turn_of(%s, %s), %s from ', tg_argv[0],
+        coalesce('r.' || quote_ident(nullif(tg_argv[1], '')), 'null'),
+        coalesce('r.' || quote_ident(nullif(tg_argv[2], '')), 'null'), key
     );
     changed bigint;
 begin
@@ -177,7 +276,7 @@ end
 $$;
 revoke all on function job_scheduler.note_changed_rows() from public;
 
--- What the owner of a table calls to give its rows jobs.
+-- The owner of a table calls these to give its rows jobs.
 
 -- Refuses a table or a name that cannot be a source.
 create or replace function job_scheduler.check_source(name text, relation regclass, timezone text)
@@ -187,7 +286,6 @@ set search_path = ''
 as $$
 declare
     class pg_catalog.pg_class;
-    keys integer;
     reader constant name := (
         select p.proowner::regrole from pg_catalog.pg_proc as p
         where p.oid = 'public.sync_sources_v1(jsonb)'::regprocedure
@@ -212,11 +310,9 @@ begin
         raise exception 'add_source: source: the service (%) may not read %', reader, relation
         using errcode = '42501', hint = format('grant select on %s to %I;', relation, reader);
     end if;
-    select i.indnatts into keys from pg_catalog.pg_index as i where i.indrelid = relation and i.indisprimary;
-    if keys is distinct from 1 then
-        raise exception 'add_source: source: % has %', relation,
-            case when keys is null then 'no primary key' else format('a primary key of %s columns', keys) end
-        using errcode = '22023', hint = 'A job is found by the primary key of its row, which must be one column.';
+    if (select k.columns from job_scheduler.primary_key_of(relation) as k) is null then
+        raise exception 'add_source: source: % has no primary key', relation
+        using errcode = '22023', hint = 'A job is found by the primary key of its row.';
     end if;
     perform job_scheduler.check_timezone(timezone);
 end
@@ -275,10 +371,9 @@ begin
         jsonb_build_object(
             'due_at', coalesce(due_at, 'null'), 'condition', coalesce(condition, 'true'), 'finished', 'true',
             'metadata', coalesce(metadata, (
-                select format('jsonb_build_object(%L, %I)', a.attname, a.attname)
-                from pg_catalog.pg_index as i
-                inner join pg_catalog.pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-                where i.indrelid = source and i.indisprimary
+                select format('jsonb_build_object(%s)', string_agg(format('%L, %I', c.name, c.name), ', ' order by c.number))
+                from job_scheduler.primary_key_of(source) as k
+                cross join lateral unnest(k.columns) with ordinality as c (name, number)
             )),
             'owner', coalesce(owner, 'null'), 'workspace', coalesce(workspace, 'null'), 'title', coalesce(title, 'null'),
             'revision', 'null'
@@ -293,9 +388,13 @@ begin
     from pg_catalog.pg_attribute as a
     where a.attrelid = source and a.attnum > 0 and not a.attisdropped and a.atttypid = 'uuid'::regtype;
     execute string_agg(format(
-        'create trigger %I after %s on %s %s for each statement execute function job_scheduler.note_changed_rows(%L, %L, %L, %L)',
+        'create trigger %I after %s on %s %s for each statement execute function job_scheduler.note_changed_rows(%s)',
         format('zz_job_%s_on_%s', this.rows_function, e.event), e.event, source, e.tables,
-        name, this.key_column, coalesce(owner_column, ''), coalesce(workspace_column, '')
+        (
+            select string_agg(quote_literal(a.argument), ', ' order by a.number)
+            from unnest(array[name, coalesce(owner_column, ''), coalesce(workspace_column, '')] || this.key_columns)
+                with ordinality as a (argument, number)
+        )
     ), '; ')
     from (values
         ('insert', 'referencing new table as new_rows'), ('delete', 'referencing old table as old_rows'),
@@ -360,7 +459,8 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- What is to be done about a job, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
+-- The step that a job needs, given the row under its key: cancel, write, wait (for its run's end), resume (a paused job whose
+-- last run ended: it ends as that run did), or nothing (null).
 -- A job that ended runs again where the row is due at another time. Where the source has revisions, it also runs again if
 -- the row changed since, and with `restart` in any case, because the run was to end the condition.
 create or replace function job_scheduler.source_job_act(
@@ -374,12 +474,12 @@ as $$
     select case
         when (found ->> 'due_at' is not null and job_scheduler.is_of_tenant(job, found)) is not true then
             case
+                -- The run may just have changed the row itself: let it end.
+                when (found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found)) is not true then
+                    case when job.status in ('scheduled', 'paused', 'running') then 'cancel' end
+                when job.status = 'running' or job.status = 'paused' and job.claimed_by is not null then 'wait'
+                when job.status = 'paused' and job.due_at is not null and not job.is_planned then 'resume' -- see mark_spent
                 when job.status in ('scheduled', 'paused') then 'cancel'
-                when job.status = 'running' then case
-                    -- What runs may just have changed the row itself; let it end.
-                    when found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found) then 'wait'
-                    else 'cancel'
-                end
             end
         when job.run_date <> (found ->> 'due_at')::timestamptz or job.status = 'cancelled' then 'write'
         when job.status in ('completed', 'failed') then
@@ -418,6 +518,20 @@ begin
         where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
         group by 1, 2
         order by 1, 2
+    ) as t;
+    perform job_scheduler.check_active_quota_of(t.created_by, t.workspaces)
+    from (
+        select j.created_by, array_agg(j.workspace_id) as workspaces
+        from public.scheduled_jobs as j
+        where j.id = any(opened) and j.created_by is not null
+        group by j.created_by
+        order by j.created_by
+    ) as t;
+    perform job_scheduler.check_stored_bytes(t.workspace_id, t.created_by, true)
+    from (
+        select distinct j.workspace_id, j.created_by from public.scheduled_jobs as j
+        where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
+        order by j.workspace_id, j.created_by
     ) as t;
 end
 $$;
@@ -459,6 +573,9 @@ begin
     where job.id = any(free)
         and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'cancel';
     get diagnostics cancelled = row_count;
+    update public.scheduled_jobs as job set status = 'scheduled'
+    where job.id = any(free)
+        and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'resume';
 
     opened := array(
         select job.id from public.scheduled_jobs as job
@@ -631,11 +748,11 @@ end
 $$;
 revoke all on function job_scheduler.settle_each(job_scheduler.sources, text[], boolean) from public;
 
--- Which rows of sources the service looks at next, and the looking.
+-- Chooses the rows of sources that the service checks next, and checks them.
 
 -- Takes changed rows of these sources off the list, at most about `most`: of each tenant its share, the longest waiting
--- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where there is
--- room, rows that failed a minute ago are among them.
+-- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where `most`
+-- allows it, rows that failed a minute ago are among them.
 create or replace function job_scheduler.take_changed_rows(
     names text[], after uuid, most integer, out sources text[], out keys text[], out turn uuid
 )
@@ -676,7 +793,7 @@ begin
     select coalesce(array_agg(c.source order by c.source), '{}'), coalesce(array_agg(c.key order by c.source), '{}')
     into sources, keys
     from chosen as c;
-    -- What is read after this has seen all of these changes.
+    -- Later reads see all of these changes.
     delete from job_scheduler.changed_rows as c
     using unnest(sources, keys) as t (source, key)
     where c.source = t.source and (c.key = t.key or c.key is null and t.key is null);
@@ -747,16 +864,19 @@ declare
     orphans text[];
     cancelled bigint := 0;
     broken text;
+    page text;
 begin
     begin
         execute format('select job_scheduler.%I($1, $2)', this.keys_function) into keys using after, most;
     exception when others then
         broken := sqlerrm;
         begin -- the condition fails on one of the rows, perhaps
-            execute format(
-                'select array(select r.%1$I::text from %2$s as r where $1 is null or r.%1$I > $1::%3$s order by r.%1$I limit $2)',
-                this.key_column, this.relation, this.key_type
-            ) into keys using after, most;
+            select format(
+                'select array(select %s from %s as r where $1 is null or (%s) > (%s) order by %3$s limit $2)',
+                k.as_text, this.relation, k.key, k.given
+            ) into page
+            from job_scheduler.key_expressions(this.key_columns, this.key_types, 'r', '$1') as k;
+            execute page into keys using after, most;
             broken := null;
         exception when others then -- the table is gone, or its key is
             keys := '{}';
@@ -782,7 +902,7 @@ end
 $$;
 revoke all on function job_scheduler.check_rows(job_scheduler.sources, text, integer, boolean) from public;
 
--- What the service calls to keep the jobs of sources right.
+-- The service calls these to keep the jobs of sources right.
 
 -- The sums of two counts, and the failures of both.
 create or replace function job_scheduler.added_up(a jsonb, b jsonb)
@@ -871,7 +991,9 @@ declare
     settled jsonb;
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
-    -- One at a time over all replicas, so that none waits for rows in another's order.
+    -- One at a time over all replicas, so that none waits for rows in another's order. A migration that adds a source may
+    -- stay open.
+    perform set_config('lock_timeout', '2000', true);
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_sources', 0));
     perform set_config('lock_timeout', '300', true); -- a client's transaction may stay open
     names := array(

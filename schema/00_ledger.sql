@@ -1,4 +1,4 @@
--- Which migrations this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
+-- The migrations that this database has applied. Each file of migrations/ writes its own row, whatever program applies it, and
 -- does nothing where it finds one: `listener migrate` and `supabase db push` continue where the other stopped.
 
 create schema if not exists job_scheduler;

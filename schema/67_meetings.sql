@@ -9,7 +9,7 @@ begin
     end if;
 
     create table public.meetings (
-        -- stands for "none chosen": a trigger gives the id, so that it can tell and refuse one that a user chose
+        -- stands for "none chosen": a trigger gives the id, so that it can recognise and refuse one that a user chose
         id uuid primary key default '00000000-0000-0000-0000-000000000000',
         title text,
         start_time timestamptz,

@@ -288,3 +288,12 @@ create or replace trigger t50_count_skipped_later
 after update of status on public.job_executions
 for each row when (new.status = 'skipped' and old.status <> 'skipped')
 execute function job_scheduler.count_skipped();
+
+-- An end that is written a minute or more after it happened: the next count of activity would not find it.
+create or replace trigger t60_note_late_end
+after insert or update of status on public.job_executions
+for each row when (
+    new.status in ('completed', 'failed', 'cancelled', 'skipped')
+    and coalesce(new.completed_at < clock_timestamp() - interval '1 minute', true)
+)
+execute function job_scheduler.note_late_end();

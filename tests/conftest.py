@@ -1,8 +1,13 @@
-"""What the whole suite shares: the anyio backend, and one embedded stack for all tests that need the real parts."""
+"""Fixtures of the whole suite: the anyio backend, and one stack for all tests that need the real parts.
+
+By default that is an embedded one, which ends with the run; `--stack-env FILE` names another one.
+"""
 
 from __future__ import annotations
 
+import os
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -17,14 +22,42 @@ from listener.handler_api.registry import Registry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from given_stack import GivenStack
+
     from listener.local.stack import Stack
 
+NO_FILE = "--stack-url needs --stack-env FILE, which has the keys"
+NOT_FOR_TESTS = (
+    "the tests delete every job, meeting, workspace and user of the stack that --stack-env names: "
+    "add --stack-may-be-emptied if it is for tests alone"
+)
+ONE_PROCESS = "tests in several processes would empty one another's tables: run them without -n against one stack"
 EMPTY_TABLES = """
 select format('%I.%I', schemaname, tablename)
 from pg_tables
-where schemaname = 'public' or tablename in ('changed_rows', 'source_errors')
+where schemaname = 'public' or tablename in ('changed_rows', 'source_errors', 'deliveries')
 order by 1
 """
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests run against a stack that exists already."""
+    group = parser.getgroup("stack", "a stack that exists already")
+    group.addoption("--stack-env", type=Path, metavar="FILE", help="its URL, keys and DATABASE_URL, NAME=value a line")
+    group.addoption("--stack-url", metavar="URL", help="its URL, where it is not the one in the file")
+    group.addoption("--stack-may-be-emptied", action="store_true", help="its jobs, meetings and users are for tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse options that would harm a stack or the run."""
+    if config.option.stack_env is None:
+        if config.option.stack_url:
+            raise pytest.UsageError(NO_FILE)
+        return
+    if not config.option.stack_may_be_emptied:
+        raise pytest.UsageError(NOT_FOR_TESTS)
+    if getattr(config.option, "numprocesses", None) or "PYTEST_XDIST_WORKER" in os.environ:
+        raise pytest.UsageError(ONE_PROCESS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,13 +74,28 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def embedded_stack() -> Iterator[Stack]:
-    """Run one stack, migrated, for the whole session, in a thread of its own so that no test's loop is its loop."""
+def embedded_stack(request: pytest.FixtureRequest) -> Iterator[Stack | GivenStack]:
+    """Run one stack, migrated, for the whole session, in a thread of its own so that no test's loop is its loop.
+
+    Where the run was given a stack, that one is migrated and emptied instead.
+    """
+    if request.config.option.stack_env is not None:
+        yield _given_stack(request.config.option.stack_env, request.config.option.stack_url)
+        return
     from listener.local.stack import temporary_stack  # noqa: PLC0415 - unit tests do not load the stack
 
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(temporary_stack()) as stack:
         publish_handlers(stack.database_url)
         yield stack
+
+
+def _given_stack(file: Path, url: str | None) -> GivenStack:
+    from given_stack import GivenStack, read_settings  # noqa: PLC0415 - as below
+
+    stack = GivenStack(read_settings(file, url))
+    stack.prepare()
+    publish_handlers(stack.database_url)
+    return stack
 
 
 def publish_handlers(database_url: str) -> None:
@@ -70,8 +118,9 @@ def empty_catalogue(embedded_stack: Stack) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def tables_to_empty(embedded_stack: Stack) -> list[str]:
     """Name the tables of `public` that the migrations leave empty; others hold settings that tests rely on."""
+    own = getattr(embedded_stack, "own_tables", None)
     with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
-        tables = [name for (name,) in connection.execute(EMPTY_TABLES).fetchall()]
+        tables = own or [name for (name,) in connection.execute(EMPTY_TABLES).fetchall()]
         return [table for table in tables if not connection.execute(_has_rows(table)).fetchone()[0]]
 
 

@@ -41,7 +41,9 @@ SUBJECTS = {
     "20261130090300_add_service": ["40_service"],
     "20261130090400_add_clients_and_tenancy": ["50_clients", "60_tenancy"],
     "20261130090450_add_sources": ["62_sources"],
+    "20261130090460_add_deliveries": ["64_handlers"],
     "20261130090500_leave_own_meetings_alone": ["65_own_meetings.sql"],
+    "20261130090550_add_dashboard": ["80_dashboard"],
     "20261130090600_create_triggers": ["90_triggers.sql", "92_workspace_triggers.sql"],
     "20261130090700_add_meetings": ["67_meetings.sql", "70_meetings", "95_meeting_triggers.sql"],
 }

@@ -1,4 +1,4 @@
-"""What is done at the end of a booking."""
+"""The handler that runs at the end of a booking."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ function watch(table, show) {
   })
 }
 
-let tellDone
-const done = new Promise((resolve) => { tellDone = resolve })
+let markDone
+const done = new Promise((resolve) => { markDone = resolve })
 await watch('meetings', (row) => {
   console.log(`meeting  ${row.status}, ends at ${time(row.end_time)}`)
-  if (row.status === 'done') tellDone()
+  if (row.status === 'done') markDone()
 })
 await watch('scheduled_jobs', (row) => console.log(`its job  ${row.status}, due at ${time(row.run_date)}`))
 

@@ -111,6 +111,7 @@ class Service:
             ("reflector", stages.reflector.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
+            ("activity_counter", stages.activity_counter.run),
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
             ("sources", stages.sources.run),

@@ -8,8 +8,9 @@ import socket
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
 
 from listener.clock import DatabaseClock
 from listener.handler_api.registry import Registry
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.settings import Settings
+
+DISTRIBUTION: Final = "supabase-job-listener"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     """
     registry = registry or Registry.load(settings.handlers)  # first: what fails here must leave nothing open
     listener_id, clock, key = str(uuid.uuid4()), DatabaseClock(), settings.secret_key.get_secret_value()
-    hide_always([key])
+    hide_always(settings.secrets)
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
     within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
     rpc = Rpc(settings.url, key, clock, health.answered, within_seconds)
@@ -73,6 +76,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         handlers=registry.names,
         no_handler_seconds=settings.no_handler_seconds,
         run_restored=settings.run_restored,
+        profile={"version": version(DISTRIBUTION), "capacity": settings.concurrency},
         on_skipped=metrics.instants_skipped,
     )
     return Shared(
@@ -86,12 +90,21 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         rpc=rpc,
         store=store,
         registry=registry,
-        client_factory=cache(partial(_make_client, settings.url, key)),
+        client_factory=_client_factory(settings.url, key),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
     )
 
 
-def _make_client(url: str, key: str) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
-    from listener.supabase.client import make_client  # noqa: PLC0415 - heavy
+def _client_factory(url: str, key: str) -> Callable[[], Any]:
+    """Return a maker of clients that imports their library when it makes the first."""
 
-    return make_client(url, key)
+    @cache
+    def maker() -> Callable[[], Any]:
+        from listener.supabase.client import client_maker  # noqa: PLC0415 - heavy
+
+        return client_maker(url, key)
+
+    def make() -> Any:  # noqa: ANN401 - as above
+        return maker()()
+
+    return make

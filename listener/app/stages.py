@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from listener.execution.completer import Completer
     from listener.execution.dispatcher import Dispatcher
     from listener.execution.executor import Executor
+    from listener.maintenance.activity import ActivityCounter
     from listener.maintenance.cleaner import Cleaner
     from listener.maintenance.lease_keeper import LeaseKeeper
     from listener.maintenance.publisher import Publisher
@@ -46,6 +47,7 @@ class Stages:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
+    activity_counter: ActivityCounter
     watchdog: Watchdog
     publisher: Publisher
     sources: SourceSync
@@ -61,7 +63,7 @@ class Stages:
                 {"id": job.id, "next_run_at": job.next_run_at and job.next_run_at.isoformat()}
                 for job in self.agenda.upcoming(ARMED_SHOWN)
             ],
-            "jobs_waiting_for_room": self.dispatcher.waiting,
+            "jobs_waiting_for_slot": self.dispatcher.waiting,
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,

@@ -15,6 +15,7 @@ from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
+from listener.maintenance.activity import ActivityCounter
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
@@ -30,6 +31,7 @@ from listener.scheduling.reflector import POLL, Reflector
 from listener.scheduling.replanner import Replanner
 from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
+from listener.supabase.activity import SupabaseActivity
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.watched_session import Times
@@ -72,6 +74,7 @@ class Maintenance:
     rescuer: Rescuer
     recorder: Recorder
     cleaner: Cleaner
+    activity_counter: ActivityCounter
     watchdog: Watchdog
     publisher: Publisher
 
@@ -107,6 +110,7 @@ def build_stages(shared: Shared) -> Stages:
         rescuer=maintenance.rescuer,
         recorder=maintenance.recorder,
         cleaner=maintenance.cleaner,
+        activity_counter=maintenance.activity_counter,
         watchdog=maintenance.watchdog,
         publisher=maintenance.publisher,
         sources=feed.sources,
@@ -130,7 +134,7 @@ def build_execution(shared: Shared, core: Core) -> Execution:
     """Build the stages of a due job: dispatcher, executor, completer."""
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
-    options = {"webhook_allow_private": settings.webhook_allow_private}
+    options = settings.handler_options
     executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
         store,
@@ -168,6 +172,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
         rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
+        activity_counter=ActivityCounter(SupabaseActivity(shared.rpc), jitter),
         watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),
         publisher=Publisher(catalogue, shared.registry.catalogue(), health, jitter),
     )

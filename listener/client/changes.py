@@ -43,16 +43,16 @@ class JobSession:
     Args:
         address: the project, and the identity.
         job: the job's `id`.
-        tell: called with each change, and with None when the row has to be read: changes may have been missed.
+        report: called with each change, and with None when the row has to be read: changes may have been missed.
     """
 
-    def __init__(self, address: Address, job: int, tell: Callable[[Change | None], None]) -> None:
+    def __init__(self, address: Address, job: int, report: Callable[[Change | None], None]) -> None:
         self._client = AsyncRealtimeClient(
             f"{address.url}/realtime/v1", address.key, auto_reconnect=False, max_retries=1
         )
         self._client.access_token = address.token
         self._channels: list[AsyncRealtimeChannel] = []
-        self._job, self._tell = job, tell
+        self._job, self._report = job, report
         self.is_over = False
         self.settled = anyio.Event()
 
@@ -92,14 +92,14 @@ class JobSession:
         change = message["data"]
         record = change.get("record") or {}
         if "status" in record and "updated_at" in record:
-            self._tell(Change(JobStatus(record["status"]), INSTANT.validate_python(record["updated_at"])))
+            self._report(Change(JobStatus(record["status"]), INSTANT.validate_python(record["updated_at"])))
         elif (change.get("old_record") or {}).get("id", self._job) == self._job:  # deleted, or too large to be shown
-            self._tell(None)
+            self._report(None)
 
     def _ready(self, _: object) -> None:
         """Realtime confirms the subscription after the join, and again after it has lost changes."""
         if self.settled.is_set():
-            self._tell(None)
+            self._report(None)
         self.settled.set()
 
     def _follow(self, state: RealtimeSubscribeStates, fault: Exception | None) -> None:
@@ -128,7 +128,7 @@ class JobSession:
             log.debug("Realtime does not deliver: %s", why)
             self.is_over = True
             if self.settled.is_set():
-                self._tell(None)
+                self._report(None)
             self.settled.set()
 
 

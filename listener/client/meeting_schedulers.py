@@ -135,7 +135,7 @@ class SchedulerService(MeetingService[Client]):
 
     @cached_property
     def scheduler(self) -> SupabaseJobScheduler:
-        """Whose client it uses."""
+        """The scheduler whose client this one uses."""
         return self._given or SupabaseJobScheduler()
 
     @property

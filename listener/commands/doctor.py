@@ -25,12 +25,12 @@ def doctor() -> None:
 async def _report(settings: Settings) -> bool:
     is_well = True
     async for finding in examine(settings):
-        _tell(finding)
+        _print(finding)
         is_well = is_well and finding.is_well
     return is_well
 
 
-def _tell(finding: Finding) -> None:
+def _print(finding: Finding) -> None:
     word, colour = ("ok", typer.colors.GREEN) if finding.is_well else ("wrong", typer.colors.RED)
     typer.echo(f"{typer.style(f'{word:<6}', fg=colour)}{finding.subject:<26}{finding.what}")
     if finding.fix:

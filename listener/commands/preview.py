@@ -50,6 +50,6 @@ def preview(  # noqa: PLR0913, PLR0917 - the columns of a job that say when it r
         "dst_gap": dst_gap,
         "dst_fold": dst_fold,
     }
-    asked = read_request(words, DatabaseClock().now(), prefix="--")
-    occurrences = occurrences_of(asked.trigger, asked.after, asked.n)
-    typer.echo(json.dumps(as_instants(occurrences)) if as_json else as_text(asked.trigger, occurrences))
+    request = read_request(words, DatabaseClock().now(), prefix="--")
+    occurrences = occurrences_of(request.trigger, request.after, request.n)
+    typer.echo(json.dumps(as_instants(occurrences)) if as_json else as_text(request.trigger, occurrences))

@@ -21,5 +21,4 @@ def token(
 
     state = StateFolder(state_dir.resolve())
     keys = state.existing_keys()
-    remember_user(state, user)
-    typer.echo(user_token(keys, user))
+    typer.echo(user_token(keys, user, remember_user(state, user)))

@@ -89,13 +89,13 @@ class Board:
     """The lines of all jobs.
 
     Args:
-        tell: called with each line that has made a transition.
+        on_transition: called with each line that has made a transition.
     """
 
-    def __init__(self, tell: Callable[[Line], None]) -> None:
+    def __init__(self, on_transition: Callable[[Line], None]) -> None:
         self.lines: dict[str, Line] = {}
         self._names: dict[str, str] = {}
-        self._tell = tell
+        self._on_transition = on_transition
 
     def announce(self, scenes: Sequence[Scene]) -> None:
         """Make a line for each scene."""
@@ -109,7 +109,7 @@ class Board:
         """Take a delivered row; rows of other jobs are ignored."""
         line = self.lines.get(self._names.get(row["job_id"], row["job_id"]))
         if line is not None and line.take(row):
-            self._tell(line)
+            self._on_transition(line)
 
     @property
     def missing(self) -> list[Line]:

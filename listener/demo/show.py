@@ -107,7 +107,7 @@ def _listener(folder: Path, stack: Stack) -> contextlib.AbstractAsyncContextMana
 async def _perform(console: Console, client: AsyncClient) -> OutcomeCheck:
     clock = DatabaseClock()
     began = anyio.current_time()
-    board = Board(partial(_tell, console, began))
+    board = Board(partial(_print_transition, console, began))
     await watch(client, board)
     opening = clock.now()
     board.announce(scenes(opening))
@@ -139,7 +139,7 @@ def _shown(console: Console, board: Board) -> Iterator[None]:
         yield
 
 
-def _tell(console: Console, began: float, line: Line) -> None:
+def _print_transition(console: Console, began: float, line: Line) -> None:
     if console.is_terminal:
         return
     seconds = anyio.current_time() - began

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from listener.doctor.channels import examine_channels
 from listener.doctor.finding import Finding
-from listener.doctor.handler_check import examine_catalogue
+from listener.doctor.handler_check import examine_catalogue, examine_waiting
 from listener.doctor.interface import examine_interface
 from listener.doctor.membership_check import examine_memberships
 from listener.doctor.restore_check import examine_restore
@@ -33,6 +33,7 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield await examine_restore(settings)
         yield await examine_memberships(settings)
         yield await examine_catalogue(settings)
+        yield await examine_waiting(settings)
         async for finding in examine_topic(settings):
             yield finding
         async for finding in examine_channels(settings):

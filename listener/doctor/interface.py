@@ -41,9 +41,11 @@ FUNCTIONS: Final = (
     "clean_ledger_v1",
     "publish_handlers_v1",
     "send_probe_v1",
+    "delivery_v1",
+    "send_queue_message_v1",
 )
 MEETINGS_FUNCTIONS = ("end_meetings_v1",)
-TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs")
+TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs", "job_notifications")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrations export` and `supabase db push`'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"

@@ -20,7 +20,7 @@ NARROW = "let each policy on realtime.messages name its topics, as in using ((se
 
 
 async def examine_topic(settings: Settings) -> AsyncIterator[Finding]:
-    """Ask for the policies on the messages of Realtime."""
+    """Read the policies on the messages of Realtime."""
     client = make_client(settings.url, settings.secret_key.get_secret_value())
     try:
         policies: Any = (await client.rpc("examine_topic_v1", {"request": {}}).execute()).data
@@ -34,7 +34,7 @@ async def examine_topic(settings: Settings) -> AsyncIterator[Finding]:
 
 
 def judge_topic(policies: Mapping[str, Any]) -> list[Finding]:
-    """Tell whether the topic is guarded, and which policies hold for every topic of the project."""
+    """Return whether the topic is guarded, and which policies hold for every topic of the project."""
     if policies["guarded"] is None:
         return [Finding(SUBJECT, "this database has no realtime.messages")]
     guarded = Finding(SUBJECT, "only the service key may join the private topic job_scheduler")

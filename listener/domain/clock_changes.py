@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from listener.domain.days import HORIZON_YEARS
 from listener.domain.job import DstFold, DstGap
-from listener.domain.refusal import refuse
+from listener.domain.refusal import refuse_column
 
 if TYPE_CHECKING:
     from listener.domain.local_times import LocalTimes
@@ -38,7 +38,7 @@ def zone(name: str) -> ZoneInfo:
     """
     found = _load(name) if _ZONE_NAME.fullmatch(name) and not _LOCAL_NAMES.fullmatch(name) else None
     if found is None:
-        refuse("timezone", name, 'an IANA time zone such as "Europe/Berlin", spelled as in the IANA database')
+        refuse_column("timezone", name, 'an IANA time zone such as "Europe/Berlin"')
     return found
 
 

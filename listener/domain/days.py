@@ -72,9 +72,9 @@ class MonthDays:
 class CronDays:
     """Dates as the three day fields of a cron expression name them; weekdays count from Monday, 0.
 
-    `numbers` holds days of the month, `LAST` for the last one; `nearest` those written as `15W`; `weekdays` whole
-    weekdays; `nth` pairs of a weekday and its count in the month, `LAST` for the last one. `any_number` and
-    `any_weekday` say that a field does not restrict; `either` that one of the two fields is enough.
+    `numbers` holds days of the month, negative ones from its end (`LAST` is -1); `nearest` those written as `15W`;
+    `weekdays` whole weekdays; `nth` pairs of a weekday and its count in the month, `LAST` for the last one.
+    `any_number` and `any_weekday` say that a field does not restrict; `either` that one of the two fields is enough.
     """
 
     months: frozenset[int]
@@ -98,9 +98,9 @@ class CronDays:
         return sorted(numbers | weekdays if self.either else numbers & weekdays)
 
     def _by_number(self, first_weekday: int, length: int) -> set[int]:
-        found = {length if number == LAST else number for number in self.numbers}
+        found = {number if number > 0 else length + 1 + number for number in self.numbers}
         found |= {_nearest_weekday(number, first_weekday, length) for number in self.nearest}
-        return {number for number in found if number <= length}
+        return {number for number in found if 1 <= number <= length}
 
     def _by_weekday(self, first_weekday: int, length: int) -> set[int]:
         found = {day for day in range(1, length + 1) if (first_weekday + day - 1) % 7 in self.weekdays}

@@ -70,9 +70,9 @@ class FairQueue:
         queue.length += 1
         heapq.heappush(queue.places, place)
 
-    def may_take(self, room: int) -> bool:
+    def may_take(self, free_slots: int) -> bool:
         """Whether there is a job to take while so many more may be held."""
-        return room > 0 and any(self.holdings.has_room(parties, room) for parties in self._queues)
+        return free_slots > 0 and any(self.holdings.has_slot(parties, free_slots) for parties in self._queues)
 
     def delayed(self, before: float) -> tuple[dict[str, int], float | None]:
         """Count the jobs of those that were given nothing since `before`, by what they wait for: `slots` or a `quota`.
@@ -88,14 +88,14 @@ class FairQueue:
                     starved = min(queue.since, starved if starved is not None else queue.since)
         return waiting, starved
 
-    def take(self, room: int, most: int, now: float = 0.0) -> list[Job]:
-        """Take and hold at most `most` jobs while `room` more may be held."""
+    def take(self, free_slots: int, most: int, now: float = 0.0) -> list[Job]:
+        """Take and hold at most `most` jobs while `free_slots` more may be held."""
         if any(self._queues):  # somebody's but the service's
             most = min(most, FAIR_BATCH)
-        size, passed = min(room, most), []
+        size, passed = min(free_slots, most), []
         batch: list[Job] = []
         while len(batch) < size and (parties := self._turns.first()) is not None:
-            if not self.holdings.has_room(parties, room - len(batch)):
+            if not self.holdings.has_slot(parties, free_slots - len(batch)):
                 passed.append(parties)
                 continue
             self._turns.served(parties)

@@ -25,7 +25,7 @@ class TriggerType(StrEnum):
 
 
 class Misfire(StrEnum):
-    """What happens with due instants missed by more than the grace."""
+    """The policy for due instants missed by more than the grace."""
 
     RUN_ONCE = "run_once"
     RUN_ALL = "run_all"
@@ -40,7 +40,7 @@ class DstGap(StrEnum):
 
 
 class DstFold(StrEnum):
-    """Which pass of a repeated hour a fixed local time means."""
+    """The pass of a repeated hour that a fixed local time refers to."""
 
     FIRST = "first"
     SECOND = "second"

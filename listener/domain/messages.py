@@ -173,13 +173,16 @@ class Extended:
 class Rescued:
     """The answer to a rescue: the number of runs ended, the jobs to arm, and the errors of the other runs.
 
-    `unhandled` are jobs whose handler no live listener has had for so long that their instants end.
+    `unhandled` are jobs whose handler no live listener has had for so long that their instants end. `waiting` due jobs,
+    1000 at most, name the `missing` handlers, 20 at most, that no live listener has now.
     """
 
     runs: int
     jobs: list[Job]
     failures: Mapping[str, str] = field(default_factory=dict)
     unhandled: list[Job] = field(default_factory=list)
+    waiting: int = 0
+    missing: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

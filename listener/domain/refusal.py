@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import reprlib
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
@@ -17,6 +19,7 @@ _shortener = reprlib.Repr()
 _shortener.maxstring = _shortener.maxother = 80
 _shortener.maxlist = _shortener.maxdict = 8
 _shortener.maxlevel = 3
+_SHOWN_CHARACTERS = 120
 LONGEST_NUMBER = 10**40
 """Greater numbers are not written out: that takes quadratic time, and Python refuses it beyond 4,300 digits."""
 
@@ -42,6 +45,49 @@ def refuse(field: str, value: object, allowed: str) -> NoReturn:
         is_short, value = False, f"a number of about {value.bit_length() * 3 // 10} digits"
     keep = is_short and isinstance(value, (str, int, float, type(None)))
     raise InvalidValueError(field, value if keep else _Shown(value), allowed) from None
+
+
+class _AsJson:
+    """The beginning of a value as the database shows it."""
+
+    def __init__(self, value: object) -> None:
+        try:
+            text = json.dumps(_beginning(value), ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError):  # nothing that a column can hold
+            text = _shortener.repr(value)
+        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
+        self._text = shown.encode("utf-8", "backslashreplace").decode()
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _beginning(value: object) -> object:
+    """Return as much of `value` as is shown, the keys of objects in jsonb's order: the shorter ones first."""
+    if isinstance(value, Mapping):
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: _beginning(value[key]) for key in keys[:_SHOWN_CHARACTERS]}
+    if isinstance(value, list | tuple):
+        return [_beginning(each) for each in value[:_SHOWN_CHARACTERS]]
+    return value[: _SHOWN_CHARACTERS + 1] if isinstance(value, str) else value
+
+
+def refuse_column(column: str, value: object, allowed: str) -> NoReturn:
+    """Refuse the value of a column with the message of the database at the insert.
+
+    Raises:
+        InvalidValueError: always.
+    """
+    raise InvalidValueError(field=f"scheduled_jobs.{column}", value=_AsJson(value), allowed=allowed) from None
+
+
+def refuse_schedule(schedule: object, allowed: str) -> NoReturn:
+    """Refuse a schedule with the message of the database at the insert.
+
+    Raises:
+        InvalidValueError: always.
+    """
+    refuse_column("schedule", schedule, allowed)
 
 
 def word(kind: type[Word], field: str, value: object) -> Word:

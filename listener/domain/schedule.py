@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import next_instant, zone
-from listener.domain.cron_spelling import check_spelling
 from listener.domain.job import DstFold, DstGap, Trigger, TriggerType
-from listener.domain.refusal import instant, refuse, word
+from listener.domain.refusal import instant, refuse_column, word
 from listener.domain.schedule_fields import check_keys, interval, local_times
 
 if TYPE_CHECKING:
@@ -87,8 +86,6 @@ def validate(trigger: Trigger) -> None:
         interval(trigger.schedule)
     elif kind is not TriggerType.ONCE:
         local_times(kind, trigger.schedule)
-    if kind is TriggerType.CRON:
-        check_spelling(trigger.schedule["expression"])
 
 
 def _next_recurring(kind: TriggerType, trigger: Trigger, start: datetime, after: datetime) -> datetime | None:
@@ -108,5 +105,5 @@ def _next_multiple(start: datetime, step: timedelta, after: datetime) -> datetim
 
 def _zone_of(trigger: Trigger) -> ZoneInfo:
     if not isinstance(trigger.timezone, str):
-        refuse("timezone", trigger.timezone, "the name of an IANA time zone")
+        refuse_column("timezone", trigger.timezone, "the name of an IANA time zone")
     return zone(trigger.timezone)

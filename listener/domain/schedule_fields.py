@@ -9,10 +9,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from listener.domain import cron
+from listener.domain.cron_fields import as_text
 from listener.domain.days import DayRule, EveryDay, MonthDays, Weekdays
 from listener.domain.job import TriggerType
 from listener.domain.local_times import LocalTimes
-from listener.domain.refusal import refuse
+from listener.domain.refusal import refuse_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,13 +26,13 @@ MIN_INTERVAL_SECONDS = 1
 MAX_INTERVAL_SECONDS = 315_360_000  # ten years
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
-_KEYS: dict[TriggerType, tuple[frozenset[str], frozenset[str]]] = {
-    TriggerType.ONCE: (frozenset(), frozenset()),
-    TriggerType.DAILY: (frozenset({"time"}), frozenset()),
-    TriggerType.WEEKLY: (frozenset({"time", "days"}), frozenset()),
-    TriggerType.MONTHLY: (frozenset({"time", "days"}), frozenset({"missing_day"})),
-    TriggerType.INTERVAL: (frozenset({"seconds"}), frozenset()),
-    TriggerType.CRON: (frozenset({"expression"}), frozenset()),
+_KEYS: dict[TriggerType, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    TriggerType.ONCE: ((), ()),
+    TriggerType.DAILY: (("time",), ()),
+    TriggerType.WEEKLY: (("time", "days"), ()),
+    TriggerType.MONTHLY: (("time", "days"), ("missing_day",)),
+    TriggerType.INTERVAL: (("seconds",), ()),
+    TriggerType.CRON: (("expression",), ()),
 }
 
 
@@ -42,10 +43,9 @@ def check_keys(kind: TriggerType, schedule: Mapping[str, Any]) -> None:
         InvalidValueError: naming the keys that the trigger has.
     """
     required, optional = _KEYS[kind]
-    if not isinstance(schedule, Mapping) or not required <= set(schedule) <= required | optional:
-        names = [f'"{key}"' for key in sorted(required)] + [f'"{key}" (optional)' for key in sorted(optional)]
-        keys = ", ".join(names)
-        refuse("schedule", schedule, f"an object with exactly the keys {{{keys}}} for {kind}")
+    if not isinstance(schedule, Mapping) or not {*required} <= {*schedule} <= {*required, *optional}:
+        names = [f'"{key}"' for key in required] + [f'"{key}" (optional)' for key in optional]
+        refuse_schedule(schedule, f"an object with exactly the keys {{{', '.join(names)}}}")
 
 
 def local_times(kind: TriggerType, schedule: Mapping[str, Any]) -> LocalTimes:
@@ -55,9 +55,8 @@ def local_times(kind: TriggerType, schedule: Mapping[str, Any]) -> LocalTimes:
         InvalidValueError: a value is not one that its key may have.
     """
     if kind is TriggerType.CRON:
-        expression = schedule["expression"]
-        return cron.parse(expression if isinstance(expression, str) else cron.normal(expression))
-    hour, minute, second = _time_of_day(schedule["time"])
+        return cron.parse(as_text(schedule["expression"]))
+    hour, minute, second = _time_of_day(schedule)
     return LocalTimes(_DAY_RULES[kind](schedule), (hour,), (minute,), (second,))
 
 
@@ -71,14 +70,16 @@ def interval(schedule: Mapping[str, Any]) -> timedelta:
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not number or not MIN_INTERVAL_SECONDS <= seconds <= MAX_INTERVAL_SECONDS:
         allowed = f"a number from {MIN_INTERVAL_SECONDS} to {MAX_INTERVAL_SECONDS}"
-        refuse("schedule.seconds", seconds, allowed)
+        refuse_schedule(schedule, f'"seconds" to be {allowed}')
     return timedelta(seconds=seconds)
 
 
-def _time_of_day(value: object) -> tuple[int, int, int]:
+def _time_of_day(schedule: Mapping[str, Any]) -> tuple[int, int, int]:
+    value = schedule["time"]
     found = _TIME.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        refuse("schedule.time", value, 'a time of day from "00:00" to "23:59", written "HH:MM" or "HH:MM:SS"')
+        expected = '"time" to be a time of day from "00:00" to "23:59", written "HH:MM" or "HH:MM:SS"'
+        refuse_schedule(schedule, expected)
     return int(found[1]), int(found[2]), int(found[3] or 0)
 
 
@@ -87,24 +88,22 @@ def _every_day(_schedule: Mapping[str, Any]) -> DayRule:
 
 
 def _weekly(schedule: Mapping[str, Any]) -> DayRule:
-    return _weekdays(tuple(_days(schedule["days"], WEEKDAYS, 'a list of weekdays from "monday" to "sunday"')))
+    return _weekdays(tuple(_days(schedule, WEEKDAYS, 'weekdays from "monday" to "sunday"')))
 
 
 def _monthly(schedule: Mapping[str, Any]) -> DayRule:
+    days = _days(schedule, _MONTH_DAYS, "days from 1 to 31, or from -1 (the last day) to -31")
     missing = schedule.get("missing_day", "last")
     if missing not in ("last", "skip"):
-        refuse("schedule.missing_day", missing, '"last" or "skip"')
-    allowed = "a list of days from 1 to 31, or from -1 (the last day) to -31"
-    days = _days(schedule["days"], _MONTH_DAYS, allowed)
+        refuse_schedule(schedule, '"missing_day" to be "last" or "skip"')
     return MonthDays(frozenset(int(day) for day in days), clamp=missing == "last")
 
 
-def _days(value: object, known: Sequence[Any], allowed: str) -> list[Any]:
-    if not isinstance(value, (list, tuple)) or not 0 < len(value) <= MAX_DAYS:
-        refuse("schedule.days", value, allowed)
-    for day in value:
-        if isinstance(day, bool) or day not in known:
-            refuse("schedule.days", value, allowed)
+def _days(schedule: Mapping[str, Any], known: Sequence[Any], allowed: str) -> list[Any]:
+    value = schedule["days"]
+    is_list = isinstance(value, (list, tuple)) and 0 < len(value) <= MAX_DAYS
+    if not is_list or any(isinstance(day, bool) or day not in known for day in value):
+        refuse_schedule(schedule, f'"days" to be a list of {allowed}')
     return list(value)
 
 

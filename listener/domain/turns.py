@@ -78,7 +78,7 @@ class Holdings:
         self._held: dict[str, int] = {}
         self._bounds: dict[str, int] = {}
 
-    def has_room(self, parties: Parties, free: int) -> bool:
+    def has_slot(self, parties: Parties, free: int) -> bool:
         """Whether one more may be held while so many are free."""
         return free > 0 and all(self._may_hold_more(each, free) for each in parties)
 

@@ -135,14 +135,14 @@ class Claimer:
         while True:
             claims = await self._claim_requests(part, self._clock.now())
             requested_at = self._clock.monotonic()
-            asked_before = again.intersection(claims)
-            for job_id in asked_before:
+            requested_before = again.intersection(claims)
+            for job_id in requested_before:
                 claims[job_id].again = True
             try:
                 claimed = await self._store.claim(list(claims.values()))
             except StoreError as fault:
                 is_divisible = fault.split_batch and len(part) > 1
-                may_repeat = fault.maybe_applied or (asked_before and (fault.retryable or not fault.split_batch))
+                may_repeat = fault.maybe_applied or (requested_before and (fault.retryable or not fault.split_batch))
                 if is_divisible or not may_repeat:
                     raise
                 again.update(claims)  # it may have been granted: dropping it now would lose an attempt

@@ -111,7 +111,7 @@ class Dispatcher:
     @property
     def has_cause_to_claim(self) -> bool:
         """Whether a claim is under way, or is possible now."""
-        return self._claimer.in_flight > 0 or self._ready.may_take(self._room())
+        return self._claimer.in_flight > 0 or self._ready.may_take(self._free_slots())
 
     @property
     def is_idle(self) -> bool:
@@ -169,7 +169,7 @@ class Dispatcher:
         """Free the slot that was kept for a claim."""
         self._ready.holdings.release(job.parties)
 
-    def _room(self) -> int:
+    def _free_slots(self) -> int:
         if self._draining or self._claimer.in_flight >= CLAIMS_IN_FLIGHT or self._sink.unwritten > MAX_UNWRITTEN:
             return 0
         return self._concurrency - self._executing - self._claimer.claiming
@@ -177,7 +177,7 @@ class Dispatcher:
     async def _wait_for_work(self) -> None:
         while True:
             self._lift_bounds()
-            if self._ready.may_take(self._room()):
+            if self._ready.may_take(self._free_slots()):
                 return
             self._wake = anyio.Event()
             with anyio.move_on_after(self._bounded_until - self._clock.monotonic()):
@@ -190,7 +190,7 @@ class Dispatcher:
             self._ready.holdings.unbind()
 
     def _take_batch(self) -> list[Job]:
-        batch = self._ready.take(self._room(), self._batch_size, self._clock.monotonic())
+        batch = self._ready.take(self._free_slots(), self._batch_size, self._clock.monotonic())
         self._claimer.begin(batch)
         return batch
 

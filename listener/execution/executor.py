@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import structlog
-from anyio import CancelScope, CapacityLimiter, current_time, get_cancelled_exc_class
+from anyio import CapacityLimiter, get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from listener.domain.outcome import Failed
-from listener.execution import admission, outcome_mapping
+from listener.execution import admission, open_scopes, outcome_mapping
 from listener.execution.fair_limiter import FairLimiter
 from listener.execution.forks import leave_if_child
-from listener.execution.open_scopes import is_about_to_be_cancelled, leave_open_scopes, stop_cancelling
 from listener.execution.reporter import Reporter, identity
 from listener.execution.run_result import SHUTDOWN
 from listener.execution.shared_resources import SharedResources
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import ExitStack
 
+    from anyio import CancelScope
+
     from listener.domain.job import Run
     from listener.domain.outcome import Outcome, Report
     from listener.handler_api.registry import Handler, Registry
@@ -52,7 +53,7 @@ class Limits:
     threads: int = 64
     processes: int = os.cpu_count() or 2
     tenant_share: float = 0.8  # the part of either, and of a handler's own places, that one tenant or user may take
-    thread_grace_seconds: float = 5.0  # between telling a thread to stop and abandoning it
+    thread_grace_seconds: float = 5.0  # between the request to stop a thread and its abandonment
     task_grace_seconds: float = 5.0  # between cancelling an async handler and abandoning it
     sizes: outcome_mapping.Sizes = field(default_factory=outcome_mapping.Sizes)
 
@@ -63,7 +64,7 @@ class Executor:
     Args:
         registry: the handlers.
         clock: the database's clock.
-        client_factory: returns the Supabase client, the same one each time.
+        client_factory: makes a Supabase client for a run that uses one.
         metrics: where run results are counted.
         limits: limits that all handlers share.
         options: settings that handlers may read, as `JobContext.options`.
@@ -163,7 +164,7 @@ class Executor:
         return [(claimed_run, self._abandon_task(claimed_run, scope)) for claimed_run, scope in found]
 
     def _abandon_task(self, claimed_run: ClaimedRun, scope: CancelScope) -> Report:
-        stop_cancelling(scope)
+        open_scopes.stop_cancelling(scope)
         self._log.warning(Event.RUN_TASK_ABANDONED, **identity(claimed_run))
         timed_out = outcome_mapping.timed_out(self._limit_seconds(claimed_run))
         unwilling = replace(timed_out, error=f"{timed_out.error}, and goes on although it was cancelled")
@@ -173,19 +174,20 @@ class Executor:
         handler, seconds = claimed_run.handler, self._limit_seconds(claimed_run)
         assert handler is not None, "a run without a handler was refused"  # noqa: S101 - states what `prepare` ensures
         outcome: Outcome | None = None
-        scope = CancelScope()
+        is_plain = handler.mode == "loop" and handler.concurrency is None  # it starts at once
+        scope = open_scopes.scope_for(seconds if is_plain else None)
         try:
             with scope:
                 claimed_run.runs_in(scope)
-                if handler.mode == "loop" and handler.concurrency is None:
-                    outcome = await self._attempt(claimed_run, handler, scope, seconds)
+                if is_plain:
+                    outcome = await self._attempt(claimed_run, handler, scope)
                 else:
                     outcome = await self._attempt_in_slot(claimed_run, handler, scope, seconds)
         except get_cancelled_exc_class():
             await checkpoint_if_cancelled()  # raises again, unless the handler has cancelled its own task
             outcome = outcome or outcome_mapping.task_cancelled()
         except BaseException as error:  # noqa: BLE001 - anyio's complaint of a scope that the handler left open
-            leave_open_scopes()
+            open_scopes.leave_open_scopes()
             outcome = self._judged(claimed_run, error)
         if claimed_run.cancelled is not None:
             return claimed_run.cancelled
@@ -203,21 +205,21 @@ class Executor:
     ) -> Outcome:
         """Wait for a free slot; neither the timeout nor `started_at` counts the waiting."""
         with claimed_run.slots:
-            for room in self._rooms(handler):
-                await room.enter(claimed_run.run, partial(_complain, claimed_run))
-                claimed_run.slots.callback(room.leave, claimed_run.run)
-            return await self._attempt(claimed_run, handler, scope, seconds)
+            for limiter in self._limiters(handler):
+                await limiter.enter(claimed_run.run, partial(_complain, claimed_run))
+                claimed_run.slots.callback(limiter.leave, claimed_run.run)
+            open_scopes.limit(scope, seconds)
+            return await self._attempt(claimed_run, handler, scope)
 
-    def _rooms(self, handler: Handler) -> list[FairLimiter]:
-        """Yield the handler's own limiter first: a run that waits for it must not hold a thread or process."""
+    def _limiters(self, handler: Handler) -> list[FairLimiter]:
+        """Return the handler's own limiter first: a run that waits for it must not hold a thread or process."""
         own = [self._own[handler.name]] if handler.name in self._own else []
-        rooms = {"loop": [], "thread": [self._threads], "process": [self._processes]}
-        return own + rooms[handler.mode]
+        limiters = {"loop": [], "thread": [self._threads], "process": [self._processes]}
+        return own + limiters[handler.mode]
 
-    async def _attempt(self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope, seconds: float) -> Outcome:
+    async def _attempt(self, claimed_run: ClaimedRun, handler: Handler, scope: CancelScope) -> Outcome:
         arguments = (claimed_run.context, claimed_run.payload) if handler.payload.expected else (claimed_run.context,)
         claimed_run.started_at = self._clock.now()
-        scope.deadline = current_time() + seconds
         try:
             if handler.mode == "process":
                 return await self._in_process(claimed_run, handler, arguments[1:])
@@ -225,7 +227,7 @@ class Executor:
                 value = await self._in_thread(claimed_run, handler, arguments)
             else:
                 value = await handler.function(*arguments)
-            if not scope.cancel_called and is_about_to_be_cancelled(scope):
+            if not scope.cancel_called and open_scopes.is_about_to_be_cancelled(scope):
                 return outcome_mapping.task_cancelled()
             return outcome_mapping.of_result(value, self._sizes)
         except get_cancelled_exc_class() as error:
@@ -263,8 +265,8 @@ class Executor:
         masker = claimed_run.context.masker
         secrets = masker.secrets if masker else frozenset()
         task = Task(handler.function, run, arguments, options, self._clock.now(), self._sizes, secrets)
-        tell = partial(claimed_run.context.log.info, source="output")
-        answer = await self._workers.call(task, tell)
+        log = partial(claimed_run.context.log.info, source="output")
+        answer = await self._workers.call(task, log)
         claimed_run.context.adopt(answer.logs, answer.progress)
         return answer.outcome
 

@@ -90,7 +90,7 @@ class FairLimiter:
     def _admit(self) -> None:
         passed = []
         while self._free and (parties := self._turns.first()) is not None:
-            if not self._holdings.has_room(parties, self._free):
+            if not self._holdings.has_slot(parties, self._free):
                 passed.append(parties)
                 continue
             self._turns.served(parties)

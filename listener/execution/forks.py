@@ -1,4 +1,4 @@
-"""What a fork by a handler is given, and what it is not: it is a copy of the listener, in the middle of its work.
+"""Limits a fork made by a handler: the child is a copy of the listener, in the middle of its work.
 
 The child keeps neither the listener's port nor its signal handlers, and ends where its handler does.
 """
@@ -11,6 +11,8 @@ import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+
+import sniffio
 
 from listener.os_signals import SHUTDOWN_SIGNALS
 
@@ -82,6 +84,7 @@ def _let_go() -> None:
         for each in SHUTDOWN_SIGNALS:
             signal.signal(each, signal.SIG_DFL)
     if threading.get_ident() == _Here.loop_thread:
+        sniffio.thread_local.name = None  # the child may run a loop of its own
         _Here.loop.call_soon(os._exit, 0)  # if the handler awaits in the child
 
 

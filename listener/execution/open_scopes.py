@@ -6,13 +6,30 @@ scope and never leaves it, or swallows its cancellation, would keep the loop tur
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - what is asked of a task here, anyio does not tell
+import asyncio  # noqa: TID251 - reads of a task what anyio does not expose
 from typing import TYPE_CHECKING, Any
 
+from anyio._backends._asyncio import CancelScope as LoopScope
 from anyio._backends._asyncio import _task_states
 
 if TYPE_CHECKING:
     from anyio import CancelScope
+
+
+def scope_for(seconds: float | None) -> CancelScope:
+    """Make a scope that ends after so many seconds, or never.
+
+    It is of the loop's own class: `anyio.CancelScope` finds that out for each, which took as long as all else it does.
+    """
+    scope = LoopScope()
+    if seconds is not None:
+        limit(scope, seconds)
+    return scope
+
+
+def limit(scope: CancelScope, seconds: float) -> None:
+    """Let a scope end after so many seconds from now."""
+    scope.deadline = asyncio.get_running_loop().time() + seconds
 
 
 def leave_open_scopes() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import BrokenWorkerProcess
 
 from listener.domain.outcome import Completed, Failed, Outcome, Snoozed
+from listener.domain.traceback_text import message_of, traceback_of
 from listener.errors import Fail, OutcomeRequest, Retry, Snooze
 from listener.handler_api.jsonable import clean_text, to_jsonb
 from listener.masking.redaction import redact_head, redact_json, redact_tail
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 MAX_ERROR_CHARACTERS = 2 * 1024
 MAX_REASON_CHARACTERS = 200
 SHOWN_HANDLERS = 20
-MAX_CAUSES = 100
-MAX_PARTS_LOOKED_AT = 10_000
 SHORTEST_SNOOZE = timedelta(seconds=1)
 """A handler that snoozes into the past, or for less, would be claimed dozens of times a second without end."""
 
@@ -44,28 +41,9 @@ def of_result(value: object, sizes: Sizes) -> Outcome:
         if inspect.iscoroutine(value):
             value.close()
             return _no_json('the handler returned a coroutine; declare it with "async def", or await inside')
-        _refuse_iterators(value)
         return Completed(redact_json(to_jsonb(value, sizes.result_bytes)))
     except BaseException as error:  # noqa: BLE001 - a model's own serializer may raise anything
-        return _no_json(f"the handler's result is not JSON: {_message(error)}")
-
-
-def _refuse_iterators(value: object) -> None:
-    """Refuse an iterator, which may have no end.
-
-    Raises:
-        TypeError: the value is, or contains, an iterator.
-    """
-    waiting, seen = [value], 0
-    while waiting and seen < MAX_PARTS_LOOKED_AT:
-        part, seen = waiting.pop(), seen + 1
-        if isinstance(part, dict):
-            waiting += part.values()
-        elif isinstance(part, list | tuple | set | frozenset):
-            waiting += part
-        elif isinstance(part, Iterator | AsyncIterator):
-            message = f"a {type(part).__name__} has no end that could be known; return a list"
-            raise TypeError(message)
+        return _no_json(f"the handler's result is not JSON: {message_of(error)}")
 
 
 def _no_json(error: str) -> Failed:
@@ -92,7 +70,7 @@ def _of_exception(error: BaseException, attempt: int, now: datetime, sizes: Size
     if requested is not None:
         return _of_outcome_request(requested, attempt, now, sizes)
     reason = "worker_died" if isinstance(error, BrokenWorkerProcess) else None
-    text = f"{type(error).__name__}: {_message(error)}"
+    text = f"{type(error).__name__}: {message_of(error)}"
     return Failed(
         error=_shown(text),
         reason=reason,
@@ -137,35 +115,15 @@ def _shown(text: str) -> str:
     return clean_text(redact_head(text, MAX_ERROR_CHARACTERS))
 
 
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - somebody else's __str__
-        return "(its text cannot be shown)"
-
-
 def details_of(error: BaseException, attempt: int, sizes: Sizes) -> dict[str, Any]:
     """Return `error_details`; a long traceback keeps its end, where the fault is."""
-    text = _traceback(error)
+    text = traceback_of(_without_our_frames(error))
     return {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "message": _shown(_message(error)),
+        "message": _shown(message_of(error)),
         "traceback": clean_text(redact_tail(text, sizes.traceback_characters)),
         "attempt": attempt,
     }
-
-
-def _traceback(error: BaseException) -> str:
-    """Return the traceback with its causes, unless so many causes would hold up the loop."""
-    waiting, seen = [error], 0
-    while waiting and seen < MAX_CAUSES:
-        part, seen = waiting.pop(), seen + 1
-        waiting += getattr(part, "exceptions", ()) if isinstance(part, BaseExceptionGroup) else ()
-        waiting += filter(None, (part.__cause__, part.__context__))
-    if waiting:
-        frames = "".join(traceback.format_tb(_without_our_frames(error).__traceback__))
-        return f"{frames}{type(error).__name__}, with more than {MAX_CAUSES} causes, which are not shown"
-    return "".join(traceback.format_exception(_without_our_frames(error)))
 
 
 def _without_our_frames(error: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""What a worker process prints while it works on one run: lines, within limits."""
+"""The output of a worker process during one run: lines, within limits."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Output:
 
     Args:
         mark: what the worker writes before and after its call.
-        tell: given each line, and at the end one about those that were not kept.
+        log: given each line, and at the end one about those that were not kept.
     """
 
-    def __init__(self, mark: bytes, tell: Callable[[str], object]) -> None:
-        self._mark, self._tell = mark, tell
+    def __init__(self, mark: bytes, log: Callable[[str], object]) -> None:
+        self._mark, self._log = mark, log
         self._rest = b""
         self._begun = False
         self._lines = self._bytes = self._dropped = 0
@@ -57,7 +57,7 @@ class Output:
         if self._begun and self._rest:
             self._keep(self._rest)
         if self._dropped:
-            self._tell(f"{self._dropped} bytes more were printed, and not kept")
+            self._log(f"{self._dropped} bytes more were printed, and not kept")
 
     def _take(self) -> None:
         before, mark, _ = self._rest.partition(self._mark)
@@ -87,4 +87,4 @@ class Output:
         self._lines += 1
         self._bytes += min(len(line), MAX_LINE_BYTES)
         self._dropped += max(0, len(line) - MAX_LINE_BYTES)
-        self._tell(line[:MAX_LINE_BYTES].decode("utf-8", "replace"))
+        self._log(line[:MAX_LINE_BYTES].decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""What a worker process has beside its memory, and is given back as it was after each run."""
+"""The state of a worker process beside its memory; each run leaves it as it was."""
 
 from __future__ import annotations
 

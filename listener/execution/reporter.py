@@ -36,7 +36,7 @@ class Reporter:
             completed_at = started_at  # the estimate of the database's clock was corrected meanwhile
         outcome = _as_wanted(_within_attempts(outcome, claimed_run), claimed_run)
         self._count(claimed_run, STATUS[type(outcome)], completed_at)
-        self._tell(claimed_run, outcome, completed_at)
+        self._notify(claimed_run, outcome, completed_at)
         return Report(
             execution_id=run.execution_id,
             outcome=outcome,
@@ -46,7 +46,7 @@ class Reporter:
             progress=claimed_run.context.fraction,
         )
 
-    def _tell(self, claimed_run: ClaimedRun, outcome: Outcome, completed_at: datetime) -> None:
+    def _notify(self, claimed_run: ClaimedRun, outcome: Outcome, completed_at: datetime) -> None:
         fields, started_at = identity(claimed_run), claimed_run.started_at
         if started_at is not None:
             fields["duration_ms"] = round((completed_at - started_at).total_seconds() * 1000, 1)

@@ -35,7 +35,10 @@ class Runners:
     ) -> None:
         self._execute, self._ended = execute, ended
         self._base: Context = copy_context()
-        self._arithmetic = self._base.run(decimal.getcontext)
+        is_set = any(
+            variable.name == "decimal_context" for variable in self._base
+        )  # else each run gets one when it asks
+        self._arithmetic = self._base.run(decimal.getcontext) if is_set else None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -52,7 +55,8 @@ class Runners:
 
     def _enter(self, claimed_run: ClaimedRun) -> None:
         current_run.set(claimed_run)
-        decimal.setcontext(self._arithmetic.copy())  # of all that a context holds, this alone is changed in place
+        if self._arithmetic is not None:
+            decimal.setcontext(self._arithmetic.copy())  # of all that a context holds, this alone is changed in place
 
     def _end(self, claimed_run: ClaimedRun, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

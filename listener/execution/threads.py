@@ -29,7 +29,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Raised:
-    """What the function raised."""
+    """The exception that the function raised."""
 
     error: BaseException
 
@@ -88,9 +88,9 @@ class ThreadCall:
                 self._state = State.ENDED
                 watched = self._watched
             if watched:
-                self._tell_loop()
+                self._notify_loop()
 
-    def _tell_loop(self) -> None:
+    def _notify_loop(self) -> None:
         """Wake the loop without waiting for it: it may have stopped."""
         try:
             self._loop.call_soon_threadsafe(self._on_end)

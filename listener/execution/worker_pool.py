@@ -46,12 +46,12 @@ class WorkerPool:
     def __init__(self) -> None:
         self._idle: list[tuple[_Worker, float]] = []
 
-    async def call(self, task: Task, tell: Callable[[str], object]) -> Answer:
+    async def call(self, task: Task, log: Callable[[str], object]) -> Answer:
         """Have one call made.
 
         Args:
             task: the call.
-            tell: given each line that is printed while it goes on, and a last one about those that were not kept.
+            log: given each line that is printed while it goes on, and a last one about those that were not kept.
 
         Raises:
             BrokenWorkerProcess: the worker died before it answered.
@@ -61,7 +61,7 @@ class WorkerPool:
         worker = self._take()
         is_sound = False
         try:
-            answer: Answer | BaseException = await worker.call(request, Output(worker.mark, tell))
+            answer: Answer | BaseException = await worker.call(request, Output(worker.mark, log))
             is_sound = worker.is_sound
         finally:
             if is_sound:

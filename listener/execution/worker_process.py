@@ -25,7 +25,7 @@ def main(wire_number: int, parent: int, mark: bytes) -> None:
     Args:
         wire_number: the socket's descriptor.
         parent: the listener's process.
-        mark: written to the output before and after each call, to tell whose output lies between.
+        mark: written to the output before and after each call, so that the parent knows whose output lies between.
     """
     from listener.execution.worker import belong_to  # noqa: PLC0415 - in the order of what may fail
 

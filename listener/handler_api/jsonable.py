@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json, to_jsonable_python
 
+from listener.domain.value_bounds import MAX_PARTS, is_too_large, sample
+
 REPLACEMENT = "\ufffd"
 HEAD_CHARACTERS = 1024
 """How much of a too large value is kept, as a sample."""
@@ -34,19 +36,28 @@ def clean(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
 def to_jsonb(value: object, limit_bytes: int) -> Any:  # noqa: ANN401 - JSON has no narrower type
     """Dump a handler's result: models and dataclasses become objects, NaN and infinity null.
 
-    A value of more than `limit_bytes` of JSON becomes `{"truncated": true, "bytes": …, "limit_bytes": …, "head": …}`.
+    A value of more than `limit_bytes` of JSON becomes `{"truncated": true, "bytes": …, "limit_bytes": …, "head": …}`,
+    and one that is not converted at all, because it has too many parts or characters,
+    `{"truncated": true, "limit_bytes": …, "limit_parts": …, "head": …}`.
 
     Raises:
+        TypeError: when the value is, or contains, an iterator.
         ValueError: when a part of the value has no JSON form, or when it is nested too deeply.
     """
     if value is None:
         return None
+    if is_too_large(value, limit_bytes):
+        head = _head(_encode(sample(value, HEAD_CHARACTERS)))
+        return {"truncated": True, "limit_bytes": limit_bytes, "limit_parts": MAX_PARTS, "head": head}
     encoded = _encode(value)
     if len(encoded) > limit_bytes:
-        head = encoded[:HEAD_CHARACTERS].decode("utf-8", "ignore")
-        return {"truncated": True, "bytes": len(encoded), "limit_bytes": limit_bytes, "head": clean_text(head)}
+        return {"truncated": True, "bytes": len(encoded), "limit_bytes": limit_bytes, "head": _head(encoded)}
     plain = from_json(encoded)
     return clean(plain) if b"\\u0000" in encoded else plain
+
+
+def _head(encoded: bytes) -> str:
+    return clean_text(encoded[:HEAD_CHARACTERS].decode("utf-8", "ignore"))
 
 
 def _encode(value: object) -> bytes:

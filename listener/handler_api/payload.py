@@ -64,7 +64,7 @@ class Payload:
         """Say whether to parse it may take long enough for others to notice."""
         try:
             return self._adapter is not None and len(to_json(metadata)) > LARGE_BYTES
-        except ValueError:  # it has no JSON, which `parse` will tell
+        except ValueError:  # it has no JSON, which `parse` will report
             return False
 
     def parse(self, metadata: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the model is the handler's own

@@ -145,23 +145,30 @@ class Handler:
         )
 
     @property
+    def is_shipped(self) -> bool:
+        """Whether it comes with the service."""
+        return str(self.function.__module__).startswith(f"{SHIPPED}.")
+
+    @property
     def origin(self) -> str:
         """The place of the function, for messages: `module.function`."""
         return f"{self.function.__module__}.{self.function.__qualname__}"
 
 
 class Registry:
-    """Handlers by name, fixed once built.
+    """Handlers by name, fixed once built. A project's handler stands for a shipped one of the same name.
 
     Raises:
-        DuplicateHandlerError: when two different functions share a name.
+        DuplicateHandlerError: when two different functions of the project share a name.
     """
 
     def __init__(self, handlers: Iterable[Handler] = ()) -> None:
         self._handlers: dict[str, Handler] = {}
         for each in handlers:
             known = self._handlers.setdefault(each.name, each)
-            if known.function is not each.function:
+            if known.is_shipped:
+                self._handlers[each.name] = each
+            elif known.function is not each.function and not each.is_shipped:
                 raise DuplicateHandlerError(each.name, known.origin, each.origin)
 
     @classmethod

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    question: Any
+    request: Any
     answer: Any = None
     fault: str | None = None
     is_answered: bool = field(default=False)
@@ -36,13 +36,13 @@ class Gathering:
         self._waiting: dict[_Call, None] = {}  # in the order of their turns
         self._turn = anyio.Lock()
 
-    async def ask(self, question: object, send: Send) -> Any:  # noqa: ANN401 - what `send` answers
+    async def submit(self, request: object, send: Send) -> Any:  # noqa: ANN401 - what `send` answers
         """Return the answer to one call; `send` takes a list of calls and returns as many answers, in their order.
 
         Raises:
             Retry: the request failed.
         """
-        call = _Call(question)
+        call = _Call(request)
         self._waiting[call] = None
         try:
             async with self._turn:
@@ -58,7 +58,7 @@ class Gathering:
         """Answer the calls that have waited longest; if this is cancelled, the next turn sends them again."""
         calls = list(islice(self._waiting, self._most))
         try:
-            answers = await send([call.question for call in calls])
+            answers = await send([call.request for call in calls])
         except Exception as fault:  # noqa: BLE001 - what the client raises is the reason of each of these runs
             for call in calls:
                 call.fault = f"{type(fault).__name__}: {fault}"

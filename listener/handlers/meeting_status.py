@@ -34,11 +34,11 @@ async def meeting_status(job: JobContext, payload: Ended) -> dict[str, Any]:
     # The run is due at the end itself, and the estimate of the database's clock may be a moment behind it; a meeting
     # whose end was moved ends later than both.
     ended_by = max(job.now(), job.scheduled_for)
-    question = {"id": str(payload.meeting_id), "ended_by": ended_by.isoformat(), "test_mode": job.test_mode}
+    request = {"id": str(payload.meeting_id), "ended_by": ended_by.isoformat(), "test_mode": job.test_mode}
     gathering = await job.shared(_gathering)
-    meeting = await gathering.ask(question, partial(_end, job.client))
+    meeting = await gathering.submit(request, partial(_end, job.client))
     reason = _reason(meeting, ended_by, test_mode=job.test_mode)
-    return {"meeting_id": question["id"], "updated": meeting["updated"], "reason": reason}
+    return {"meeting_id": request["id"], "updated": meeting["updated"], "reason": reason}
 
 
 @asynccontextmanager
@@ -46,11 +46,11 @@ async def _gathering() -> AsyncIterator[Gathering]:
     yield Gathering(MOST)
 
 
-async def _end(client: Any, questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: ANN401 - supabase.AsyncClient
+async def _end(client: Any, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:  # noqa: ANN401 - supabase.AsyncClient
     """Check and set in one statement, so that a meeting cancelled at this moment stays cancelled."""
-    answer = (await client.rpc("end_meetings_v1", {"request": {"meetings": questions}}).execute()).data
+    answer = (await client.rpc("end_meetings_v1", {"request": {"meetings": requests}}).execute()).data
     meetings = {meeting["id"]: meeting for meeting in answer["meetings"]}
-    return [meetings[question["id"]] for question in questions]
+    return [meetings[request["id"]] for request in requests]
 
 
 def _reason(meeting: dict[str, Any], ended_by: datetime, *, test_mode: bool) -> str:

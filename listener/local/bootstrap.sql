@@ -1,4 +1,4 @@
--- What a Supabase project's database holds before its first migration, as far as a scheduler can see it.
+-- The part of a Supabase project's database that exists before its first migration, as far as a scheduler can see it.
 -- Applied as supabase_admin at every start, so each statement may run again.
 
 -- Roles. postgres is no superuser, as on Supabase: what a migration may not do there, it may not do here.
@@ -45,7 +45,7 @@ grant create on schema public to postgres;
 
 -- New tables of public carry no grants at all, service_role included: a migration names what it grants.
 
--- Who asks. The same definitions as Supabase Auth's.
+-- The caller's identity: the same definitions as Supabase Auth's.
 create or replace function auth.uid() returns uuid language sql stable as $$
     select coalesce(
         nullif(current_setting('request.jwt.claim.sub', true), ''),

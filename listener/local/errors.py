@@ -51,7 +51,7 @@ class ProgramFailedError(ListenerError):
 
     def __init__(self, program: str, what: str, log: Path) -> None:
         self.program, self.what, self.log = program, what, log
-        super().__init__(f"{program} {what}; its last lines are in {log}{_telling_line(log)}")
+        super().__init__(f"{program} {what}; its last lines are in {log}{_decisive_line(log)}")
 
 
 class NoFreePortError(ListenerError):
@@ -84,7 +84,7 @@ def lone_fault() -> Iterator[None]:
         raise lone from None
 
 
-def _telling_line(log: Path) -> str:
+def _decisive_line(log: Path) -> str:
     """Return the log's last line in which a command of ours ends, else one about a fault, else any, in brackets."""
     lines = log.read_text(errors="replace").splitlines()[-40:] if log.exists() else []
     faults = [line for line in lines if re.search(r"fatal|error|panic", line, re.IGNORECASE)]

@@ -36,7 +36,7 @@ class Installation:
         return f"postgres-{self.version}-{hashlib.sha256(os.fsencode(self.programs)).hexdigest()[:8]}"
 
     @property
-    def telling_files(self) -> list[Path]:
+    def sample_files(self) -> list[Path]:
         """Files whose modes stand for those of all: one umask applied to all."""
         files = [*(self.programs / name for name in PROGRAMS), self.programs.parent / CATALOGUE]
         return [file for file in files if file.exists()]

@@ -54,9 +54,20 @@ def user_email(name: str) -> str:
     return name if "@" in name else f"{name}@example.com"
 
 
-def user_token(keys: Keys, name: str) -> str:
-    """Return the JWT of a signed-in user, as Supabase Auth would issue it, valid for ten years."""
-    subject = {"sub": str(user_id(name)), "email": user_email(name), "aud": "authenticated", "aal": "aal1"}
+def user_token(keys: Keys, name: str, subject_id: uuid.UUID | None = None) -> str:
+    """Return the JWT of a signed-in user, as Supabase Auth would issue it, valid for ten years.
+
+    Args:
+        keys: the stack's.
+        name: the user's.
+        subject_id: the user's id; by default the one of the name.
+    """
+    subject = {
+        "sub": str(subject_id or user_id(name)),
+        "email": user_email(name),
+        "aud": "authenticated",
+        "aal": "aal1",
+    }
     return _sign(keys.jwt_secret, "authenticated", subject)
 
 

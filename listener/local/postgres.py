@@ -181,7 +181,12 @@ def postgres_program(cluster: Cluster) -> Program:
 
 async def bootstrap(cluster: Cluster) -> None:
     """Give the database the objects of a new Supabase project; may be repeated."""
-    scripts = (files("listener.local") / "bootstrap.sql", files("listener.local.realtime") / "schema.sql")
+    parts = {
+        "listener.local": "bootstrap.sql",
+        "listener.local.auth": "schema.sql",
+        "listener.local.realtime": "schema.sql",
+    }
+    scripts = [files(package) / name for package, name in parts.items()]
     passwords = {
         "postgres": cluster.keys.postgres_password,
         "authenticator": cluster.keys.authenticator_password,

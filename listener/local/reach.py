@@ -41,10 +41,10 @@ def reachable_copy(found: Installation, home: Path, owner: tuple[int, int] | Non
 
 def _can_run(owner: tuple[int, int] | None, found: Installation) -> bool:
     """Return whether `owner` can read folders and files: a package unpacked under umask 077 has closed files."""
-    folders = [found.base / part for part in found.parts] + [file.parent for file in found.telling_files]
+    folders = [found.base / part for part in found.parts] + [file.parent for file in found.sample_files]
     return owner is None or (
         all(reachable_by(owner, folder) for folder in folders)
-        and all(file.stat().st_mode & READ for file in found.telling_files)
+        and all(file.stat().st_mode & READ for file in found.sample_files)
     )
 
 

@@ -1,4 +1,4 @@
-"""The stack's own processes beside PostgreSQL and PostgREST: the gateway, the Realtime server, the listener."""
+"""The stack's own processes beside PostgreSQL and PostgREST: gateway, sign-in, Realtime server, listener."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from listener.local.program import Program
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from anyio.abc import ByteStream
 
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
 
+AUTH_ROLE = "supabase_auth_admin"
 DRAIN_SECONDS = 1.5  # Ctrl-C must end everything within five
 
 
@@ -32,9 +36,36 @@ def gateway_program(state: StateFolder, cluster: Cluster, ports: Mapping[str, in
             "GATEWAY_PORT": str(ports["api"]),
             "GATEWAY_KEYS": json.dumps(cluster.keys.jwt_by_apikey()),
             "GATEWAY_REST_SOCKET": str(postgrest_socket(cluster)),
+            "GATEWAY_AUTH_SOCKET": str(_auth_socket(cluster)),
             "GATEWAY_REALTIME_PORT": str(ports["realtime"]),
         },
     )
+
+
+def auth_program(state: StateFolder, cluster: Cluster, issuer: str) -> Program:
+    """Return the service that signs users in, for the gateway alone; `issuer` is its URL for clients."""
+    socket = _auth_socket(cluster)
+
+    async def before_start() -> None:
+        socket.unlink(missing_ok=True)
+
+    return Program(
+        name="auth",
+        command=[sys.executable, "-m", "listener.local.auth"],
+        log_file=state.log("auth"),
+        ready=accepts(socket),
+        before_start=before_start,
+        environment={
+            "AUTH_SOCKET": str(socket),
+            "AUTH_DSN": f"{cluster.admin_dsn} options='-c role={AUTH_ROLE}'",
+            "AUTH_JWT_SECRET": cluster.keys.jwt_secret,
+            "AUTH_ISSUER": issuer,
+        },
+    )
+
+
+def _auth_socket(cluster: Cluster) -> Path:
+    return cluster.sockets / "auth"
 
 
 def realtime_program(state: StateFolder, cluster: Cluster, port: int) -> Program:
@@ -66,18 +97,24 @@ def listener_program(state: StateFolder, environment: Mapping[str, str]) -> Prog
     )
 
 
-def accepts(port: int) -> Callable[[], Awaitable[bool]]:
-    """Return a check that something listens on `port` of loopback."""
+def accepts(address: int | Path) -> Callable[[], Awaitable[bool]]:
+    """Return a check that something listens on a port of loopback, or on a Unix socket."""
 
     async def check() -> bool:
         try:
-            stream = await anyio.connect_tcp("127.0.0.1", port)
+            stream = await _connect(address)
         except OSError:
             return False
         await stream.aclose()
         return True
 
     return check
+
+
+async def _connect(address: int | Path) -> ByteStream:
+    if isinstance(address, int):
+        return await anyio.connect_tcp("127.0.0.1", address)
+    return await anyio.connect_unix(address)
 
 
 def answers_ok(url: str) -> Callable[[], Awaitable[bool]]:

@@ -21,7 +21,7 @@ from listener.local.postgres import Cluster, bootstrap, cluster_in, create_clust
 from listener.local.postgrest import postgrest_program
 from listener.local.postgrest_binary import postgrest_binary
 from listener.local.program import running
-from listener.local.services import gateway_program, listener_program, realtime_program
+from listener.local.services import auth_program, gateway_program, listener_program, realtime_program
 from listener.local.state import StateFolder
 from listener.migrate.files import migrations_folder
 from listener.migrate.migrator import apply_migrations
@@ -136,6 +136,7 @@ async def running_stack(
         await programs.enter_async_context(
             running(
                 postgrest_program(state, stack.cluster, binary),
+                auth_program(state, stack.cluster, f"{stack.url}/auth/v1"),
                 realtime_program(state, stack.cluster, ports["realtime"]),
                 gateway_program(state, stack.cluster, ports),
             )

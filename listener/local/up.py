@@ -9,16 +9,20 @@ import sys
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio import to_thread
 from rich.console import Console
 
 from listener.local.env_file import remove_stale, written
 from listener.local.errors import lone_fault
 from listener.local.stack import Stack, running_stack
 from listener.local.state import StateFolder
+from listener.local.users import add_demo_users
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
+
+    from listener.local.users import DemoUser
 
 SHOWN = (
     "SUPABASE_URL",
@@ -51,8 +55,9 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
             async with running_stack(state_dir, with_listener=with_listener) as stack:
-                with written(env_file, stack.environment()):
-                    _greet(console, stack, env_file)
+                users = await to_thread.run_sync(add_demo_users, stack)
+                with written(env_file, {**stack.environment(), "SUPABASE_JWT_SECRET": stack.keys.jwt_secret}):
+                    _greet(console, stack, env_file, users)
                     await anyio.sleep_forever()
 
 
@@ -63,13 +68,18 @@ async def _stop_at(signals: AsyncIterator[signal.Signals], console: Console, sco
         return
 
 
-def _greet(console: Console, stack: Stack, env_file: Path) -> None:
+def _greet(console: Console, stack: Stack, env_file: Path, users: Sequence[DemoUser]) -> None:
     """Show how to connect. Lines are not wrapped, so that they can be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:
         console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
     console.print(f"[dim]All of them are in[/dim] {env_file}", highlight=False, soft_wrap=True)
+    if users:
+        console.print("\n[dim]Sign in as one of these, members of the workspace Demo:[/dim]", highlight=False)
+    for user in users:
+        line = f"{user.email}  password {user.password}  {user.role}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     for title, text in (
         ("Insert a job", curl_line(stack)),
         ("The same with supabase-js, as job.mjs", snippet(stack)),

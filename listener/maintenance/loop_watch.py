@@ -38,7 +38,7 @@ class LoopWatch:
     def __init__(self, health: Health, leave: Callable[[int], object] = os._exit) -> None:
         self._health, self._leave = health, leave
         self._deadline: float | None = None
-        self._is_told = False
+        self._is_reported = False
         self._log = structlog.get_logger("watchdog")
 
     def start(self, loop: Any) -> None:  # noqa: ANN401 - asyncio's loop, which only few modules may name
@@ -63,12 +63,12 @@ class LoopWatch:
             self._leave(1)
         lag = self._health.lag
         if lag <= LAG_SECONDS:
-            self._is_told = False
-        elif not self._is_told:
-            self._is_told = True
-            self._tell(loop, thread, lag)
+            self._is_reported = False
+        elif not self._is_reported:
+            self._is_reported = True
+            self._report(loop, thread, lag)
 
-    def _tell(self, loop: Any, thread: int, lag: float) -> None:  # noqa: ANN401 - as above
+    def _report(self, loop: Any, thread: int, lag: float) -> None:  # noqa: ANN401 - as above
         run, where = run_on(loop), _place(thread)
         named = identity(run) if run is not None else {}
         if run is not None:

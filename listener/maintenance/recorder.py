@@ -6,6 +6,7 @@ that lines keep their order; a note that could not be written goes with the next
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -24,6 +25,21 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS = 1.0
 MAX_KEPT = 10_000
 """Notes that may wait for the database; beyond that the oldest are dropped, as the end of a run matters more."""
+
+
+@dataclass
+class _Later:
+    """Notes that wait for the next time, and their runs: later notes of these wait behind their earlier ones."""
+
+    notes: list[Note] = field(default_factory=list)
+    runs: set[str] = field(default_factory=set)
+    fault: StoreError | None = None
+
+    def add(self, part: list[Note], fault: StoreError) -> None:
+        """Let notes wait for which a fault is no reason to drop them."""
+        self.notes += part
+        self.runs.update(note.execution_id for note in part)
+        self.fault = fault
 
 
 class Recorder:
@@ -55,39 +71,31 @@ class Recorder:
         del self._waiting[:-MAX_KEPT]
         if not self._waiting:
             return 0
-        count = len(self._waiting)
+        count, later = len(self._waiting), _Later()
         while self._waiting:
-            await self._write(take_batch(self._waiting, MAX_KEPT))
+            await self._write(take_batch(self._waiting, MAX_KEPT), later)
+        self._waiting[:0] = later.notes
+        if later.fault is not None:
+            raise later.fault
         return count
 
-    async def _write(self, batch: list[Note]) -> None:
-        """Write notes. If the database refuses a batch, all are written but the faulty ones, which wait or are dropped.
-
-        Raises:
-            StoreError: some were not written, and wait.
-        """
-        aside: list[Note] = []
-        held = set[str]()  # later notes of these runs wait behind their earlier ones
-        delayed: StoreError | None = None
+    async def _write(self, batch: list[Note], later: _Later) -> None:
+        """Write notes. Of a batch that is refused all are written but the faulty ones, which wait or are dropped."""
 
         async def send(part: list[Note]) -> None:
-            if delayed is not None and not delayed.split_batch:
-                raise delayed  # not caused by a note, so that the other parts would fail too
-            free = [note for note in part if note.execution_id not in held]
+            if later.fault is not None and not later.fault.split_batch:
+                raise later.fault  # not caused by a note, so that the other parts would fail too
+            free = [note for note in part if note.execution_id not in later.runs]
             if free:
-                await self._store.note(free)
+                later.runs |= await self._store.note(free)
 
         async for part, fault in in_parts(batch, send):
             if fault is None:
-                aside += [note for note in part if note.execution_id in held]
+                later.notes += [note for note in part if note.execution_id in later.runs]
             elif fault.split_batch and not fault.retryable:
                 self._log.error(Event.NOTES_REFUSED, execution_id=part[0].execution_id, error=str(fault))
             else:
-                aside, delayed = aside + part, fault
-                held.update(note.execution_id for note in part)
-        if delayed is not None:
-            self._waiting[:0] = aside
-            raise delayed
+                later.add(part, fault)
 
     def _collect(self) -> list[Note]:
         notes = []

@@ -19,10 +19,10 @@ from listener.execution.in_parts import in_parts
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from listener.domain.job import Job
-    from listener.domain.messages import ClaimRequest
+    from listener.domain.messages import ClaimRequest, Rescued
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, LeaseStore
     from listener.scheduling.reconciler import Reconciler
@@ -57,6 +57,7 @@ class Rescuer:
         self._store, self._reconciler, self._clock, self._metrics = store, reconciler, clock, metrics
         self._interval, self._jitter = interval_seconds, jitter
         self._log = structlog.get_logger("rescuer")
+        self._missing: Sequence[str] = ()
 
     async def run(self) -> None:
         """Rescue until cancelled."""
@@ -87,7 +88,14 @@ class Rescuer:
         if rescued.runs:
             self._metrics.runs_rescued(rescued.runs)
             self._log.warning(Event.RUNS_RESCUED, runs=rescued.runs)
+        self._report_missing(rescued)
         return rescued.runs + await self._end_unhandled(rescued.unhandled)
+
+    def _report_missing(self, rescued: Rescued) -> None:
+        self._metrics.jobs_without_handler(rescued.waiting)
+        if rescued.missing and rescued.missing != self._missing:
+            self._log.warning(Event.HANDLERS_MISSING, handlers=rescued.missing, jobs=rescued.waiting)
+        self._missing = rescued.missing
 
     async def _end_unhandled(self, jobs: list[Job]) -> int:
         """End an instant of each job as `no_handler`, each as if its time were now: `misfire` does not apply."""

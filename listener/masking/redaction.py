@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -11,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
 
+from listener.domain.value_bounds import CONTAINERS, MAX_INTEGER_BITS, is_too_large
 from listener.masking.masker import MASK, Masker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
     from structlog.typing import WrappedLogger
 
@@ -95,7 +97,9 @@ def redact(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mutabl
             event["exception"] = redact_tail(str(event["exception"]), MAX_TEXT_CHARACTERS)
         return event
     budget = _Budget()
-    return Bounded({_name(key, budget): _masked(key, value, MAX_DEPTH, budget) for key, value in event.items()})
+    bounded = Bounded({_name(key, budget): _masked(key, value, MAX_DEPTH, budget) for key, value in event.items()})
+    bounded.characters = MAX_EVENT_CHARACTERS - budget.characters
+    return bounded
 
 
 def mask_line(_: WrappedLogger, __: str, line: Any) -> Any:  # noqa: ANN401 - a renderer may give anything
@@ -153,6 +157,9 @@ def redact_json(value: Any) -> Any:  # noqa: ANN401 - JSON has no narrower type
 class Bounded(dict[str, Any]):
     """An event that has been bounded and masked; structlog's processors change it, and pass it on."""
 
+    characters = 0
+    """About how many there are in its texts."""
+
 
 class _Budget:
     """The rest of the bounds of an event."""
@@ -179,6 +186,21 @@ class _Budget:
         self.characters -= len(text)
         return value
 
+    def unshown(self, value: Any) -> str | None:  # noqa: ANN401 - as above
+        """Describe a thing that has no end or is too large to be looked at; None for any other."""
+        if isinstance(value, Iterator | AsyncIterator):
+            return object.__repr__(value)
+        if isinstance(value, bytes | bytearray) and len(value) > MAX_TEXT_CHARACTERS:
+            return f"{bytes(value[:MAX_TEXT_CHARACTERS])!r} … ({len(value)} bytes)"
+        try:
+            if not is_too_large(value, MAX_EVENT_CHARACTERS, MAX_EVENT_PARTS):
+                return None
+        except (TypeError, ValueError):  # there is an iterator inside, or an integer with thousands of digits
+            pass
+        except Exception:  # noqa: BLE001 - as above
+            return None
+        return f"({type(value).__name__}, too large to be shown)"
+
     def has_part(self) -> bool:
         """Take one part, if any is left."""
         self.parts -= 1
@@ -194,9 +216,15 @@ def _masked(key: object, value: Any, depth: int, budget: _Budget) -> Any:  # noq
         return budget.text(value)
     if key == "exc_info" or value is None or isinstance(value, bool):
         return value
-    if depth and isinstance(value, dict | list | tuple):
+    if depth and isinstance(value, CONTAINERS):
         return _masked_inside(value, depth - 1, budget)
-    return redact_json(value) if isinstance(value, int | float) else _masked_thing(value, depth, budget)
+    return _masked_number(value) if isinstance(value, int | float) else _masked_thing(value, depth, budget)
+
+
+def _masked_number(value: float) -> Any:  # noqa: ANN401 - as above
+    if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+        return f"(an integer of {value.bit_length()} bits)"
+    return redact_json(value)
 
 
 def _masked_inside(value: Any, depth: int, budget: _Budget) -> Any:  # noqa: ANN401 - as above
@@ -207,6 +235,9 @@ def _masked_inside(value: Any, depth: int, budget: _Budget) -> Any:  # noqa: ANN
 
 
 def _masked_thing(value: Any, depth: int, budget: _Budget) -> Any:  # noqa: ANN401 - as above
+    unshown = budget.unshown(value)
+    if unshown is not None:
+        return budget.text(unshown)
     if _hidden.get() is None:
         return budget.thing(value)
     plain = _plain(value)

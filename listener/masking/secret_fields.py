@@ -16,7 +16,7 @@ from listener.masking.redaction import looks_secret
 MARK = "secret"
 BY_NAME = "by_name"
 """`json_schema_extra={"secret": "by_name"}`: in a mapping, such as headers, values with names typical of secrets."""
-TELLING = ("default", "examples", "example", "const", "enum")
+REVEALING = ("default", "examples", "example", "const", "enum")
 """Keywords under which a schema shows a value of a field."""
 BRANCHES = ("anyOf", "oneOf", "allOf")
 MAX_DEPTH = 32
@@ -36,7 +36,7 @@ def names_in(schema: Schema) -> frozenset[str]:
 
 def without_secret_values(schema: Schema) -> dict[str, Any]:
     """Copy a schema without the values that it shows of secret fields."""
-    hidden = TELLING if _is_secret(schema) else ()
+    hidden = REVEALING if _is_secret(schema) else ()
     return {key: _copied(value) for key, value in schema.items() if key not in hidden}
 
 

@@ -1,4 +1,4 @@
--- What is pending in the hand-written table becomes jobs; `adopted` says for each row what was done with it.
+-- Pending rows of the hand-written table become jobs; `adopted` says for each row what was done with it.
 do $$
 declare
     old jsonb;

@@ -19,7 +19,7 @@ begin
     if job_scheduler.has_meetings() then
         tables := tables || 'public.meetings'::text;
     end if;
-    -- What else rests on it would be dropped with it, unseen: a policy, a view, a default, a foreign key.
+    -- Other objects that depend on it would be dropped with it, unseen: a policy, a view, a default, a foreign key.
     with ours as (
         select 'pg_class'::regclass as class, c.oid, c.oid as relation from pg_catalog.pg_class as c
         where c.relnamespace = 'job_scheduler'::regnamespace

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 from structlog.processors import NAME_TO_LEVEL
 
+from listener.domain.traceback_text import exception_text
 from listener.masking.redaction import mask_line, redact, redact_text
+from listener.observability.log_stream import LogStream
 from listener.observability.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ class Event(StrEnum):
     SERVICE_DRAINING = "service.draining"
     SERVICE_IMMEDIATE_SHUTDOWN = "service.immediate_shutdown"
     SERVICE_STOPPED = "service.stopped"
+    SERVICE_SIGNALS_RESTORED = "service.signals_restored"
+    SERVICE_LEFT_BEHIND = "service.left_behind"
     SERVICE_CUT_SHORT = "service.cut_short"
     SERVICE_STAGE_FAILED = "service.stage_failed"
     SERVICE_FAILED = "service.failed"
@@ -80,9 +84,11 @@ class Event(StrEnum):
     LEASES_NOT_EXTENDED = "leases.not_extended"
     RUNS_RESCUED = "runs.rescued"
     RESCUE_FAILED = "rescue.failed"
+    HANDLERS_MISSING = "handlers.missing"
     INSTANTS_UNHANDLED = "instants.unhandled"
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
+    ACTIVITY_NOT_COUNTED = "activity.not_counted"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
     SOURCES_CHECKED = "sources.checked"
@@ -105,12 +111,12 @@ def configure_logging(
     Raises:
         KeyError: for an unknown level.
     """
-    target = stream or sys.stderr
+    target: Any = LogStream(stream or sys.stderr)
     threshold = NAME_TO_LEVEL[level.lower()]
     shared: list[Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,  # before the masking: a traceback is a text like others
+        structlog.processors.ExceptionRenderer(exception_text),  # before the masking: a traceback is a text like others
         redact,
     ]
     last = _renderer(format, colors=target.isatty())

@@ -186,7 +186,7 @@ class Health:
     def _work_fault(self) -> str | None:
         waited = self._overdue
         if waited > PATIENCE_SECONDS:
-            return f"due, with room to run, and not claimed for {waited:.0f} s"
+            return f"due, with free slots, and not claimed for {waited:.0f} s"
         if self._starved > PATIENCE_SECONDS:
             return f"a tenant has jobs due and no slot for {self._starved:.0f} s: all are taken by runs of others"
         return None

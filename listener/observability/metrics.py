@@ -1,10 +1,12 @@
-"""The metrics at `/metrics`, as methods that report events; metric names occur only here."""
+"""The metrics at `/metrics`, as methods that report events; metric names occur here and in `run_tally`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram, generate_latest
+
+from listener.observability.run_tally import RunTally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,27 +28,14 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self._runs()
         self._stages()
         self._feed()
 
     def _runs(self) -> None:
         of = self.registry
-        self._runs_total = Counter("listener_runs", "Attempts that ended.", ["handler", "status"], registry=of)
-        self._duration = Histogram(
-            "listener_run_duration_seconds",
-            "How long handlers ran.",
-            ["handler"],
-            buckets=DURATION_BUCKETS,
-            registry=of,
-        )
-        self._lateness = Histogram(
-            "listener_run_lateness_seconds",
-            "From the instant when a run may start to its start.",
-            buckets=LATENESS_BUCKETS,
-            registry=of,
-        )
+        self._tally = RunTally(DURATION_BUCKETS, LATENESS_BUCKETS)
+        of.register(self._tally)
         self._running = Gauge("listener_runs_in_progress", "Runs between their start and their report.", registry=of)
         self._abandoned = Counter(
             "listener_threads_abandoned", "Plain handlers that did not stop in time.", registry=of
@@ -70,11 +59,14 @@ class Metrics:
         )
 
         self._overdue = Gauge(
-            "listener_work_overdue_seconds", "For how long work has waited although there is room.", registry=of
+            "listener_work_overdue_seconds", "For how long work has waited although slots are free.", registry=of
         )
 
         self._not_armed = Gauge(
             "listener_due_not_armed", "Jobs that are due and wait, by what they wait for.", ["reason"], registry=of
+        )
+        self._without_handler = Gauge(
+            "listener_jobs_without_handler", "Due jobs whose handler no live listener has.", registry=of
         )
 
     def _feed(self) -> None:
@@ -99,17 +91,11 @@ class Metrics:
 
     def run_ended(self, handler: str, status: str, lateness_seconds: float, duration_seconds: float) -> None:
         """Count an attempt that was started; `status` as in the ledger, or `snoozed`."""
-        key = (handler, status)
-        children = self._children.get(key)
-        if children is None:  # `labels()` costs more than the counting
-            children = self._children[key] = (self._runs_total.labels(*key), self._duration.labels(handler))
-        children[0].inc()
-        children[1].observe(duration_seconds)
-        self._lateness.observe(lateness_seconds)
+        self._tally.started(handler, status, lateness_seconds, duration_seconds)
 
     def run_refused(self, handler: str, status: str) -> None:
         """Count an attempt whose handler was not called."""
-        self._runs_total.labels(handler, status).inc()
+        self._tally.refused(handler, status)
 
     def watch_running(self, count: Callable[[], int]) -> None:
         """Read the number of runs in progress from `count` at every scrape."""
@@ -160,6 +146,10 @@ class Metrics:
     def work_waits(self, seconds: float) -> None:
         """Show for how long work has waited although slots are free."""
         self._overdue.set(seconds)
+
+    def jobs_without_handler(self, count: int) -> None:
+        """Set how many due jobs, of all listeners, wait for a handler; the database counts no more than 1000."""
+        self._without_handler.set(count)
 
     def due_not_armed(self, reason: str, count: int) -> None:
         """Show how many jobs are due and wait for `memory`, `slots` or a `quota`."""

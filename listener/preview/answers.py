@@ -62,7 +62,7 @@ class PreviewAnswers:
 
 
 def _timed(query: bytes, now: datetime) -> tuple[float, dict[str, object] | InvalidValueError]:
-    """Compute, and tell how many seconds of a processor that took."""
+    """Compute, and return the answer with the CPU seconds that it took."""
     began = time.thread_time()
     try:
         computed: dict[str, object] | InvalidValueError = _compute(query, now)

@@ -52,7 +52,7 @@ def read_request(
     for name, text in words.items():
         if name not in NAMES:
             refuse("parameter", prefix + name, f"one of {', '.join(NAMES)}")
-        if text is not None and len(text) > MOST_CHARACTERS:
+        if text is not None and len(text) > MOST_CHARACTERS and name != "cron":  # it has a lower limit of its own
             refuse(prefix + name, text, f"at most {MOST_CHARACTERS} characters")
     kind, schedule = _schedule(words, prefix)
     after = _instant(prefix + "after", words.get("after")) or now.replace(microsecond=0)

@@ -8,10 +8,11 @@ from itertools import islice, pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from listener.domain.clock_changes import offset_change, zone
-from listener.domain.cron import normal
+from listener.domain.cron_fields import read
 from listener.domain.job import Trigger, TriggerType
 from listener.domain.schedule import upcoming, validate
 from listener.domain.schedule_fields import local_times
+from listener.preview.cron_words import cron_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,7 +64,7 @@ def describe(trigger: Trigger) -> str:
         case TriggerType.INTERVAL:
             return f"Every {_span(timedelta(seconds=schedule['seconds']))} from {_iso(trigger.run_date)}"
         case TriggerType.CRON:
-            words = _cron_words(schedule["expression"])
+            words = cron_words(read(schedule["expression"]))
         case _:
             words = f"At {schedule['time']}, {_days_words(trigger.type, schedule)}"
     return f"{words}, {trigger.timezone}"
@@ -138,18 +139,3 @@ def _days_words(kind: TriggerType, schedule: Mapping[str, list[object]]) -> str:
         return "every day"
     days = ", ".join(str(day).capitalize() for day in schedule["days"])
     return days if kind is TriggerType.WEEKLY else f"on days {days} of the month (-1 is the last)"
-
-
-def _cron_words(expression: str) -> str:
-    from cron_descriptor import FormatException, Options, get_description  # noqa: PLC0415 - only a person needs words
-
-    minute, *others = normal(expression).split()
-    fields = [*others[4:], minute, *others[:4]]  # the library expects the second first
-    if "#" in others[3] and "," in others[3]:  # the library would lose the numbers of these
-        return f"cron {expression}"
-    options = Options()
-    options.use_24hour_time_format = True
-    try:
-        return str(get_description(" ".join(fields).upper(), options))  # the library takes a lower-case L for a day
-    except FormatException:
-        return f"cron {expression}"

@@ -58,7 +58,7 @@ class SourceSync:
         self._without = () if meetings else (MEETINGS,)
         self._checked: str | None = None  # up to which source and row
         self._turn: str | None = None  # which tenant's was the last one
-        self._looks = 0  # that a hint still asks for
+        self._looks = 0  # checks that a hint still requires
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._failures: defaultdict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FAILURES_SHOWN))
         self._wake = anyio.Event()
@@ -67,7 +67,7 @@ class SourceSync:
 
     @property
     def summary(self) -> dict[str, dict[str, Any]] | None:
-        """What the check at the start found, by source, and the newest failures; None until its end."""
+        """The result of the check at the start, by source, and the newest failures; None until its end."""
         if self._summaries is None:
             return None
         names = [*self._summaries, *(name for name in self._failures if name not in self._summaries)]

@@ -72,7 +72,7 @@ CODES: dict[str, Meaning] = {
     "42501": ROW,  # a right that one row lacks
 }
 TRIGGERS = re.compile(r"(42|P0)...")
-"""What a project's own trigger on our tables may raise on purpose, or because it is wrong."""
+"""Codes that a project's own trigger on our tables may raise, on purpose or because it is wrong."""
 OF_ROWS = frozenset(
     {"claim_runs_v1", "extend_leases_v1", "finish_runs_v1", "note_runs_v1", "park_runs_v1", "plan_jobs_v1"}
 )
@@ -81,7 +81,7 @@ CLASSES: tuple[tuple[str, Meaning], ...] = (
     ("08", MAYBE_APPLIED),  # the connection broke
     ("53", SLOWLY),  # out of memory, of files
     ("58", SLOWLY),  # the disk
-    # What a row may do to the statement: its values, its constraints, somebody's trigger on it.
+    # Faults that a row may cause: its values, its constraints, somebody's trigger on it.
     *((each, ROW) for each in ("21", "22", "23", "54", "P0", "XX", "PGRST1")),
 )
 STATUSES: dict[int, Meaning] = {

@@ -13,10 +13,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
-import structlog
 
 from listener.domain.messages import Hint
-from listener.observability.events import Event
+from listener.supabase.feed_log import FeedLog
 from listener.supabase.watched_session import Times, WatchedSession
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ class RealtimeFeed:
         self._received: dict[str, bool] = dict.fromkeys(channels, False)
         self._news = anyio.Event()
         self._failures = 0
-        self._log = structlog.get_logger("feed")
+        self._log = FeedLog(clock)
         self.sessions = 0
         self.state = "down"
 
@@ -122,6 +121,7 @@ class RealtimeFeed:
             changed=self._changed,
             resync=self._resync_all,
             metrics=self._metrics,
+            log=self._log,
             clock=self._clock,
             jitter=self._jitter,
             times=replace(self._times, join_seconds=self._join_seconds()),
@@ -141,7 +141,7 @@ class RealtimeFeed:
             if other.receiving > watched.receiving or watched.is_over:
                 watched.end()
                 return False
-            self._log.info(Event.FEED_SESSION_REPLACED, channels=sorted(watched.receiving))
+            self._log.session_replaced(watched.receiving)
             other.end()
         return True
 

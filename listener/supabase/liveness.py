@@ -23,6 +23,7 @@ class _ChannelState:
     quiet_since: float = 0.0
     patience_seconds: float = 0.0  # after which a probe is due
     requested_at: float | None = None  # the time of the probe that is under way
+    is_sendable: bool = True  # whether the database could send on it at the last probe
 
 
 class Liveness:
@@ -30,7 +31,8 @@ class Liveness:
 
     Every frame proves its channel: a probe of this or another listener, or the signal of a real change. A channel that
     was silent for `silence_seconds` needs a probe; if it does not deliver that within `answer_seconds`, it is
-    lost. A channel that is not subscribed at `subscribe_by` is lost, too.
+    lost. A channel that is not subscribed at `subscribe_by` is lost, too. Nothing is expected of a channel on which the
+    database cannot send, until the answer to a later probe names it.
 
     Args:
         channels: their names.
@@ -64,29 +66,30 @@ class Liveness:
 
         Returns whether a probe is due sooner than `deadline` and `probe_due` last said.
         """
-        was_asked = False
+        was_probed = False
         for name, state in self._states.items():
             if name == channel:
-                was_asked = state.requested_at is not None
+                was_probed = state.requested_at is not None
                 state.quiet_since, state.requested_at = now, None
                 share = EARLIEST_SHARE + (1 - EARLIEST_SHARE) * self._jitter()
                 state.patience_seconds = self._silence_seconds * share
-            elif self._may_ask(state) and now - state.quiet_since >= NEAR_SHARE * self._silence_seconds:
+            elif self._may_probe(state) and now - state.quiet_since >= NEAR_SHARE * self._silence_seconds:
                 state.requested_at = now
-        return was_asked
+        return was_probed
 
     def sent(self, channels: Collection[str], began: float, now: float) -> None:
         """Note a probe on `channels`, requested at `began` and confirmed at `now`."""
-        for name in [name for name in self._states if name not in channels]:
-            del self._states[name]  # the database cannot send on it: no probe can prove it
-        for state in self._states.values():
+        for name, state in self._states.items():
+            state.is_sendable = name in channels
+            if not state.is_sendable:
+                state.requested_at = None
             was_there = state.subscribed_at is not None and state.subscribed_at <= began
-            if was_there and self._may_ask(state) and not state.quiet_since > began:
+            if was_there and self._may_probe(state) and not state.quiet_since > began:
                 state.requested_at = now
 
     def probe_due(self) -> float | None:
         """The time of the next probe; None while none is due."""
-        dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_ask(state)]
+        dues = [state.quiet_since + state.patience_seconds for state in self._states.values() if self._may_probe(state)]
         return min(dues, default=None)
 
     def deadline(self) -> float | None:
@@ -108,12 +111,15 @@ class Liveness:
         """Stop watching a channel."""
         self._states.pop(channel, None)
 
-    def _may_ask(self, state: _ChannelState) -> bool:
-        return self._silence_seconds > 0 and state.subscribed_at is not None and state.requested_at is None
+    def _may_probe(self, state: _ChannelState) -> bool:
+        is_silent = state.subscribed_at is not None and state.requested_at is None
+        return self._silence_seconds > 0 and is_silent and state.is_sendable
 
     def _deadlines(self) -> dict[str, float]:
         deadlines = {}
         for name, state in self._states.items():
+            if not state.is_sendable:
+                continue
             if state.subscribed_at is None:
                 deadlines[name] = self._subscribe_by
             elif state.requested_at is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
@@ -41,6 +42,7 @@ class SupabaseStore:
         handlers: the names of the handlers that this listener has; None: any.
         no_handler_seconds: how long a due job waits for a listener that has its handler.
         run_restored: whether to run the jobs of a restored database without a confirmation.
+        profile: what else a heartbeat says of this listener: `version` and `capacity`.
         on_skipped: receives how many due instants a request skipped, by reason.
     """
 
@@ -56,10 +58,11 @@ class SupabaseStore:
         handlers: Sequence[str] | None = None,
         no_handler_seconds: float = 3600.0,
         run_restored: bool = False,
+        profile: Mapping[str, object] = MappingProxyType({}),
         on_skipped: Callable[[Mapping[str, int]], object] = dict,
     ) -> None:
         self._on_skipped = on_skipped
-        self._key_concurrency = key_concurrency
+        self._key_concurrency, self._profile = key_concurrency, profile
         self._handlers = {} if handlers is None else {"handlers": list(handlers)}
         self._permission = {"run_restored": True} if run_restored else {}
         self._unhandled = {**self._handlers, "lease_seconds": lease_seconds, "no_handler_seconds": no_handler_seconds}
@@ -148,19 +151,21 @@ class SupabaseStore:
             "executions": list(executions),
             "shares": shares,
             **self._handlers,
+            **self._profile,
         }
         answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
         others = answer.get("handlers") or {}
         return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
 
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Write progress and log lines of runs that have not ended."""
+    async def note(self, notes: Sequence[Note]) -> frozenset[str]:
+        """Write progress and log lines of runs that have not ended; return the runs whose rows are locked just now."""
         request = {
             "listener": self._id,
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
             "logs": _logs(notes),
         }
-        await self._rpc.call("note_runs_v1", request, "now")
+        answer = await self._rpc.call("note_runs_v1", request, "now")
+        return frozenset(answer.get("busy", ()))
 
     async def rescue(self) -> Rescued:
         """Take over the runs of dead listeners, and note which jobs wait because no live listener has their handler."""
@@ -169,7 +174,9 @@ class SupabaseStore:
         self._on_skipped(answer.get("skipped", {}))
         failures = {failure["execution_id"]: failure["error"] for failure in answer["failures"]}
         unhandled = rows.readable(answer.get("unhandled", ()), rows.job)
-        return Rescued(answer["rescued"], rows.readable(answer["rows"], rows.job), failures, unhandled)
+        waiting = answer.get("waiting") or {"jobs": 0, "handlers": ()}
+        jobs = rows.readable(answer["rows"], rows.job)
+        return Rescued(answer["rescued"], jobs, failures, unhandled, waiting["jobs"], waiting["handlers"])
 
     async def end_unhandled(self, claims: Sequence[ClaimRequest]) -> Rescued:
         """End these instants, whose handler no live listener has, as failed."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import Hint
     from listener.observability.metrics import Metrics
     from listener.ports import Clock
+    from listener.supabase.feed_log import FeedLog
 
 SEND_SECONDS = 2.0
 """Time limit of the request for a probe: a slower database proves nothing."""
@@ -40,13 +41,14 @@ class Times:
     Args:
         probe_seconds: how long a channel may be silent before a probe is sent; 0 for no probes.
         answer_seconds: how long a probe may take. Measured: 260 ms, 510 ms at the 99th percentile.
-        join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s.
+        join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s. Supabase answers a refused
+            join after 5 s, and every other join on that socket only then.
         rotate_seconds: the age at which a session is replaced: hosted projects end a socket after 24 hours.
     """
 
     probe_seconds: float = 4.5
     answer_seconds: float = 2.5
-    join_seconds: float = 5.0
+    join_seconds: float = 7.0
     rotate_seconds: float = 20 * 3600.0
 
 
@@ -62,6 +64,7 @@ class WatchedSession:
         changed: called whenever a channel starts or stops being received.
         resync: called at each subscription: earlier changes were not received.
         metrics: where probes and stale channels are counted.
+        log: where it is logged what becomes of the session.
         clock: measures silences.
         jitter: numbers from 0 to 1.
         times: intervals and time limits.
@@ -78,6 +81,7 @@ class WatchedSession:
         changed: Callable[[], None],
         resync: Callable[[], None],
         metrics: Metrics,
+        log: FeedLog,
         clock: Clock,
         jitter: Callable[[], float],
         times: Times,
@@ -91,8 +95,10 @@ class WatchedSession:
         self._scope = anyio.CancelScope()
         self._news = anyio.Event()
         self._not_before = 0.0
-        self._log = structlog.get_logger("feed")
+        self._log = log
         self._undecided = set(channels)
+        self._unsendable: set[str] = set()
+        self._awaited: set[str] = set()  # sendable again, and not yet received
         self.joined: set[str] = set()
         self.receiving: set[str] = set()
         self.why = "no probe has come back yet"
@@ -106,8 +112,9 @@ class WatchedSession:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every channel that the database can send on is received."""
-        return not self.is_over and self.receiving.issuperset(self._channels)
+        """Whether every channel that the database can send on is received, or was sendable again just now."""
+        accounted_for = self.receiving | self._unsendable | self._awaited
+        return not self.is_over and accounted_for.issuperset(self._channels)
 
     async def live(self) -> None:
         """Run until the session ends or `end` is called; `why` is the reason."""
@@ -119,7 +126,7 @@ class WatchedSession:
                         await self._session.live(self._channels, self._times.join_seconds)
                     except SessionEndedError as ended:
                         self.why = str(ended)
-                        self._log.warning(Event.FEED_SESSION_ENDED, why=self.why)
+                        self._log.session_ended(self.why)
                     tasks.cancel_scope.cancel()
         finally:
             self.is_over = True
@@ -152,18 +159,19 @@ class WatchedSession:
         self._resync()
 
     def _receives(self, channel: str) -> None:
-        if channel in self.joined and channel not in self.receiving:
+        if channel in self.joined - self.receiving:
             self.receiving.add(channel)
             self._undecided.discard(channel)
-            self._log.info(Event.FEED_SESSION_OPENED, channel=channel)
+            self._awaited.discard(channel)
+            self._log.session_opened(channel)
             self._changed()
 
     def _went_stale(self, channel: str, why: str) -> None:
         self._liveness.forget(channel)
-        for names in (self.joined, self.receiving, self._undecided):
+        for names in (self.joined, self.receiving, self._undecided, self._awaited):
             names.discard(channel)
         self._metrics.channel_stale(channel)
-        self._log.warning(Event.FEED_CHANNEL_STALE, channel=channel, why=why)
+        self._log.channel_stale(channel, why)
         self._changed()
 
     async def _watch(self) -> None:
@@ -200,21 +208,27 @@ class WatchedSession:
         except (StoreError, TimeoutError) as fault:
             self._metrics.probe_sent("unsent")
             self.why = f"a probe could not be sent: {fault or 'no answer in time'}"
-            self._log.debug(Event.FEED_PROBE_UNSENT, error=self.why)
+            structlog.get_logger("feed").debug(Event.FEED_PROBE_UNSENT, error=self.why)
             self._not_before = self._clock.monotonic() + RETRY_SECONDS
             self._changed()
             await self._session.ping(PONG_SECONDS)
             return
         self._metrics.probe_sent("sent")
         self._liveness.sent(sent, began, self._clock.monotonic())
-        self._cannot_send(set(self._channels) - set(sent))
+        self._note_sendable(set(sent))
 
-    def _cannot_send(self, channels: set[str]) -> None:
-        """Stop watching channels that the database cannot send on."""
-        self._channels = tuple(name for name in self._channels if name not in channels)
-        if channels & self._undecided:
-            self._undecided -= channels
+    def _note_sendable(self, sent: set[str]) -> None:
+        """Expect nothing of a channel that the database cannot send on, as long as it cannot."""
+        before, self._unsendable = self._unsendable, set(self._channels) - sent
+        self._awaited |= (before - self._unsendable) & (self.joined - self.receiving)
+        lost = self._unsendable & (self.receiving | self._undecided | self._awaited)
+        if lost:
+            self.why = f"this database cannot send on {', '.join(sorted(lost))}"
+            for channel in sorted(lost):
+                self._log.channel_stale(channel, self.why)
+            for names in (self.receiving, self._undecided, self._awaited):
+                names.difference_update(self._unsendable)
             self._changed()
-        if not self._channels:
-            for channel in channels:
+        if self._unsendable.issuperset(self._channels):
+            for channel in self._channels:
                 self._session.mark_stale(channel, "this database cannot send on it")

@@ -47,7 +47,7 @@ class Level(Generic[Key]):
             self.take(slot)
 
     def take(self, slot: int) -> list[Key]:
-        """Empty `slot` and return its keys, oldest first. An emptied dict is dropped, because dicts never shrink."""
+        """Empty `slot` and return its keys, oldest first. Its dict is dropped: dicts never release memory."""
         self.occupied &= ~(1 << slot)
         del self.earliest[slot]
         return list(self._slots.pop(slot))

@@ -1,4 +1,4 @@
--- Who is invited into a workspace and has not answered: a table apart, so that nothing that reads the members sees them.
+-- Invitations into workspaces that are not answered: a table apart, so that nothing that reads the members sees them.
 
 create table if not exists public.job_workspace_invitations (
     workspace_id uuid not null references public.job_workspaces (id) on delete cascade,
@@ -32,7 +32,7 @@ using (
     or workspace_id = any((select job_scheduler.administered_workspaces())::uuid[])
 );
 
--- `user_id` refers to nothing, so that the answer does not tell whether there is such a user.
+-- `user_id` refers to nothing, so that the answer does not reveal whether there is such a user.
 drop policy if exists workspace_invitations_insert on public.job_workspace_invitations;
 create policy workspace_invitations_insert on public.job_workspace_invitations
 for insert to authenticated

@@ -102,8 +102,8 @@ create index if not exists scheduled_jobs_unplanned_idx
 on public.scheduled_jobs (id) where not is_planned;
 create index if not exists scheduled_jobs_changed_in_idx on public.scheduled_jobs (changed_in, id);
 
--- What each party has when more is near than a listener keeps in memory, see job_scheduler.shared_out; of what is due, the
--- most urgent goes first.
+-- Each party's jobs when more are near than a listener holds in memory, see job_scheduler.shared_out; of due jobs the most
+-- urgent goes first.
 create index if not exists scheduled_jobs_party_idx
 on public.scheduled_jobs (coalesce(created_by, workspace_id, '00000000-0000-0000-0000-000000000000'), next_run_at, id)
 where next_run_at is not null;
@@ -116,13 +116,13 @@ on public.scheduled_jobs (concurrency_key) where concurrency_key is not null;
 create index if not exists scheduled_jobs_cleanup_idx
 on public.scheduled_jobs (cleanup_after_days) where cleanup_after_days is not null;
 create index if not exists scheduled_jobs_created_by_idx
-on public.scheduled_jobs (created_by) where created_by is not null;
+on public.scheduled_jobs (created_by, id) where created_by is not null;
 create index if not exists scheduled_jobs_workspace_id_idx
-on public.scheduled_jobs (workspace_id) where workspace_id is not null;
+on public.scheduled_jobs (workspace_id, id) where workspace_id is not null;
 
--- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way.
+-- Jobs that a tenant's quota counts at each insert, except for jobs whose last run is under way; and what a tenant has due.
 create index if not exists scheduled_jobs_active_idx
-on public.scheduled_jobs (coalesce(workspace_id, created_by))
+on public.scheduled_jobs (coalesce(workspace_id, created_by), next_run_at)
 where
     coalesce(workspace_id, created_by) is not null
     and (next_run_at is not null or queued_runs > 0 or due_at is not null or not is_planned);

@@ -63,9 +63,9 @@ on public.job_executions (scheduled_for) where status = 'queued' and run_at is n
 create index if not exists job_executions_given_key_idx
 on public.job_executions (run_at) where status = 'queued' and blocked_since is not null and run_at is not null;
 create index if not exists job_executions_created_by_idx
-on public.job_executions (created_by) where created_by is not null;
+on public.job_executions (created_by, scheduled_for desc, id desc) where created_by is not null and workspace_id is null;
 create index if not exists job_executions_workspace_id_idx
-on public.job_executions (workspace_id) where workspace_id is not null;
+on public.job_executions (workspace_id, scheduled_for desc, id desc) where workspace_id is not null;
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_executions from public, anon, authenticated, service_role;

@@ -2,8 +2,8 @@
 create table if not exists job_scheduler.sources (
     name text primary key,
     relation regclass not null,
-    key_column name not null,
-    key_type text not null,
+    key_columns text[] not null,
+    key_types text[] not null,
     handler text not null,
     rows_function text not null,
     keys_function text not null,
@@ -13,6 +13,8 @@ create table if not exists job_scheduler.sources (
 );
 
 comment on table job_scheduler.sources is 'Tables whose rows have jobs; see job_scheduler.add_source.';
+comment on column job_scheduler.sources.key_columns is
+'The primary key: its columns in order, and key_types their types. job_scheduler.key_text makes one text of their values.';
 comment on column job_scheduler.sources.rows_function is
 'Compiled of the expressions: the rows under these keys, {key: {finished, owner, workspace}}, and where the condition is met '
 'due_at, metadata, title and revision too.';
@@ -23,7 +25,7 @@ comment on column job_scheduler.sources.is_checked is
 
 alter table job_scheduler.sources enable row level security;
 
--- What the synchronisation of sources has still to look at: a row for each change, written by the transaction that made it.
+-- Changes that the synchronisation of sources has not read yet: a row each, written by the transaction that made the change.
 -- Rows are only added and removed, so that no writer of a source waits for the service, nor the service for one of them.
 create table if not exists job_scheduler.changed_rows (
     id bigint generated always as identity primary key,

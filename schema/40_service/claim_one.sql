@@ -40,7 +40,7 @@ begin
     end if;
 
     e := job_scheduler.first_queued_run(j, soon);
-    key_is_taken := j.concurrency_key is not null and job_scheduler.key_room(j, key_limit, e) <= 0;
+    key_is_taken := j.concurrency_key is not null and job_scheduler.free_key_slots(j, key_limit, e) <= 0;
     if e.id is not null then
         e := job_scheduler.start_queued_run(e.id, key_is_taken, me, good_until);
     elsif is_due and j.status = 'running' and j.overlap in ('skip', 'queue') then
@@ -132,7 +132,7 @@ as $$
 $$;
 revoke all on function job_scheduler.pass_over(bigint, timestamptz, text) from public;
 
--- Which queued run of a job may start first, locked; null where none may.
+-- The queued run of a job that may start first, locked; null where none may.
 create or replace function job_scheduler.first_queued_run(j public.scheduled_jobs, soon timestamptz)
 returns public.job_executions
 language sql
@@ -143,13 +143,13 @@ as $$
     cross join lateral (
         select coalesce(
             j.concurrency_key is not null and q.blocked_since is not null and q.run_at > now() - interval '10 seconds', false
-        ) as keeps_room
+        ) as holds_slot
     ) as k
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
         and (q.cause = 'manual' or j.status = 'scheduled')
-    order by -- first the runs that the key was given to, see job_scheduler.key_room
-        k.keeps_room desc, case when k.keeps_room then q.blocked_since end, case when k.keeps_room then q.id end,
+    order by -- first the runs that the key was given to, see job_scheduler.free_key_slots
+        k.holds_slot desc, case when k.holds_slot then q.blocked_since end, case when k.holds_slot then q.id end,
         q.run_at, q.scheduled_for
     limit 1
     for update of q

@@ -1,11 +1,12 @@
--- What the executor gets of claimed runs: the columns of each job that it needs, and of its execution. Rows made into json
--- as they are cost a third less than objects built key by key.
-create or replace function job_scheduler.claimed_runs(executions uuid[])
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
+-- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
-language sql
+language plpgsql
 set search_path = ''
 as $$
-    select coalesce(json_agg(r), '[]')
+begin
+    return (select coalesce(json_agg(r), '[]')
     from (
         select
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
@@ -13,11 +14,13 @@ as $$
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
             j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
         from public.job_executions as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where e.id = any(executions)
-    ) as r
+        -- + 0: no index of the ledger by job is to look useful for this join
+        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
+        where e.id = any(executions) and j.id = any(jobs)
+    ) as r);
+end
 $$;
-revoke all on function job_scheduler.claimed_runs(uuid[]) from public;
+revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
 
 -- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
 create or replace function job_scheduler.await_commits(jobs bigint[])
@@ -47,15 +50,18 @@ revoke all on function job_scheduler.await_commits(bigint[]) from public;
 -- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
 -- that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
--- Batches are looked up by key, however large the table and however stale its statistics, and by plans of today: one kept
--- from when the table was short reads all of it.
+-- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and
+-- joined by hash, so that a plan, made once for a connection, is the same whenever it is made. Planning anew cost as much as
+-- the claim of one job. What is called for unusual claims only has settings of its own.
 create or replace function public.claim_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
 declare
@@ -68,11 +74,13 @@ declare
     free_jobs bigint[];
     free_dues timestamptz[];
     free_nexts timestamptz[];
+    free_workspaces uuid[];
+    free_owners uuid[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
-    room bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
-    refused json;
+    bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
+    refused json := '[]';
     is_owned boolean; -- by somebody who has bounds
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
@@ -83,7 +91,7 @@ begin
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
     -- Arrays, not one statement of several CTEs: the planner joins those row by row.
-    with asked as (
+    with requested as (
         select c.*
         from jsonb_to_recordset(request -> 'claims')
             as c (
@@ -92,7 +100,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, coalesce(j.created_by, j.workspace_id) is not null as is_owned,
+            j.id, a.due, j.workspace_id, j.created_by,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -102,7 +110,7 @@ begin
                 else octet_length(j.metadata::text)
             end as bytes
         from public.scheduled_jobs as j
-        inner join asked as a on j.id = a.id
+        inner join requested as a on j.id = a.id
         where
             j.id = any(ids) and j.status = 'scheduled' and j.due_at = a.due and j.queued_runs = 0
             and (j.handler = any(handlers)) is not false
@@ -115,22 +123,28 @@ begin
         select f.*, sum(f.bytes) over (order by f.id) - f.bytes as before from free as f
     )
     select
-        array_agg(s.id), array_agg(s.due), array_agg(s.next), bool_or(s.is_owned), room - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, is_owned, room
-    from sized as s where s.before < room;
+        array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
+        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
+    from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
-    from job_scheduler.claim_free(free_jobs, free_dues, free_nexts, held, me, good_until) as c;
+    from job_scheduler.claim_free(
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+    ) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
-        select l.room, claimed || l.granted into room, claimed
+        select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
-            ahead, room
+            ahead, bytes_left
         ) as l;
+        select coalesce(json_agg(j.job_row), '[]') into refused
+        from job_scheduler.job_rows as j
+        where j.id = any(ids) and j.id <> all(claimed_jobs);
     end if;
     if again_jobs is not null then
         claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
@@ -139,11 +153,8 @@ begin
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
-    select coalesce(json_agg(j.job_row), '[]') into refused
-    from job_scheduler.job_rows as j
-    where j.id = any(ids) and j.id <> all(claimed_jobs);
     return json_build_object(
-        'now', clock_timestamp(), 'full', room <= 0, 'runs', job_scheduler.claimed_runs(claimed), 'rows', refused,
+        'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
         'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
@@ -154,8 +165,8 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
-    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], held bigint[], me uuid, good_until timestamptz,
-    out claimed uuid[], out claimed_jobs bigint[]
+    free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
+    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -166,12 +177,11 @@ begin
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
              started_at)
         select
-            j.id, j.workspace_id, j.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
+            f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
             greatest(f.due, now())
-        from unnest(free_jobs, free_dues) as f (id, due)
-        inner join public.scheduled_jobs as j on f.id = j.id
-        where j.id = any(free_jobs) and j.id <> all(held)
-        on conflict do nothing
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+        where f.id <> all(held)
+        on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
     )
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}') into claimed, claimed_jobs
@@ -187,17 +197,22 @@ begin
 end
 $$;
 revoke all on function
-job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid, timestamptz)
+job_scheduler.claim_free(
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+)
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `bytes_left` for metadata is used up.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
-    inout room bigint, out granted uuid[]
+    inout bytes_left bigint, out granted uuid[]
 )
 language plpgsql
 set search_path = ''
+set plan_cache_mode = force_custom_plan
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     claimed uuid[];
@@ -205,7 +220,7 @@ declare
     left_over record;
 begin
     granted := '{}';
-    if room <= 0 then
+    if bytes_left <= 0 then
         return;
     end if;
     perform job_scheduler.await_commits(ids);
@@ -242,8 +257,8 @@ begin
             coalesce((request ->> 'key_concurrency')::integer, 1), left_over.defined_at
         );
         granted := granted || claimed;
-        room := room - left_over.bytes * cardinality(claimed);
-        exit when room <= 0;
+        bytes_left := bytes_left - left_over.bytes * cardinality(claimed);
+        exit when bytes_left <= 0;
     end loop;
 end
 $$;

@@ -1,5 +1,29 @@
--- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it,
--- does not stop the others.
+-- Those of these jobs of whose ledger nobody has locked a row: deleting a job deletes its ledger.
+create or replace function job_scheduler.with_free_ledger(jobs bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = force_custom_plan -- with the array at hand it is hashed
+as $$
+declare
+    free constant uuid[] := array(
+        select e.id from public.job_executions as e where e.scheduled_job_id = any(jobs) for update skip locked
+    );
+begin
+    return array(
+        select j.id
+        from unnest(jobs) as j (id)
+        where not exists (
+            select from public.job_executions as e
+            where e.scheduled_job_id = j.id and e.id <> all(free)
+        )
+    );
+end
+$$;
+revoke all on function job_scheduler.with_free_ledger(bigint[]) from public;
+
+-- Deletes these rows, and returns how many; one that cannot be deleted, because a project's trigger or reference refuses it
+-- or somebody has locked a row that goes with it, does not stop the others.
 create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint[])
 returns integer
 language plpgsql
@@ -19,7 +43,7 @@ begin
         get diagnostics deleted = row_count;
         return total + deleted;
     exception
-        when serialization_failure or deadlock_detected or lock_not_available then
+        when serialization_failure or deadlock_detected then
             raise;
         when others then
             total := 0;
@@ -38,13 +62,14 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
--- Deletes expired rows: final ledger rows, jobs that ended and will not run again, and the audit.
--- {retention_days, limit} -> {deleted, acts}; at most `limit` of each kind
+-- Deletes expired rows: final ledger rows, jobs that ended and will not run again, the audit, notifications and deliveries.
+-- {retention_days, limit} -> {deleted, acts}: runs and jobs, and what else; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '100ms' -- of a row that goes with those that are locked here
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
@@ -80,7 +105,7 @@ begin
         limit (request ->> 'limit')::int
         for update skip locked
     );
-    deleted := job_scheduler.forget(old_runs, old_jobs);
+    deleted := job_scheduler.forget(old_runs, job_scheduler.with_free_ledger(old_jobs));
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
@@ -89,9 +114,14 @@ begin
         for update skip locked
     );
     get diagnostics acts = row_count;
-    delete from job_scheduler.signals where at < now() - interval '1 hour';
+    acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
+    delete from job_scheduler.signals
+    where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
-    delete from job_scheduler.changed_rows where at < now() - interval '1 day';
+    delete from job_scheduler.changed_rows
+    where id in (
+        select c.id from job_scheduler.changed_rows as c where c.at < now() - interval '1 day' for update skip locked
+    );
     return json_build_object('now', clock_timestamp(), 'deleted', deleted, 'acts', acts);
 end
 $$;

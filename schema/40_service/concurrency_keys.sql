@@ -26,11 +26,11 @@ as $$
 $$;
 revoke all on function job_scheduler.lock_keys(bigint[]) from public;
 
--- How many more runs may start among the jobs that share a key with this one; whoever asks holds the key's lock. A run to
--- which release_keys gave the key keeps its room until it is claimed: from all who come anew, and from those that were
--- given it and go after it, so that the first of them always finds room. Not for ever: whoever could claim it may be busy.
-create or replace function job_scheduler.key_room(
-    j public.scheduled_jobs, key_limit integer, asker public.job_executions default null
+-- How many more runs may start among the jobs that share a key with this one; the caller holds the key's lock. A run to
+-- which release_keys gave the key keeps its slot until it is claimed: neither new runs nor runs that were given the key
+-- after it may use the slot, so the first of them always finds one. The slot expires: who could claim the run may be busy.
+create or replace function job_scheduler.free_key_slots(
+    j public.scheduled_jobs, key_limit integer, waiting public.job_executions default null
 )
 returns integer
 language sql
@@ -60,20 +60,23 @@ as $$
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
             and (g.cause = 'manual' or s.status = 'scheduled')
             and (
-                asker.blocked_since is null
-                or (j.priority, g.blocked_since, g.id) < (s.priority, asker.blocked_since, asker.id)
+                waiting.blocked_since is null
+                or (j.priority, g.blocked_since, g.id) < (s.priority, waiting.blocked_since, waiting.id)
             )
     )
 $$;
-revoke all on function job_scheduler.key_room(public.scheduled_jobs, integer, public.job_executions) from public;
+revoke all on function job_scheduler.free_key_slots(public.scheduled_jobs, integer, public.job_executions) from public;
 
 -- Gives the keys of these jobs, as far as they are free, to the runs that waited for them: the highest priority first, then
--- what could have started first. Each keeps its room, see job_scheduler.key_room. One that is passed over, because somebody
+-- what could have started first. Each keeps its slot, see job_scheduler.free_key_slots. One that is passed over, because somebody
 -- has its job locked, is given the key at the end of the next run that gets it. Returns the jobs to arm.
 create or replace function job_scheduler.release_keys(jobs bigint[], key_limit integer)
 returns bigint[]
 language plpgsql
 set search_path = ''
+set plan_cache_mode = auto -- these for its caller's may be others
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     j public.scheduled_jobs;
@@ -96,8 +99,8 @@ begin
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
                 and (e.cause = 'manual' or s.status = 'scheduled')
             order by s.priority desc, e.blocked_since, e.id
-            limit greatest(job_scheduler.key_room(j, key_limit), 0)
-            for update of s skip locked -- the transaction that holds that job's row may be waiting for this key
+            limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
+            for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key
         ), released as (
             update public.job_executions as e
             set run_at = greatest(e.scheduled_for, clock_timestamp()) -- it may have been claimed ahead of its time

@@ -111,17 +111,15 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
--- Batches are looked up by key, however large the table and however stale its statistics.
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
-    -- Not joined: the planner may read the whole ledger for a batch of one, or compare each of a thousand with each.
-    results constant jsonb := (
-        select coalesce(jsonb_object_agg((r ->> 'id')::uuid, r), '{}') from jsonb_array_elements(request -> 'results') as r
-    );
-    ids constant uuid[] := array(select k::uuid from jsonb_object_keys(results) as k);
+    ids constant uuid[] := array(select (r ->> 'id')::uuid from jsonb_array_elements(request -> 'results') as r);
     taken uuid[];
     to_wake bigint[];
     keyed bigint[];
@@ -131,33 +129,27 @@ begin
     with ended as (
         update public.job_executions as e
         set
-            (
-                status, reason, started_at, completed_at, duration_ms, lateness_ms, progress, result, error, error_details,
-                run_at
-            ) = (
-                select
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
-                    case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
-                    case when g.status <> 'queued' then g.started_at end,
-                    case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
-                    extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
-                    extract(epoch from g.started_at - e.run_at)::double precision * 1000,
-                    case when g.status = 'completed' then 1 else g.progress end,
-                    g.result, g.error, g.error_details,
-                    case when g.status = 'queued' then g.retry_at else e.run_at end
-                from jsonb_to_record(results -> e.id::text) as g (
-                    status text, reason text, started_at timestamptz, completed_at timestamptz,
-                    progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
-                )
-            ),
+            status = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.status end,
+            reason = case when g.status = 'queued' and e.stopped_at is not null then 'cancelled' else g.reason end,
+            started_at = case when g.status <> 'queued' then g.started_at end,
+            completed_at = case when g.status <> 'queued' or e.stopped_at is not null then g.completed_at end,
+            duration_ms = extract(epoch from g.completed_at - g.started_at)::double precision * 1000,
+            lateness_ms = extract(epoch from g.started_at - e.run_at)::double precision * 1000,
+            progress = case when g.status = 'completed' then 1 else g.progress end,
+            result = g.result,
+            error = g.error,
+            error_details = g.error_details,
+            run_at = case when g.status = 'queued' then g.retry_at else e.run_at end,
             lease_expires_at = null
+        from jsonb_to_recordset(request -> 'results') as g (
+            id uuid, fence integer, status text, reason text, started_at timestamptz, completed_at timestamptz,
+            progress double precision, result jsonb, error text, error_details jsonb, retry_at timestamptz
+        )
         where
-            e.id = any(ids)
-            and e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer
+            e.id = any(ids) and e.id = g.id and e.fence = g.fence and e.status = 'running' and e.listener_id = me
         returning
             e.id, e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.test_mode,
-            case when e.status = 'failed' and e.stopped_at is null then (results -> e.id::text ->> 'retry_at')::timestamptz end
-            as retry_at
+            case when e.status = 'failed' and e.stopped_at is null then g.retry_at end as retry_at
     ), next_attempt as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, cause, attempt, status, test_mode, run_at)
@@ -174,8 +166,9 @@ begin
         to_wake := to_wake || job_scheduler.release_keys(keyed, coalesce((request ->> 'key_concurrency')::integer, 1));
     end if;
     if cardinality(taken) < jsonb_array_length(request -> 'results') then
-        -- What an earlier try of this request queued has to be armed all the same.
-        select taken || b.runs, to_wake || b.jobs into taken, to_wake from job_scheduler.ended_before(results, taken, me) as b;
+        -- Runs that an earlier try of this request queued have to be armed all the same.
+        select taken || b.runs, to_wake || b.jobs into taken, to_wake
+        from job_scheduler.ended_before(request -> 'results', taken, me) as b;
     end if;
     if cardinality(to_wake) > 0 then
         select json_agg(j.job_row) into to_arm
@@ -187,7 +180,9 @@ begin
         perform job_scheduler.notify('scheduled_jobs', null);
     end if;
 
-    perform job_scheduler.store_logs(request -> 'logs', taken);
+    if jsonb_array_length(request -> 'logs') > 0 then
+        perform job_scheduler.store_logs(request -> 'logs', taken);
+    end if;
     return json_build_object('now', clock_timestamp(), 'taken', to_json(taken), 'rows', coalesce(to_arm, '[]'));
 end
 $$;
@@ -202,10 +197,11 @@ language sql
 set search_path = ''
 as $$
     select coalesce(array_agg(e.id), '{}'), coalesce(array_agg(e.scheduled_job_id), '{}')
-    from public.job_executions as e,
-        jsonb_to_record(results -> e.id::text) as r (fence integer, completed_at timestamptz, retry_at timestamptz)
+    from public.job_executions as e
+    inner join jsonb_to_recordset(results) as r (id uuid, fence integer, completed_at timestamptz, retry_at timestamptz)
+        on e.id = r.id
     where
-        e.id = any(array(select k::uuid from jsonb_object_keys(results) as k)) and e.id <> all(taken)
+        e.id = any(array(select (k ->> 'id')::uuid from jsonb_array_elements(results) as k)) and e.id <> all(taken)
         and e.listener_id = me and e.fence = r.fence and e.status <> 'running'
         and case when e.status = 'queued' then e.run_at = r.retry_at else e.completed_at = r.completed_at end
 $$;

@@ -9,6 +9,8 @@ stable
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 begin
     if is_workspace then
@@ -38,6 +40,8 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 set enable_seqscan = off
+set enable_nestloop = on
+set enable_mergejoin = on
 as $$
 declare
     this_minute constant timestamptz := date_trunc('minute', clock_timestamp());
@@ -79,10 +83,10 @@ begin
         select o.*, row_number() over (partition by o.party order by o.place) as number
         from unnest(owned, parties, workspaces, runnings, rates)
             with ordinality as o (id, party, is_workspace, max_running, max_rate, place)
-    ), rooms as (
+    ), allowances as (
         select w.party, least(
             w.max_running - job_scheduler.running_of(w.party, w.is_workspace), w.max_rate - u.runs
-        ) as room
+        ) as free_slots
         from wanted as w
         inner join job_scheduler.usage as u on w.party = u.party
         where w.number = 1
@@ -92,16 +96,16 @@ begin
         from (
             select w.party, count(*) as runs
             from wanted as w
-            inner join rooms as r on w.party = r.party
-            where w.number <= r.room
+            inner join allowances as r on w.party = r.party
+            where w.number <= r.free_slots
             group by w.party
         ) as c
         where u.party = c.party
     )
     select coalesce(array_agg(w.id), '{}'), coalesce(array_agg(distinct w.party), '{}') into held, bounded
     from wanted as w
-    inner join rooms as r on w.party = r.party
-    where w.number > r.room;
+    inner join allowances as r on w.party = r.party
+    where w.number > r.free_slots;
 end
 $$;
 revoke all on function job_scheduler.hold_back(bigint[]) from public;

@@ -56,33 +56,61 @@ end
 $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
 
+-- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
+create or replace function job_scheduler.note_heartbeat(
+    me uuid, name text, handlers text[], version text, capacity integer, lease interval
+)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+begin
+    update public.job_listeners as l
+    set heartbeat_at = clock_timestamp()
+    where l.id = any(array(select o.id from public.job_listeners as o where o.id = me for no key update skip locked));
+    if found or exists (select from public.job_listeners as l where l.id = me) then
+        return false;
+    end if;
+    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds)
+    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision)
+    on conflict do nothing;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval) from public;
+
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, handlers: [name], lease_seconds, executions: [[id, fence]], shares} -> {now, lost: [[id, fence]],
---   unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that have other handlers}
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+--   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
+--   have other handlers}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
     claims record;
-    is_new boolean;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
-    if coalesce((request ->> 'shares')::boolean, true) then
-        insert into public.job_listeners as l (id, name, handlers) values (me, request ->> 'name', mine)
-        on conflict (id) do update set heartbeat_at = clock_timestamp()
-        returning l.started_at = l.heartbeat_at into is_new;
-    end if;
-    if is_new then
+    if
+        coalesce((request ->> 'shares')::boolean, true)
+        and job_scheduler.note_heartbeat(
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease
+        ) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
-    delete from public.job_listeners where heartbeat_at < now() - greatest(lease * 10, interval '10 minutes');
+    delete from public.job_listeners
+    where id = any(array(
+        select l.id from public.job_listeners as l
+        where l.heartbeat_at < now() - greatest(lease * 10, interval '10 minutes')
+        for update skip locked
+    ));
 
     select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
     return json_build_object(
@@ -111,6 +139,7 @@ returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;

@@ -27,8 +27,8 @@ as $$
 $$;
 revoke all on function job_scheduler.live_handlers(jsonb) from public;
 
--- The handlers of jobs that are due since a second and that are not among these: one step in the index for each handler.
-create or replace function job_scheduler.due_handlers_beside(live text[])
+-- The handlers of jobs that are due before an instant and that are not among these: one step in the index for each handler.
+create or replace function job_scheduler.handlers_beside(live text[], before timestamptz)
 returns text[]
 language sql
 stable
@@ -53,12 +53,12 @@ as $$
     where
         h.name <> all(live) and exists (
             select from public.scheduled_jobs as j
-            where j.handler = h.name and j.next_run_at < now() - interval '1 second'
+            where j.handler = h.name and j.next_run_at < before
         )
 $$;
-revoke all on function job_scheduler.due_handlers_beside(text[]) from public;
+revoke all on function job_scheduler.handlers_beside(text[], timestamptz) from public;
 
--- What the row of a job says while no live listener has its handler; a claim clears it.
+-- The `error` of a job while no live listener has its handler; a claim clears it.
 create or replace function job_scheduler.missing_error(handler text)
 returns text
 language sql
@@ -69,8 +69,8 @@ as $$
 $$;
 revoke all on function job_scheduler.missing_error(text) from public;
 
--- Says in the rows of jobs that no live listener has their handler.
-create or replace function job_scheduler.tell_missing(jobs bigint[])
+-- Writes into the rows of jobs that no live listener has their handler.
+create or replace function job_scheduler.report_missing(jobs bigint[])
 returns void
 language sql
 set search_path = ''
@@ -79,7 +79,7 @@ as $$
     set error = job_scheduler.missing_error(j.handler), updated_at = now()
     where j.id = any(jobs)
 $$;
-revoke all on function job_scheduler.tell_missing(bigint[]) from public;
+revoke all on function job_scheduler.report_missing(bigint[]) from public;
 
 -- Notes which handlers of due jobs no live listener has, and says so once in each job's row. Answers jobs that have waited
 -- for longer than `no_handler_seconds`, while no listener had their handler: neither a start after a long pause nor a restart
@@ -94,7 +94,9 @@ set enable_seqscan = off
 as $$
 declare
     patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
-    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    missing constant text[] := job_scheduler.handlers_beside(
+        job_scheduler.live_handlers(request), now() - interval '1 second'
+    );
     job bigint;
     jobs bigint[];
 begin
@@ -120,11 +122,11 @@ begin
         for update skip locked
     );
     begin
-        perform job_scheduler.tell_missing(jobs);
+        perform job_scheduler.report_missing(jobs);
     exception when others then
         foreach job in array jobs loop
             begin
-                perform job_scheduler.tell_missing(array[job]);
+                perform job_scheduler.report_missing(array[job]);
             exception when others then
                 continue; -- its row cannot be written; that delays no other
             end;
@@ -138,6 +140,59 @@ begin
 end
 $$;
 revoke all on function job_scheduler.note_missing(jsonb) from public;
+
+-- The number of due jobs that wait for a handler which no live listener has, 1000 at most, and the names of these handlers, 20
+-- at most, as note_missing found them.
+create or replace function job_scheduler.waiting_for_handlers()
+returns json
+language sql
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select json_build_object(
+        'jobs', (
+            select count(*) from (
+                select from public.scheduled_jobs as j
+                where j.handler = any(m.names) and j.next_run_at < now() - interval '1 second'
+                limit 1000
+            ) as w
+        ),
+        'handlers', m.names[:20]
+    )
+    from (select array(select h.name from job_scheduler.missing_handlers as h order by h.name) as names) as m
+$$;
+revoke all on function job_scheduler.waiting_for_handlers() from public;
+
+-- The handlers that active jobs name and no live listener has, 100 at most, for `listener doctor`; 1000 jobs stand for more.
+-- {lease_seconds} -> {now, listeners: how many are live, missing: [{name, jobs}]}
+create or replace function public.missing_handlers_v1(request jsonb)
+returns json
+language sql
+security definer
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select json_build_object(
+        'now', clock_timestamp(),
+        'listeners', (
+            select count(*) from public.job_listeners as l
+            where l.heartbeat_at > now() - make_interval(secs => (request ->> 'lease_seconds')::double precision) / 2
+        ),
+        'missing', (
+            select coalesce(json_agg(json_build_object('name', m.name, 'jobs', (
+                select count(*) from (
+                    select from public.scheduled_jobs as j where j.handler = m.name and j.next_run_at is not null limit 1000
+                ) as w
+            )) order by m.name), '[]')
+            from (
+                select h.name from unnest(job_scheduler.handlers_beside(job_scheduler.live_handlers(request), 'infinity')) as h (name)
+                limit 100
+            ) as m
+        )
+    )
+$$;
+revoke all on function public.missing_handlers_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.missing_handlers_v1(jsonb) to service_role;
 
 -- Some jobs, or some of these, that have been due for longer than `patience`, and whose handler, one of these, has been
 -- missing for as long.
@@ -175,7 +230,9 @@ set search_path = ''
 as $$
 declare
     patience constant interval := make_interval(secs => (request ->> 'no_handler_seconds')::double precision);
-    missing constant text[] := job_scheduler.due_handlers_beside(job_scheduler.live_handlers(request));
+    missing constant text[] := job_scheduler.handlers_beside(
+        job_scheduler.live_handlers(request), now() - interval '1 second'
+    );
     jobs constant bigint[] := job_scheduler.unhandled_jobs(
         missing, patience, array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
     );

@@ -3,14 +3,17 @@
 create or replace function job_scheduler.move_jobs(ended uuid[], out to_wake bigint[], out keyed bigint[])
 language plpgsql
 set search_path = ''
-set enable_seqscan = off -- as in finish_runs_v1
+set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
+set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 as $$
 declare
     late bigint[];
     shared bigint[];
     spent bigint[];
 begin
-    with runs as (
+    with runs as materialized ( -- else the order by jobs asked for below makes an index by job look useful
         select
             e.*, e.cause = 'schedule' and e.stopped_at is null as is_own, -- the run that its job shows
             e.status = 'queued' or e.status = 'failed' and (
@@ -22,31 +25,32 @@ begin
         from public.job_executions as e
         -- An ended run has no lease; that this is so few rows without statistics makes the planner look jobs up by key.
         where e.id = any(ended) and e.lease_expires_at is null
-    ), by_job as (
-        select
-            r.scheduled_job_id as id,
-            count(*) filter (where r.status = 'completed') as good,
-            count(*) filter (where r.status = 'failed' and not r.waits) as bad,
+    ), last_runs as ( -- of each job the run that speaks, and what all of its runs come to
+        select distinct on (r.scheduled_job_id)
+            r.scheduled_job_id as id, r.status, r.started_at, r.duration_ms, r.progress, r.result, r.error,
+            count(*) filter (where r.status = 'completed') over job as good,
+            count(*) filter (where r.status = 'failed' and not r.waits) over job as bad,
             count(*) filter (
                 where r.cause = 'schedule' and (r.status = 'completed' or r.status = 'failed' and not r.waits)
-            ) as scheduled,
-            bool_or(r.is_own) as by_schedule,
-            bool_or(r.waits) as waits,
-            bool_or(r.waits and r.is_own) as own_waits,
+            ) over job as scheduled,
+            bool_or(r.is_own) over job as by_schedule,
+            bool_or(r.waits) over job as waits,
+            bool_or(r.waits and r.is_own) over job as own_waits
+        from runs as r
+        window job as (
+            partition by r.scheduled_job_id order by r.is_own desc, r.completed_at desc nulls last
+            rows between unbounded preceding and unbounded following
+        )
+        order by r.scheduled_job_id, r.is_own desc, r.completed_at desc nulls last
+    ), by_job as (
+        select
+            l.*,
             (
                 select max(case when o.stopped_at is null then o.cause else 'manual' end)
                 from public.job_executions as o
-                where
-                    o.scheduled_job_id = r.scheduled_job_id and o.status = 'running' and o.lease_expires_at is not null
-            ) as others_run, -- schedule: the job runs on; manual: only its claim is still held; null: neither
-            (array_agg(r.status order by r.is_own desc, r.completed_at desc nulls last))[1] as status,
-            (array_agg(r.started_at order by r.is_own desc, r.completed_at desc nulls last))[1] as started_at,
-            (array_agg(r.duration_ms order by r.is_own desc, r.completed_at desc nulls last))[1] as duration_ms,
-            (array_agg(r.progress order by r.is_own desc, r.completed_at desc nulls last))[1] as progress,
-            (array_agg(r.result order by r.is_own desc, r.completed_at desc nulls last))[1] as result,
-            (array_agg(r.error order by r.is_own desc, r.completed_at desc nulls last))[1] as error
-        from runs as r
-        group by r.scheduled_job_id
+                where o.scheduled_job_id = l.id and o.status = 'running' and o.lease_expires_at is not null
+            ) as others_run -- schedule: the job runs on; manual: only its claim is still held; null: neither
+        from last_runs as l
     ), moved as (
         update public.scheduled_jobs as j
         set
@@ -87,7 +91,25 @@ begin
     into to_wake, keyed, late, shared, spent
     from moved as m;
 
-    if late is not null then -- cancelled while this was written
+    if cardinality(to_wake) > 0 or late is not null or shared is not null or spent is not null then
+        to_wake := job_scheduler.settle_moved(to_wake, late, shared, spent);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+
+-- Settles what few of the jobs that move_jobs has moved on need: those with queued runs, those that were cancelled while this
+-- was written, those that other runs share, and paused ones whose last instant has run. Answers the jobs to arm.
+create or replace function job_scheduler.settle_moved(to_wake bigint[], late bigint[], shared bigint[], spent bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set plan_cache_mode = auto
+set enable_nestloop = on
+set enable_mergejoin = on
+as $$
+begin
+    if late is not null then
         update public.job_executions
         set status = 'cancelled', reason = 'cancelled', completed_at = now()
         where scheduled_job_id = any(late) and status = 'queued' and cause = 'schedule';
@@ -102,9 +124,10 @@ begin
         perform job_scheduler.reopen(to_wake);
         perform job_scheduler.set_wake(to_wake);
     end if;
+    return to_wake;
 end
 $$;
-revoke all on function job_scheduler.move_jobs(uuid[]) from public;
+revoke all on function job_scheduler.settle_moved(bigint[], bigint[], bigint[], bigint[]) from public;
 
 -- Marks those of these paused jobs whose last instant has run. They are not done before they are resumed, and count as active
 -- until then: due_at is set, to when that was seen, and is_planned is not.

@@ -3,6 +3,8 @@ create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[
 returns void
 language sql
 set search_path = ''
+set enable_nestloop = on -- whatever its caller's settings: a line is looked up by its key
+set enable_mergejoin = on
 as $$
     insert into public.job_execution_logs (execution_id, at, level, message, fields)
     select l.execution_id, l.at, l.level, l.message, l.fields
@@ -21,7 +23,8 @@ $$;
 revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
--- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now}
+-- Nothing of a run is stored whose row somebody has locked just now: `busy` names it.
+-- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now, busy: [id]}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -34,14 +37,25 @@ as $$
 declare
     ids constant uuid[] := array(select (n ->> 'id')::uuid from jsonb_array_elements(request -> 'notes') as n);
     held uuid[];
+    busy uuid[] := '{}';
 begin
     held := array(
         select e.id
         from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
         inner join public.job_executions as e on n.id = e.id
         where e.id = any(ids) and e.listener_id = (request ->> 'listener')::uuid and e.fence = n.fence
-        for no key update of e
+        for no key update of e skip locked
     );
+    if cardinality(held) < cardinality(ids) then
+        busy := array(
+            select e.id
+            from jsonb_to_recordset(request -> 'notes') as n (id uuid, fence integer)
+            inner join public.job_executions as e on n.id = e.id
+            where
+                e.id = any(ids) and e.id <> all(held) and e.listener_id = (request ->> 'listener')::uuid
+                and e.fence = n.fence
+        );
+    end if;
     perform set_config('job_scheduler.stage', 'service', true);
     with written as (
         update public.job_executions as e
@@ -60,7 +74,7 @@ begin
     from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
     where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
-    return json_build_object('now', clock_timestamp());
+    return json_build_object('now', clock_timestamp(), 'busy', to_json(busy));
 end
 $$;
 revoke all on function public.note_runs_v1(jsonb) from public, anon, authenticated;

@@ -60,7 +60,7 @@ $$;
 revoke all on function job_scheduler.park_run(uuid, text) from public;
 
 -- Ends runs whose results the database refuses, though their neighbours' are written; says in the rows of jobs why they
--- cannot be claimed.
+-- cannot be claimed. A run whose rows somebody has locked is left to rescue_runs_v1, which parks it when its lease has expired.
 -- {listener, runs: [{id, fence, error}], jobs: [{id, error}]} -> {now}
 create or replace function public.park_runs_v1(request jsonb)
 returns json
@@ -77,8 +77,10 @@ begin
         select e.id, r.error
         from jsonb_to_recordset(request -> 'runs') as r (id uuid, fence integer, error text)
         inner join public.job_executions as e on r.id = e.id
+        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where e.status = 'running' and e.listener_id = (request ->> 'listener')::uuid and e.fence = r.fence
         order by e.id
+        for update of e, j skip locked
     loop
         perform job_scheduler.park_run(one.id, one.error);
     end loop;
@@ -88,6 +90,7 @@ begin
         inner join public.scheduled_jobs as j on r.id = j.id
         where j.error is distinct from r.error
         order by j.id
+        for update of j skip locked
     loop
         begin
             update public.scheduled_jobs set error = one.error, updated_at = now() where id = one.id;

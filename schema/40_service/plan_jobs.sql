@@ -8,6 +8,7 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set lock_timeout = '2s'
 as $$
 declare
     ids constant bigint[] := array(select (p ->> 'id')::bigint from jsonb_array_elements(request -> 'plans') as p);
@@ -85,16 +86,16 @@ $$;
 revoke all on function job_scheduler.report_invalid(jsonb) from public;
 
 -- Jobs without a due instant left and without a run of their schedule to wait for are done, by way of the states that
--- lead there. Manual runs do not belong to the schedule.
+-- lead there. Manual runs do not belong to the schedule. One that somebody has locked is looked at again when it is claimed.
 create or replace function job_scheduler.complete_exhausted(jobs bigint[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
-    with spent as (
-        update public.scheduled_jobs as j
-        set status = 'running'
+    with free as (
+        select j.id
+        from public.scheduled_jobs as j
         where
             j.id = any(jobs) and j.status = 'scheduled' and j.due_at is null and j.is_planned and not (
                 j.queued_runs > 0 and exists (
@@ -102,6 +103,11 @@ begin
                     where e.scheduled_job_id = j.id and e.status = 'queued' and e.cause = 'schedule'
                 )
             )
+        for update skip locked
+    ), spent as (
+        update public.scheduled_jobs as j
+        set status = 'running'
+        where j.id = any(array(select f.id from free as f))
         returning j.id
     )
     select array_agg(s.id) into jobs from spent as s;

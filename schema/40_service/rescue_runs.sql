@@ -67,20 +67,23 @@ revoke all on function job_scheduler.park_lost(jsonb, boolean) from public;
 -- left for the next call, and one that cannot be ended does not delay the others.
 -- {limit, key_concurrency, run_restored, and what job_scheduler.note_missing takes}
 -- -> {now, rescued, rows: [job_row to arm], failures: [{execution_id, error, code}], unhandled: [job_row],
---   skipped: {reason: count}}
+--   waiting: as job_scheduler.waiting_for_handlers or null, skipped: {reason: count}}
 create or replace function public.rescue_runs_v1(request jsonb)
 returns json
 language plpgsql
 security definer
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     lost uuid[];
+    parked uuid[];
     execution uuid;
     one record;
     jobs bigint[] := '{}';
     rescued bigint := 0;
     failures jsonb := '[]';
+    unhandled json := '[]';
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     perform job_scheduler.refuse_restored(request);
@@ -120,10 +123,18 @@ begin
                 perform job_scheduler.park_lost(failures, is_alone => rescued > 0);
         end;
     end if;
+    parked := array(
+        select e.id
+        from job_scheduler.parked_runs as p
+        inner join public.job_executions as e on p.execution_id = e.id
+        inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
+        where p.retry_at < now()
+        limit 100
+        for update skip locked
+    );
     perform job_scheduler.park_run(p.execution_id, p.error)
     from job_scheduler.parked_runs as p
-    where p.retry_at < now()
-    limit 100;
+    where p.execution_id = any(parked);
     jobs := jobs || job_scheduler.release_keys(
         jobs || array(
             select min(e.scheduled_job_id)
@@ -136,6 +147,9 @@ begin
         ),
         coalesce((request ->> 'key_concurrency')::integer, 1)
     );
+    if request ? 'handlers' then
+        unhandled := job_scheduler.note_missing(request);
+    end if;
     return json_build_object(
         'now', clock_timestamp(),
         'rescued', rescued,
@@ -143,7 +157,8 @@ begin
             select coalesce(json_agg(j.job_row), '[]') from job_scheduler.job_rows as j where j.id = any(jobs)
         ),
         'failures', failures,
-        'unhandled', case when request ? 'handlers' then job_scheduler.note_missing(request) else '[]' end,
+        'unhandled', unhandled,
+        'waiting', case when request ? 'handlers' then job_scheduler.waiting_for_handlers() end,
         'skipped', job_scheduler.skipped()
     );
 end

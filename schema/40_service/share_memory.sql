@@ -1,4 +1,4 @@
--- Which jobs a listener keeps in memory. A listener that has room for all that are near keeps all; else each party gets a
+-- The jobs that a listener holds in memory. A listener with capacity for all that are near holds all; else each party gets a
 -- share, and what it leaves unused is shared among the others. A party is a user, for all their workspaces together; jobs
 -- that the service key made are their workspace's, or the service's own. Everything is looked up through one index that
 -- begins with the party, so that a list costs as much as what it lists and not as what there is.
@@ -172,7 +172,7 @@ as $$
 $$;
 revoke all on function job_scheduler.shared_out(uuid[], bigint, timestamptz, bigint, text[]) from public;
 
--- The jobs to act on before `until` that a listener with memory for `limit` of them keeps. `complete_until`: nothing to act on
+-- The jobs to act on before `until` that a listener with memory for `limit` of them holds. `complete_until`: nothing to act on
 -- before that was left out; `left_out`: how many are due and were, as far as counted.
 -- {until, limit, handlers: [name] (else of any)} -> {now, cursor, snapshot, ids: [bigint], complete_until, left_out}
 create or replace function public.due_jobs_v1(request jsonb)

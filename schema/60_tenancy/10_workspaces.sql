@@ -24,7 +24,7 @@ end
 $$;
 revoke all on function job_scheduler.enter_first_admin() from public;
 
--- What a deleted workspace leaves, which would run on, seen by nobody. A project with teams of its own calls it when one goes.
+-- Removes the jobs of a deleted workspace, which would run on, seen by nobody. A project with teams of its own calls it.
 create or replace function job_scheduler.forget_workspace(id uuid)
 returns void
 language plpgsql

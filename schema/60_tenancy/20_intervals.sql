@@ -8,7 +8,7 @@ immutable
 set search_path = ''
 as $$
     select array_agg(distinct v.value order by v.value)
-    from unnest(job_scheduler.cron_field(regexp_replace(field, '^[*]$', '0-' || highest), 0, highest, '{}')) as v (value)
+    from unnest(job_scheduler.cron_field(field, 0, highest, '{}')) as v (value)
 $$;
 revoke all on function job_scheduler.cron_times(text, integer) from public;
 
@@ -33,10 +33,7 @@ immutable
 set search_path = ''
 as $$
 declare
-    field constant text[] := case lower(btrim(expression, E' \t'))
-        when '@hourly' then '{0,*,*,*,*}'
-        else regexp_split_to_array(btrim(lower(expression), E' \t'), E'[ \t]+')
-    end;
+    field constant text[] := job_scheduler.cron_split(expression);
     seconds integer[];
     minutes integer[];
     hours integer[];
@@ -44,8 +41,8 @@ declare
     last integer;
     shortest integer;
 begin
-    if expression like '@%' and cardinality(field) = 1 then
-        return 86400; -- daily, or less often
+    if ltrim(expression, E' \t') like '@%' and field[2] = '0' then
+        return 86400; -- @daily, or less often
     end if;
     seconds := job_scheduler.cron_times(coalesce(field[6], '0'), 59);
     minutes := job_scheduler.cron_times(field[1], 59);

@@ -92,7 +92,7 @@ end
 $$;
 revoke all on function job_scheduler.is_formed(text, jsonb) from public;
 
--- What a property should be, in words.
+-- The type and limits of a property, in words.
 create or replace function job_scheduler.words_for(property jsonb)
 returns text
 language sql

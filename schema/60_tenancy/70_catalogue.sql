@@ -7,6 +7,7 @@ returns json
 language plpgsql
 security definer -- the catalogue decides what users may schedule, so it is nobody's to write
 set search_path = ''
+set lock_timeout = '2s'
 as $$
 declare
     published integer;
@@ -22,7 +23,10 @@ begin
         description = excluded.description, payload_schema = excluded.payload_schema, exposed = excluded.exposed,
         updated_at = now();
     get diagnostics published = row_count;
-    delete from public.job_handlers where updated_at < now() - interval '7 days';
+    delete from public.job_handlers
+    where name = any(array(
+        select h.name from public.job_handlers as h where h.updated_at < now() - interval '7 days' for update skip locked
+    ));
     return json_build_object('now', clock_timestamp(), 'published', published);
 end
 $$;
@@ -125,7 +129,7 @@ begin
 end
 $$;
 
--- Which of these handlers have a schema that says something of the payload.
+-- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
 language sql

@@ -28,8 +28,8 @@ as $$
             job_scheduler.without_secrets(payload, h.payload_schema, h.payload_schema -> '$defs', 32)
         else payload
     end)
-    from (values (handler)) as asked (name)
-    left join public.job_handlers as h on asked.name = h.name
+    from (values (handler)) as named (name)
+    left join public.job_handlers as h on named.name = h.name
 $$;
 revoke all on function job_scheduler.audited_payload(text, jsonb) from public;
 

@@ -43,19 +43,26 @@ set search_path = ''
 as $$
 declare
     base constant text := 'source_' || translate(called, '-', '_');
-    key_column name;
-    key_type text;
+    qualifier constant name := (select c.relname from pg_catalog.pg_class as c where c.oid = relation);
     due text := expressions ->> 'due_at';
-    key text;
+    keys record;
+    key record;
+    rows_of text;
     settings text;
 begin
-    -- Neither format_type nor regtype: as the type of a cast, their "character" is one character.
-    select a.attname, format('%s.%I', t.typnamespace::regnamespace, t.typname) into strict key_column, key_type
-    from pg_catalog.pg_index as i
-    inner join pg_catalog.pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-    inner join pg_catalog.pg_type as t on a.atttypid = t.oid
-    where i.indrelid = relation and i.indisprimary;
-    key := format('%I.%I', (select c.relname from pg_catalog.pg_class as c where c.oid = relation), key_column);
+    select * into keys from job_scheduler.primary_key_of(relation);
+    select * into key from job_scheduler.key_expressions(keys.columns, keys.types, qualifier, '$1');
+    if cardinality(keys.columns) = 1 then
+        rows_of := format('%s where %s = any($1::%s[])', relation, key.key, keys.types[1]);
+    else -- a lookup for each key, whatever the planner thinks of a join
+        select format(
+            'unnest($1) as job_scheduler_key (job_scheduler_key) cross join lateral ('
+            'select of_table.* from %s as of_table where (%s) = (%s) offset 0) as %I', relation, k.key, k.given, qualifier
+        ) into rows_of
+        from job_scheduler.key_expressions(
+            keys.columns, keys.types, 'of_table', 'job_scheduler_key.job_scheduler_key'
+        ) as k;
+    end if;
     perform job_scheduler.check_expression('due_at', due, 'timestamptz', relation, path);
     if job_scheduler.check_expression('due_at', due, '', relation, path) in ('date'::regtype, 'timestamp'::regtype) then
         due := format(e'(%s\n)::timestamp at time zone %L', due, zone);
@@ -74,7 +81,7 @@ begin
         'create or replace function job_scheduler.%I(text[]) returns jsonb language sql stable %s as %L', base, settings,
         format(
             $body$
-            select coalesce(jsonb_object_agg(%1$s::text, jsonb_build_object(
+            select coalesce(jsonb_object_agg(%1$s, jsonb_build_object(
                 'finished', coalesce((%4$s
                 )::boolean, false), 'owner', (%7$s
                 )::uuid, 'workspace', (%8$s
@@ -88,10 +95,10 @@ begin
                 )::text, 'revision', (%10$s
                 )::bigint
             ) else '{}' end), '{}')
-            from %2$s where %1$s = any($1::%11$s[])
+            from %2$s
             $body$,
-            key, relation, due, expressions ->> 'finished', expressions ->> 'condition', expressions ->> 'metadata',
-            expressions ->> 'owner', expressions ->> 'workspace', expressions ->> 'title', expressions ->> 'revision', key_type
+            key.as_text, rows_of, due, expressions ->> 'finished', expressions ->> 'condition', expressions ->> 'metadata',
+            expressions ->> 'owner', expressions ->> 'workspace', expressions ->> 'title', expressions ->> 'revision'
         )
     );
     execute format(
@@ -101,13 +108,13 @@ begin
             #variable_conflict use_column
             begin
                 if $1 is null then
-                    return array(select %1$s::text from %2$s where (%3$s
-                    )::boolean order by %1$s limit $2);
+                    return array(select %1$s from %2$s where (%3$s
+                    )::boolean order by %4$s limit $2);
                 end if;
-                return array(select %1$s::text from %2$s where %1$s > $1::%4$s and (%3$s
-                )::boolean order by %1$s limit $2);
+                return array(select %1$s from %2$s where (%4$s) > (%5$s) and (%3$s
+                )::boolean order by %4$s limit $2);
             end
-            $body$, key, relation, expressions ->> 'condition', key_type
+            $body$, key.as_text, relation, expressions ->> 'condition', key.key, key.given
         )
     );
     execute format(
@@ -115,11 +122,11 @@ begin
     );
     execute format('select job_scheduler.%I(''{}'')', base);
     insert into job_scheduler.sources as s (
-        name, relation, key_column, key_type, handler, rows_function, keys_function, limits_owner
+        name, relation, key_columns, key_types, handler, rows_function, keys_function, limits_owner
     )
-    values (called, relation, key_column, key_type, runs, base, base || '_keys', limits)
+    values (called, relation, keys.columns, keys.types, runs, base, base || '_keys', limits)
     on conflict on constraint sources_pkey do update
-    set relation = excluded.relation, key_column = excluded.key_column, key_type = excluded.key_type,
+    set relation = excluded.relation, key_columns = excluded.key_columns, key_types = excluded.key_types,
         handler = excluded.handler, limits_owner = excluded.limits_owner, is_checked = false, checked_until = null;
 end
 $$;

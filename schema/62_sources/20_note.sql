@@ -11,8 +11,8 @@ as $$
 $$;
 revoke all on function job_scheduler.turn_of(uuid, uuid) from public;
 
--- Notes the keys of the rows that a statement changed. Its arguments: source, key column, and the columns of owner and
--- workspace, empty where these are no plain columns. It never fails the write: a start of a listener looks at every row.
+-- Notes the keys of the rows that a statement changed. Its arguments: source, the columns of owner and workspace, empty
+-- where these are no plain columns, and the columns of the key. It never fails the write: a start of a listener checks all.
 create or replace function job_scheduler.note_changed_rows()
 returns trigger
 language plpgsql
@@ -22,10 +22,19 @@ set timezone = 'UTC' -- a key that is an instant has one text
 set datestyle = 'ISO'
 as $$
 declare
+    key constant text := case
+        when tg_nargs = 4 then format('r.%I::text', tg_argv[3])
+        else (
+            select format(
+                'job_scheduler.key_text(array[%s])', string_agg(format('r.%I::text', k.name), ', ' order by k.number)
+            )
+            from unnest(tg_argv[3:]) with ordinality as k (name, number)
+        )
+    end;
     noted constant text := format(
-        'select %L, job_scheduler.turn_of(%s, %s), r.%I::text from ', tg_argv[0],
-        coalesce('r.' || quote_ident(nullif(tg_argv[2], '')), 'null'),
-        coalesce('r.' || quote_ident(nullif(tg_argv[3], '')), 'null'), tg_argv[1]
+        'select %L, job_scheduler.turn_of(%s, %s), %s from ', tg_argv[0],
+        coalesce('r.' || quote_ident(nullif(tg_argv[1], '')), 'null'),
+        coalesce('r.' || quote_ident(nullif(tg_argv[2], '')), 'null'), key
     );
     changed bigint;
 begin

@@ -1,4 +1,4 @@
--- What the owner of a table calls to give its rows jobs.
+-- The owner of a table calls these to give its rows jobs.
 
 -- Refuses a table or a name that cannot be a source.
 create or replace function job_scheduler.check_source(name text, relation regclass, timezone text)
@@ -8,7 +8,6 @@ set search_path = ''
 as $$
 declare
     class pg_catalog.pg_class;
-    keys integer;
     reader constant name := (
         select p.proowner::regrole from pg_catalog.pg_proc as p
         where p.oid = 'public.sync_sources_v1(jsonb)'::regprocedure
@@ -33,11 +32,9 @@ begin
         raise exception 'add_source: source: the service (%) may not read %', reader, relation
         using errcode = '42501', hint = format('grant select on %s to %I;', relation, reader);
     end if;
-    select i.indnatts into keys from pg_catalog.pg_index as i where i.indrelid = relation and i.indisprimary;
-    if keys is distinct from 1 then
-        raise exception 'add_source: source: % has %', relation,
-            case when keys is null then 'no primary key' else format('a primary key of %s columns', keys) end
-        using errcode = '22023', hint = 'A job is found by the primary key of its row, which must be one column.';
+    if (select k.columns from job_scheduler.primary_key_of(relation) as k) is null then
+        raise exception 'add_source: source: % has no primary key', relation
+        using errcode = '22023', hint = 'A job is found by the primary key of its row.';
     end if;
     perform job_scheduler.check_timezone(timezone);
 end
@@ -96,10 +93,9 @@ begin
         jsonb_build_object(
             'due_at', coalesce(due_at, 'null'), 'condition', coalesce(condition, 'true'), 'finished', 'true',
             'metadata', coalesce(metadata, (
-                select format('jsonb_build_object(%L, %I)', a.attname, a.attname)
-                from pg_catalog.pg_index as i
-                inner join pg_catalog.pg_attribute as a on i.indrelid = a.attrelid and a.attnum = i.indkey[0]
-                where i.indrelid = source and i.indisprimary
+                select format('jsonb_build_object(%s)', string_agg(format('%L, %I', c.name, c.name), ', ' order by c.number))
+                from job_scheduler.primary_key_of(source) as k
+                cross join lateral unnest(k.columns) with ordinality as c (name, number)
             )),
             'owner', coalesce(owner, 'null'), 'workspace', coalesce(workspace, 'null'), 'title', coalesce(title, 'null'),
             'revision', 'null'
@@ -114,9 +110,13 @@ begin
     from pg_catalog.pg_attribute as a
     where a.attrelid = source and a.attnum > 0 and not a.attisdropped and a.atttypid = 'uuid'::regtype;
     execute string_agg(format(
-        'create trigger %I after %s on %s %s for each statement execute function job_scheduler.note_changed_rows(%L, %L, %L, %L)',
+        'create trigger %I after %s on %s %s for each statement execute function job_scheduler.note_changed_rows(%s)',
         format('zz_job_%s_on_%s', this.rows_function, e.event), e.event, source, e.tables,
-        name, this.key_column, coalesce(owner_column, ''), coalesce(workspace_column, '')
+        (
+            select string_agg(quote_literal(a.argument), ', ' order by a.number)
+            from unnest(array[name, coalesce(owner_column, ''), coalesce(workspace_column, '')] || this.key_columns)
+                with ordinality as a (argument, number)
+        )
     ), '; ')
     from (values
         ('insert', 'referencing new table as new_rows'), ('delete', 'referencing old table as old_rows'),

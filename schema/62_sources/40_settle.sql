@@ -24,7 +24,8 @@ as $$
 $$;
 revoke all on function job_scheduler.name_for(text) from public;
 
--- What is to be done about a job, given the row under its key: cancel, write, wait (for its run's end), or nothing (null).
+-- The step that a job needs, given the row under its key: cancel, write, wait (for its run's end), resume (a paused job whose
+-- last run ended: it ends as that run did), or nothing (null).
 -- A job that ended runs again where the row is due at another time. Where the source has revisions, it also runs again if
 -- the row changed since, and with `restart` in any case, because the run was to end the condition.
 create or replace function job_scheduler.source_job_act(
@@ -38,12 +39,12 @@ as $$
     select case
         when (found ->> 'due_at' is not null and job_scheduler.is_of_tenant(job, found)) is not true then
             case
+                -- The run may just have changed the row itself: let it end.
+                when (found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found)) is not true then
+                    case when job.status in ('scheduled', 'paused', 'running') then 'cancel' end
+                when job.status = 'running' or job.status = 'paused' and job.claimed_by is not null then 'wait'
+                when job.status = 'paused' and job.due_at is not null and not job.is_planned then 'resume' -- see mark_spent
                 when job.status in ('scheduled', 'paused') then 'cancel'
-                when job.status = 'running' then case
-                    -- What runs may just have changed the row itself; let it end.
-                    when found -> 'finished' = 'true' and job_scheduler.is_of_tenant(job, found) then 'wait'
-                    else 'cancel'
-                end
             end
         when job.run_date <> (found ->> 'due_at')::timestamptz or job.status = 'cancelled' then 'write'
         when job.status in ('completed', 'failed') then
@@ -82,6 +83,20 @@ begin
         where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
         group by 1, 2
         order by 1, 2
+    ) as t;
+    perform job_scheduler.check_active_quota_of(t.created_by, t.workspaces)
+    from (
+        select j.created_by, array_agg(j.workspace_id) as workspaces
+        from public.scheduled_jobs as j
+        where j.id = any(opened) and j.created_by is not null
+        group by j.created_by
+        order by j.created_by
+    ) as t;
+    perform job_scheduler.check_stored_bytes(t.workspace_id, t.created_by, true)
+    from (
+        select distinct j.workspace_id, j.created_by from public.scheduled_jobs as j
+        where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
+        order by j.workspace_id, j.created_by
     ) as t;
 end
 $$;
@@ -123,6 +138,9 @@ begin
     where job.id = any(free)
         and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'cancel';
     get diagnostics cancelled = row_count;
+    update public.scheduled_jobs as job set status = 'scheduled'
+    where job.id = any(free)
+        and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'resume';
 
     opened := array(
         select job.id from public.scheduled_jobs as job

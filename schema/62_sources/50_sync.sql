@@ -1,8 +1,8 @@
--- Which rows of sources the service looks at next, and the looking.
+-- Chooses the rows of sources that the service checks next, and checks them.
 
 -- Takes changed rows of these sources off the list, at most about `most`: of each tenant its share, the longest waiting
--- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where there is
--- room, rows that failed a minute ago are among them.
+-- first, tenants in turn after `after`. `turn` is the tenant to go on after, null at the end of the round. Where `most`
+-- allows it, rows that failed a minute ago are among them.
 create or replace function job_scheduler.take_changed_rows(
     names text[], after uuid, most integer, out sources text[], out keys text[], out turn uuid
 )
@@ -43,7 +43,7 @@ begin
     select coalesce(array_agg(c.source order by c.source), '{}'), coalesce(array_agg(c.key order by c.source), '{}')
     into sources, keys
     from chosen as c;
-    -- What is read after this has seen all of these changes.
+    -- Later reads see all of these changes.
     delete from job_scheduler.changed_rows as c
     using unnest(sources, keys) as t (source, key)
     where c.source = t.source and (c.key = t.key or c.key is null and t.key is null);
@@ -114,16 +114,19 @@ declare
     orphans text[];
     cancelled bigint := 0;
     broken text;
+    page text;
 begin
     begin
         execute format('select job_scheduler.%I($1, $2)', this.keys_function) into keys using after, most;
     exception when others then
         broken := sqlerrm;
         begin -- the condition fails on one of the rows, perhaps
-            execute format(
-                'select array(select r.%1$I::text from %2$s as r where $1 is null or r.%1$I > $1::%3$s order by r.%1$I limit $2)',
-                this.key_column, this.relation, this.key_type
-            ) into keys using after, most;
+            select format(
+                'select array(select %s from %s as r where $1 is null or (%s) > (%s) order by %3$s limit $2)',
+                k.as_text, this.relation, k.key, k.given
+            ) into page
+            from job_scheduler.key_expressions(this.key_columns, this.key_types, 'r', '$1') as k;
+            execute page into keys using after, most;
             broken := null;
         exception when others then -- the table is gone, or its key is
             keys := '{}';

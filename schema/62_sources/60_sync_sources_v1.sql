@@ -1,4 +1,4 @@
--- What the service calls to keep the jobs of sources right.
+-- The service calls these to keep the jobs of sources right.
 
 -- The sums of two counts, and the failures of both.
 create or replace function job_scheduler.added_up(a jsonb, b jsonb)
@@ -87,7 +87,9 @@ declare
     settled jsonb;
 begin
     perform set_config('job_scheduler.actor', 'service', true); -- nobody did what is done here: the audit leaves it out
-    -- One at a time over all replicas, so that none waits for rows in another's order.
+    -- One at a time over all replicas, so that none waits for rows in another's order. A migration that adds a source may
+    -- stay open.
+    perform set_config('lock_timeout', '2000', true);
     perform pg_advisory_xact_lock(hashtextextended('job_scheduler.sync_sources', 0));
     perform set_config('lock_timeout', '300', true); -- a client's transaction may stay open
     names := array(

@@ -1,4 +1,4 @@
--- What a client's meeting must pass; for a table that we made only.
+-- Checks on a client's meeting; for a table that we made only.
 
 -- Gives the id. A key that a client chose could be that of a meeting which is gone and whose traces are somebody else's; an
 -- upsert may name a row that the client sees.

@@ -1,8 +1,8 @@
 -- The ends of meetings, many at a time.
 
 -- Sets those of these meetings to done that are upcoming and have ended; answers which. A row that somebody else holds is
--- passed over: it is asked for again.
-create or replace function job_scheduler.end_meetings(asked jsonb)
+-- passed over: it is requested for again.
+create or replace function job_scheduler.end_meetings(requested jsonb)
 returns uuid[]
 language plpgsql
 set search_path = ''
@@ -14,7 +14,7 @@ begin
         select m.id
         from (
             select (a ->> 'id')::uuid as id, max((a ->> 'ended_by')::timestamptz) as ended_by
-            from jsonb_array_elements(asked) as a
+            from jsonb_array_elements(requested) as a
             where a -> 'test_mode' is distinct from 'true'
             group by 1
         ) as wanted
@@ -33,7 +33,7 @@ $$;
 revoke all on function job_scheduler.end_meetings(jsonb) from public;
 grant execute on function job_scheduler.end_meetings(jsonb) to service_role;
 
--- {meetings: [{id, ended_by, test_mode}]} -> {now, meetings: [{id, updated, status, end_time, error}]}, one for each asked,
+-- {meetings: [{id, ended_by, test_mode}]} -> {now, meetings: [{id, updated, status, end_time, error}]}, one for each requested,
 -- in any order; status is null where there is no such meeting. One that cannot be written stops no other.
 create or replace function public.end_meetings_v1(request jsonb)
 returns jsonb

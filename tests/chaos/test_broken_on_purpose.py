@@ -93,10 +93,10 @@ async def kinds(rig: Rig) -> set[str]:
     return {violation.kind for violation in check(await gather(rig.database, rig.replicas))}
 
 
-# What each part is for.
+# The purpose of each part.
 
 WATCHFUL = {"LISTENER_POLL_SECONDS": 600}
-"""Who receives does not need the poll."""
+"""A listener that receives notifications does not need the poll."""
 POLLING = {
     "LISTENER_CHANNELS": "none",
     "LISTENER_POLL_SECONDS": 0.2,
@@ -160,7 +160,7 @@ async def test_nothing_is_found_where_listeners_hear_and_nothing_is_missing(rig)
 
 
 async def test_nothing_is_found_where_listeners_poll_and_nothing_is_missing(rig) -> None:
-    """What lies far away comes nearer, and what commits late is seen."""
+    """Jobs far in the future come nearer, and rows that commit late are seen."""
     await rig.replicas.start_all(**POLLING)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(a_job_lies_beyond_the_horizon, rig)

@@ -22,7 +22,7 @@ ESCAPES = "\x1b[31mred\u202e\n"
 
 @dataclass(frozen=True)
 class Shown:
-    """What a command printed, and its exit code."""
+    """A command's output and exit code."""
 
     code: int
     stdout: str
@@ -193,5 +193,5 @@ def test_the_file_of_a_running_stack_is_enough(listener, stack, tmp_path):
     Path(tmp_path, ".listener").mkdir()
     Path(tmp_path, ".listener", "env").write_text(f"SUPABASE_URL={stack.url}\nSUPABASE_ANON_KEY={stack.anon_key}\n")
     shown = listener("jobs", SUPABASE_URL="", SUPABASE_SECRET_KEY="")
-    assert "permission denied" in shown.stderr, "the public key may see nothing, and is told so"
+    assert "permission denied" in shown.stderr, "the public key may see nothing, and the message says so"
     assert "SUPABASE_SECRET_KEY" in shown.stderr

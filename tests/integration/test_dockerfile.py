@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from shipped import SHIPPED
 
 from listener.settings import setting_names
 
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 REPOSITORY = Path(__file__).parents[2]
 NO_CACHES = shutil.ignore_patterns("__pycache__")
-SHIPPED = ["log", "meeting_status", "noop", "webhook"]
 
 
 @dataclass
 class Image:
-    """What building leaves: the last stage's files below `root`, and how it is to be run."""
+    """The result of a build: the last stage's files below `root`, and how it is to be run."""
 
     root: Path
     base: Path
@@ -140,7 +140,7 @@ def test_the_image_runs_what_was_copied_and_not_this_checkout(image: Image):
 
 
 def test_handlers_and_migrations_are_inside(image: Image):
-    """What the service imports, and what `listener migrate` applies."""
+    """The image has the handlers that the service imports, and the files that `listener migrate` applies."""
     names = "from listener.handler_api.registry import Registry; print(*Registry.load(['handlers']).names)"
     assert image.run("python", "-c", names).stdout.split() == SHIPPED
     listed = (
@@ -179,7 +179,7 @@ def test_it_runs_against_a_project_is_healthy_and_stops_at_sigterm(image: Image,
 
 
 @pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
-def test_the_health_check_tells_well_from_ill(image: Image, status: int, code: int):
+def test_the_health_check_distinguishes_well_from_ill(image: Image, status: int, code: int):
     """By its exit code, which is all that an engine looks at."""
     with _answering(status) as port:
         assert _health(image, port) == code

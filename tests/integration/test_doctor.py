@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
+from shipped import SHIPPED
 
+from listener.doctor.handler_check import judge_waiting
 from listener.doctor.interface import FUNCTIONS, MEETINGS_FUNCTIONS, judge_answer
 from listener.errors import StoreError
 
@@ -82,6 +84,7 @@ def test_a_stack_that_is_well_gets_good_lines_only(stack: Stack):
         "restore",
         "memberships",
         "catalogue",
+        "handlers of jobs",
         "topic",
         "channel broadcast",
         "channel postgres_changes",
@@ -187,7 +190,39 @@ def test_a_catalogue_that_is_another_ones_is_named(stack: Stack):
     code, report = _doctor(stack)
     assert code == 1
     assert [subject for subject, line in report.items() if line.startswith("wrong")] == ["catalogue"]
-    assert "not there: log, meeting_status, webhook; not as here: noop" in report["catalogue"]
+    missing = ", ".join(name for name in SHIPPED if name != "noop")
+    assert f"not there: {missing}; not as here: noop" in report["catalogue"]
+
+
+def test_jobs_whose_handler_no_live_listener_has_are_named(stack: Stack):
+    """Not those of a handler that is here: they run as soon as a listener starts."""
+    insert = (
+        "insert into job_handlers (name) values ('removed');"
+        "insert into scheduled_jobs (handler, run_date) values ('noop', '2999-01-01'), ('removed', '2999-01-01')"
+    )
+    remove = "truncate scheduled_jobs cascade; delete from job_handlers where name = 'removed'"
+    with _changed(stack, insert, remove):
+        code, report = _doctor(stack)
+    assert code == 1
+    assert [subject for subject, line in report.items() if line.startswith("wrong")] == ["handlers of jobs"]
+    assert "no live listener has 'removed' (1 job)" in report["handlers of jobs"]
+
+
+@pytest.mark.parametrize(
+    ("missing", "line"),
+    [
+        ([], "each is on a live listener (2 live)"),
+        ([{"name": "here", "jobs": 1}], "wait until a listener starts with these handlers: 'here' (1 job)"),
+        ([{"name": "a", "jobs": 2}, {"name": "here", "jobs": 1}], "no live listener has 'a' (2 jobs)"),
+        ([{"name": "a", "jobs": 1000}], "no live listener has 'a' (1000 jobs or more)"),
+        ([{"name": "a\x1b[2J", "jobs": 1}] * 12, "no live listener has " + "'a\\x1b[2J' (1 job), " * 10 + "2 others"),
+    ],
+    ids=["none", "here", "elsewhere", "many jobs", "many handlers"],
+)
+def test_the_line_on_handlers_is_short_and_names_what_lacks(missing: list[dict[str, object]], line: str):
+    """Names are shown as they are written in Python, since a terminal obeys some of them."""
+    finding = judge_waiting(["here"], {"listeners": 2, "missing": missing})
+    assert (finding.what, finding.is_well) == (line, not line.startswith("no live"))
 
 
 def test_every_function_that_the_service_calls_is_looked_for():
@@ -212,7 +247,7 @@ def test_every_function_that_the_service_calls_is_looked_for():
         (None, []),
     ],
 )
-def test_one_answer_tells_url_key_and_migrations_apart(code: str | None, wrong: list[str]):
+def test_one_answer_separates_url_key_and_migrations(code: str | None, wrong: list[str]):
     """By its code."""
     fault = StoreError("due_jobs_v1", code, "", retryable=False) if code else None
     findings = judge_answer("http://localhost", fault)

@@ -115,9 +115,9 @@ def _below(shown: str, title: str) -> str:
 
 def test_from_an_empty_folder_to_a_job_of_ones_own(terminal: Terminal):
     """`init`, `up`, a handler, a row by curl, `jobs`, `logs`, Ctrl-C, once more, and the other commands."""
-    told = terminal.enter("listener init jobs").split("Next:\n")[1].splitlines()
-    terminal.folder /= told[0].split("cd ")[1]
-    terminal.enter(told[1])  # what the embedded stack needs, and pytest
+    reported = terminal.enter("listener init jobs").split("Next:\n")[1].splitlines()
+    terminal.folder /= reported[0].split("cd ")[1]
+    terminal.enter(reported[1])  # what the embedded stack needs, and pytest
     page = (terminal.folder / "README.md").read_text()
     (terminal.folder / "handlers" / "farewell.py").write_text(OWN_HANDLER)
     assert "2 passed" in terminal.enter(_console(page, "pytest"))

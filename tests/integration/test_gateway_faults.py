@@ -71,6 +71,7 @@ def _gateway(port: int, path: Path, log_file: Path) -> Program:
         "GATEWAY_PORT": str(port),
         "GATEWAY_KEYS": '{"key": "jwt"}',
         "GATEWAY_REST_SOCKET": str(path),
+        "GATEWAY_AUTH_SOCKET": str(path),
         "GATEWAY_REALTIME_PORT": "1",
     }
     return Program("gateway", [sys.executable, "-m", "listener.local.gateway"], log_file, accepts(port), environment)

@@ -84,9 +84,9 @@ def test_a_file_that_fails_leaves_no_trace_of_any_and_names_itself(database: str
 
 def test_a_dry_run_tries_everything_and_changes_nothing(database: str, folder: Path) -> None:
     """Its report is that of the run that follows."""
-    told = migrate(database, folder, dry_run=True)
+    reported = migrate(database, folder, dry_run=True)
     assert ledger_of(database) == {}
-    assert migrate(database, folder).applied == told.applied
+    assert migrate(database, folder).applied == reported.applied
 
 
 def test_the_status_is_a_table(database: str, folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_the_status_is_a_table(database: str, folder: Path) -> None:
 
 
 def test_an_edited_file_is_refused(database: str, folder: Path) -> None:
-    """What the database has is not what this build expects; nothing else is applied."""
+    """The database differs from what this build expects; nothing else is applied."""
     apply_migrations(database, folder)
     _write(folder, "20260101000000_create_a", "create table other (x int);")
     _write(folder, "20260103000000_create_c", "create table c (z int);")

@@ -1,4 +1,4 @@
-"""Whatever is killed, nothing is left running and nothing is lost."""
+"""A kill of any program leaves nothing running and loses nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `listener up` shows works as it is shown."""
+"""The examples that `listener up` prints work as they are printed."""
 
 from __future__ import annotations
 

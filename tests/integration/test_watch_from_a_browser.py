@@ -22,7 +22,7 @@ AROUND = """
 import { createClient } from '@supabase/supabase-js'
 const { SUPABASE_URL, SUPABASE_ANON_KEY, TOKEN } = process.env
 const session = { token: TOKEN }
-const show = (...told) => { console.log(...told); process.exit() }
+const show = (...reported) => { console.log(...reported); process.exit() }
 %s
 const subscribed = new Promise((done) => supabase.getChannels()[0].on('system', {}, done))
 await subscribed
@@ -31,7 +31,7 @@ if (error) throw error
 """
 
 
-def _told(stack: Stack, snippet: str) -> str:
+def _printed_by(stack: Stack, snippet: str) -> str:
     script = AROUND % snippet
     command = ["node", "--experimental-websocket", "--input-type=module", "--eval", script]
     environment = {**os.environ, **stack.environment(), "TOKEN": stack.user_token("alice")}
@@ -43,10 +43,10 @@ def _told(stack: Stack, snippet: str) -> str:
 
 def test_a_user_sees_their_job(stack: Stack):
     """As the snippet shows it: the row has its id and its status."""
-    assert re.fullmatch(r"\d+ scheduled", _told(stack, SNIPPET))
+    assert re.fullmatch(r"\d+ scheduled", _printed_by(stack, SNIPPET))
 
 
 def test_without_the_token_first_there_is_no_row(stack: Stack):
-    """What the warning says: the channel joins as nobody."""
+    """The warning is right: the channel joins as nobody."""
     assert WARNED in SNIPPET
-    assert _told(stack, SNIPPET.replace(WARNED, "")) == "undefined undefined"
+    assert _printed_by(stack, SNIPPET.replace(WARNED, "")) == "undefined undefined"

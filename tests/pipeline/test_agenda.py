@@ -57,7 +57,7 @@ def test_a_disarmed_job_is_not_given_out(agenda, clock, parts):
 
 @given(steps=st.lists(st.tuples(st.integers(1, 5), st.none() | st.integers(-5, 400), st.integers(0, 60)), max_size=40))
 def test_every_job_comes_at_the_time_it_was_armed_for_last(parts, steps):
-    """Whatever was armed, moved and disarmed in between: what a dict of times says."""
+    """After any sequence of arming, moving and disarming it agrees with a dict of times."""
     clock = parts.VirtualClock()
     agenda, expected = Agenda(clock, 0), {}
     for job_id, seconds, pause in steps:

@@ -111,7 +111,7 @@ def test_a_run_that_waits_in_the_ledger_is_the_databases_choice(parts, due_in, w
 
 
 def test_instants_of_a_pause_are_skipped_for_that_reason(parts):
-    """What passed before the job was resumed does not run, and is not called a misfire."""
+    """An instant that passed before the job was resumed does not run, and is not called a misfire."""
     claim = claim_request(every(parts, 60, defined_at=at(150)), at(151))
     assert (claim.missed, claim.run, claim.missed_reason) == ((NOON, at(60), at(120)), None, "paused")
     assert claim.next_due == at(180)

@@ -30,7 +30,7 @@ async def test_it_begins_after_a_pause_and_survives_a_fault(parts, naps):
     ("retention_days", "seconds"), [(0.01, 86.4), (0.0001, FIRST_SECONDS), (365, INTERVAL_SECONDS)]
 )
 async def test_a_short_keep_is_looked_at_more_often(parts, naps, retention_days, seconds):
-    """What is past it stays for a tenth of it longer, within bounds."""
+    """An expired row stays for a tenth of its retention longer, within bounds."""
     store = parts.ScriptedStore(clean=[0, 0])
     with pytest.raises(IndexError):
         await Cleaner(store, retention_days, lambda: 0.5).run()

@@ -194,7 +194,7 @@ async def test_a_stage_that_fails_writes_at_its_next_start_what_it_had_not(parts
     assert world.completer._in_flight == 0
 
 
-async def test_whoever_waits_for_room_is_told_of_each_batch(parts, clock):
+async def test_a_waiter_for_free_slots_is_notified_of_each_batch(parts, clock):
     """Claims wait while too many reports are unwritten."""
     world, reported = world_of(parts, clock, parts.taken, 12), []
     world.completer.upstream = SimpleNamespace(wake=lambda: reported.append(world.completer.unwritten))

@@ -1,4 +1,4 @@
-"""The dispatcher never starts more than there is room for, and loses no job whatever the database answers."""
+"""The dispatcher never starts more than its free slots, and loses no job whatever the database answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_RIGHT = StoreError("claim_runs_v1", "PGRST301", "bad key", retryable=False)
 
 
 class Gate:
-    """A handler that holds its runs until it is told to let some go."""
+    """A handler that holds its runs until a test lets some go."""
 
     def __init__(self):
         self.inside, self.most, self.ended = [], 0, []
@@ -131,10 +131,10 @@ def test_higher_priority_goes_first_then_the_earlier_one(parts, jobs, concurrenc
     waves=st.lists(st.integers(1, 8), min_size=1, max_size=4),
     choices=st.lists(st.integers(0, 9), max_size=12),
 )
-async def test_no_more_than_there_is_room_for_and_every_job_in_the_end(  # noqa: PLR0913, PLR0917 - what may vary
+async def test_no_more_than_the_free_slots_and_every_job_in_the_end(  # noqa: PLR0913, PLR0917 - what may vary
     parts, concurrency, batch_size, answers, waves, choices
 ):
-    """Whatever the database answers in between, and in whatever order runs end."""
+    """It holds for all answers of the database, and for all orders in which runs end."""
     clock, gate, script = parts.VirtualClock(), Gate(), iter(answers)
 
     def claim(claims):
@@ -244,7 +244,7 @@ async def test_a_fault_that_no_job_causes_is_not_searched_for(parts, clock):
 
 
 async def test_an_invalid_job_does_not_delay_the_others(parts, clock):
-    """What follows it cannot be computed, so it is not claimed; that is reported where the job is looked up."""
+    """Its later instants cannot be computed, so it is not claimed; that is reported where the job is looked up."""
     world, started = world_of(parts, clock, parts.granted), []
     malformed = Trigger(TriggerType.INTERVAL, NOON, {"seconds": "many"})
     world.dispatcher.add([parts.a_job(1, trigger=malformed), parts.a_job(2)])
@@ -367,14 +367,14 @@ async def test_a_stage_that_fails_leaves_its_runs_alone(parts, clock):
 async def test_a_report_that_cannot_be_worked_on_is_its_runs_fault_alone(parts, clock):
     """The run ends as failed with that fault; if even this cannot be said, its lease runs out."""
     world = parts.stages(parts.ScriptedStore(claim=parts.granted, finish=parts.taken), clock, concurrency=3)
-    told = []
+    reported = []
 
     class Refusing:
         unwritten = 0
 
         @staticmethod
         def add(run, report):
-            told.append((run.job_id, report.outcome))
+            reported.append((run.job_id, report.outcome))
             if run.job_id == 1 or (run.job_id == 2 and not isinstance(report.outcome, Failed)):
                 raise ZeroDivisionError
 
@@ -386,8 +386,8 @@ async def test_a_report_that_cannot_be_worked_on_is_its_runs_fault_alone(parts, 
 
     await run_stages(world, steps)
     assert world.dispatcher.is_idle
-    assert [each for each in told if each[0] == 3] == [(3, Completed())]
-    assert [(type(outcome), job) for job, outcome in told if job == 2] == [(Completed, 2), (Failed, 2)]
+    assert [each for each in reported if each[0] == 3] == [(3, Completed())]
+    assert [(type(outcome), job) for job, outcome in reported if job == 2] == [(Completed, 2), (Failed, 2)]
     assert {claimed_run.run.job_id for _, claimed_run in world.runs.items()} == {2, 3}, "let go of by the completer"
 
 
@@ -465,7 +465,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_res
     async def steps():
         world.dispatcher.add([parts.a_job(n, tenant="a") for n in range(1, 9)])
         await parts.settled()
-        assert len(gate.inside) == 2, "half of the room"
+        assert len(gate.inside) == 2, "half of the slots"
         while gate.inside:
             gate.release()
             await parts.settled()
@@ -476,7 +476,7 @@ async def test_fair_limiter_that_a_tenant_had_is_its_again(parts, clock, run_res
     assert gate.most == 2
 
 
-def asked_again(world):
+def repeated_claims(world):
     """Give for each request the ids that were asked for, and those asked for again."""
     return [
         ([claim.job_id for claim in claims], [claim.job_id for claim in claims if claim.again])
@@ -485,17 +485,17 @@ def asked_again(world):
 
 
 async def test_a_claim_whose_answer_was_lost_is_asked_again_until_there_is_one(parts, clock, naps):
-    """Whatever comes in between, however long; other jobs are not asked for again, and no row is armed meanwhile."""
+    """Any number of faults may come in between; other jobs are not claimed again, and no row is armed meanwhile."""
     answers = [LOST, DOWN, LOST, NO_RIGHT]
     world, started = world_of(parts, clock, lambda claims: answers.pop(0) if answers else parts.granted(claims)), []
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(started.append)
-    assert asked_again(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
+    assert repeated_claims(world) == [([1, 2], [])] + [([1, 2], [1, 2])] * 4
     assert [claimed_run.run.job_id for claimed_run in started] == [1, 2]
     assert (len(world.agenda), naps) == (0, [0.1, 0.2, 0.4, 0.8])
     world.dispatcher.add([parts.a_job(3)])
     await world.dispatcher.run_once(started.append)
-    assert asked_again(world)[-1] == ([3], [])
+    assert repeated_claims(world)[-1] == ([3], [])
 
 
 async def test_what_a_repeated_claim_answers_twice_is_run_once(parts, clock, naps):
@@ -517,7 +517,7 @@ async def test_a_lost_answer_to_a_batch_with_a_poisoned_row_is_found_all_the_sam
     world = world_of(parts, clock, lambda _: answers.pop(0))
     world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     await world.dispatcher.run_once(lambda _: None)
-    assert asked_again(world) == [([1, 2], []), ([1, 2], [1, 2]), ([1], [1]), ([2], [2])]
+    assert repeated_claims(world) == [([1, 2], []), ([1, 2], [1, 2]), ([1], [1]), ([2], [2])]
     assert set(world.agenda._jobs) == {2}
 
 
@@ -595,7 +595,7 @@ async def test_a_tenant_at_its_quota_of_runs_is_claimed_for_again_as_a_run_of_it
     await run_stages(world, steps)
 
 
-async def test_who_was_given_no_slot_for_long_is_counted_and_told_of_if_it_has_none(parts, clock):
+async def test_who_was_given_no_slot_for_long_is_counted_and_reported_if_it_has_none(parts, clock):
     """A tenant that waits for more than it has is only counted."""
     gate = Gate()
     claim = lambda claims: Claimed(  # noqa: E731

@@ -61,7 +61,7 @@ class Database:
 
 @pytest.fixture
 def database():
-    """What answers."""
+    """The transport that answers."""
     return Database()
 
 
@@ -130,7 +130,7 @@ async def test_it_says_that_it_leaves_before_it_waits_and_again_at_the_end(parts
 
 
 async def test_what_goes_on_is_stopped_and_tried_again_by_another_at_once(parts, service, database):
-    """Whatever attempt it was: the shutdown is not its fault. What had not begun is handed back as it was."""
+    """The attempt is not counted: the shutdown is not its fault. A run that had not begun is handed back as it was."""
     await started(parts, service, 1)
     await started(parts, service, 2, due_in=60)
     with anyio.fail_after(5):

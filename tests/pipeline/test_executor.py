@@ -1,4 +1,4 @@
-"""Whatever a handler does, its run ends in one report that the ledger can store."""
+"""The run of any handler ends in one report that the ledger can store."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_returned_model_or_dataclass_becomes_json():
         ),
     ],
 )
-async def test_a_payload_that_does_not_fit_is_told_by_field_and_value(payload, reported):
+async def test_a_payload_that_does_not_fit_is_reported_by_field_and_value(payload, reported):
     """The handler is not called, and no other attempt is made."""
 
     @handler
@@ -147,7 +147,7 @@ async def test_metadata_is_handed_over_as_it_is_where_no_model_is_declared():
         assert (await run_handler(function, {"a": [1]})).outcome == Completed({"a": [1]})
 
 
-async def test_an_unknown_handler_is_told_with_those_that_are_known():
+async def test_an_unknown_handler_is_reported_with_those_that_are_known():
     """The job's owner sees the slip in the name; the metrics have no label of his making."""
 
     @handler
@@ -452,8 +452,23 @@ async def test_a_result_that_is_too_large_is_cut_with_a_note():
     assert outcome.result["head"].startswith('{"text":"ää')
 
 
+@pytest.mark.parametrize("value", [[0] * 10_001, ["x" * 1000] * 10_000], ids=["numbers", "texts"])
+async def test_a_result_of_too_many_parts_is_not_converted(value):
+    """Converting it would hold the loop; its beginning is kept."""
+
+    @handler
+    async def large(job):
+        return {"rows": value}
+
+    outcome = (await run_handler(large)).outcome
+    assert isinstance(outcome, Completed)
+    assert (outcome.result["truncated"], outcome.result["limit_parts"]) == (True, 10_000)
+    assert outcome.result["head"].startswith(f'{{"rows":[{json.dumps(value[0])}')
+    assert len(outcome.result["head"]) <= 1024
+
+
 async def test_logs_and_progress_are_in_the_report_unless_they_were_taken_before():
-    """Whoever writes the ledger may follow a long run."""
+    """The recorder may follow a long run."""
 
     @handler
     async def talking(job):
@@ -582,7 +597,7 @@ async def test_a_plain_handler_that_does_not_look_is_abandoned_but_keeps_its_slo
 
 
 async def test_no_more_runs_of_a_handler_go_on_than_it_allows():
-    """Waiting for room counts neither as running nor against the timeout."""
+    """Waiting for a slot counts neither as running nor against the timeout."""
     now = most = 0
 
     @handler(concurrency=2, timeout=0.08)
@@ -607,7 +622,7 @@ async def test_no_more_runs_of_a_handler_go_on_than_it_allows():
     assert max(report.started_at for report in reports) - NOON >= timedelta(seconds=0.075)
 
 
-async def test_a_run_cancelled_while_it_waits_for_room_gives_its_place_up():
+async def test_a_run_cancelled_while_it_waits_for_a_slot_gives_its_place_up():
     """And takes none with it."""
     may_end = anyio.Event()
 
@@ -634,7 +649,7 @@ async def test_a_run_cancelled_while_it_waits_for_room_gives_its_place_up():
     assert reports[0].started_at is None
 
 
-async def test_a_plain_function_that_returns_a_coroutine_is_told_to_be_async():
+async def test_a_plain_function_that_returns_a_coroutine_is_refused_with_the_advice_to_be_async():
     """Nothing would have run, and the result would be an object's name."""
 
     async def inner(): ...

@@ -1,4 +1,4 @@
-"""Who gets a place when more runs of a handler are due than may go on."""
+"""Runs of a handler get their places in turn when more are due than may go on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from listener import handler
 from listener.domain.outcome import Completed
-from listener.execution import fair_limiter as rooms
+from listener.execution import fair_limiter
 from listener.execution.executor import Executor
 from listener.execution.fair_limiter import FairLimiter
 from listener.handler_api.registry import Handler, Registry
@@ -29,15 +29,15 @@ def silent():
     pytest.fail("it waited for too long")
 
 
-async def order(room, *runs):
+async def order(limiter, *runs):
     """Let the runs enter one after the other, each of them leaving as soon as it may; their names, as they went in."""
     inside = []
 
     async def visit(each):
-        await room.enter(each, silent)
+        await limiter.enter(each, silent)
         inside.append(each.row["name"])
         await anyio.wait_all_tasks_blocked()
-        room.leave(each)
+        limiter.leave(each)
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as visitors:
@@ -54,11 +54,11 @@ async def test_of_runs_that_arrive_at_one_instant_the_most_urgent_go_first():
 
 async def test_an_urgent_run_goes_before_those_that_have_waited():
     """The place goes to it as soon as one is free."""
-    room, entered = FairLimiter(1), []
-    await room.enter(run("inside"), silent)
+    limiter, entered = FairLimiter(1), []
+    await limiter.enter(run("inside"), silent)
 
     async def visit(each):
-        await room.enter(each, silent)
+        await limiter.enter(each, silent)
         entered.append(each.row["name"])
 
     with anyio.fail_after(2):
@@ -66,7 +66,7 @@ async def test_an_urgent_run_goes_before_those_that_have_waited():
             for each in (run("waiting", late=-60), run("urgent", 1)):
                 visitors.start_soon(visit, each)
                 await anyio.wait_all_tasks_blocked()
-            room.leave(run("any"))
+            limiter.leave(run("any"))
             await anyio.wait_all_tasks_blocked()
             visitors.cancel_scope.cancel()
     assert entered == ["urgent"]
@@ -79,7 +79,7 @@ async def test_tenants_take_turns_whatever_their_priorities():
 
 
 async def test_workspaces_of_one_user_have_one_users_turns_and_users_of_one_workspace_have_its():
-    """Whoever is served counts for both."""
+    """A run that is served counts for both."""
     mine = [run(f"m{n}", tenant=f"workspace-{n}", user="m") for n in range(4)]
     theirs = [run(f"t{n}", tenant="shared", user=f"user-{n}") for n in range(4)]
     entered = await order(FairLimiter(1), *mine, *theirs, run("n1", tenant="n"), run("n2", tenant="n"))
@@ -88,10 +88,10 @@ async def test_workspaces_of_one_user_have_one_users_turns_and_users_of_one_work
 
 async def test_no_tenant_and_no_user_holds_all_of_many_places():
     """A newcomer starts at once, beside any number of workspaces of one user."""
-    room, inside = FairLimiter(20), []
+    limiter, inside = FairLimiter(20), []
 
     async def visit(each):
-        await room.enter(each, silent)
+        await limiter.enter(each, silent)
         inside.append(each.row["name"])
         await anyio.sleep_forever()
 
@@ -109,16 +109,16 @@ async def test_no_tenant_and_no_user_holds_all_of_many_places():
 
 async def test_no_more_are_inside_than_there_are_places():
     """However many come at once."""
-    room, inside, most = FairLimiter(3), 0, 0
+    limiter, inside, most = FairLimiter(3), 0, 0
 
     async def visit():
         nonlocal inside, most
-        await room.enter(run("one"), silent)
+        await limiter.enter(run("one"), silent)
         inside += 1
         most = max(most, inside)
         await anyio.sleep(0.001)
         inside -= 1
-        room.leave(run("any"))
+        limiter.leave(run("any"))
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as visitors:
@@ -130,14 +130,14 @@ async def test_no_more_are_inside_than_there_are_places():
 @pytest.mark.parametrize("is_free", [False, True])
 async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_free):
     """Neither where all places are taken, nor where it is cancelled in the moment in which it arrives."""
-    room, visitors = FairLimiter(1), anyio.CancelScope()
+    limiter, visitors = FairLimiter(1), anyio.CancelScope()
     if not is_free:
-        await room.enter(run("inside"), silent)
+        await limiter.enter(run("inside"), silent)
 
     async def visit():
         with visitors:
-            await room.enter(run("waiting"), silent)
-            room.leave(run("any"))
+            await limiter.enter(run("waiting"), silent)
+            limiter.leave(run("any"))
 
     with anyio.fail_after(2):
         async with anyio.create_task_group() as group:
@@ -146,13 +146,13 @@ async def test_a_run_that_is_cancelled_while_it_waits_leaves_no_place_taken(is_f
                 await anyio.wait_all_tasks_blocked()
             visitors.cancel()
         if not is_free:
-            room.leave(run("any"))
-        await room.enter(run("next"), silent)
+            limiter.leave(run("any"))
+        await limiter.enter(run("next"), silent)
 
 
-async def test_a_run_that_waits_long_for_room_says_so_in_its_log(clock, monkeypatch):
+async def test_a_run_that_waits_long_for_a_slot_says_so_in_its_log(clock, monkeypatch):
     """Its row says that it is running, since it was claimed: whoever wonders finds why nothing happens."""
-    monkeypatch.setattr(rooms, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(fair_limiter, "PATIENCE_SECONDS", 0.01)
     may_end = anyio.Event()
 
     @handler(concurrency=1)

@@ -1,4 +1,4 @@
-"""What is held: by execution and by job, also where a stop overtakes the grant."""
+"""Held runs are found by execution and by job, also where a stop overtakes the grant."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_remembered_stops_are_bounded(world):
 
 
 def test_cancelling_executions_counts_those_held(world, hold):
-    """What ended meanwhile is no loss."""
+    """A run that ended meanwhile is no loss."""
     one, two = hold(), hold()
     assert world.runs.cancel([one.run.execution_id, "another"], "lease_lost") == 1
     assert reasons(one, two) == ["lease_lost", None]

@@ -1,4 +1,4 @@
-"""What is large is read beside the loop, told in bounds, and written in several requests."""
+"""Large answers are read beside the loop, reported in bounds, and written in several requests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Letter(BaseModel):
 
 @handler
 async def post(job: JobContext, payload: Letter) -> dict[str, Any]:
-    """Tell what it was given."""
+    """Return the size and the key of the letter."""
     return {"characters": len(payload.text), "key": payload.key.get_secret_value()}
 
 

@@ -38,7 +38,7 @@ def keeper_of(clock, parts):
 
 
 def stopped(claimed_run):
-    """Whether the run was told to stop, because of its lease."""
+    """Whether the run was stopped because of its lease."""
     return claimed_run.cancelled is not None and claimed_run.cancelled.reason == "lease_lost"
 
 
@@ -102,7 +102,7 @@ async def test_what_was_confirmed_longest_ago_is_extended_first(keeper_of, clock
     assert not any(map(stopped, runs))
 
 
-async def test_extensions_that_hang_are_told_by_readiness(monkeypatch):
+async def test_extensions_that_hang_are_reported_by_readiness(monkeypatch):
     """The keeper turns to a new connection after a while; the call has failed before, and says so itself."""
     monkeypatch.setattr("listener.observability.health.PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(Registry, "load", lambda _: Registry([]))
@@ -151,7 +151,7 @@ async def test_a_claim_that_cannot_be_extended_does_not_cost_the_others_theirs(k
     assert len(world.store.requests) < 9
 
 
-async def test_a_loss_that_is_told_late_does_not_stop_a_later_claim(keeper_of, parts):
+async def test_a_loss_that_is_reported_late_does_not_stop_a_later_claim(keeper_of, parts):
     """The run was handed back and claimed anew, by this very listener, while the answer was under way."""
     keeper, hold, world = keeper_of(lambda held, **_: later.append(renew()) or Extended(held, {}))
     later = []
@@ -168,7 +168,7 @@ async def test_a_loss_that_is_told_late_does_not_stop_a_later_claim(keeper_of, p
     assert world.runs.held == [(first.run.execution_id, 2)]
 
 
-async def test_a_run_told_to_stop_is_counted_once(keeper_of, clock):
+async def test_a_run_requested_to_stop_is_counted_once(keeper_of, clock):
     """However long its handler takes to stop."""
     keeper, hold, world = keeper_of([DOWN, DOWN])
     hold()

@@ -49,7 +49,7 @@ def test_a_hint_absolves_whenever_it_comes(counting, parts, first):
     assert counting.take_missed(LATER) == 0
 
 
-def test_several_changes_of_one_job_in_one_transaction_are_told_of_by_as_many_hints(counting, parts):
+def test_several_changes_of_one_job_in_one_transaction_are_reported_by_as_many_hints(counting, parts):
     """Each gets the next revision and a hint; two hints by two channels are not two changes."""
     for source in ("broadcast", "postgres_changes"):
         for _ in range(2):

@@ -27,7 +27,7 @@ def unplanned(parts, job_id=1, schedule=None, **changes):
 
 @pytest.fixture
 def armed():
-    """What was armed."""
+    """The armed rows."""
     return []
 
 
@@ -114,11 +114,11 @@ async def test_an_invalid_row_is_reported(planner_of, armed, parts):
     await planner.run_once()
     (((plan,),),) = store.asked("plan")
     assert (plan.job_id, plan.revision, plan.due) == (1, 7, None)
-    assert "timezone: 'Mars/Base' is not allowed" in plan.error
+    assert 'scheduled_jobs.timezone: "Mars/Base" is not allowed' in plan.error
     assert armed == []
 
 
-async def test_what_could_not_be_computed_elsewhere_is_told_as_well(planner_of, armed, parts):
+async def test_what_could_not_be_computed_elsewhere_is_reported_as_well(planner_of, armed, parts):
     """Of a job that had a due instant; the job is not armed for another one, also not after a failed write."""
     planner, store = planner_of([DOWN, None])
     planner.explain(parts.a_job(), ValueError("no such zone"))

@@ -1,4 +1,4 @@
-"""Whatever rows arrive in whatever order, the agenda says what the newest revision of each says."""
+"""Rows may arrive in any order: the agenda says what the newest revision of each says."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from listener.testing import NOON
 DOWN = StoreError("note_runs_v1", "ConnectError", "refused", retryable=True)
 SLOW = StoreError("note_runs_v1", "57014", "too slow", retryable=True, split_batch=True)
 POISON = StoreError("note_runs_v1", "22P05", "no such character", retryable=False, split_batch=True)
+NONE = frozenset[str]()
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def reported(store):
 
 async def test_what_is_new_is_written_with_the_fence_of_its_claim(recorder_of):
     """And nothing when nothing is."""
-    recorder, (first, second), store = recorder_of(lambda _: None, 2)
+    recorder, (first, second), store = recorder_of(lambda _: NONE, 2)
     assert await recorder.run_once() == 0
     first.context.log.info("one")
     second.context.progress(0.5)
@@ -49,8 +50,8 @@ async def test_what_is_new_is_written_with_the_fence_of_its_claim(recorder_of):
 
 
 async def test_lines_wait_for_the_database_and_keep_their_order(recorder_of):
-    """What came meanwhile follows them."""
-    recorder, (run,), store = recorder_of([DOWN, DOWN, None])
+    """Lines that arrived meanwhile follow them."""
+    recorder, (run,), store = recorder_of([DOWN, DOWN, NONE])
     for message in ("one", "two", "three"):
         run.context.log.info(message)
         if message == "three":
@@ -70,7 +71,7 @@ async def test_a_note_that_the_database_cannot_take_is_dropped_and_the_others_ar
         if any(each.fence == guilty + 1 for each in notes):
             return POISON
         written.extend(each.fence - 1 for each in notes)
-        return None
+        return NONE
 
     recorder, runs, store = recorder_of(note, 9)
     for each in runs:
@@ -86,7 +87,7 @@ async def test_a_note_whose_row_is_held_waits_and_the_others_are_written(recorde
     held = {2}
 
     def note(notes):
-        return SLOW if any(each.fence in held for each in notes) else None
+        return SLOW if any(each.fence in held for each in notes) else NONE
 
     recorder, runs, store = recorder_of(note, 5)
     for number, each in enumerate(runs):
@@ -99,3 +100,19 @@ async def test_a_note_whose_row_is_held_waits_and_the_others_are_written(recorde
     held.clear()
     assert await recorder.run_once() == 3
     assert reported(store)[-1] == ["1", "again", "once more"]
+
+
+async def test_a_note_whose_row_the_database_skipped_waits_without_a_fault(recorder_of):
+    """Others' transactions may stay open; the others' notes do not wait for them."""
+    locked: set[str] = set()
+    recorder, runs, store = recorder_of(lambda notes: frozenset(locked & {each.execution_id for each in notes}), 3)
+    locked.add(runs[1].run.execution_id)
+    for number, each in enumerate(runs):
+        each.context.log.info(str(number))
+    assert await recorder.run_once() == 3
+    runs[1].context.log.info("again")
+    assert await recorder.run_once() == 2
+    locked.clear()
+    assert await recorder.run_once() == 2
+    assert reported(store) == [["0", "1", "2"], ["1", "again"], ["1", "again"]]
+    assert await recorder.run_once() == 0

@@ -25,7 +25,7 @@ EMPTY = Page([], 100, None)
 
 
 def listing(*ids, cursor=100, complete_in=300.0, left_out=0):
-    """What the database chose; it left nothing out that is due before so many seconds are over."""
+    """A page that the database chose; it left nothing out that is due before so many seconds are over."""
     return Listing(list(ids), cursor, NOON + timedelta(seconds=complete_in), left_out)
 
 
@@ -74,7 +74,7 @@ def methods(world):
 
 
 async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor(reflector_of, parts):
-    """What was committed while it listed is behind that cursor; a page may be shorter than was asked for."""
+    """Rows committed while it listed lie behind that cursor; a page may be shorter than its limit."""
     pages = [Page([parts.a_job(1)], 60, 1), Page([parts.a_job(2)], 70, None)]
     more = [Page([replace(parts.a_job(3), next_run_at=None)], 70, 3), Page([], 80, None)]
     reflector, world, _ = reflector_of(due=[listing(1, 2, cursor=50)], read=pages, unplanned=more, poll=[EMPTY])
@@ -101,7 +101,7 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
     assert 1 in world.agenda
 
 
-async def test_a_change_that_no_hint_told_of_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
+async def test_a_change_that_no_hint_reported_is_counted_once_and_not_before_the_next_poll(reflector_of, parts, clock):
     """A hint may be slower than a poll; what no poll could have announced counts for nobody."""
     before, reported, late, lost = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3, 4))
     pages = [Page([before], 101, None), *[Page([before, reported, late, lost], 101, None)] * 3]
@@ -182,7 +182,7 @@ async def test_hints_ask_for_a_poll_unless_they_are_old_or_named_jobs_are_claime
 
 
 async def test_a_transaction_that_a_poll_did_not_show_yet_is_looked_for_once_more(reflector_of, parts):
-    """A channel tells of a commit shortly before it shows; one that never shows costs no third poll."""
+    """A channel reports a commit shortly before it shows; one that never shows costs no third poll."""
     reflector, world, _ = reflector_of(poll=lambda *_: Page([], 110, None))
     await reflector.run_once()
     for xid, polls in ((109, 1), (110, 3)):
@@ -230,7 +230,7 @@ async def test_a_forged_hint_causes_a_poll_and_nothing_else(reflector_of, parts,
 
 
 async def test_what_is_claimed_without_a_look_is_bounded(reflector_of, parts, clock, monkeypatch):
-    """A flood of named jobs is looked up from then on; a second later there is room again."""
+    """A flood of named jobs is looked up from then on; a second later the limit allows it again."""
     reflector, world, _ = reflector_of(poll=lambda *_: EMPTY)
     await reflector.run_once()
     announced = []
@@ -321,7 +321,7 @@ async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, 
 
 
 async def test_a_flood_of_one_tenant_leaves_memory_to_every_other(reflector_of, parts):
-    """What a poll brings is armed while its tenant is within its share, whatever else is due."""
+    """Jobs that a poll brings are armed while their tenant is within its share, whatever else is due."""
     flood = [parts.a_job(each, due_in=-600, tenant="w", user="greedy") for each in (1, 2, 3)]
     reflector, world, _ = reflector_of(
         due=[listing(1, 2, 3, complete_in=-600, left_out=5)], read=[Page(flood, 100, None)]
@@ -356,10 +356,10 @@ async def test_beyond_its_share_a_tenant_keeps_what_is_urgent_and_never_more_tha
     assert len(world.dispatcher._ready) == 0
     world.dispatcher.add([parts.a_job(8)])
     reflector.take_hint(Hint("broadcast", "scheduled_jobs", jobs=(parts.a_job(30, priority=9),), xid=101))
-    assert 30 not in world.agenda, "what waits for a slot is in memory too"
+    assert 30 not in world.agenda, "a job that waits for a slot is in memory too"
 
 
-async def test_polls_bring_what_the_channels_may_not_have_told(reflector_of, reported):
+async def test_polls_bring_what_the_channels_may_not_have_reported(reflector_of, reported):
     """Of every page."""
     stops = [Hint("poll", "cancelled_runs", ids=(each,), xid=100) for each in ("a", "b")]
     pages = [Page([], 100, "more", (stops[0],)), Page([], 100, None, (stops[1],))]
@@ -399,7 +399,7 @@ async def test_lists_that_memory_cuts_short_do_not_follow_without_a_pause(reflec
     assert reflector._relist_at == pytest.approx(clock.monotonic() + 2)
 
 
-async def test_an_unreachable_database_is_asked_again_and_told_of(reflector_of, naps):
+async def test_an_unreachable_database_is_asked_again_and_reported(reflector_of, naps):
     """At growing intervals, which a hint ends; then it polls, because it knows nothing of the meantime."""
     reflector, world, health = reflector_of(poll=[DOWN, DOWN, DOWN, EMPTY])
     await reflector.run_once()

@@ -37,6 +37,21 @@ async def test_rescued_jobs_are_armed_and_counted(rescuer_of, parts):
     assert b"listener_runs_rescued_total 2.0" in world.metrics.exposition()
 
 
+async def test_jobs_that_no_listener_has_a_handler_for_are_counted_and_the_handlers_named_once(rescuer_of):
+    """Again when the names change; an answer without any resets both."""
+    waits = [(5, ["a"]), (7, ["a"]), (9, ["a", "b"]), (0, []), (5, ["a"])]
+    rescuer, world = rescuer_of([Rescued(0, [], waiting=jobs, missing=names) for jobs, names in waits])
+    with capture_logs() as logs:
+        for jobs, _ in waits:
+            await rescuer.run_once()
+            assert f"listener_jobs_without_handler {jobs}.0".encode() in world.metrics.exposition()
+    assert [(line["event"], line["handlers"], line["jobs"]) for line in logs] == [
+        ("handlers.missing", ["a"], 5),
+        ("handlers.missing", ["a", "b"], 9),
+        ("handlers.missing", ["a"], 5),
+    ]
+
+
 async def test_it_goes_on_until_nothing_is_left_and_survives_a_fault(rescuer_of, naps):
     """A batch is followed by another one at once, a fault and an empty one by a pause."""
     nothing = Rescued(0, [])
@@ -73,7 +88,7 @@ async def test_pauses_differ_between_listeners(parts, clock, naps):
         assert naps.pop() == pause
 
 
-async def test_a_run_that_cannot_be_rescued_is_told_by_name(rescuer_of):
+async def test_a_run_that_cannot_be_rescued_is_reported_by_name(rescuer_of):
     """Somebody has to fix it; the others were rescued."""
     rescuer, _ = rescuer_of([Rescued(1, [], {"run-7": "boom"})])
     with capture_logs() as lines:

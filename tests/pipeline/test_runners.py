@@ -1,4 +1,4 @@
-"""Each run has a task and a context of its own, and its task's end is always told."""
+"""Each run has a task and a context of its own, and its task's end is always reported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOUR: ContextVar[str] = ContextVar("colour", default="none")
 
 
 class Run:
-    """What stands for a claimed run."""
+    """A stand-in for a claimed run."""
 
     def __init__(self, act=lambda: None):
         self.may_end, self.act = anyio.Event(), act
@@ -25,7 +25,7 @@ class Run:
 
 
 async def execute(run):
-    """Look at the context, do what the run says, and go on until told to end."""
+    """Look at the context, do what the run says, and go on until a test ends it."""
     run.seen = (COLOUR.get(), decimal.getcontext().prec, structlog.contextvars.get_contextvars(), current_run.get())
     run.act()
     await run.may_end.wait()
@@ -80,7 +80,7 @@ async def test_a_cancellation_that_comes_late_reaches_nobody(runners, parts):
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, GeneratorExit, asyncio.CancelledError])
 async def test_what_is_raised_in_a_run_ends_that_run_alone(runners, parts, error):
-    """Its end is told, and the others go on."""
+    """Its end is reported, and the others go on."""
 
     def explode():
         raise error
@@ -94,8 +94,8 @@ async def test_what_is_raised_in_a_run_ends_that_run_alone(runners, parts, error
     await parts.settled()
 
 
-async def test_the_end_of_a_task_that_was_cancelled_before_its_first_step_is_told(runners, parts):
-    """Nothing of it has run, so that nothing of it could tell."""
+async def test_the_end_of_a_task_that_was_cancelled_before_its_first_step_is_reported(runners, parts):
+    """No code of it has run, so none of it could report."""
     run = Run()
     runners.start(run)
     next(iter(runners._tasks)).cancel()

@@ -1,4 +1,4 @@
-"""What a payload's model marks as secret is in no log line and no row of the ledger, whatever its handler does."""
+"""Secret fields of a payload are in no log line and no row of the ledger, whatever the handler does."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _logs_in_threads(job: JobContext, payload: Login) -> None:
     ],
     ids=lambda function: function.__name__[1:],
 )  # fmt: skip
-async def test_a_handler_cannot_tell_a_secret_by_mistake(function, shown):
+async def test_a_handler_cannot_leak_a_secret_by_mistake(function, shown):
     """In an error, its traceback, a reason, a result, a log line, a line of a library, a message of progress."""
     _, text = await reported(handler(function.__name__)(function), LOGIN, shown)
     assert_is_hidden(text)

@@ -6,7 +6,7 @@ The store grants every claim and keeps the rows; the database's own part is test
 
 from __future__ import annotations
 
-import asyncio  # noqa: TID251 - the loop itself is what tells the time here
+import asyncio  # noqa: TID251 - the loop itself is the clock here
 import logging
 import math
 import selectors

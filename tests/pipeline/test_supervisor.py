@@ -64,7 +64,7 @@ async def test_failures_far_apart_do_not_add_up(supervisor, naps, clock):
 
 
 async def test_a_group_of_failures_is_a_failure(supervisor, naps):
-    """What a stage's own tasks raise arrives in a group."""
+    """Exceptions of a stage's own tasks arrive in a group."""
     starts = []
 
     async def stage():

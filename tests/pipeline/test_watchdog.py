@@ -53,14 +53,14 @@ async def test_an_armed_job_that_nobody_takes_out_shows(pulse_of, parts):
     of = pulse_of(parts.granted)
     of.world.agenda.arm(parts.a_job(1), of.world.clock.now())
     assert of.heartbeat(PATIENCE_SECONDS) is None
-    assert of.heartbeat(1).startswith("work: due, with room to run, and not claimed for")
+    assert of.heartbeat(1).startswith("work: due, with free slots, and not claimed for")
     assert b"listener_work_overdue_seconds 6" in of.world.metrics.exposition()
     of.world.agenda.take_due()
     assert of.heartbeat() is None
 
 
-async def test_ready_jobs_that_nobody_claims_show_only_while_there_is_room(pulse_of, parts):
-    """The dispatcher hangs; without room they wait by right."""
+async def test_ready_jobs_that_nobody_claims_show_only_while_slots_are_free(pulse_of, parts):
+    """The dispatcher hangs; without a free slot they wait by right."""
     of = pulse_of(parts.granted, concurrency=1)
     of.world.dispatcher.add([parts.a_job(1), parts.a_job(2)])
     assert of.heartbeat(PATIENCE_SECONDS + 1).startswith("work: due")

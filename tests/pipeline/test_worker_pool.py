@@ -89,7 +89,7 @@ async def test_no_run_finds_what_another_has_left_in_the_process(run):
 
 
 @pytest.mark.parametrize(
-    ("what", "told"),
+    ("what", "reported"),
     [
         ("print('hello')", ["hello"]),
         ("print('bad', file=sys.stderr)", ["bad"]),
@@ -102,11 +102,11 @@ async def test_no_run_finds_what_another_has_left_in_the_process(run):
         ("sys.__stdout__.buffer.write(b'\\xff\\n')", ["\ufffd"]),
     ],
 )
-async def test_what_is_printed_is_in_the_runs_log(run, what, told):
+async def test_what_is_printed_is_in_the_runs_log(run, what, reported):
     """By the handler, and by what it starts; the way to the listener has descriptors of its own."""
     outcome, messages = await run("act", what)
     assert isinstance(outcome, Completed)
-    assert sorted(messages) == sorted(["begun", *told])
+    assert sorted(messages) == sorted(["begun", *reported])
     assert (await run("act"))[1] == ["begun"]
 
 

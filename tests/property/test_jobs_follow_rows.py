@@ -10,6 +10,7 @@ import os
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import psycopg
 from hypothesis import HealthCheck, settings
@@ -29,7 +30,9 @@ BUDGET = settings(
     suppress_health_check=list(HealthCheck),
 )
 PREPARE = """
-create table public.shifts (id bigint primary key, ends_at timestamptz, state text, user_id uuid, note integer);
+create table public.shifts (
+    site text, id bigint, ends_at timestamptz, state text, user_id uuid, note integer, primary key (site, id)
+);
 select job_scheduler.add_source(
     name => 'shift', source => 'public.shifts', due_at => 'ends_at', handler => 'noop', condition => 'state = ''on''',
     metadata => 'jsonb_build_object(''note'', 100 / note)', owner => 'user_id'
@@ -43,6 +46,7 @@ delete from job_scheduler.source_errors; update job_scheduler.sources set is_che
 OWNERS = [uuid.UUID(int=0xA11CE), uuid.UUID(int=0xB0B), None]
 DUE = [None, *(datetime(2090, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(3))]
 KEYS = st.integers(1, 5)
+SITES = ["x", "x:1", "%3A"]  # what separates the columns of a key in its text stands in some of them
 VALUES = {
     "ends_at": st.sampled_from(DUE),
     "state": st.sampled_from(["on", "on", "off", None]),
@@ -93,7 +97,9 @@ class JobsFollowRows(RuleBasedStateMachine):
     def rename(self, key: int, other: int) -> None:
         """Give a row another key."""
         if key in self.rows and other not in self.rows:
-            self.database.execute("update public.shifts set id = %s where id = %s", [other, key])
+            self.database.execute(
+                "update public.shifts set site = %s, id = %s where id = %s", [_site(other), other, key]
+            )
             self.rows[other] = self.rows.pop(key)
 
     @rule(key=KEYS)
@@ -111,7 +117,7 @@ class JobsFollowRows(RuleBasedStateMachine):
 
     @rule(key=KEYS)
     def write_and_roll_back(self, key: int) -> None:
-        """What did not happen has no consequence."""
+        """A transaction that is rolled back has no consequence."""
         with self.database.transaction(force_rollback=True):
             self.database.execute("delete from public.shifts where id = %s", [key])
 
@@ -146,7 +152,7 @@ class JobsFollowRows(RuleBasedStateMachine):
         before = {"resume": ("paused",), "pause": ("scheduled",)}.get(move, ("scheduled", "paused", "running"))
         self.database.execute(
             "update public.scheduled_jobs set status = %s where job_id = %s and status = any(%s)",
-            [MOVES[move], f"shift:{key}", [*before]],
+            [MOVES[move], _job_id(key), [*before]],
         )
 
     @rule(key=KEYS)
@@ -193,11 +199,11 @@ class JobsFollowRows(RuleBasedStateMachine):
         jobs = self.database.execute(
             "select job_id, status, run_date, created_by, metadata from public.scheduled_jobs where source = 'shift'"
         ).fetchall()
-        by_row = {(int(job["job_id"].removeprefix("shift:")), job["created_by"]): job for job in jobs}
+        by_row = {(_key(job["job_id"].removeprefix("shift:")), job["created_by"]): job for job in jobs}
         assert len(by_row) == len(jobs), "one job for each row of each owner"
         failing = {key for key, row in self.rows.items() if _is_wanted(row) and not row["note"]}
         errors = self.database.execute("select key from job_scheduler.source_errors").fetchall()
-        assert {int(error["key"]) for error in errors} == failing
+        assert {_key(error["key"]) for error in errors} == failing
         wanted = {(key, row["user_id"]) for key, row in self.rows.items() if _is_wanted(row)} - {
             (key, self.rows[key]["user_id"]) for key in failing
         }
@@ -216,10 +222,10 @@ class JobsFollowRows(RuleBasedStateMachine):
 
     def _put(self, connection: psycopg.Connection[dict[str, Any]], key: int, row: dict[str, Any]) -> None:
         connection.execute(
-            "insert into public.shifts (id, ends_at, state, user_id, note) values (%s, %s, %s, %s, %s) on conflict (id)"
-            " do update set (ends_at, state, user_id, note)"
+            "insert into public.shifts (site, id, ends_at, state, user_id, note) values (%s, %s, %s, %s, %s, %s)"
+            " on conflict (site, id) do update set (ends_at, state, user_id, note)"
             " = (excluded.ends_at, excluded.state, excluded.user_id, excluded.note)",
-            [key, row["ends_at"], row["state"], row["user_id"], row["note"]],
+            [_site(key), key, row["ends_at"], row["state"], row["user_id"], row["note"]],
         )
 
     def _sync(self, **request: object) -> dict[str, Any]:
@@ -232,8 +238,22 @@ class JobsFollowRows(RuleBasedStateMachine):
         with self.database.transaction():
             self.database.execute("set local job_scheduler.stage = 'service'")
             *rest, key = arguments
-            done = self.database.execute(statement, [*rest, f"shift:{key}"])
+            done = self.database.execute(statement, [*rest, _job_id(key)])
             return done.fetchall() if done.description else []
+
+
+def _site(key: int) -> str:
+    return SITES[key % len(SITES)]
+
+
+def _job_id(key: int) -> str:
+    return f"shift:{quote(_site(key), safe='')}:{key}"
+
+
+def _key(text: str) -> int:
+    site, key = map(unquote, text.split(":"))
+    assert site == _site(int(key))
+    return int(key)
 
 
 def _is_wanted(row: dict[str, Any]) -> bool:

@@ -222,7 +222,7 @@ class LifeOfAJob(RuleBasedStateMachine):
         lower = self.database.now()
         runs = self.database.claim(me.id, claims, AHEAD_SECONDS, self.world.key_limit)
         window = (lower, self.database.now())
-        # What one statement decides together comes before the rest, which goes by priority, due instant and id.
+        # Runs that one statement decides together come before the rest, which goes by priority, due instant and id.
         granted = []
         plain = [claim for claim in claims if self._decided(lambda claim=claim: self._is_plain(claim, window))]
         for claim in sorted(claims, key=lambda claim: (claim not in plain, *self._turn(claim))):
@@ -331,7 +331,7 @@ class LifeOfAJob(RuleBasedStateMachine):
             if before["due_at"] not in {None, NEVER}:
                 before["due_at"] -= span
 
-    # What must hold.
+    # The invariants.
 
     @invariant()
     def the_database_agrees_with_the_model(self) -> None:
@@ -404,7 +404,7 @@ class LifeOfAJob(RuleBasedStateMachine):
                 running[job.tenant] += sum(run.status == "running" for run in job.runs)
         assert all(count <= self.world.key_limit for count in running.values())
 
-    # What the steps rest on.
+    # The parts that the steps use.
 
     def _soon(self, seconds: float) -> datetime:
         """Give an instant that no other is equal to."""
@@ -488,5 +488,5 @@ def test_whatever_happens_to_jobs_the_database_does_what_the_model_says(stack) -
 
 
 def test_the_model_moves_jobs_only_where_the_state_machine_leads() -> None:
-    """What clients may do is part of what anyone may do."""
+    """Steps of clients are part of the steps that anyone may take."""
     assert all(JobStatus(after) in TRANSITIONS[JobStatus(before)] for before, after in CLIENT_MOVES)

@@ -1,4 +1,4 @@
-"""Who did what to a job: every act of a client has an entry, readable as the job is, and nobody's to change."""
+"""The audit has an entry for every act of a client, readable as the job is, and changed by nobody."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTLED = {
     "claimed_by", "lease_expires_at", "revision", "created_at", "updated_at", "due_at", "is_planned", "defined_at",
     "queued_runs", "scheduled_runs", "source", "exposed_only",
 }  # fmt: skip
-"""What no client can change."""
+"""Columns that no client can change."""
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}
 
 
@@ -128,7 +128,7 @@ def test_what_the_service_makes_of_a_job_is_not_entered(alice: httpx.Client, ser
     assert (status, acts(service, made)) == ("cancelled", [])
 
 
-def test_a_long_value_is_told_by_its_size(alice: httpx.Client):
+def test_a_long_value_is_reported_by_its_size(alice: httpx.Client):
     """So that an edit of a large payload does not keep it twice more."""
     job = insert(alice, metadata={"text": "short"})
     alice.patch("/scheduled_jobs", params={"id": f"eq.{job}"}, json={"metadata": {"text": "x" * 9000}})
@@ -164,7 +164,7 @@ LOGIN = {
 }
 
 
-def test_no_entry_tells_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
+def test_no_entry_reveals_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
     """Neither of an edit nor of a deletion, at any depth; what is no secret is shown."""
     payload = {
         "user": "me", "password": "hunter2", "pin": 987654, "keys": [{"value": "hunter2", "of": "house"}],
@@ -192,7 +192,7 @@ def test_no_entry_tells_a_secret_of_a_payload(sql: psycopg.Connection[Any]):
         ]
 
 
-def test_a_payload_whose_handler_is_in_no_catalogue_is_told_by_its_size(sql: psycopg.Connection[Any]):
+def test_a_payload_whose_handler_is_in_no_catalogue_is_reported_by_its_size(sql: psycopg.Connection[Any]):
     """Nobody knows any more what of it is a secret."""
     with sql.transaction(force_rollback=True):
         sql.execute("delete from public.job_handlers")
@@ -203,7 +203,7 @@ def test_a_payload_whose_handler_is_in_no_catalogue_is_told_by_its_size(sql: psy
         assert sql.execute(entry, [job]).fetchone() == ("8 bytes",)
 
 
-def test_secrets_whose_fields_have_several_names_are_told_by_the_size_of_the_payload(sql: psycopg.Connection[Any]):
+def test_secrets_whose_fields_have_several_names_are_reported_by_the_size_of_the_payload(sql: psycopg.Connection[Any]):
     """The schema shows one of the names."""
     with sql.transaction(force_rollback=True):
         schema = json.dumps({**LOGIN, "x-lenient": True})

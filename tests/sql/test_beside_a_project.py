@@ -81,7 +81,7 @@ def url(project: psycopg.Connection, blank_database: str) -> str:
 
 @pytest.fixture
 def names() -> str:
-    """What the migrations execute."""
+    """The names in all statements that the migrations execute."""
     return "\n".join(migration.body for migration in migrations_in(migrations_folder()))
 
 

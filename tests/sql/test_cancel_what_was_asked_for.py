@@ -41,7 +41,7 @@ def asked_for(life, job):
 
 
 def sent(life):
-    """Read the runs that listeners were told to stop."""
+    """Read the runs that listeners were requested to stop."""
     query = "select message -> 'rows' as rows from job_scheduler.signals where message ->> 'table' = 'cancelled_runs'"
     return [row["rows"] for row in life._fate.execute(query).fetchall()]
 

@@ -1,4 +1,4 @@
-"""What the catalogue of handlers lets through, for whom, and in which words it refuses."""
+"""The catalogue of handlers decides which jobs are accepted and for whom, and the messages of its refusals."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Batch(threading.Thread):
                     self.answer = error
 
     def ended(self) -> Any:
-        """What it answered."""
+        """The answer of the call."""
         self.join(20)
         assert not isinstance(self.answer, psycopg.Error), self.answer
         return self.answer
@@ -66,7 +66,7 @@ def keyed_jobs(database: psycopg.Connection[Any], keys: list[str]) -> list[int]:
 
 @contextmanager
 def held_up(url: str, jobs: list[int]) -> Iterator[None]:
-    """Whoever claims a run of these jobs waits meanwhile."""
+    """Claims of these jobs wait meanwhile."""
     with psycopg.connect(url) as connection:
         connection.execute("select from public.job_executions where scheduled_job_id = any(%s) for update", [jobs])
         yield

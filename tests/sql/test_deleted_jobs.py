@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import psycopg
 
 MOST_BYTES = 250_000
-"""What Realtime broadcasts at most in a message, on the smallest plan."""
+"""The largest message that Realtime broadcasts on the smallest plan."""
 
 
 @pytest.mark.parametrize("count", [1, 1_001, 12_000])

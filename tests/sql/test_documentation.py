@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import httpx
-    import psycopg
 
 REFERENCE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
 
@@ -26,7 +26,7 @@ def test_the_reference_names_every_limit_and_its_value(database: psycopg.Connect
 
 
 def test_the_reference_quotes_messages_as_they_are(alice: httpx.Client):
-    """Whoever searches for a message finds it."""
+    """A reader who searches for a message finds it."""
     job = alice.post("/scheduled_jobs", json={"handler": "noop", "status": "paused"}).json()[0]["id"]
     alice.post("/rpc/cancel_job", json={"job": job})
     answers = [
@@ -130,6 +130,20 @@ def test_the_reference_has_the_answers_that_name_no_column_of_ours(alice: httpx.
     start = f"| {answer.status_code} | `{answer.json()['code']}` |"
     [line] = [line for line in REFERENCE.splitlines() if line.startswith(start)]
     assert f"`{answer.json()['message']}`" in line
+
+
+def test_no_trigger_can_name_the_column_of_a_nul(alice: httpx.Client, database: psycopg.Connection[Any]):
+    """PostgreSQL fails as it turns JSON into columns, whatever the table: no row is there yet, nor a trigger called."""
+    answer = alice.post("/scheduled_jobs", json={"handler": "noop", "metadata": {"text": "a\0b"}}).json()
+    assert (answer["details"], answer["hint"]) == (r"\u0000 cannot be converted to text.", None)
+    body = r'[{"metadata": {"text": "\u0000"}}]'
+    with pytest.raises(psycopg.errors.UntranslatableCharacter) as refused:
+        database.execute("select * from json_to_recordset(%s) as _ (metadata jsonb)", [body])
+    assert (refused.value.diag.message_primary, refused.value.diag.message_detail, refused.value.diag.column_name) == (
+        answer["message"],
+        answer["details"],
+        None,
+    )
 
 
 def test_the_columns_that_others_are_mapped_to_exist(database: psycopg.Connection[Any]):

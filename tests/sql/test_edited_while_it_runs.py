@@ -1,4 +1,4 @@
-"""What becomes of a job that is edited, paused or cancelled while a run of it goes on."""
+"""A job may be edited, paused or cancelled while a run of it goes on."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_the_end_of_a_scheduled_run_beside_a_manual_one_keeps_the_key_taken(life
 
 
 def test_a_claim_by_an_older_definition_is_refused_although_the_instant_is_the_same(life) -> None:
-    """What follows the instant is another one by now: it would be taken from the old schedule."""
+    """The next instant has changed: the claim would take it from the old schedule."""
     job = insert(life, 0.5, trigger_type="interval", schedule={"seconds": 3600})
     old = armed(life, job)
     life.update("service", job, {"schedule": Jsonb({"seconds": 60})})

@@ -95,7 +95,7 @@ def at_a_time(
 
 
 def state(database: psycopg.Connection[Any]) -> tuple[Any, ...]:
-    """What the job says of itself."""
+    """The columns that describe the job's end."""
     row = database.execute("select status, claimed_by, queued_runs, next_run_at from public.scheduled_jobs").fetchone()
     return row["status"], row["claimed_by"], row["queued_runs"], row["next_run_at"] is not None
 

@@ -56,7 +56,7 @@ def run_result(life, run, status="completed", **fields):
     return RunResult(run.execution_id, status, now, run.fence, started_at=now, **fields)
 
 
-def ask_again(life, job, due, listener=ME):
+def claim_again(life, job, due, listener=ME):
     """Repeat a claim whose answer was lost; the runs that it answers."""
     claims_sent = [{"id": job, "due": due and due.isoformat(), "again": True}]
     answer = life.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **FOREVER})
@@ -112,7 +112,7 @@ LOSSES = [handed_back_and_claimed_anew, handed_back_and_claimed_by_another, resc
     ],
 )
 def test_a_stale_claim_cannot_end_a_run(life, lose, reported) -> None:
-    """Whoever holds it now, not even this very listener; nothing at all changes, and no line is kept."""
+    """The run may be held by anybody now, but for this very claim; nothing at all changes, and no line is kept."""
     job = insert(life)
     stale = claim(life, job)
     lose(life, stale, job)
@@ -129,7 +129,7 @@ def test_a_stale_claim_cannot_end_a_run(life, lose, reported) -> None:
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_a_stale_claim_cannot_tell_of_a_run(life, lose) -> None:
+def test_a_stale_claim_cannot_report_on_a_run(life, lose) -> None:
     """Neither its progress nor lines."""
     job = insert(life)
     stale = claim(life, job)
@@ -236,7 +236,7 @@ def test_a_claim_whose_answer_was_lost_is_granted_again_to_whom_it_was_granted(l
     run = claim(life, job)
     life._fate.execute("update job_executions set lease_expires_at = now() + interval '1 second'")
     assert life.claim(listener, [ClaimRequest(job, due)], AHEAD_SECONDS, 1) == []
-    again = ask_again(life, job, due, listener)
+    again = claim_again(life, job, due, listener)
     assert [(each.execution_id, each.fence) for each in again] == ([(run.execution_id, 1)] if listener == ME else [])
     query = "select lease_expires_at > now() + interval '1 minute' as is_long from job_executions"
     assert life._fate.execute(query).fetchone() == {"is_long": listener == ME}
@@ -251,16 +251,16 @@ def test_every_kind_of_claim_may_be_repeated(life, row) -> None:
     due = life.read()[0][job]["due_at"]
     run = claim(life, job, due)
     for _ in range(2):
-        assert [each.execution_id for each in ask_again(life, job, due)] == [run.execution_id]
+        assert [each.execution_id for each in claim_again(life, job, due)] == [run.execution_id]
     life.finish(ME, [run_result(life, run, "failed", retry_at=life.now())], 1)
     retry = claim_waiting(life, job)
-    assert (retry.attempt, [each.execution_id for each in ask_again(life, job, None)]) == (2, [retry.execution_id])
+    assert (retry.attempt, [each.execution_id for each in claim_again(life, job, None)]) == (2, [retry.execution_id])
 
 
 def test_a_repeated_claim_that_nobody_carried_out_before_is_a_claim(life) -> None:
     """The request was lost, not its answer."""
     job = insert(life)
-    (run,) = ask_again(life, job, life.read()[0][job]["due_at"])
+    (run,) = claim_again(life, job, life.read()[0][job]["due_at"])
     assert run.job_id == job
 
 
@@ -273,11 +273,11 @@ def test_a_repeated_claim_waits_for_the_first_one_to_be_carried_out(life, stack)
         request = life_request([{"id": job, "due": due.isoformat()}])
         slow.execute("select claim_runs_v1(%s)", [request])
         answers: list[list[object]] = []
-        asking = threading.Thread(target=lambda: answers.append(ask_again(life, job, due)))
-        asking.start()
+        claiming = threading.Thread(target=lambda: answers.append(claim_again(life, job, due)))
+        claiming.start()
         until(lambda: _is_waiting(stack), "the repeated claim waits")
         slow.commit()
-        asking.join(10)
+        claiming.join(10)
     assert [len(runs) for runs in answers] == [1]
 
 
@@ -320,7 +320,7 @@ def test_a_row_that_somebody_holds_costs_no_other_run_its_lease(life, stack, tab
 
 
 def test_replace_keeps_a_fence_of_its_own(life) -> None:
-    """What a claim with overlap replace has ended cannot be ended again by whoever ran it."""
+    """A run that a claim with overlap replace has ended cannot be ended again by its former holder."""
     job = insert(life, trigger_type="interval", schedule={"seconds": 3600}, overlap="replace")
     life.shift(timedelta(seconds=1))
     due = life.read()[0][job]["due_at"]

@@ -26,7 +26,7 @@ def job(life):
     return life.insert("service", row)
 
 
-def tell(life, job, error=WHY):
+def report(life, job, error=WHY):
     """Report that the job's due instants cannot be computed."""
     (row,) = (row for row in life.rows() if row.id == job)
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": row.revision, "due": None, "error": error}]})
@@ -41,7 +41,7 @@ def ledger(life):
 def test_row_and_ledger_say_why_nothing_runs(life, job) -> None:
     """Once, however often a listener finds out; the job waits for one that knows more."""
     for _ in range(3):
-        tell(life, job)
+        report(life, job)
     (entry,) = ledger(life)
     assert (entry["status"], entry["reason"], entry["error"]) == ("skipped", "invalid_schedule", REPORTED)
     row = life._fate.execute("select status, error, due_at from scheduled_jobs where id = %s", [job]).fetchone()
@@ -54,12 +54,12 @@ def test_a_job_that_was_planned_says_it_of_its_due_instant(life, job) -> None:
     due = life.now() + timedelta(hours=1)
     (row,) = life.rows()
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": row.revision, "due": due}]})
-    tell(life, job)
+    report(life, job)
     (entry,) = ledger(life)
     assert entry["scheduled_for"] == due
 
 
-def test_what_was_told_of_an_older_definition_is_not_entered(life, job) -> None:
+def test_a_report_of_an_older_definition_is_not_entered(life, job) -> None:
     """The edit may have fixed it."""
     (row,) = life.rows()
     life.update("service", job, {"timezone": "Asia/Tokyo"})
@@ -69,7 +69,7 @@ def test_what_was_told_of_an_older_definition_is_not_entered(life, job) -> None:
 
 def test_a_schedule_that_makes_sense_again_is_planned(life, job) -> None:
     """As if nothing had been; the row does not go on about it."""
-    tell(life, job)
+    report(life, job)
     due = life.now() + timedelta(hours=1)
     (row,) = life.rows()
     life.service("plan_jobs_v1", {"plans": [{"id": job, "revision": row.revision, "due": due}]})

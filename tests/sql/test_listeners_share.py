@@ -81,7 +81,7 @@ def test_a_listener_after_the_claim_is_answered_by_one_select(database, ask):
     ask("plan_jobs_v1", plans=plans)
     claims = [{"id": plan["id"], "due": plan["due"], "next": "2999-01-01T00:00:00Z"} for plan in plans]
     assert len(ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)["runs"]) == 40
-    # Whatever went on row by row would fail now.
+    # A plan that goes on row by row would fail now.
     database.execute("alter function job_scheduler.claim_one rename to claim_never")
     try:
         late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)

@@ -1,4 +1,4 @@
-"""What a listener asks for one run is looked up by key, also in tables that nobody has analyzed yet."""
+"""A listener's requests for one run are looked up by key, also in tables that nobody has analyzed yet."""
 
 from __future__ import annotations
 
@@ -111,8 +111,26 @@ def test_one_run_costs_the_same_however_many_there_are(short, database, call):
     assert {what: read for what, read in reads.items() if read > FEW} == {}
 
 
+def test_a_run_of_a_job_with_a_long_history_reads_none_of_it(short, database, call):
+    """Plans are made once for a connection, here while the ledger is short."""
+    for _ in range(ROUNDS):
+        one_run(database, call)
+    (job,) = insert(database, 1)
+    database.execute(
+        """
+        insert into public.job_executions (scheduled_job_id, scheduled_for, cause, status)
+        select %s, now() - n * interval '1 minute', 'schedule', 'completed' from generate_series(1, %s) as n
+        """,
+        [job["id"], ROWS],
+    )
+    (run,), claimed = claim(call, [job])
+    answer, ended = call("finish_runs_v1", results=run_results([run]), logs=[])
+    assert answer["taken"] == [run["execution_id"]]
+    assert max(claimed, ended) <= FEW
+
+
 def test_one_plan_costs_the_same_however_many_jobs_wait_for_theirs(short, database, call):
-    """What was not planned has an index, which a plan of when it was short prefers to the keys asked for."""
+    """Unplanned jobs have an index, which a plan made when it was short prefers to the keys of the request."""
     query = """
         insert into public.scheduled_jobs (handler, trigger_type, schedule)
         select 'noop', 'daily', '{"time": "08:00"}' from generate_series(1, %s) returning id, revision

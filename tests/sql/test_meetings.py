@@ -344,7 +344,7 @@ def test_a_key_that_somebody_is_inserting_waits_alone(migrated_database: str, da
     assert sync(changed=True)["jobs_scheduled"] == 1
 
 
-def test_a_bad_meeting_is_told_and_the_others_get_their_jobs(database: Database, sync):
+def test_a_bad_meeting_is_reported_and_the_others_get_their_jobs(database: Database, sync):
     """A key that is taken, an end that no job can have: both are named."""
     with database.transaction(force_rollback=True):
         database.execute("alter table public.meetings drop constraint meetings_end_time_check")
@@ -376,7 +376,7 @@ def test_a_meeting_that_changes_hands_takes_no_history_along(database: Database,
 
 @pytest.mark.parametrize("how", ["changed", "ids", "all"])
 def test_a_key_used_again_gives_no_power_over_what_it_left(database: Database, sync, how: str):
-    """Whoever learns a deleted meeting's id and inserts one with it has a job of their own: nothing else changes."""
+    """A user who learns a deleted meeting's id and inserts one with it has a job of their own: nothing else changes."""
     meeting = meet(database)
     sync()
     bring(database, meeting, "running", "completed")

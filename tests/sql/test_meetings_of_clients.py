@@ -162,6 +162,6 @@ def test_no_other_key_of_a_row_is_a_clients_to_choose(alice: httpx.Client, table
 
 
 def test_a_job_id_is_a_key_within_its_tenant_only(alice: httpx.Client, bob: httpx.Client):
-    """Whatever another tenant's jobs are called, a client's own key is free."""
+    """A client's own key is free, whatever another tenant's jobs are called."""
     job = {"handler": "noop", "run_date": LATER, "job_id": f"mine-{uuid.uuid4()}"}
     assert [client.post("/scheduled_jobs", json=job).status_code for client in (alice, bob, alice)] == [201, 201, 409]

@@ -114,12 +114,35 @@ def test_heartbeats_show_the_handlers_of_listeners_that_have_others(ask):
     assert ask("extend_leases_v1", **beat, handlers=["a", "b"])["handlers"] is None
 
 
+def test_a_rescue_counts_the_due_jobs_that_wait_for_a_handler(ask, insert):
+    """Due ones only, and no more than a thousand; the names are of handlers that no live listener has."""
+    for handler in ("b", "a", "a", "mine", "theirs"):
+        insert(handler)
+    insert("later", due="now() + interval '1 hour'")
+    ask("extend_leases_v1", name="a test", executions=[], listener=OTHER, handlers=["theirs"])
+    request = {"handlers": ["mine"], "no_handler_seconds": HOUR, "limit": 9}
+    assert ask("rescue_runs_v1", **request)["waiting"] == {"jobs": 3, "handlers": ["a", "b"]}
+    assert ask("rescue_runs_v1", **{**request, "handlers": ["a", "b"]})["waiting"] == {"jobs": 1, "handlers": ["mine"]}
+    assert ask("rescue_runs_v1", limit=9)["waiting"] is None, "a listener that names no handlers runs all"
+
+
+def test_the_doctor_is_shown_handlers_of_all_active_jobs(database, ask, insert):
+    """Those that are due later included; a paused job needs none."""
+    for handler, due in (("a", "now()"), ("a", "now() + interval '1 hour'"), ("theirs", "now()"), ("paused", "now()")):
+        insert(handler, due=due)
+    database.execute("update public.scheduled_jobs set status = 'paused' where handler = 'paused'")
+    assert ask("missing_handlers_v1")["missing"] == [{"name": "a", "jobs": 2}, {"name": "theirs", "jobs": 1}]
+    ask("extend_leases_v1", name="a test", executions=[], listener=OTHER, handlers=["theirs"])
+    answer = ask("missing_handlers_v1")
+    assert (answer["listeners"], answer["missing"]) == (1, [{"name": "a", "jobs": 2}])
+
+
 def test_a_waiting_job_says_why_once_and_no_more_when_it_runs(database, ask, insert, rescue):
     """Its row changes once, however often and by how many listeners it is looked at."""
     waiting, mine, later = insert("foreign"), insert("mine"), insert("foreign", due="now() + interval '1 hour'")
     assert rescue() == []
-    told = 'no live listener has the handler "foreign"; the job waits until one has it'
-    assert [error_of(database, job) for job in (waiting, mine, later)] == [told, None, None]
+    reported = 'no live listener has the handler "foreign"; the job waits until one has it'
+    assert [error_of(database, job) for job in (waiting, mine, later)] == [reported, None, None]
     query = "select xmin::text as version from public.scheduled_jobs where id = %s"
     version = database.execute(query, [waiting["id"]]).fetchone()["version"]
     assert rescue() == []
@@ -224,9 +247,9 @@ def test_a_row_that_cannot_be_written_delays_no_other(database, ask, insert, res
 def test_a_job_whose_instants_cannot_be_computed_keeps_that_reason(database, ask, insert, rescue):
     """It cannot end either, since nobody knows what follows."""
     job = insert("foreign", due=DUE_LONG_AGO)
-    told = "no due instant can be computed: ZoneInfoNotFoundError"
-    ask("park_runs_v1", runs=[], jobs=[{"id": job["id"], "error": told}])
+    reported = "no due instant can be computed: ZoneInfoNotFoundError"
+    ask("park_runs_v1", runs=[], jobs=[{"id": job["id"], "error": reported}])
     rescue()
     long_missing(database)
     assert rescue() == []
-    assert error_of(database, job) == told
+    assert error_of(database, job) == reported

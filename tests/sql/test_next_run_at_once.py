@@ -88,7 +88,7 @@ def test_other_schedules_are_answered_with_null_until_the_service_has_planned_th
 
 
 def test_an_interval_that_has_ended_is_left_to_the_service(alice: httpx.Client):
-    """Which ends the job."""
+    """The service ends such a job."""
     past = {"run_date": (NOW - timedelta(hours=2)).isoformat(), "ends_at": (NOW - timedelta(hours=1)).isoformat()}
     job = written(alice, trigger_type="interval", schedule={"seconds": 60}, **past)
     assert (job["next_run_at"], job["is_planned"]) == (None, False)

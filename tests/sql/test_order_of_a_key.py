@@ -1,4 +1,4 @@
-"""Whose turn it is where more runs want a concurrency key than it allows at a time."""
+"""Runs take turns where more want a concurrency key than it allows at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SECOND = timedelta(seconds=1)
 
 @dataclass
 class Listener:
-    """What a listener asks of the database, one thing at a time; `started` has the jobs whose runs it was granted."""
+    """The requests of a listener, one at a time; `started` has the jobs whose runs it was granted."""
 
     database: psycopg.Connection[dict[str, Any]]
     key_limit: int = 1
@@ -33,7 +33,7 @@ class Listener:
         wanted = json.dumps({"listener": self.id, "key_concurrency": self.key_limit, **request}, default=str)
         return self.database.execute(f"select public.{function}(%s) as answer", [wanted]).fetchone()["answer"]
 
-    def ask(self, *jobs: int, **claim: Any) -> int:
+    def claim(self, *jobs: int, **claim: Any) -> int:
         """Claim what these jobs have to run; how much was granted."""
         claims = [{"id": job, "due": None, **claim} for job in jobs]
         runs = self.call("claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=claims)["runs"]
@@ -64,7 +64,7 @@ class Listener:
         """A one-time job that is due, and asks at once; its id."""
         job = self.insert(**row)
         due = self.row(job)["due_at"]
-        self.ask(job, due=due)
+        self.claim(job, due=due)
         return job
 
     def now(self) -> datetime:
@@ -119,7 +119,7 @@ class Crowd:
         """Ask for the next instant of each."""
         for job in self.jobs:
             due = self.listener.row(job)["due_at"]
-            self.listener.ask(job, due=due, next=due + SECOND)
+            self.listener.claim(job, due=due, next=due + SECOND)
 
 
 @pytest.mark.parametrize("key_limit", [1, 2])
@@ -137,7 +137,7 @@ def test_a_job_waits_for_its_key_behind_those_that_wait_already_and_for_nobody_e
     for _ in range(before + 1):
         given = listener.end_one()
         crowd.come()
-        listener.ask(*reversed(given))
+        listener.claim(*reversed(given))
         assert len(listener.running) == key_limit
     assert listener.started[started:].index(late) == before
 
@@ -147,23 +147,23 @@ def test_whoever_is_given_a_key_keeps_it_from_those_who_come_later(listener: Lis
     waits = listener.come()
     assert listener.end_one()[-1:] == [waits]
     comes, urgent = listener.come(), listener.come(priority=5)
-    assert listener.ask(comes, urgent) == 0
-    assert listener.ask(waits) == 1
+    assert listener.claim(comes, urgent) == 0
+    assert listener.claim(waits) == 1
     assert listener.end_one()[-1:] == [urgent]
-    listener.ask(urgent)
+    listener.claim(urgent)
     assert listener.started == [holder, waits, urgent]
 
 
-def test_no_key_is_given_to_more_than_it_has_room_for(listener: Listener, holder: int) -> None:
-    """What was given the key and is not claimed yet counts: not for whoever looks for lost runs either."""
+def test_no_key_is_given_to_more_than_it_has_slots_for(listener: Listener, holder: int) -> None:
+    """A run that was given the key and is not claimed yet counts, also for the rescue of lost runs."""
     first, second = listener.come(), listener.come()
     assert listener.end_one()[-1:] == [first]
     assert [row["id"] for row in listener.call("rescue_runs_v1", limit=100)["rows"]] == []
-    listener.ask(second, first)
+    listener.claim(second, first)
     assert listener.started == [holder, first]
 
 
-def test_of_two_that_were_given_a_key_that_has_room_for_one_the_first_one_gets_it(
+def test_of_two_that_were_given_a_key_that_has_a_slot_for_one_the_first_one_gets_it(
     listener: Listener, holder: int
 ) -> None:
     """The limit was lowered meanwhile: neither keeps the key from both, whichever asks first."""
@@ -173,16 +173,16 @@ def test_of_two_that_were_given_a_key_that_has_room_for_one_the_first_one_gets_i
     listener.end_one()
     listener.end_one()
     listener.key_limit = 1
-    assert listener.ask(second) == 0
-    assert listener.ask(first) == 1
+    assert listener.claim(second) == 0
+    assert listener.claim(first) == 1
     assert listener.end_one()[-1:] == [second]
-    assert listener.ask(second) == 1
+    assert listener.claim(second) == 1
     assert listener.started == [holder, other, first, second]
 
 
 @pytest.mark.parametrize("gone", ["busy", "paused", "cancelled"])
 def test_nobody_keeps_a_key_that_they_do_not_claim(listener: Listener, holder: int, gone: str) -> None:
-    """Whoever could claim the run may be busy for long, and a run of a paused job cannot be claimed."""
+    """The listener that could claim the run may be busy for long, and a run of a paused job cannot be claimed."""
     waits = listener.come()
     assert listener.end_one()[-1:] == [waits]
     if gone == "busy":
@@ -201,9 +201,9 @@ def test_a_run_that_did_not_claim_its_key_in_time_still_goes_before_those_who_co
     listener.end_one()
     listener.pass_seconds(11)
     comes, last = listener.come(), listener.come()
-    assert listener.ask(waits) == 0
+    assert listener.claim(waits) == 0
     assert listener.end_one()[-1:] == [waits]
-    assert listener.ask(last, waits) == 1
+    assert listener.claim(last, waits) == 1
     assert listener.started == [holder, comes, waits]
 
 
@@ -215,7 +215,7 @@ def test_a_job_claims_the_run_that_was_given_the_key_before_its_others(listener:
     listener.database.execute(
         "update public.job_executions set run_at = run_at - interval '1 minute' where id = %s", [run]
     )
-    assert listener.ask(waits) == 1
+    assert listener.claim(waits) == 1
     assert (listener.started, listener.running[-1]["cause"]) == ([holder, waits], "schedule")
 
 
@@ -227,7 +227,7 @@ def test_what_comes_back_again_and_again_waits_behind_those_who_came_before_it_d
     for _ in range(2):
         at = listener.now()
         given = listener.end_one(status="queued", retry_at=at, reason="snoozed")
-        listener.ask(*{holder, snoozes, *given})
+        listener.claim(*{holder, snoozes, *given})
     assert listener.started == [holder, snoozes, waits]
 
 

@@ -115,11 +115,11 @@ def test_a_run_whose_own_row_refuses_its_end_fails_its_job_with_the_reason(life,
     life.shift(timedelta(seconds=1))
     due = life.read()[0][job]["due_at"]
     (run,) = life.claim(ME, [ClaimRequest(job, due, next_due=due + timedelta(minutes=1))], 1.25, 1)
-    told = {"id": run.execution_id, "fence": run.fence, "error": "42703 no such column"}
+    reported = {"id": run.execution_id, "fence": run.fence, "error": "42703 no such column"}
     with poisoned(stack, "update", "job_executions", "id", run.execution_id):
         with pytest.raises(psycopg.errors.RaiseException):
             life.finish(ME, [RunResult(run.execution_id, "completed", life.now(), run.fence)], 1)
-        life.service("park_runs_v1", {"listener": ME, "runs": [told], "jobs": []})
+        life.service("park_runs_v1", {"listener": ME, "runs": [reported], "jobs": []})
         (row,) = life._fate.execute("select status, error, next_run_at, failed_runs from scheduled_jobs").fetchall()
         assert (row["status"], row["next_run_at"], row["failed_runs"]) == ("failed", None, 1)
         assert "42703 no such column" in row["error"]
@@ -135,8 +135,8 @@ def test_only_the_holder_of_a_run_parks_it(life) -> None:
     """Another listener, or an earlier claim, does nothing."""
     (run,) = running(life, 1)
     for listener, fence in ((str(uuid.uuid4()), run.fence), (ME, run.fence + 1)):
-        told = {"id": run.execution_id, "fence": fence, "error": "boom"}
-        life.service("park_runs_v1", {"listener": listener, "runs": [told], "jobs": []})
+        reported = {"id": run.execution_id, "fence": fence, "error": "boom"}
+        life.service("park_runs_v1", {"listener": listener, "runs": [reported], "jobs": []})
     assert (statuses(life), reasons(life)) == (["running"], [[("running", None)]])
 
 
@@ -227,7 +227,7 @@ def polled(life, cursor):
     return _page(life.service("poll_jobs_v1", {"cursor": cursor, "until": "2100-01-01", "after": None, "limit": 100}))
 
 
-def test_a_poll_tells_what_stopped_runs_since_its_cursor(life) -> None:
+def test_a_poll_reports_what_stopped_runs_since_its_cursor(life) -> None:
     """A cancellation that the row shows no more, and a deletion; and what was before the cursor it reports no more."""
     runs = running(life)
     cursor = polled(life, 0).cursor
@@ -242,7 +242,7 @@ def test_a_poll_tells_what_stopped_runs_since_its_cursor(life) -> None:
     assert polled(life, page.cursor).hints == ()
 
 
-def test_a_poll_tells_of_a_run_that_was_replaced(life) -> None:
+def test_a_poll_reports_a_run_that_was_replaced(life) -> None:
     """Its job shows only the new one."""
     row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace"}
     job = life.insert("service", {**row, "run_date": life.now() + timedelta(seconds=1)})

@@ -1,4 +1,4 @@
-"""What only the service may do asks who does it: a setting that anybody can write proves nothing."""
+"""Powers of the service depend on the role of the caller: a setting that anybody can write proves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a project's policies allow, nobody joins the listeners' topic or sends to it; other topics stay open."""
+"""Nobody joins the listeners' topic or sends to it, whatever a project's policies allow; other topics stay open."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ async def test_a_stock_client_is_refused_and_may_join_its_own_topic(blanket, emb
     await client.realtime.set_auth(embedded_stack.user_token("alice"))
 
     async def join(topic: str) -> RealtimeSubscribeStates:
-        states, told = [], anyio.Event()
+        states, reported = [], anyio.Event()
 
         def follow(state: RealtimeSubscribeStates, _: Exception | None) -> None:
             states.append(state)
-            told.set()
+            reported.set()
 
         channel = client.channel(topic, {"config": {"private": True, "broadcast": {"ack": False, "self": False}}})
         await channel.subscribe(follow)
         with anyio.fail_after(PATIENCE_SECONDS):
-            await told.wait()
+            await reported.wait()
         return states[0]
 
     try:
@@ -76,7 +76,7 @@ async def test_a_stock_client_is_refused_and_may_join_its_own_topic(blanket, emb
         await client.realtime.close()
 
 
-def test_the_doctor_is_told_of_policies_that_hold_for_every_topic(blanket: psycopg.Connection[Any]):
+def test_the_doctor_learns_of_policies_that_hold_for_every_topic(blanket: psycopg.Connection[Any]):
     """By name; one that names its topics is none of them."""
     blanket.execute("create policy narrow on realtime.messages for select using (realtime.topic() = 'room:1')")
     try:

@@ -71,7 +71,7 @@ def test_a_database_without_broadcasts_says_so(database: psycopg.Connection[dict
 
 @pytest.mark.parametrize("column", EDITS)
 def test_every_change_that_makes_a_revision_rings(database: psycopg.Connection[dict[str, Any]], column: str):
-    """What a poll finds and nobody rang for would count as missed."""
+    """A change that a poll finds without a notification would count as missed."""
     database.execute("insert into public.scheduled_jobs (handler, run_date) values ('noop', now() + '1 h')")
     before = database.execute(STATE).fetchone()
     edit = sql.SQL("update public.scheduled_jobs set {} = {}")

@@ -108,7 +108,7 @@ def test_one_tenant_does_not_wait_for_another(alice: httpx.Client, team, sql, em
     assert (count(sql, slow), count(sql, quick)) == (1, 1)
 
 
-def test_what_has_ended_makes_room_and_what_is_scheduled_again_takes_it(alice: httpx.Client, team, sql):
+def test_what_has_ended_frees_the_quota_and_what_is_scheduled_again_takes_it(alice: httpx.Client, team, sql):
     """By retry_job or by a status written to many rows at once; a paused job keeps its place."""
     workspace = team(max_active_jobs=2)
     first, second = (row["id"] for row in post(alice, workspace, 2).json())
@@ -173,8 +173,10 @@ def test_a_schedule_that_is_due_as_often_as_it_may_be_is_let_through(alice: http
         ("0 */2 1 1 *", 7200),
         ("* * * * * *", 1),
         ("5 5 * * * 7", 86400),
+        ("0 22-2/3 * * *", 10800),
+        ("55-5/6 * * * *", 360),
         ("@hourly", 3600),
-        ("@daily", 86400),
+        (" @Daily", 86400),
         ("@yearly", 86400),
     ],
 )
@@ -254,7 +256,7 @@ def test_a_stranger_learns_nothing_of_a_workspaces_quotas(bob: httpx.Client, tea
 
 
 @pytest.mark.parametrize(
-    ("columns", "quota", "told"),
+    ("columns", "quota", "message_part"),
     [
         (
             {"timeout_seconds": 604800},
@@ -265,7 +267,7 @@ def test_a_stranger_learns_nothing_of_a_workspaces_quotas(bob: httpx.Client, tea
     ],
 )
 def test_how_long_a_run_takes_and_how_old_an_instant_is_have_bounds(  # noqa: PLR0913, PLR0917 - what it varies
-    alice, service, team, columns, quota, told
+    alice, service, team, columns, quota, message_part
 ):
     """At inserts and edits; for the service key only where it is held to the quotas."""
     bounds = {"max_timeout_seconds": 60, "max_past_seconds": 3600}
@@ -273,7 +275,7 @@ def test_how_long_a_run_takes_and_how_old_an_instant_is_have_bounds(  # noqa: PL
     answer = post(alice, workspace, **columns)
     assert (answer.status_code, answer.json()["code"]) == (403, "PT403")
     assert f"quota {quota}: scheduled_jobs." in answer.json()["message"]
-    assert told in answer.json()["message"]
+    assert message_part in answer.json()["message"]
     (made,) = post(alice, workspace).json()
     assert alice.patch(f"/scheduled_jobs?id=eq.{made['id']}", json=columns).json()["code"] == "PT403"
     assert post(service, strict, **columns).json()["code"] == "PT403"

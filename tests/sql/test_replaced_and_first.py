@@ -1,4 +1,4 @@
-"""What a claim decides and gives: who gets a free key, what a run that was replaced counts for, what handlers see."""
+"""Claims decide who gets a free key, how a replaced run counts, and what handlers see."""
 
 from __future__ import annotations
 

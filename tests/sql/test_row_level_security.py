@@ -1,4 +1,4 @@
-"""Who sees and writes what: anon nothing, a user their own rows, the service key everything."""
+"""Row level security: anon sees and writes nothing, a user their own rows, the service key everything."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_the_ledger_and_the_listeners_are_no_clients_to_write(
 
 @pytest.mark.parametrize("column", ["status", "cause", "created_by", "scheduled_for", "result"])
 def test_a_run_is_asked_for_by_its_job_alone(alice: httpx.Client, rows: Rows, column: str):
-    """Whoever inserts into the ledger directly cannot forge a run that has happened."""
+    """A direct insert into the ledger cannot forge a run that has happened."""
     job = int(rows.scheduled_jobs["id"].removeprefix("eq."))
     answer = alice.post("/job_executions", json={"scheduled_job_id": job, column: None})
     assert answer.status_code == 403

@@ -144,7 +144,7 @@ def test_what_is_beyond_it_is_named(migrated_database: str, blank_database: str,
 
 
 def test_the_released_database_is_only_looked_at(migrated_database: str, blank_database: str):
-    """What is written is tried in a transaction that is rolled back."""
+    """The statement is tried in a transaction that is rolled back."""
     before = outline(migrated_database)
     text = schema_text() + "\ncreate index jobs_by_error on public.scheduled_jobs (error);\n"
     load(blank_database, text)

@@ -74,7 +74,7 @@ def test_what_fits_is_listed_whole_and_earliest_first(database: Database, listed
 
 
 def test_a_user_with_twenty_workspaces_has_one_users_share(database: Database, listed) -> None:
-    """What others leave unused is shared out again; the first of each comes before the second of any."""
+    """Unused parts are shared out again; the first job of each comes before the second of any."""
     for _ in range(20):
         insert(database, 50, "- interval '20 years' - n * interval '1 s'", user=USERS[0], workspace=str(uuid.uuid4()))
     for user in USERS[1:11]:
@@ -89,7 +89,7 @@ def test_a_user_with_twenty_workspaces_has_one_users_share(database: Database, l
 
 
 def test_of_what_is_due_the_most_urgent_is_kept_and_then_what_comes_next(database: Database, listed) -> None:
-    """What is due goes before what is not, whatever its priority."""
+    """Due jobs go before later ones, whatever their priority."""
     old = insert(database, 4, "- n * interval '1 h'", user=USERS[0])
     soon = insert(database, 4, "n * interval '1 s'", user=USERS[0], priority=3)
     idle = insert(database, 4, "- n * interval '9 h'", user=USERS[0], priority=-1)

@@ -6,6 +6,7 @@ import json
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -222,6 +223,112 @@ def test_keys_are_of_any_type(database: Database, sync, type_: str, keys: list[s
     assert counts(sync("odd_ones")) == {**NOTHING, "jobs_cancelled": len(keys)}
 
 
+SEATS = """
+    create table shop.seats (
+        note text, row text, hall text, number bigint, ends_at timestamptz,
+        primary key (hall, row, number) include (note)
+    )
+"""
+HALLS = [("a", "b", 7), ("a:b", "", 7), ("a", "b:7", 7), ("a%3Ab", "", 7), ("a", "b%3A7", 7), ("a", "b", 8)]
+
+
+@pytest.mark.parametrize("limit", [1, 100])
+def test_a_key_of_several_columns_is_joined_by_colons(database: Database, sync, limit: int):
+    """In the order of the key; a colon within a value is escaped, so that no two rows share a job."""
+    database.execute(SEATS)
+    add_source(database, name="seat", source="shop.seats", condition="true", metadata=None, owner=None)
+    for hall, row, number in HALLS:
+        database.execute("insert into shop.seats values ('n', %s, %s, %s, %s)", [row, hall, number, ENDS])
+    written = sum(sync("seat", limit=limit)["jobs_scheduled"] for _ in HALLS * 2)
+    assert (written, database.execute("select from job_scheduler.source_errors").rowcount) == (len(HALLS), 0)
+    assert {job["job_id"]: job["metadata"] for job in jobs(database, "seat:%")} == {
+        f"seat:{quote(hall, safe='')}:{quote(row, safe='')}:{number}": {"hall": hall, "row": row, "number": number}
+        for hall, row, number in HALLS
+    }
+    database.execute("alter table shop.seats disable trigger user; update shop.seats set ends_at = ends_at + '1 h'")
+    request: dict[str, object] = {"limit": limit, "changed": False, "only": "seat"}
+    after, moved = None, 0
+    while True:
+        with database.transaction():
+            database.execute("set local role service_role")
+            query = "select public.sync_sources_v1(%s) as answer"
+            page = database.execute(query, [json.dumps({**request, "after": after})]).fetchone()["answer"]
+        moved, after = moved + page["sources"]["seat"]["jobs_moved"], page["after"]
+        if after is None:
+            break
+    assert moved == len(HALLS)
+
+
+def test_a_row_under_a_key_of_several_columns_moves_leaves_and_fails_alone(database: Database, sync):
+    """Like any other: by any of its columns, and also where the condition fails on one of the rows."""
+    database.execute(SEATS)
+    add_source(database, name="seat", source="shop.seats", condition="100 / number > 1", metadata=None, owner=None)
+    database.execute("insert into shop.seats values ('n', 'b', 'a', 7, %s), ('n', 'c', 'a', 7, %s)", [ENDS, ENDS])
+    assert counts(sync("seat")) == {**NOTHING, "jobs_scheduled": 2}
+    database.execute("update shop.seats set number = 9 where row = 'b'")
+    assert counts(sync("seat")) == {**NOTHING, "jobs_scheduled": 1, "jobs_cancelled": 1}
+    database.execute("delete from shop.seats where row = 'b'; insert into shop.seats values ('n', 'd', 'a', 0, now())")
+    assert counts(sync("seat")) == {**NOTHING, "jobs_cancelled": 1, "errors": 1}
+    answer = sync("seat", changed=False, after="seat:")
+    assert (answer["jobs_already_exist"], [failure["key"] for failure in answer["failures"]]) == (1, ["a:d:0"])
+
+
+def test_a_row_is_looked_up_by_each_column_of_its_key(database: Database, sync):
+    """However many rows there are: no list of keys makes the planner read the table."""
+    database.execute(SEATS)
+    add_source(database, name="seat", source="shop.seats", condition="true", metadata=None, owner=None)
+    database.execute("insert into shop.seats select 'n', 'b', 'a', n, null from generate_series(1, 20000) as n")
+    keys = [f"a:b:{number}" for number in range(1, 2000, 100)]
+    before = "select coalesce(pg_stat_get_xact_tuples_returned('shop.seats'::regclass), 0) as n"
+    with database.transaction():
+        found = database.execute("select job_scheduler.source_seat(%s) as rows", [keys]).fetchone()["rows"]
+        read = database.execute(before).fetchone()["n"]
+    assert (len(found), read) == (len(keys), 0), "pages of the table were read one after the other"
+
+
+def serve(database: Database, function: str, **request: object) -> dict[str, Any]:
+    """Call a function as the listener that has the run."""
+    text = json.dumps({"listener": str(uuid.UUID(int=7)), **request}, default=str)
+    return database.execute(f"select public.{function}(%s) as answer", [text]).fetchone()["answer"]
+
+
+@pytest.mark.parametrize("end", ["completed", "failed"])
+def test_a_job_that_is_paused_while_its_run_ends_the_condition_ends_as_the_run_does(database: Database, sync, end: str):
+    """It is neither cancelled, nor paused for ever: nothing is left that could be resumed."""
+    add_source(database)
+    book(database, ends_at="now")
+    sync()
+    (job,) = jobs(database)
+    claim = {"id": job["id"], "due": job["run_date"]}
+    (run,) = serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim])["runs"]
+    with database.transaction():
+        database.execute("select public.pause_job(%s)", [job["id"]])
+        database.execute("update shop.bookings set status = 'ended'")
+    assert [sync()["jobs_locked"] for _ in range(2)] == [1, 1]
+    result = {"id": run["execution_id"], "fence": run["fence"], "status": end, "completed_at": run["run_at"]}
+    serve(database, "finish_runs_v1", results=[result], logs=[])
+    assert [job["status"] for job in jobs(database)] == ["paused"]
+    assert counts(sync()) == NOTHING
+    assert [job["status"] for job in jobs(database)] == [end]
+
+
+def test_a_paused_job_whose_run_is_to_be_tried_again_is_cancelled_with_the_condition(database: Database, sync):
+    """The attempt under way goes on to its end; nothing follows it."""
+    add_source(database)
+    book(database, ends_at="now")
+    sync()
+    (job,) = jobs(database)
+    claim = {"id": job["id"], "due": job["run_date"]}
+    (run,) = serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim])["runs"]
+    database.execute("select public.pause_job(%s)", [job["id"]])
+    database.execute("update shop.bookings set status = 'ended'")
+    assert sync()["jobs_locked"] == 1
+    retry = {"run_at": run["run_at"], "id": str(uuid.uuid4())}
+    result = {"id": run["execution_id"], "fence": run["fence"], "status": "failed", "completed_at": run["run_at"]}
+    serve(database, "finish_runs_v1", results=[{**result, "retry": retry, "retry_at": run["run_at"]}], logs=[])
+    assert counts(sync()) == {**NOTHING, "jobs_cancelled": 1}
+
+
 def test_a_row_that_fails_to_get_its_job_says_why_and_stops_no_other(database: Database, sync):
     """Nor the write of the row; it has no job due at another time, and gets its own once it can."""
     add_source(database, metadata="jsonb_build_object('ratio', 1 / length(note))", condition="status = 'confirmed'")
@@ -251,7 +358,7 @@ def test_a_row_that_fails_to_get_its_job_says_why_and_stops_no_other(database: D
     ],
 )
 def test_a_write_never_fails_for_its_job(database: Database, sync, columns, arguments, reason: str):
-    """Whatever the row has; also at the check of all rows."""
+    """It holds for any values of the row, and at the check of all rows."""
     add_source(database, **arguments)
     sync()
     row = book(database, note="no", **columns)
@@ -281,7 +388,7 @@ def test_a_key_that_is_taken_is_named(database: Database, sync):
 
 
 def test_the_quotas_of_the_owner_hold(database: Database, sync):
-    """Over them the row is written and has no job, until there is room."""
+    """Over them the row is written and has no job, until the quota allows it."""
     team = uuid.uuid4()
     database.execute(
         "insert into public.job_workspaces (id, name, settings) values (%s, 'Team', '{\"max_active_jobs\": 2}')", [team]
@@ -298,6 +405,51 @@ def test_the_quotas_of_the_owner_hold(database: Database, sync):
     sync()
     database.execute("update job_scheduler.source_errors set tried_at = now() - interval '61 seconds'")
     assert counts(sync()) == {**NOTHING, "jobs_scheduled": 1}
+
+
+@pytest.fixture
+def limit(database: Database) -> Iterator[Callable[[str, int], None]]:
+    """Return a setter of the installation's quotas, which are set back."""
+    before = database.execute("select name, value from job_scheduler.limits where name like 'quota%'").fetchall()
+
+    def limited(name: str, value: int) -> None:
+        database.execute("update job_scheduler.limits set value = %s where name = %s", [value, name])
+
+    yield limited
+    for row in before:
+        limited(row["name"], row["value"])
+
+
+def test_the_owner_has_one_quota_for_all_workspaces(database: Database, sync, limit):
+    """As a user who writes jobs; workspaces with a bound of their own, and other owners, count by themselves."""
+    plain, own = [uuid.uuid4() for _ in range(3)], uuid.uuid4()
+    for team, settings in [*((each, "{}") for each in plain), (own, '{"max_active_jobs": 10}')]:
+        query = "insert into public.job_workspaces (id, name, settings) values (%s, 'Team', %s)"
+        database.execute(query, [team, settings])
+    limit("quota_max_active_jobs", 5)
+    add_source(database, workspace="team_id")
+    sync()
+    for team in (*plain, own):
+        for _ in range(2):
+            book(database, team_id=team)
+    book(database, team_id=plain[0], user_id=BOB)
+    answer = sync()
+    assert counts(answer) == {**NOTHING, "jobs_scheduled": 8, "errors": 1}
+    assert "of this user in all workspaces together; limit 5, used 5" in answer["failures"][0]["error"]
+    alices = [job for job in jobs(database) if job["created_by"] == ALICE]
+    assert [job["workspace_id"] == own for job in alices].count(False) == 5
+
+
+def test_the_bytes_of_the_owners_jobs_have_a_bound(database: Database, sync, limit):
+    """Rows that their owner writes may be large, and each has a job."""
+    limit("quota_max_stored_bytes", 10_000)
+    add_source(database, metadata="jsonb_build_object('note', note)")
+    sync()
+    for _ in range(3):
+        book(database, note="x" * 4000)
+    answer = sync()
+    assert counts(answer) == {**NOTHING, "jobs_scheduled": 2, "errors": 1}
+    assert "quota max_stored_bytes" in answer["failures"][0]["error"]
 
 
 def test_another_owner_has_another_job(database: Database, sync):
@@ -412,7 +564,6 @@ def test_an_expression_that_does_not_evaluate_is_refused(database: Database, arg
         ({"name": "meeting_status"}, "too like that of another"),
         ({"source": "shop.seen"}, "is not a table"),
         ({"source": "shop.heap"}, "no primary key"),
-        ({"source": "shop.pair"}, "a primary key of 2 columns"),
         ({"timezone": "Mars/Base"}, "time zone"),
         ({"handler": None}, "handler"),
     ],
@@ -420,8 +571,7 @@ def test_an_expression_that_does_not_evaluate_is_refused(database: Database, arg
 def test_what_cannot_be_a_source_is_refused(database: Database, arguments: dict[str, Any], reason: str):
     """With the reason."""
     database.execute(
-        "create view shop.seen as select * from shop.bookings; create table shop.heap (ends_at timestamptz);"
-        "create table shop.pair (a int, b int, ends_at timestamptz, primary key (a, b))"
+        "create view shop.seen as select * from shop.bookings; create table shop.heap (ends_at timestamptz)"
     )
     with pytest.raises(psycopg.errors.InvalidParameterValue, match=reason):
         add_source(database, **arguments)

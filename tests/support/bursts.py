@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 from child_listener import free_port
+from given_stack import needs_embedded
 from patience import until
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 
 from listener.local.postgrest import postgrest_socket
+from listener.local.realtime.rate import TICK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -35,8 +37,11 @@ LATENESS = "select lateness_ms from public.job_executions where scheduled_job_id
 
 
 @contextlib.contextmanager
-def limited_realtime(stack: Stack, events_per_second: float, logs: Path) -> Iterator[str]:
+def limited_realtime(
+    stack: Stack, events_per_second: float, logs: Path, tick_seconds: float = TICK_SECONDS
+) -> Iterator[str]:
     """Run a second Realtime server, with a limit, and a gateway to it on the stack's database; give the URL."""
+    needs_embedded(stack, "it runs a Realtime server of its own on the stack's database")
     realtime, api = free_port(), free_port()
     environments = {
         "realtime": {"REALTIME_DSN": stack.admin_dsn, "REALTIME_JWT_SECRET": stack.keys.jwt_secret},
@@ -47,7 +52,8 @@ def limited_realtime(stack: Stack, events_per_second: float, logs: Path) -> Iter
             "GATEWAY_REALTIME_PORT": str(realtime),
         },
     }
-    options = {"realtime": ["--port", str(realtime), "--max-events-per-second", str(events_per_second)], "gateway": []}
+    limit = ["--max-events-per-second", str(events_per_second), "--limit-tick-seconds", str(tick_seconds)]
+    options = {"realtime": ["--port", str(realtime), *limit], "gateway": []}
     with contextlib.ExitStack() as programs:
         for name, environment in environments.items():
             log = programs.enter_context((logs / name).open("wb"))

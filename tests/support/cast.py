@@ -1,4 +1,4 @@
-"""Who takes part in the tests of tenancy, and the rows that they may or may not see and write."""
+"""The users in the tests of tenancy, and the rows that they may or may not see and write."""
 
 from __future__ import annotations
 

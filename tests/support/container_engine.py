@@ -26,7 +26,7 @@ LIKE_PYTHON_SLIM = (
     'ln -s python3 "$1/usr/bin/python"',
     "copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs",  # this machine may trust an authority of its own
 )
-"""What makes Debian with its Python 3.11 stand in for the base image."""
+"""Packages that make Debian with its Python 3.11 stand in for the base image."""
 
 
 class MissingEngineError(Exception):

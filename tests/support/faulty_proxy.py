@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 CHUNK = 65536
 PIECES_UNDER_WAY = 1000
 GONE = (OSError, RuntimeError, anyio.BrokenResourceError)
-"""What the two ends raise once they are closed; uvloop's transports raise RuntimeError."""
+"""Exceptions of the two ends once they are closed; uvloop's transports raise RuntimeError."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Mode(StrEnum):
-    """What the road does to bytes."""
+    """The proxy's treatment of bytes."""
 
     PASS = "pass"  # noqa: S105 - no password
     REFUSE = "refuse"
@@ -90,7 +90,7 @@ class FaultyProxy:
 
     @property
     def mode(self) -> Mode:
-        """What the road does now."""
+        """The present treatment of bytes."""
         return self._mode
 
     @mode.setter

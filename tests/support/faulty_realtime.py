@@ -25,7 +25,7 @@ GARBAGE = ("{", "[]", '{"topic":7}', "null", '{"topic":"phoenix","event":"system
 
 @dataclass
 class Mischief:
-    """What happens to frames on their way to the client; shares are from 0 to 1."""
+    """Faults of frames on their way to the client; shares are from 0 to 1."""
 
     dropped_share: float = 0.0
     doubled_share: float = 0.0
@@ -84,7 +84,7 @@ class FaultyRealtime:
         for each in list(self._sockets):
             each.near.transport.abort()
 
-    async def tell_channels(self, event: str, payload: dict[str, Any], *, is_about_join: bool = False) -> None:
+    async def notify_channels(self, event: str, payload: dict[str, Any], *, is_about_join: bool = False) -> None:
         """Send a frame of the server's to every channel; `is_about_join` names the join that it is about."""
         for each in list(self._sockets):
             for topic, ref in dict(each.joins).items():

@@ -1,4 +1,4 @@
-"""What must hold of a job, in plain Python: the reference that the SQL is compared with.
+"""The rules of a job, in plain Python: the reference that the SQL is compared with.
 
 Instants are aware datetimes. `NEVER` stands for "none is to come", `JUST_NOW` for an instant
 that the database took from its clock, until it is read from there.
@@ -61,7 +61,7 @@ class Run:
 
     @property
     def key(self) -> tuple[datetime, str, int]:
-        """What is unique within a job."""
+        """The key that is unique within a job."""
         return (self.instant, self.cause, self.attempt)
 
     @property
@@ -153,7 +153,7 @@ class World:
         self.jobs: dict[int, Job] = {}
         self.key_limit = 1
 
-    # What clients do.
+    # Steps of clients.
 
     def insert(self, job_id: int, tenant: str, row: dict[str, Any]) -> None:
         """A new job."""
@@ -217,7 +217,7 @@ class World:
         """A manual run."""
         job.runs.append(Run(instant, "manual", 1, "queued", instant, run_id))
 
-    # What listeners do.
+    # Steps of listeners.
 
     def plan(self, job: Job, due: datetime | None) -> None:
         """Take the first due instant."""
@@ -259,13 +259,13 @@ class World:
         ready = [run for run in job.runs if job.may_start(run) and self._before(run.run_at, soon)]
         if ready:
             first = self._first(job, ready)
-            if self._room(job, first) > 0:
+            if self._free_slots(job, first) > 0:
                 return first
             first.block()
             return None
         if not is_due:
             return None
-        has_room = self._room(job) > 0
+        has_slot = self._free_slots(job) > 0
         overlap = job.row["overlap"]
         if job.status == "running" and overlap in {"skip", "queue"}:
             meets = any(run.runs_by_schedule and run.started_at <= instant for run in job.runs)
@@ -277,20 +277,20 @@ class World:
             for run in job.runs:
                 if run.runs_by_schedule and run.instant != instant:
                     run.status, run.reason = "cancelled", "overlap"
-                    has_room = True
+                    has_slot = True
                     job.by_schedule += 1
         entered = job.enter(instant, "queued")
         if entered is None and job.once and job.status == "scheduled":
             job.due = JUST_NOW
         else:
             job.due = if_run
-        if entered and not has_room:
+        if entered and not has_slot:
             entered.block()
             return None
         return entered
 
     def _first(self, job: Job, ready: list[Run]) -> Run:
-        given = [run for run in ready if job.row["concurrency_key"] and self._keeps_room(job, run)]
+        given = [run for run in ready if job.row["concurrency_key"] and self._holds_slot(job, run)]
         if given:
             return min(given, key=lambda run: run.place)
         return min(ready, key=lambda run: (run.run_at, run.instant))
@@ -362,26 +362,26 @@ class World:
             jobs = [job for job in self.jobs.values() if self._lock(job) == lock]
             blocked = [(job, run) for job in jobs for run in job.runs if job.may_start(run) and run.run_at == NEVER]
             blocked.sort(key=_order)
-            for _, run in blocked[: max(0, self._room(jobs[0]))]:
+            for _, run in blocked[: max(0, self._free_slots(jobs[0]))]:
                 run.run_at = JUST_NOW if self._is_past(run.instant) else run.instant
 
-    # What both rest on.
+    # Parts that both use.
 
     @staticmethod
     def _lock(job: Job) -> tuple[str, str | None]:
         return (job.tenant, job.row["concurrency_key"])
 
-    def _room(self, job: Job, asker: Run | None = None) -> int:
+    def _free_slots(self, job: Job, caller: Run | None = None) -> int:
         if job.row["concurrency_key"] is None:
             return 1
         sharing = [other for other in self.jobs.values() if self._lock(other) == self._lock(job)]
         running = sum(run.status == "running" for other in sharing for run in other.runs)
-        given = [(other, run) for other in sharing for run in other.runs if self._keeps_room(other, run)]
-        if asker and asker.blocked_since:
-            given = [pair for pair in given if _order(pair) < _order((job, asker))]
+        given = [(other, run) for other in sharing for run in other.runs if self._holds_slot(other, run)]
+        if caller and caller.blocked_since:
+            given = [pair for pair in given if _order(pair) < _order((job, caller))]
         return self.key_limit - running - len(given)
 
-    def _keeps_room(self, job: Job, run: Run) -> bool:
+    def _holds_slot(self, job: Job, run: Run) -> bool:
         return (
             job.may_start(run)
             and run.blocked_since is not None
@@ -437,7 +437,7 @@ _AT_ONCE = _Rescued()
 
 
 def _order(pair: tuple[Job, Run]) -> tuple[int, tuple[datetime, str]]:
-    """Who goes first among the runs that wait, or waited, for a key."""
+    """Sort key of the runs that wait, or waited, for a key."""
     return (-pair[0].row["priority"], pair[1].place)
 
 

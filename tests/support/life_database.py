@@ -125,10 +125,10 @@ class LifeDatabase:
                     coalesce(workspace_id, created_by) as tenant,
                     count(*) filter (where status in ('scheduled', 'running', 'paused')) as active
                 from scheduled_jobs group by 1
-            ), told as (
+            ), counts as (
                 select *, job_scheduler.active_jobs(tenant) as counted from found where tenant is not null
             )
-            select * from told where counted <> active
+            select * from counts where counted <> active
         """
         return self._fate.execute(query).fetchall()
 

@@ -65,7 +65,7 @@ class Server(Protocol):
 
 @dataclass
 class Scene:
-    """What a recording does not say, or says of the real server's own timing.
+    """Facts that a recording lacks, or that belong to the real server's own timing.
 
     Args:
         hidden_sql: statements by moment, in milliseconds.
@@ -75,7 +75,7 @@ class Scene:
         ignored: lines to leave out.
         rewritten: changes what the recording expects.
         faster: tokens that expire during the recording do so this many times sooner.
-        inserts: rows that the recording tells of are inserted before it does, so many in a transaction; 0 for none.
+        inserts: rows that the recording reports are inserted before it does, so many in a transaction; 0 for none.
         is_loose: changes and other frames may overtake one another.
     """
 

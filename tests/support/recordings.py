@@ -123,6 +123,6 @@ def comparable(frame: str, uuids: dict[str, int]) -> str:
     frame = re.sub(r'"ids":\[([\d,]+)\]', lambda found: f'"ids":{sorted(found[1].split(","))}', frame)
     frame = re.sub(r'"commit_timestamp":"[-\d]{10}T[:\d]{8}\.\d{3}Z"', '"commit_timestamp":"T"', frame)
     frame = re.sub(r'"created_at": "[-\d]{10}T[:\d]{8}(\.\d{1,6})?\+00:00"', '"created_at": "T"', frame)
-    frame = re.sub(r'"phx_ref":"[\w-]{16}"', '"phx_ref":"R"', frame)
+    frame = re.sub(r'"(phx_ref(?:_prev)?)":"[\w-]{16}"', r'"\1":"R"', frame)
     frame = re.sub(r"has expired \d+ seconds", "has expired N seconds", frame)
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", lambda found: f"uuid{uuids[found[0]]}", frame)

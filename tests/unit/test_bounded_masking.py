@@ -55,7 +55,7 @@ def looked_at(monkeypatch):
 @pytest.mark.parametrize("secret", SECRETS)
 @given(around=st.integers(-600, 600), filler=st.sampled_from(["x", "x ", "xy\n"]))
 def test_a_value_is_hidden_wherever_the_bound_cuts_it(cut, secret, around, filler):
-    """Its first or last characters would tell the most of a short one."""
+    """Its first or last characters would reveal most of a short one."""
     before = (filler * LIMIT)[: LIMIT + around]
     text = before + secret + (filler * LIMIT)[: LIMIT + around] + secret + before
     with hiding(Masker([secret])):
@@ -100,7 +100,7 @@ def _log(job, fields):
 )
 @pytest.mark.parametrize("secrets", [(), ("correct-horse-battery-staple",)])
 def test_a_line_is_bounded_before_it_is_masked(fields, secrets, looked_at, capsys):
-    """What a handler logs of its payload costs the same whether the payload is small or large."""
+    """A line that logs the payload costs the same whether the payload is small or large."""
     job = JobContext(make_run("greet"), Surroundings(CarriedClock(NOON)))
     job.masker = Masker(secrets) if secrets else None
     (line,) = _log(job, fields)
@@ -125,7 +125,7 @@ def test_a_large_exception_is_bounded_before_it_is_masked(looked_at):
 
 
 def test_a_large_result_without_a_secret_is_not_walked_through(looked_at):
-    """Its text tells at once that there is nothing to hide."""
+    """Its text shows at once that there is nothing to hide."""
     value = [{"k": f"v{number}"} for number in range(LARGE // 14)]
     with hiding(Masker(["correct-horse-battery-staple"])):
         assert redact_json(value) is value
@@ -153,7 +153,7 @@ def test_what_would_take_too_long_to_mask_is_not_shown(monkeypatch):
     assert secrets.over("x" * 8000) == "x" * 8000
 
 
-def test_of_thousands_of_values_that_do_not_fit_the_number_is_told():
+def test_of_thousands_of_values_that_do_not_fit_the_number_is_reported():
     """To list them would take longer than to find them."""
 
     async def handler(job, payload: list[int]) -> None: ...

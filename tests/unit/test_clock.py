@@ -49,7 +49,7 @@ def error(clock, monotonic, offset_seconds=0.0):
 
 
 def test_the_first_answer_sets_the_clock(clock, monotonic):
-    """Whatever the local clock says."""
+    """The local clock does not matter."""
     observe(clock, monotonic, 3600, 0.2)
     assert error(clock, monotonic, 3600) == pytest.approx(0, abs=1e-5)
 

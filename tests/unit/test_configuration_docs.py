@@ -11,8 +11,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 
 def _shown(default: Any) -> str:
-    if default is None:
+    if default is ...:
         return "required"
+    if default in (None, {}):
+        return "none"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
     if isinstance(default, list):

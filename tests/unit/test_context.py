@@ -1,12 +1,15 @@
-"""What a handler is given does what it says, and is made only when it is used."""
+"""The objects that a handler is given do what they say, and are made only when they are used."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -17,7 +20,38 @@ from listener.execution.shared_resources import SharedResources
 from listener.execution.worker import CarriedClock
 from listener.handler_api.context import JobContext, Surroundings, Unavailable
 from listener.handler_api.run_log import MAX_BYTES, MAX_FIELDS_BYTES, MAX_LINES, MAX_MESSAGE_CHARACTERS
+from listener.masking.masker import Masker
+from listener.observability.events import configure_logging
 from listener.testing import EXECUTION_ID, NOON, make_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Around:
+    """Holds anything."""
+
+    value: Any
+
+
+class Unlooked:
+    """Raises when it is looked at."""
+
+    def __repr__(self) -> str:
+        raise AssertionError
+
+
+ENDLESS: dict[str, Callable[[], Any]] = {
+    "an iterator": itertools.count,
+    "an iterator in a list": lambda: [itertools.count()],
+    "an iterator in a dataclass": lambda: Around(itertools.count()),
+    "a large integer": lambda: 1 << 4_000_000,
+    "a large integer in a dataclass": lambda: Around(1 << 4_000_000),
+    "a large set": lambda: set(range(1_000_000)),
+    "a large dataclass": lambda: Around([Unlooked()] * 1_000_000),
+    "large bytes": lambda: b"x" * 10_000_000,
+}
 
 
 @pytest.fixture
@@ -34,6 +68,14 @@ def test_the_context_says_what_the_run_says(job):
     assert job.scheduled_for == NOON
     assert (job.client, job.options) == ("the client", {"loud": True})
     assert job.now() - NOON < timedelta(seconds=5)
+
+
+def test_a_run_has_a_client_of_its_own():
+    """One, however often it is asked for."""
+    surroundings = Surroundings(CarriedClock(NOON), client=object)
+    first, second = (JobContext(make_run("greet"), surroundings) for _ in range(2))
+    assert first.client is first.client
+    assert first.client is not second.client
 
 
 def test_the_idempotency_key_is_the_same_for_all_attempts_at_one_due_instant(job):
@@ -137,7 +179,7 @@ def test_a_talkative_run_is_capped_with_a_note(job):
 
 
 def test_a_run_that_logs_without_end_costs_little_and_floods_no_log(job, capsys):
-    """What is too much is dropped before anything is done with it: the loop would do it, and all runs wait for that."""
+    """Lines over the limit are dropped before any work on them: the loop would do it, and every run would wait."""
     began = time.process_time()
     for _ in range(100_000):
         job.log.info("again and again", field=1)
@@ -145,6 +187,63 @@ def test_a_run_that_logs_without_end_costs_little_and_floods_no_log(job, capsys)
     assert time.process_time() - began < 5
     assert len(job.take_logs()) == MAX_LINES + 1
     assert len(capsys.readouterr().out.splitlines()) <= 2 * MAX_LINES + 1
+
+
+def test_nothing_is_done_with_a_line_that_is_dropped(job, capsys):
+    """Not even its text is put together, whatever was bound to the logger before."""
+    shown = []
+
+    class Value:
+        def __str__(self) -> str:
+            shown.append(self)
+            return "value"
+
+    bound = job.log.bind(a=1)
+    for _ in range(MAX_LINES + 1):
+        job.log.info("again")
+        job.log.debug("again")
+    for logger in (job.log, bound, bound.bind(b=2)):
+        for method in ("debug", "info", "warning", "error", "exception", "critical"):
+            getattr(logger, method)("%s", Value())
+    assert shown == []
+    assert len(job.take_logs()) == MAX_LINES + 1
+
+
+def test_lines_for_the_services_log_alone_are_capped_by_bytes_too(job, capsys):
+    """They are masked and written, and the loop waits for that."""
+    for _ in range(MAX_LINES):
+        job.log.debug("m" * MAX_MESSAGE_CHARACTERS)
+    assert MAX_BYTES < len(capsys.readouterr().out) < 2 * MAX_BYTES
+
+
+def test_nothing_is_done_with_a_line_that_nobody_shows(job, capsys):
+    """A debug line, where the service's log begins at info."""
+    configure_logging("json", "info")
+    try:
+        job.log.debug("%s", Unlooked())
+    finally:
+        structlog.reset_defaults()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("secrets", [(), ("correct-horse-battery-staple",)], ids=["no secret", "a secret"])
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+def test_a_field_without_an_end_is_not_looked_through(job, make, secrets):
+    """An iterator keeps what it has for the handler, and a large integer is not written out."""
+    job.masker = Masker(secrets) if secrets else None
+    with structlog.testing.capture_logs():
+        job.log.info("odd", value=make())
+    (line,) = job.take_logs()
+    assert line.fields
+    assert len(str(line.fields)) < MAX_FIELDS_BYTES
+
+
+def test_a_logged_iterator_is_not_used_up(job):
+    """Logging changes nothing."""
+    numbers = iter([1, 2])
+    with structlog.testing.capture_logs():
+        job.log.info("numbers", numbers=numbers)
+    assert list(numbers) == [1, 2]
 
 
 def test_a_run_that_logs_a_lot_is_capped_by_bytes(job):

@@ -52,6 +52,11 @@ PRIVATE = {
     "mend": r"mends?|mended",
     "bell": r"bells?",
     "claim_unusual": r"claim_unusual",
+    "what_waits": r"what waits",
+    "key_room": r"key_room",
+    "tell": r"tells?",
+    "told": r"told",
+    "has_room": r"has_room",
 }
 CAPITALS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 TEXTS = {".py", ".sql", ".md", ".yml", ".yaml", ".toml", ".ts", ".js", ".mjs", ".html", ".css", ".example", ""}
@@ -95,3 +100,34 @@ def test_private_words_are_found_inside_of_names(text: str):
 def test_other_words_are_left_alone(text: str):
     """They only look like private ones."""
     assert private_words(text) == []
+
+
+OPENINGS = re.compile(r"(?:What|Whatever|Who|Whoever|Whom|Whose|Which|One (?:that|who))\b")
+
+
+def opened_badly(tree: ast.AST) -> list[tuple[int, str]]:
+    """Return the strings that document something and have no subject of their own, with their lines."""
+    texts = [
+        each.value for each in ast.walk(tree) if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)
+    ]
+    return [(each.lineno, each.value) for each in texts if isinstance(each.value, str) and OPENINGS.match(each.value)]
+
+
+def test_each_docstring_opens_with_a_subject_or_a_verb():
+    """A bare "What is due" leaves the reader to guess the noun; comments in SQL follow the same rule."""
+    files = [path for path in texts() if path.suffix == ".py"]
+    found = {path.name: opened_badly(ast.parse(path.read_text(encoding="utf-8"))) for path in files}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    bare = re.compile(rf"^ *-- {OPENINGS.pattern}", re.MULTILINE)
+    sql = {path.name: bare.findall(path.read_text(encoding="utf-8")) for path in texts() if path.suffix == ".sql"}
+    assert {name: lines for name, lines in sql.items() if lines} == {}
+
+
+FORMS = ('"""{}"""', 'def f():\n    """{}"""', 'class C:\n    x = 1\n    """{}"""')
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_openings_are_found_wherever_something_is_documented(form: str):
+    """In modules, functions and attributes."""
+    assert opened_badly(ast.parse(form.format("What is due.")))
+    assert not opened_badly(ast.parse(form.format("Whether it is due.")))

@@ -72,7 +72,7 @@ def test_a_reflector_that_is_stuck_shows(clock):
     assert health.fault() == "database: last read 31 s ago"
 
 
-def test_a_service_told_to_poll_seldom_is_not_stale_between_its_polls(clock):
+def test_a_service_configured_to_poll_seldom_is_not_stale_between_its_polls(clock):
     """The limit follows the setting."""
     health = polled(clock, poll_seconds=60)
     clock.seconds += 100
@@ -82,7 +82,7 @@ def test_a_service_told_to_poll_seldom_is_not_stale_between_its_polls(clock):
 
 
 def test_a_draining_service_is_not_ready(clock):
-    """Whoever asks has to send its work elsewhere."""
+    """A load balancer has to send its work elsewhere."""
     health = polled(clock)
     health.drain()
     assert health.fault() == "draining"

@@ -69,6 +69,6 @@ def test_a_number_does_not_break_a_line_of_json():
 
 @given(st.text(min_size=LEAST_CHARACTERS, max_size=80), st.text(max_size=40), st.text(max_size=40))
 def test_no_text_keeps_the_value(secret, before, after):
-    """Whatever stands around it."""
+    """The surrounding text does not matter."""
     covered = Masker([secret]).over(before + secret + after)
     assert secret not in covered.replace(MASK, "\0")

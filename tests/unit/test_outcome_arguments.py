@@ -1,4 +1,4 @@
-"""What a handler raises to choose its outcome is checked where it is made, and judging it cannot raise."""
+"""Arguments of outcome exceptions are checked where they are made, and judging an exception cannot raise."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_delay_that_is_none_is_refused_where_it_is_made(after):
     [(0, 0), (1.5, 1.5), (Fraction(1, 2), 0.5), (timedelta(minutes=1), 60), (OddDelay(seconds=3), 3), (None, None)],
 )
 def test_a_delay_becomes_a_plain_number(after, seconds):
-    """Whatever class it was: what is computed with it later cannot raise."""
+    """Its class does not matter: later computations with it cannot raise."""
     made = Retry(after).after_seconds
     assert made == seconds
     assert type(made) in {float, type(None)}
@@ -101,7 +101,7 @@ def test_an_instant_that_is_none_is_refused_where_it_is_made(until):
 
 
 def test_an_instant_of_a_class_that_computes_becomes_a_plain_one():
-    """What is asked of it later is what a datetime answers."""
+    """Its later answers are those of a datetime."""
     made = Snooze(OddTime(2026, 1, 6, tzinfo=UTC)).until
     assert (made, type(made)) == (datetime(2026, 1, 6, tzinfo=UTC), datetime)
     assert type(Snooze(OddDelay(seconds=2)).until) is timedelta
@@ -174,7 +174,7 @@ def deep(depth):
     ],
 )
 def test_judging_cannot_raise(error):
-    """Whatever was done to the exception since it was made, and whatever its class does."""
+    """It holds for any change to the exception since it was made, and for any class."""
     outcome = of_exception(error, 1, NOON, SIZES)
     assert isinstance(outcome, Failed)
     assert outcome.error

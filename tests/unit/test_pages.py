@@ -1,4 +1,4 @@
-"""What the pages point at is there."""
+"""The targets of the pages' links exist."""
 
 from __future__ import annotations
 

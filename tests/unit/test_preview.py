@@ -1,4 +1,4 @@
-"""What a schedule will do, in instants and in words; and the command that shows it."""
+"""The preview of a schedule, in instants and in words; and the command that shows it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def job(kind: str, timezone: str = "UTC", /, *, fold: DstFold = DstFold.FIRST, *
 
 
 def shown(*arguments: str) -> str:
-    """What `listener preview` prints."""
+    """The output of `listener preview`."""
     result = CliRunner().invoke(app, ["preview", *arguments], catch_exceptions=False)
     assert result.exit_code == 0
     return result.stdout
@@ -77,7 +77,10 @@ def test_runs_in_a_repeated_hour_name_their_pass():
         (job("cron", expression="0 8 l * *"), "At 08:00, on the last day of the month, UTC"),
         (job("cron", expression="0 8 15w * *"), "At 08:00, on the weekday nearest day 15 of the month, UTC"),
         (job("cron", expression="0 8 * * L5"), "At 08:00, on the last Friday of the month, UTC"),
-        (job("cron", expression="0 8 * * mon#1,fri#3"), "cron 0 8 * * mon#1,fri#3, UTC"),
+        (
+            job("cron", expression="0 8 * * mon#1,fri#3"),
+            "At 08:00, on the 1st Monday and the 3rd Friday of the month, UTC",
+        ),
         (job("daily", time="08:00"), "At 08:00, every day, UTC"),
         (job("weekly", time="08:00", days=["monday", "friday"]), "At 08:00, Monday, Friday, UTC"),
         (job("monthly", time="08:00", days=[1, -1]), "At 08:00, on days 1, -1 of the month (-1 is the last), UTC"),
@@ -98,7 +101,7 @@ def test_an_exhausted_schedule_says_that_nothing_comes():
 
 def test_a_bad_trigger_is_refused_not_shown():
     """The preview refuses what the database would."""
-    with pytest.raises(InvalidValueError, match=r"schedule\.time"):
+    with pytest.raises(InvalidValueError, match=r"scheduled_jobs\.schedule: .* \"time\" to be"):
         preview(job("daily", time="25:99"), LONG_AGO, 1)
 
 

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from shipped import SHIPPED
 
 from listener import handler
 from listener.errors import DuplicateHandlerError, HandlerImportError, InvalidHandlerError, InvalidValueError
@@ -70,6 +71,15 @@ def test_loading_twice_or_importing_a_handler_elsewhere_is_no_duplicate(write_pa
     """One function that is reached by two ways is one handler."""
     name = write_package(a='@handler("x")\ndef x(job): ...\n', b="from .a import x\n")
     assert len(Registry.load([name, f"{name}.a", f"{name}.b"])) == 1
+
+
+def test_a_projects_handler_stands_for_a_shipped_one_of_its_name(write_package):
+    """In whatever order they are named."""
+    name = write_package(a='@handler("email")\ndef mine(job): ...\n')
+    for modules in (["handlers", name], [name, "handlers"]):
+        registry = Registry.load(modules)
+        assert registry.get("email").origin == f"{name}.a.mine"
+        assert "sms" in registry.names
 
 
 def test_two_functions_of_one_name_are_refused_with_both_places(write_package):
@@ -210,7 +220,7 @@ def test_async_functions_run_on_the_loop_and_plain_ones_in_threads():
 def test_the_handlers_that_ship_are_found():
     """`handlers` is the default of `LISTENER_HANDLERS`; a browser reaches those alone that can do no harm."""
     registry = Registry.load(["handlers"])
-    assert registry.names == ["log", "meeting_status", "noop", "webhook"]
+    assert registry.names == SHIPPED
     assert sorted(each.name for each in registry if each.exposed) == ["log", "noop"]
     assert all(each.description for each in registry)
 
@@ -237,11 +247,11 @@ def test_own_handlers_and_the_shipped_ones_do_not_hide_each_other(own_handlers, 
         monkeypatch.syspath_prepend(str(own_handlers))
     else:
         monkeypatch.chdir(own_handlers)
-    assert Registry.load(named).names == ["log", "meeting_status", "mine", "noop", "webhook"]
+    assert Registry.load(named).names == sorted([*SHIPPED, "mine"])
 
 
 def test_the_shipped_handlers_and_ones_own_can_be_named_alone(own_handlers, monkeypatch):
     """A project may want one of them only."""
     monkeypatch.chdir(own_handlers)
     assert Registry.load(["handlers.mine"]).names == ["mine"]
-    assert Registry.load(["listener.handlers"]).names == ["log", "meeting_status", "noop", "webhook"]
+    assert Registry.load(["listener.handlers"]).names == SHIPPED

@@ -59,6 +59,35 @@ def test_url_and_key_are_enough(read):
     assert settings.http_address == ("127.0.0.1", 8787)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("LISTENER_SMTP_URL", "http://ada:hush-hush@mail.example.com"),
+        ("LISTENER_SMTP_URL", "smtp://ada:hush-hush@mail.example.com?tls=yes"),
+        ("LISTENER_SMS_URL", "AC1:hush-hush@api.twilio.com"),
+        ("LISTENER_NOTIFICATION_CHANNELS", '["slack://hush-hush"]'),
+    ],
+)
+def test_a_malformed_setting_that_may_hold_a_password_is_named_and_not_shown(read, name, text):
+    """Its line says what is allowed."""
+    (fault,) = _faults(read, SUPABASE_URL="https://abc.supabase.co", SUPABASE_SECRET_KEY=SECRET, **{name: text})
+    assert fault.startswith((f"{name}: should be ", f"{name}: input should be "))
+    assert "hush" not in fault
+
+
+def test_passwords_inside_urls_are_among_the_secrets(read):
+    """No text of the process shows them."""
+    settings = read(
+        SUPABASE_URL="https://abc.supabase.co",
+        SUPABASE_SECRET_KEY=SECRET,
+        LISTENER_SMTP_URL="smtp://ada:hush%2Dhush@mail.example.com",
+        LISTENER_SMS_URL="https://AC1:token@api.twilio.com/?From=%2B15550100",
+        LISTENER_NOTIFICATION_CHANNELS='{"ops": "slack://A/B/C"}',
+    )
+    assert settings.secrets == [SECRET, "hush-hush", "token", "A/B/C"]
+    assert "hush" not in repr(settings)
+
+
 def test_each_missing_setting_is_one_line(read):
     """By the names that the reader has to write."""
     assert _faults(read) == ["SUPABASE_URL is not set", f"{KEY} is not set"]
@@ -69,6 +98,7 @@ def test_each_missing_setting_is_one_line(read):
     [
         ("SUPABASE_URL", "abc.supabase.co"),
         ("LISTENER_CONCURRENCY", "many"),
+        ("LISTENER_TEMPLATE_FOLDER", "/no/such/folder"),
         ("LISTENER_LEASE_SECONDS", "0"),
         ("LISTENER_LEASE_SECONDS", "nan"),
         ("LISTENER_HORIZON_SECONDS", "inf"),
@@ -85,14 +115,14 @@ def test_each_missing_setting_is_one_line(read):
     ],
 )
 def test_a_malformed_setting_is_one_line_with_name_and_value(read, name: str, text: str):
-    """Whatever else is right."""
+    """The other settings are valid."""
     good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
     [line] = _faults(read, **{**good, name: text})
     assert line.startswith(f"{name}: ")
     assert text.rpartition(",")[2] in line
 
 
-def test_all_faults_are_told_at_once(read):
+def test_all_faults_are_reported_at_once(read):
     """Nobody wants to start five times."""
     lines = _faults(read, LISTENER_CONCURRENCY="0", LISTENER_LOG_LEVEL="loud", SUPABASE_URL="x")
     assert [line.split(":")[0].split(" is")[0] for line in lines] == [
@@ -143,7 +173,7 @@ def test_the_new_key_wins_over_the_legacy_one(read):
     assert read(SUPABASE_URL="http://localhost", **keys).secret_key.get_secret_value() == SECRET
 
 
-def test_legacy_keys_are_told_from_new_ones():
+def test_legacy_keys_are_distinguished_from_new_ones():
     """A JWT is one, whatever its role; everything else is not."""
     assert is_legacy(_jwt("service_role"))
     assert not any(is_legacy(key) for key in (SECRET, "a.b.c", "", "a.WzFd.c"))
@@ -183,7 +213,7 @@ def test_meetings_can_be_switched_off(read):
 
 
 def test_every_setting_has_a_name_and_a_description():
-    """What the documentation's table is made of."""
+    """The documentation's table is made of these."""
     described = setting_names()
     assert len(described) == len(Settings.model_fields)
     assert all(description for _, _, description in described.values())

@@ -153,7 +153,7 @@ def test_a_run_may_log_at_debug_level_for_the_operator():
     assert job.take_logs() == ()
 
 
-def test_exceptions_are_told_with_their_tracebacks_in_json():
+def test_exceptions_are_reported_with_their_tracebacks_in_json():
     """One line still."""
     stream = io.StringIO()
     configure_logging("json", "info", stream)

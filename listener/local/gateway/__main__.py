@@ -11,24 +11,26 @@ from functools import partial
 import uvloop
 
 from listener.local.gateway.client import Client
-from listener.local.gateway.routing import REALTIME, REST
+from listener.local.gateway.routing import AUTH, REALTIME, REST
 from listener.local.gateway.upstream import Pool
 
 ENVIRONMENT = {
     "GATEWAY_PORT": "port on 127.0.0.1",
     "GATEWAY_KEYS": "JSON object: accepted apikey to the JWT of its role",
     "GATEWAY_REST_SOCKET": "Unix socket of PostgREST",
+    "GATEWAY_AUTH_SOCKET": "Unix socket of the sign-in service",
     "GATEWAY_REALTIME_PORT": "port of the Realtime server on 127.0.0.1",
 }
 BACKLOG = 1024
 
 
-async def serve(port: int, keys: dict[str, str], rest_socket: str, realtime_port: int) -> None:
+async def serve(port: int, keys: dict[str, str], rest_socket: str, auth_socket: str, realtime_port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     pool = Pool(
         {
             REST: partial(loop.create_unix_connection, path=rest_socket),
+            AUTH: partial(loop.create_unix_connection, path=auth_socket),
             REALTIME: partial(loop.create_connection, host="127.0.0.1", port=realtime_port),
         },
         loop.time,
@@ -50,6 +52,7 @@ def main() -> None:
             int(given["GATEWAY_PORT"]),
             json.loads(given["GATEWAY_KEYS"]),
             given["GATEWAY_REST_SOCKET"],
+            given["GATEWAY_AUTH_SOCKET"],
             int(given["GATEWAY_REALTIME_PORT"]),
         )
     )

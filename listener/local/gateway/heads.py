@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from listener.local.gateway.routing import REST
+from listener.local.gateway.routing import REALTIME
 
 if TYPE_CHECKING:
     from listener.local.gateway.routing import Forward, Request
 
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"expect"})
 REPLACED = frozenset({b"authorization", b"apikey"})
-ORIGIN = frozenset({b"origin"})  # PostgREST would answer with CORS headers of its own
+ORIGIN = frozenset({b"origin"})  # PostgREST would answer with CORS headers of its own; Realtime checks it
 
 
 def head_for_service(request: Request, forward: Forward, version: str) -> bytes:
     """Return the head, in the HTTP version of the client so that the response suits it too."""
-    left_out = HOP_BY_HOP | REPLACED | (ORIGIN if forward.service == REST else frozenset())
+    left_out = HOP_BY_HOP | REPLACED | (ORIGIN if forward.service != REALTIME else frozenset())
     return _head(request, forward, version, left_out)
 
 

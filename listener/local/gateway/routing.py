@@ -11,12 +11,14 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-REST, REALTIME = "rest", "realtime"
-PREFIXES = {b"/rest/v1": REST, b"/realtime/v1": REALTIME}
+REST, REALTIME, AUTH = "rest", "realtime", "auth"
+PREFIXES = {b"/rest/v1": REST, b"/realtime/v1": REALTIME, b"/auth/v1": AUTH}
+OPEN = frozenset({b"/auth/v1/.well-known/jwks.json"})
+"""Paths that need no key."""
 NEW_STYLE_BEARER = b"Bearer sb_"  # not a JWT: it names the role that the apikey names
 EXPOSED = (
     b"Content-Encoding, Content-Location, Content-Range, Content-Type, Date, Location, Preference-Applied, Server, "
-    b"Transfer-Encoding, Range-Unit"
+    b"Transfer-Encoding, Range-Unit, X-Supabase-Api-Version"
 )
 CORS = b"Access-Control-Allow-Origin: *\r\nAccess-Control-Expose-Headers: " + EXPOSED + b"\r\n"
 METHODS = b"GET,HEAD,PUT,PATCH,POST,DELETE,OPTIONS,TRACE,CONNECT"
@@ -64,19 +66,25 @@ def route(request: Request, jwt_by_apikey: Mapping[bytes, bytes]) -> Forward | A
     if service is None:
         return Answer(refusal(*_not_here(path)))
     given, query = _take_apikey(request.header(b"apikey"), query)
-    if given is None:
-        return Answer(refusal(HTTPStatus.UNAUTHORIZED, "No API key found in request"))
-    role = jwt_by_apikey.get(given)
+    if path in OPEN:
+        return Forward(service, _below(path, query), b"")
+    role = jwt_by_apikey.get(given or b"")
     if role is None:
-        return Answer(refusal(HTTPStatus.UNAUTHORIZED, "Invalid API key"))
+        message = "No API key found in request" if given is None else "Invalid API key"
+        return Answer(refusal(HTTPStatus.UNAUTHORIZED, message))
     if service == REALTIME:  # its sockets carry the key in the query, and know JWTs only
-        return Forward(service, path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query))), b"Bearer " + role)
-    target = (path[len(b"/rest/v1") :] or b"/") + (b"?" + query if query else b"")
-    return Forward(service, target, _authorization(request.header(b"authorization"), role))
+        target = path + b"?" + b"&".join(filter(None, (b"apikey=" + role, query)))
+        return Forward(service, target, _authorization(request.header(b"authorization"), role))
+    return Forward(service, _below(path, query), _authorization(request.header(b"authorization"), role))
 
 
 def _service(path: bytes) -> str | None:
     return next((name for prefix, name in PREFIXES.items() if path == prefix or path.startswith(prefix + b"/")), None)
+
+
+def _below(path: bytes, query: bytes) -> bytes:
+    """Return the target without `/SERVICE/v1`."""
+    return b"/" + b"/".join(path.split(b"/")[3:]) + (b"?" + query if query else b"")
 
 
 def refusal(status: HTTPStatus, message: str) -> bytes:
@@ -92,11 +100,11 @@ def refusal(status: HTTPStatus, message: str) -> bytes:
     )
 
 
-def _preflight(asked: bytes | None) -> bytes:
+def _preflight(requested: bytes | None) -> bytes:
     return (
         b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nAccess-Control-Allow-Origin: *\r\nAccess-Control-Max-Age: 3600\r\n"
         b"Access-Control-Allow-Methods: " + METHODS + b"\r\n"
-        b"Access-Control-Allow-Headers: " + (asked or USUAL_HEADERS) + b"\r\n\r\n"
+        b"Access-Control-Allow-Headers: " + (requested or USUAL_HEADERS) + b"\r\n\r\n"
     )
 
 
@@ -105,7 +113,7 @@ def _not_here(path: bytes) -> tuple[HTTPStatus, str]:
     if len(segments) > 2 and segments[2] == "v1":  # noqa: PLR2004 - /SERVICE/v1/…
         return (
             HTTPStatus.NOT_IMPLEMENTED,
-            f"The embedded stack has no such service: {segments[1]}. It has rest and realtime.",
+            f"The embedded stack has no such service: {segments[1]}. It has auth, rest and realtime.",
         )
     return HTTPStatus.NOT_FOUND, "no Route matched with those values"
 

@@ -9,10 +9,10 @@ It differs where the real server's behaviour is a fault, or only a matter of tim
 - One subscriber whose claims make a policy raise receives nothing, and the log warns; there, every subscriber of
   every table receives nothing.
 - A new token takes effect at once; there, the old one counts for another second or two.
-- Refusals come at once; there, a refused connection waits 2 s and a refused join 5 s, which block the socket.
+- Refusals come at once and nothing is dropped for a rate limit; with `--as-hosted` (REALTIME_AS_HOSTED=true) a refused
+  connection waits 2 s, a refused join holds its socket up for 5 s, and 100 changes a second on average are delivered.
 - Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in
   between is lost, and no frame says so.
 - Generated columns are left out on PostgreSQL before 18, whose stream lacks them; there, they come on every version.
-- The rate limit is off by default.
-- Not served: several projects by host name, broadcast over HTTP, and partitions of `realtime.messages`.
+- Not served: several projects by host name, and partitions of `realtime.messages`.
 """

@@ -11,9 +11,10 @@ import psycopg
 from listener.local.realtime.bindings import Binding, BindingError, parse
 from listener.local.realtime.checks import check
 from listener.local.realtime.phash2 import phash2
+from listener.local.realtime.presence import Presence, TooManyCallsError, metas
 from listener.local.realtime.rights import Rights, replayed, rights
 from listener.local.realtime.subscriptions import Subscription
-from listener.local.realtime.tokens import TokenError
+from listener.local.realtime.tokens import WRONGLY_SIGNED, TokenError
 from listener.local.realtime.wire import UserBroadcast, compact
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from listener.local.realtime.database import Database
     from listener.local.realtime.joining import JoinRequest
+    from listener.local.realtime.presence import Reply
     from listener.local.realtime.subscriptions import Registry
     from listener.local.realtime.tokens import Identity, Verifier
     from listener.local.realtime.topics import Presences, Topics
@@ -29,17 +31,22 @@ if TYPE_CHECKING:
 SUBSCRIBED = "Subscribed to PostgreSQL"
 RETRY_SECONDS = 0.5
 LONGEST_TIMER_SECONDS = 3600.0  # a token may be valid for centuries, a timer may not
+LARGEST_PAYLOAD_BYTES = 3_000_500  # of a client's broadcast
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The objects that all channels share. `streaming` is set while changes are being read."""
+    """The objects that all channels share. `streaming` is set while changes are being read.
+
+    A refused join is answered after `refused_join_seconds`, in which the socket does nothing else.
+    """
 
     database: Database
     registry: Registry
     topics: Topics
     verifier: Verifier
     streaming: asyncio.Event
+    refused_join_seconds: float
 
     async def reach_database(self) -> None:
         """Make sure that PostgreSQL is reachable; while changes flow it is.
@@ -84,7 +91,9 @@ class Channel:
         self._world, self._transport, self._request, self._identity = world, transport, request, identity
         self.topic, self.name, self.join_ref = topic, topic.removeprefix("realtime:"), join_ref
         self._rights = Rights()
-        self._presence_enabled = request.presence_enabled
+        self._presence = Presence(
+            world.topics, self._key, self, request.presence_key, is_enabled=request.presence_enabled
+        )
         self._token = request.access_token
         self._subscriptions: list[Subscription] = []
         self._expiry: asyncio.TimerHandle | None = None
@@ -126,10 +135,10 @@ class Channel:
         self._watch_expiry()
         for message in messages:
             self._send_broadcast(message)
-        if self._presence_enabled:
-            self._push("presence_state", compact(self._presences()))
+        if self._presence.is_enabled:
+            self._push("presence_state", self._presence.state() if self._rights.read_presence else "{}")
         if self._request.replication_ready:
-            self._transport.start_soon(self._tell_when_streaming())
+            self._transport.start_soon(self._notify_when_streaming())
         if self._request.postgres_changes:
             self._transport.start_soon(self._subscribe())
 
@@ -149,8 +158,11 @@ class Channel:
         self._world.topics.leave(self._key, self)
         self._transport.forget(self)
 
-    def deliver(self, ids: list[int], change: str) -> None:
+    def deliver(self, ids: list[int], event: str, change: str) -> None:
         """See `Subscriber.deliver`."""
+        if self._request.is_old_style:
+            self._transport.send(self._transport.codec.encode(self.topic, event, change))
+            return
         payload = f'{{"data":{change},"ids":{compact(ids)}}}'
         self._transport.send(self._transport.codec.encode(self.topic, "postgres_changes", payload))
 
@@ -163,31 +175,28 @@ class Channel:
 
     def presence_changed(self, joins: Presences, leaves: Presences) -> None:
         """See `Member.presence_changed`."""
-        if self._presence_enabled and self._rights.read_presence:
-            payload = compact({"joins": _metas(joins), "leaves": _metas(leaves)})
+        if self._presence.is_enabled and self._rights.read_presence:
+            payload = compact({"joins": metas(joins), "leaves": metas(leaves)})
             self._transport.send(self._transport.codec.encode(self.topic, "presence_diff", payload))
 
-    def broadcast(self, payload: dict[str, Any], binary: UserBroadcast | None) -> bool:
-        """Relay a client's broadcast; return whether the client expects an acknowledgement."""
+    def broadcast(self, payload: object, binary: UserBroadcast | None, reply: Reply) -> None:
+        """Relay a client's broadcast, and reply if the client expects an acknowledgement."""
         if not self._rights.write_broadcast:
-            return False
-        message = compact(dict(sorted(payload.items()))) if binary is None else binary
-        self._world.topics.broadcast(self._key, message, but=None if self._request.echoes else self)
-        return self._request.acknowledges
+            return
+        ordered = dict(sorted(payload.items())) if isinstance(payload, dict) else payload
+        message = compact(ordered) if binary is None else binary
+        is_too_large = len(message if isinstance(message, str) else message.payload) > LARGEST_PAYLOAD_BYTES
+        if not is_too_large:
+            self._world.topics.broadcast(self._key, message, but=None if self._request.echoes else self)
+        if self._request.acknowledges:
+            reply(*("error", "payload_size_exceeded") if is_too_large else ("ok", {}))
 
-    def present(self, payload: dict[str, Any]) -> None:
-        """Handle a client's `track` or `untrack`."""
-        if not self._rights.write_presence:
-            return
-        if str(payload.get("event", "")).lower() == "untrack":
-            self._world.topics.untrack(self._key, self)
-            return
-        if not self._presence_enabled:
-            self._presence_enabled = True
-            self._push("presence_state", compact(self._presences()))
-        state = payload.get("payload")
-        key = self._request.presence_key
-        self._world.topics.track(self._key, self, key, state if isinstance(state, dict) else {})
+    def present(self, payload: object, reply: Reply) -> None:
+        """Handle a client's `track` or `untrack`; one call too many ends the channel."""
+        try:
+            self._presence.call(payload, reply, may_write=self._rights.write_presence)
+        except TooManyCallsError:
+            self._fail("Client presence rate limit exceeded")
 
     async def change_token(self, token: str | None) -> None:
         """Continue with another token; a refused one ends the channel."""
@@ -197,7 +206,7 @@ class Channel:
             self._identity = self._world.verifier.verify(token)
             allowed = await self.authorise()
         except TokenError as fault:
-            self._fail(fault.reason)
+            self._fail(":signature_error" if fault.code == WRONGLY_SIGNED else fault.reason)
             return
         except psycopg.OperationalError:
             self._fail("Realtime was unable to connect to the project database")
@@ -213,9 +222,9 @@ class Channel:
     def subscribe_again(self) -> None:
         """Read the tables anew, and notify the client once for each of its bindings, as the real server does."""
         if self._subscriptions:
-            self._transport.start_soon(self._subscribe(times_told=len(self._subscriptions)))
+            self._transport.start_soon(self._subscribe(confirmations=len(self._subscriptions)))
 
-    async def _subscribe(self, times_told: int = 1) -> None:
+    async def _subscribe(self, confirmations: int = 1) -> None:
         async with self._subscribing:
             try:
                 bindings = [parse(params) for params in self._request.postgres_changes]
@@ -227,7 +236,7 @@ class Channel:
             if not self.closed:
                 self._world.registry.replace(self._subscriptions, subscriptions)
                 self._subscriptions = subscriptions
-                for _ in range(times_told):
+                for _ in range(confirmations):
                     self._system("ok", SUBSCRIBED)
 
     async def _checked(self, bindings: list[Binding]) -> list[Subscription]:
@@ -242,7 +251,7 @@ class Channel:
             except psycopg.OperationalError:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _tell_when_streaming(self) -> None:
+    async def _notify_when_streaming(self) -> None:
         await self._world.streaming.wait()
         self._system("ok", "Replication connection established", extension="system")
 
@@ -269,9 +278,6 @@ class Channel:
         if frame is not None:
             self._transport.send(frame)
 
-    def _presences(self) -> dict[str, Any]:
-        return _metas(self._world.topics.present(self._key)) if self._rights.read_presence else {}
-
     def _system(self, status: str, message: str, *, extension: str = "postgres_changes") -> None:
         payload = {"message": message, "status": status, "extension": extension, "channel": self.name}
         self._push("system", compact(payload))
@@ -282,7 +288,3 @@ class Channel:
     @property
     def _key(self) -> tuple[str, bool]:
         return self.name, self._request.private
-
-
-def _metas(presences: Presences) -> dict[str, Any]:
-    return {key: {"metas": metas} for key, metas in presences.items()}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from listener.errors import ListenerError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,6 +29,10 @@ PUBLISH_GENERATED = """
         end if;
     end
     $$
+"""
+IS_FOREIGN = """
+    select to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null
+        and to_regprocedure('realtime.local_await(bigint[])') is null
 """
 
 
@@ -71,10 +77,18 @@ class Database:
         return self._connection
 
 
+class ForeignSchemaError(ListenerError):
+    """The database has a `realtime` schema that another server made: nothing of it is replaced."""
+
+    def __init__(self) -> None:
+        super().__init__("the schema realtime of this database is another server's; use a database without it")
+
+
 async def apply_schema(dsn: str) -> None:
     """Create the `realtime` schema and the publications, where they are missing.
 
     Raises:
+        ForeignSchemaError: The database belongs to another Realtime server.
         psycopg.Error: PostgreSQL is not there, or the role is no superuser.
     """
     script = files("listener.local.realtime").joinpath("schema.sql").read_bytes()
@@ -83,6 +97,8 @@ async def apply_schema(dsn: str) -> None:
     ) as connection:
         async with connection.transaction():
             await connection.execute("select pg_advisory_xact_lock(7308332177516823410)")  # two servers, one schema
+            if await (await connection.execute(IS_FOREIGN)).fetchone() == (True,):
+                raise ForeignSchemaError
             await connection.execute(script)
         if connection.info.server_version >= 180000:  # noqa: PLR2004 - generated columns can be published from 18 on
             await connection.execute(PUBLISH_GENERATED)

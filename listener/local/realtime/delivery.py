@@ -15,7 +15,7 @@ import psycopg
 import structlog
 
 from listener.local.realtime import documents
-from listener.local.realtime.pgoutput import DELETE, Change
+from listener.local.realtime.pgoutput import DELETE, EVENTS, Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,16 +119,16 @@ class Delivery:
         _keep_wanted(group)
 
     async def _settle_visibility(self, group: Group) -> None:
-        asked: dict[tuple[str, str], None] = {}
+        subjects: dict[tuple[str, str], None] = {}
         rows: list[Candidate] = []
         for candidate in group.candidates:
             viewers = [_viewer(m) for m in candidate.matchers if _depends_on_policies(m, candidate, group.facts)]
-            asked.update(dict.fromkeys(viewers))
+            subjects.update(dict.fromkeys(viewers))
             rows += [candidate] if viewers else []
-        if not asked:
+        if not subjects:
             return
-        answers = await self._rows.visible(group.facts, [candidate.change for candidate in rows], list(asked))
-        sees = dict(zip(asked, answers, strict=True))
+        answers = await self._rows.visible(group.facts, [candidate.change for candidate in rows], list(subjects))
+        sees = dict(zip(subjects, answers, strict=True))
         for index, candidate in enumerate(rows):
             candidate.matchers = [
                 m
@@ -157,7 +157,7 @@ class Delivery:
         for (subscriber, role, select), ids in _recipients(candidate.matchers).items():
             if (role, select) not in made:
                 made[role, select] = _document(candidate, facts, role, select)
-            subscriber.deliver(ids, made[role, select])
+            subscriber.deliver(ids, EVENTS[candidate.change.kind], made[role, select])
 
 
 def _recipients(matchers: Iterable[Matcher]) -> dict[tuple[Subscriber, str, frozenset[str] | None], list[int]]:
@@ -199,7 +199,7 @@ def _gets_error(matcher: Matcher, candidate: Candidate, facts: TableFacts) -> bo
 def _depends_on_policies(matcher: Matcher, candidate: Candidate, facts: TableFacts) -> bool:
     if candidate.change.kind == DELETE or _gets_error(matcher, candidate, facts):
         return False
-    return facts.checks_rows_for(matcher.subscription.identity.role)
+    return facts.rls  # also of a role that bypasses policies: the row must be there still
 
 
 def _viewer(matcher: Matcher) -> tuple[str, str]:

@@ -73,7 +73,7 @@ def _filled(new: Texts, old: Texts | None) -> dict[str, str]:
 def _kept(row: Texts, too_large: bool) -> Container[str]:  # noqa: FBT001 - private, and named at its calls
     if not too_large:
         return _Everything()
-    return {name for name, text in row.by_name.items() if len(text.encode()) <= LONGEST_KEPT_BYTES}
+    return {name for name, text in row.by_name.items() if text != "null" and len(text.encode()) <= LONGEST_KEPT_BYTES}
 
 
 class _Everything:

@@ -22,7 +22,6 @@ UNAUTHORIZED = "Error 401: Unauthorized"
 class RoleFacts:
     """The privileges of one role on a table."""
 
-    bypasses_rls: bool
     readable: frozenset[str]
 
 
@@ -36,7 +35,7 @@ class TableFacts:
     columns: tuple[tuple[str, str], ...]
     types: dict[int, tuple[str, bool]]
     roles: dict[str, RoleFacts]
-    asked_at: float
+    requested_at: float
 
     def error_for(self, role: str) -> str | None:
         """Return the error that `role` gets instead of rows inserted or updated, None if it may read them."""
@@ -44,10 +43,6 @@ class TableFacts:
             return NO_KEY
         facts = self.roles.get(role)
         return None if facts is not None and facts.readable.issuperset(self.key) else UNAUTHORIZED
-
-    def checks_rows_for(self, role: str) -> bool:
-        """Return whether policies decide what `role` sees."""
-        return self.rls and not self.roles[role].bypasses_rls
 
 
 class FactsCache:
@@ -73,12 +68,12 @@ class FactsCache:
             psycopg.Error: PostgreSQL is not there.
         """
         facts = self._facts.get(relation.oid)
-        fresh = facts is not None and time.monotonic() - facts.asked_at < FRESH_SECONDS
+        fresh = facts is not None and time.monotonic() - facts.requested_at < FRESH_SECONDS
         if facts is not None and fresh and facts.roles.keys() >= set(roles) and _knows_types(facts, relation):
             return facts
-        return await self._ask(relation, roles, xids)
+        return await self._read(relation, roles, xids)
 
-    async def _ask(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
+    async def _read(self, relation: Relation, roles: Collection[str], xids: Sequence[int]) -> TableFacts | None:
         types = [column.type_oid for column in relation.columns]
         query = "select realtime.local_table_facts(%s, %s, %s, %s)"
         rows = await self._database.rows(query, (relation.oid, sorted(roles), types, list(xids)))
@@ -107,8 +102,6 @@ def _facts(answer: dict[str, Any]) -> TableFacts:
         key=tuple(answer["key"]),
         columns=tuple((name, type_name) for name, type_name in answer["columns"]),
         types={int(oid): (name, kind == "e") for oid, (name, kind) in answer["types"].items()},
-        roles={
-            role: RoleFacts(each["bypasses"], frozenset(each["readable"])) for role, each in answer["roles"].items()
-        },
-        asked_at=time.monotonic(),
+        roles={role: RoleFacts(frozenset(each["readable"])) for role, each in answer["roles"].items()},
+        requested_at=time.monotonic(),
     )

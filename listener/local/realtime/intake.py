@@ -115,7 +115,9 @@ class Intake:
     def _keep_broadcast(self, message: bytes, oid: int) -> None:
         row = pgoutput.change(message, self._relations[oid], self._transaction).new
         if row is not None and message[0] == INSERT:
-            self._add(_message(self._relations[oid], row))
+            broadcast = _message(self._relations[oid], row)
+            if broadcast is not None:
+                self._add(broadcast)
 
     def _keep(self, message: bytes, oid: int, gate: Gate) -> None:
         change = pgoutput.change(message, self._relations[oid], self._transaction)
@@ -137,8 +139,9 @@ class Intake:
             self.ready_for_more.clear()
 
 
-def _message(relation: Relation, row: Row) -> Message:
+def _message(relation: Relation, row: Row) -> Message | None:
+    """Return the broadcast of a row, None where payload or event is null: the real server sends no such row."""
     texts = {column.name: value for column, value in zip(relation.columns, row, strict=True) if isinstance(value, str)}
-    return Message(
-        texts["topic"], texts.get("event", ""), texts.get("payload", "null"), texts.get("private") == "t", texts["id"]
-    )
+    if not texts.keys() >= {"event", "payload"}:
+        return None
+    return Message(texts["topic"], texts["event"], texts["payload"], texts.get("private") == "t", texts["id"])

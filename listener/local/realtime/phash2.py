@@ -1,7 +1,7 @@
 """Erlang's `phash2` of JSON values: the real server names a binding by this hash of its parameters.
 
-From the Erlang runtime's `make_hash2`, over Bob Jenkins' mixing function. Numbers, and objects within objects, are
-hashed as their JSON text, which Erlang does not do: no client sends them in a binding.
+From the Erlang runtime's `make_hash2`, over Bob Jenkins' mixing function. Fractions, integers beyond 28 bits and
+objects within objects are hashed as their JSON text, which Erlang does not do: no client sends them in a binding.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 HASHES = 2**27  # phash2/1 gives 0 … 2^27 - 1
 _WORD = 0xFFFFFFFF
 _GOLDEN = 0x9E3779B9
-_NIL, _ATOM, _BINARY, _MAP, _PAIRS = 2, 3, 13, 16, 19  # which multiple of the golden ratio goes with what
+_INTEGER, _NIL, _ATOM, _BINARY, _MAP, _PAIRS = 1, 2, 3, 13, 16, 19  # which multiple of the golden ratio goes with what
 _END_OF_LIST = 2
+_SMALL = 2**27  # integers from -2^27 to 2^27 - 1 are hashed as words
 _BLOCK = 12
 
 
@@ -26,12 +27,16 @@ def phash2(params: Mapping[str, Any]) -> int:
     pairs = 0
     for key, value in params.items():
         pairs ^= _value(value, _value(key, 0))
-    return _word(_word(0, len(params), _MAP), pairs, _PAIRS) % HASHES
+    size = _word(0, len(params), _MAP)
+    return (_word(size, pairs, _PAIRS) if params else size) % HASHES
 
 
 def _value(value: object, seed: int) -> int:
     if value is None or isinstance(value, bool):
         return _word(seed, _atom("nil" if value is None else str(value).lower()), _ATOM)
+    if isinstance(value, int) and -_SMALL <= value < _SMALL:
+        seed = _word(seed, -value, _INTEGER) if value < 0 else seed
+        return _word(seed, value & _WORD, _INTEGER)
     if isinstance(value, list):
         for member in value:
             seed = _value(member, seed)

@@ -104,15 +104,16 @@ end
 $$;
 
 -- A value in the very JSON form that the real server sends it; bytea is passed through as the hex digits that it decoded.
+-- Errors name types of `public` as the real server's do, without their schema.
 create or replace function realtime.local_cast(value text, type regtype) returns jsonb
-language plpgsql stable set search_path = '' as $$
+language plpgsql stable set search_path = 'public' as $$
 declare
     result jsonb;
 begin
     if type = 'bytea'::regtype then
         return to_jsonb(value);
     end if;
-    execute format('select to_jsonb(%L::%s)', value, type) into result;
+    execute format('select pg_catalog.to_jsonb(%L::%s)', value, type) into result;
     return result;
 end
 $$;
@@ -121,7 +122,7 @@ $$;
 -- equality of text decides, the values in their canonical text form.
 create or replace function realtime.local_check_filters(
     entity regclass, role name, columns text[], operators text[], vals text[], selected text[]
-) returns table (type_oid oid, canonical text[]) language plpgsql stable set search_path = '' as $$
+) returns table (type_oid oid, canonical text[]) language plpgsql stable set search_path = 'public' as $$
 declare
     readable text[] := coalesce(array_agg(attname order by attnum), '{}') from pg_catalog.pg_attribute
         where attrelid = entity and attnum > 0 and not attisdropped and has_column_privilege(role, attrelid, attnum, 'SELECT');
@@ -180,7 +181,7 @@ language plpgsql set search_path = '' as $$
 declare
     newest bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
     full_xids xid8[] := array(
-        -- half an epoch of room: a transaction under way may lie beyond what this snapshot reaches
+        -- half an epoch of margin: a transaction under way may lie beyond what this snapshot reaches
         select (case when x > newest + (1::bigint << 31) then x - (1::bigint << 32) else x end)::text::xid8
         from (select (newest >> 32 << 32) + xid from unnest(xids) as xid) as of_this_epoch (x)
     );
@@ -192,7 +193,7 @@ begin
 end
 $$;
 
--- What delivery must know of a table: its primary key, whether RLS is on, its columns, and who may read what.
+-- The facts of a table for delivery: its primary key, whether RLS is on, its columns, and who may read what.
 create or replace function realtime.local_table_facts(entity oid, roles text[], types oid[], xids bigint[]) returns jsonb
 language plpgsql set search_path = '' as $$
 begin
@@ -217,7 +218,6 @@ begin
             ), '{}'),
             'roles', coalesce((
                 select jsonb_object_agg(r.rolname, jsonb_build_object(
-                    'bypasses', r.rolbypassrls or r.rolsuper,
                     'readable', coalesce((
                         select jsonb_agg(a.attname) from pg_catalog.pg_attribute a
                         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -231,7 +231,7 @@ begin
 end
 $$;
 
--- Which of the rows that `finder` selects by `keys` each viewer (role, claims) may see. A policy that raises hides the rows
+-- The rows among those that `finder` selects by `keys` that each viewer (role, claims) may see. A policy that raises hides them
 -- from that viewer alone, whose positions are null then.
 create or replace function realtime.local_visible_rows(finder text, keys jsonb, viewers jsonb, xids bigint[])
 returns table (viewer integer, positions integer[]) language plpgsql set search_path = '' as $$
@@ -258,9 +258,9 @@ begin
 end
 $$;
 
--- What the policies on realtime.messages let a token do with a topic. Probe rows are rolled back, so nobody receives them.
+-- The rights that the policies on realtime.messages give a token on a topic. Probe rows are rolled back, so nobody receives them.
 create or replace function realtime.local_topic_rights(
-    asked_topic text, asker name, claims text,
+    requested_topic text, caller name, claims text,
     out read_broadcast boolean, out read_presence boolean, out write_broadcast boolean, out write_presence boolean
 ) language plpgsql set search_path = '' as $$
 declare
@@ -270,13 +270,13 @@ declare
 begin
     begin
         insert into realtime.messages (topic, extension, private)
-        values (asked_topic, 'broadcast', true), (asked_topic, 'presence', true);
-        perform set_config('realtime.topic', asked_topic, true), set_config('request.jwt.claims', claims, true),
-            set_config('role', asker, true);
-        seen := array(select extension from realtime.messages where topic = asked_topic and inserted_at = now()::timestamp);
+        values (requested_topic, 'broadcast', true), (requested_topic, 'presence', true);
+        perform set_config('realtime.topic', requested_topic, true), set_config('request.jwt.claims', claims, true),
+            set_config('role', caller, true);
+        seen := array(select extension from realtime.messages where topic = requested_topic and inserted_at = now()::timestamp);
         foreach kind in array array['broadcast', 'presence'] loop
             begin
-                insert into realtime.messages (topic, extension, private) values (asked_topic, kind, true);
+                insert into realtime.messages (topic, extension, private) values (requested_topic, kind, true);
                 written := written || kind;
             exception
                 when insufficient_privilege then null;

@@ -16,9 +16,10 @@ from listener.local.realtime.channel import World
 from listener.local.realtime.database import Database, apply_schema
 from listener.local.realtime.delivery import Delivery
 from listener.local.realtime.facts import FactsCache
+from listener.local.realtime.http_broadcast import HttpBroadcasts
 from listener.local.realtime.intake import Intake, Message
 from listener.local.realtime.published import PublishedTables
-from listener.local.realtime.rate import RateLimit
+from listener.local.realtime.rate import TICK_SECONDS, RateLimit
 from listener.local.realtime.replication import StreamEndedError, open_stream
 from listener.local.realtime.row_reader import RowReader
 from listener.local.realtime.sockets import Socket
@@ -45,16 +46,25 @@ _CLEAN_UP = "delete from realtime.messages where inserted_at < (now() at time zo
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The server's options. `dsn` is libpq's, of a superuser; `events_per_second` None means no limit."""
+    """The server's options. `dsn` is libpq's, of a superuser; `events_per_second` None means no limit.
+
+    By default nothing is slow and nothing is dropped; `AS_HOSTED` has what Supabase sets.
+    """
 
     dsn: str
     jwt_secret: str
     host: str = "127.0.0.1"
     port: int = 4000
-    idle_seconds: float = 60.0
+    idle_seconds: float = 65.0
     events_per_second: float | None = None
+    limit_tick_seconds: float = TICK_SECONDS
+    refused_join_seconds: float = 0.0  # a socket does nothing else for so long
+    refused_connection_seconds: float = 0.0
     remembered_seconds: float = 30.0  # how long the real server knows a project without reading its database
     tables_check_seconds: float = 60.0  # how often the real server checks what is published
+
+
+AS_HOSTED = {"events_per_second": 100.0, "refused_join_seconds": 5.0, "refused_connection_seconds": 2.0}
 
 
 class Server:
@@ -65,8 +75,10 @@ class Server:
         self._registry = Registry()
         self._for_sockets, self._for_delivery = Database(options.dsn), Database(options.dsn)
         verifier = Verifier(options.jwt_secret)
-        self._world = World(self._for_sockets, self._registry, Topics(), verifier, asyncio.Event())
-        self._limit = RateLimit(options.events_per_second)
+        self._world = World(
+            self._for_sockets, self._registry, Topics(), verifier, asyncio.Event(), options.refused_join_seconds
+        )
+        self._limit = RateLimit(options.events_per_second, options.limit_tick_seconds)
         self._sockets: set[Socket] = set()
         self._websockets: set[web.WebSocketResponse] = set()
         self._away_since: float | None = None  # monotonic time at which PostgreSQL was first missed
@@ -100,9 +112,12 @@ class Server:
         log.info("realtime_listening", host=self._options.host, port=self._options.port)
 
     def _application(self) -> web.Application:
-        application = web.Application()
+        application = web.Application(client_max_size=LARGEST_FRAME_BYTES)
         application.router.add_get("/realtime/v1/websocket", self._serve_websocket)
         application.router.add_get("/socket/websocket", self._serve_websocket)
+        broadcasts = HttpBroadcasts(self._world)
+        application.router.add_post("/realtime/v1/api/broadcast", broadcasts.serve)
+        application.router.add_post("/api/broadcast", broadcasts.serve)
         application.router.add_get("/health", self._serve_health)
         application.router.add_get("/api/tenants/{tenant}/health", self._serve_health)
         return application
@@ -118,6 +133,7 @@ class Server:
         token = request.query.get("apikey") or request.headers.get("x-api-key") or ""
         refusal = self._refusal(token)
         if refusal is not None:
+            await asyncio.sleep(self._options.refused_connection_seconds)
             return web.json_response({"error": refusal}, status=401, dumps=compact)
         codec = codec_for(request.query.get("vsn", "1.0.0"))
         if codec is None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from aiohttp import WSMsgType
 
 from listener.local.realtime.channel import Channel
-from listener.local.realtime.joining import join_request, token_in
+from listener.local.realtime.joining import RefusedJoinError, join_request, token_in
 from listener.local.realtime.tokens import TokenError
-from listener.local.realtime.wire import Codec, Push, compact
+from listener.local.realtime.wire import Codec, Push, UserBroadcast, compact
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 
 MOST_WAITING_BYTES = 128 * 1024 * 1024  # a client that does not read is cut off rather than kept in memory
 NORMAL_CLOSURE, GOING_AWAY = 1000, 1001
+MOST_CHANNELS = 100
 NO_DATABASE = "UnableToConnectToProject: Realtime was unable to connect to the project database"
+NO_TOPIC = "TopicNameRequired: You must provide a topic name"
+NO_PUBLIC_REPLAY = "UnableToReplayMessages: Replay is not allowed for public channels"
+TOO_MANY_CHANNELS = "ChannelRateLimitReached: Too many channels"
 
 
 class Socket:
@@ -37,6 +42,8 @@ class Socket:
         self._outgoing: deque[str | bytes] = deque()
         self._waiting_bytes = 0
         self._unsent = asyncio.Event()
+        self._free = asyncio.Event()  # not set while a refusal holds the socket up
+        self._free.set()
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -103,6 +110,7 @@ class Socket:
         await self._unsent.wait()
         self._unsent.clear()
         while self._outgoing and self._waiting_bytes <= MOST_WAITING_BYTES:
+            await self._free.wait()
             frame = self._outgoing.popleft()
             self._waiting_bytes -= len(frame)
             if isinstance(frame, str):
@@ -128,11 +136,9 @@ class Socket:
     async def _pass_on(self, channel: Channel, push: Push) -> None:
         match push.event:
             case "broadcast":
-                if channel.broadcast(push.payload, push.broadcast):
-                    self._reply(push, "ok", {})
+                channel.broadcast(push.payload, push.broadcast, partial(self._reply, push))
             case "presence":
-                self._reply(push, "ok", {})
-                channel.present(push.payload)
+                channel.present(push.payload, partial(self._reply, push))
             case "access_token":
                 await channel.change_token(token_in(push.payload))
 
@@ -140,31 +146,47 @@ class Socket:
         previous = self.channels.get(push.topic)
         try:
             await self._admit(push)
-        except TokenError as fault:
-            self._reply(push, "error", {"reason": str(fault)})
-        except psycopg.OperationalError:
-            self._reply(push, "error", {"reason": NO_DATABASE})
+        except (TokenError, RefusedJoinError) as refusal:
+            await self._hold(self._world.refused_join_seconds)
+            self._reply(push, "error", {"reason": str(refusal)})
         if previous is not None:
             previous.close()  # after the reply, as the real server: its phx_close names the old join
 
     async def _admit(self, push: Push) -> None:
-        name = push.topic.removeprefix("realtime:")
-        if not name:
-            self._reply(push, "error", {"reason": "TopicNameRequired: You must provide a topic name"})
-            return
-        request = join_request(name, push.payload)
-        identity = self._world.verifier.verify(request.access_token or self._token)
-        await self._world.reach_database()
-        channel = Channel(self._world, self, push.topic, push.join_ref, request, identity)
-        if not await channel.authorise():
-            reason = f"Unauthorized: You do not have permissions to read from this Channel topic: {name}"
-            self._reply(push, "error", {"reason": reason})
-            return
-        messages = await channel.replay()
+        try:
+            channel, messages = await self._channel(push)
+        except psycopg.OperationalError as fault:
+            raise RefusedJoinError(NO_DATABASE) from fault
         self.channels[push.topic] = channel
         self._reply(push, "ok", {"postgres_changes": channel.accepted})
         channel.open(messages)
 
-    def _reply(self, push: Push, status: str, response: dict[str, Any]) -> None:
+    async def _channel(self, push: Push) -> tuple[Channel, list[UserBroadcast]]:
+        """Return the channel of a join, and the messages that it wants again; raises what refuses it."""
+        name = push.topic.removeprefix("realtime:")
+        if not name:
+            raise RefusedJoinError(NO_TOPIC)
+        if len(self.channels) >= MOST_CHANNELS:
+            raise RefusedJoinError(TOO_MANY_CHANNELS)
+        request = join_request(name, push.payload)
+        token = self._token if request.access_token is None else request.access_token
+        identity = self._world.verifier.verify(token)
+        await self._world.reach_database()
+        channel = Channel(self._world, self, push.topic, push.join_ref, request, identity)
+        if not await channel.authorise():
+            not_readable = f"Unauthorized: You do not have permissions to read from this Channel topic: {name}"
+            raise RefusedJoinError(not_readable)
+        if request.wants_replay and not request.private:
+            raise RefusedJoinError(NO_PUBLIC_REPLAY)
+        return channel, await channel.replay()
+
+    async def _hold(self, seconds: float) -> None:
+        """Neither read nor send for a while, as the real server after a refusal."""
+        if seconds:
+            self._free.clear()
+            await asyncio.sleep(seconds)
+            self._free.set()
+
+    def _reply(self, push: Push, status: str, response: object) -> None:
         payload = compact({"status": status, "response": response})
         self.send(self.codec.encode(push.topic, "phx_reply", payload, ref=push.ref, join_ref=push.join_ref))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Subscriber(Protocol):
     """A joined channel."""
 
-    def deliver(self, ids: list[int], change: str) -> None:
-        """Send one change (JSON text of its `data`) that the bindings `ids` matched."""
+    def deliver(self, ids: list[int], event: str, change: str) -> None:
+        """Send one change (its kind, and the JSON text of its `data`) that the bindings `ids` matched."""
         ...
 
 

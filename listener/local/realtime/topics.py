@@ -42,9 +42,9 @@ class Topics:
         self._members[topic][member] = None
 
     def leave(self, topic: Topic, member: Member) -> None:
-        """Remove a member, and its presence."""
-        self.untrack(topic, member)
+        """Remove a member, and its presence, of which it is not told itself."""
         self._members[topic].pop(member, None)
+        self.untrack(topic, member)
         if not self._members[topic]:
             del self._members[topic]
 
@@ -68,16 +68,16 @@ class Topics:
         if previous is not None:
             meta["phx_ref_prev"] = previous[1]["phx_ref"]
         self._present[topic][member] = (key, meta)
-        self._tell(topic, {key: [meta]}, {} if previous is None else {previous[0]: [previous[1]]})
+        self._send_diff(topic, {key: [meta]}, {} if previous is None else {previous[0]: [previous[1]]})
 
     def untrack(self, topic: Topic, member: Member) -> None:
         """Make `member` absent, if it was present, and notify all members."""
         previous = self._present.get(topic, {}).pop(member, None)
         if previous is not None:
-            self._tell(topic, {}, {previous[0]: [previous[1]]})
+            self._send_diff(topic, {}, {previous[0]: [previous[1]]})
         if not self._present.get(topic):
             self._present.pop(topic, None)
 
-    def _tell(self, topic: Topic, joins: Presences, leaves: Presences) -> None:
+    def _send_diff(self, topic: Topic, joins: Presences, leaves: Presences) -> None:
         for member in list(self._members.get(topic, ())):
             member.presence_changed(joins, leaves)

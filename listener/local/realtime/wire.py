@@ -33,7 +33,7 @@ class Push:
 
     topic: str
     event: str
-    payload: dict[str, Any]
+    payload: object
     ref: Ref = None
     join_ref: Ref = None
     broadcast: UserBroadcast | None = None
@@ -61,22 +61,16 @@ def compact(value: object) -> str:
 
 
 class ObjectCodec:
-    """Vsn 1.0.0: `{"ref": …, "event": …, "payload": …, "topic": …}`."""
+    """Vsn 1.0.0: `{"ref": …, "event": …, "payload": …, "topic": …}`, none of which may be missing."""
 
     def decode(self, frame: str | bytes) -> Push | None:
         """See `Codec.decode`."""
         if isinstance(frame, bytes):
             return None
         message = _loads(frame)
-        if not isinstance(message, dict):
+        if not isinstance(message, dict) or not message.keys() >= {"ref", "topic", "event", "payload"}:
             return None
-        return _push(
-            message.get("join_ref"),
-            message.get("ref"),
-            message.get("topic"),
-            message.get("event"),
-            message.get("payload"),
-        )
+        return _push(message.get("join_ref"), message["ref"], message["topic"], message["event"], message["payload"])
 
     def encode(
         self,
@@ -139,7 +133,7 @@ _INVALID = object()
 def _push(join_ref: object, ref: object, topic: object, event: object, payload: object) -> Push | None:
     if not isinstance(topic, str) or not isinstance(event, str):
         return None
-    return Push(topic, event, payload if isinstance(payload, dict) else {}, _ref(ref), _ref(join_ref))
+    return Push(topic, event, payload, _ref(ref), _ref(join_ref))
 
 
 def _ref(ref: object) -> Ref:
@@ -164,7 +158,5 @@ def _decode_binary(frame: bytes) -> Push | None:
     join_ref, ref, topic, event, _meta = texts
     payload: str | bytes = frame[at:]
     if frame[6] == JSON_ENCODING:
-        payload = frame[at:].decode(errors="replace")
-        if _loads(payload) is _INVALID:
-            return None
+        payload = frame[at:].decode(errors="replace")  # passed on as it is, whether it is JSON or not
     return Push(topic, "broadcast", {}, ref or None, join_ref or None, UserBroadcast(event, payload))

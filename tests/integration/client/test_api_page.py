@@ -91,7 +91,7 @@ def test_a_program_of_the_page_answers_what_is_shown(embedded_stack: Stack, lang
     assert _shape(dict(zip(shown, answers, strict=True))) == _shape(shown)
 
 
-def test_an_answer_of_another_shape_is_told():
+def test_an_answer_of_another_shape_is_reported():
     """A missing key, another word, another type; not another instant, id or number."""
     shown = {"id": 1, "status": "paused", "at": "2026-11-21T12:00:00+00:00", "runs": [{"ok": True}]}
     assert _shape(shown) == _shape({**shown, "id": 2.5, "at": "2027-11-21T12:00:00.5+00:00"})

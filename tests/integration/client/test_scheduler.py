@@ -249,7 +249,7 @@ async def test_the_callers_own_clients_are_used_and_left_open(embedded_stack: St
     await async_http.aclose()
 
 
-def test_an_environment_that_says_nothing_is_told_in_one_line_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_an_environment_that_says_nothing_is_reported_in_one_line_each(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The names of the variables."""
     for name in list(os.environ):
         if name.startswith("SUPABASE_"):

@@ -54,7 +54,7 @@ async def test_every_status_is_seen_in_order_up_to_the_final_one(async_alice: As
 
 
 async def test_a_status_between_the_subscription_and_the_first_look_is_not_lost(async_alice: AsyncSupabaseJobScheduler):
-    """What happens while the row is read is reported by Realtime."""
+    """Realtime reports changes that happen while the row is read."""
     job = await async_alice.schedule_job("custom", run_date=FAR)
     looks = 0
 
@@ -96,7 +96,7 @@ async def test_a_blocking_scheduler_may_be_watched_by_an_async_loop(alice: Supab
         assert [status async for status in alice.watch(job)][-1] is JobStatus.FAILED
 
 
-async def test_a_job_that_has_ended_is_told_of_at_once(async_alice: AsyncSupabaseJobScheduler):
+async def test_a_job_that_has_ended_is_reported_at_once(async_alice: AsyncSupabaseJobScheduler):
     """One status, and no socket for it."""
     job = await async_alice.cancel_job(await async_alice.schedule_job("custom", run_date=FAR))
 

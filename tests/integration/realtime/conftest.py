@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psycopg
 import pytest
+from given_stack import needs_embedded
 from recording_player import Player, Scene
 from recordings import SECRET, token
 
@@ -48,6 +49,7 @@ class RealtimeServer:
 @pytest.fixture(scope="session")
 def realtime_database(embedded_stack: Stack) -> str:
     """Make a database beside the stack's own, with what a Supabase project has; its DSN."""
+    needs_embedded(embedded_stack, "it is a test of the embedded Realtime server")
     with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
         connection.execute("create database realtime_tests")
     dsn = embedded_stack.admin_dsn.replace("dbname=postgres", "dbname=realtime_tests")
@@ -63,7 +65,7 @@ def start_realtime(
 ) -> Iterator[Callable[..., RealtimeServer]]:
     """Start servers with the options given; all are stopped in the end.
 
-    Tests make tables anew: by default the servers do not look at what is published, and do not tell of it.
+    Tests make tables anew: by default the servers do not look at what is published, and do not deliver it.
     """
     servers: list[RealtimeServer] = []
 
@@ -112,6 +114,7 @@ def _start(dsn: str, log: Path, options: tuple[str, ...], port: int) -> Realtime
             if httpx.get(server.url("/health")).is_success:
                 return server
         time.sleep(0.02)
+    process.kill()
     raise AssertionError(log.read_text())
 
 

@@ -1,5 +1,5 @@
 -- The tables that the recordings were made with.
-drop table if exists scheduled_jobs, def_jobs, other_jobs, not_published, nopk, owned_jobs, ty cascade;
+drop table if exists scheduled_jobs, def_jobs, other_jobs, not_published, nopk, owned_jobs, ty, t1, t2, t3, own cascade;
 drop type if exists mood cascade;
 drop domain if exists posint cascade;
 
@@ -27,7 +27,7 @@ alter table owned_jobs replica identity full;
 alter table owned_jobs enable row level security;
 create policy own on owned_jobs for select to authenticated using (owner = auth.uid());
 
-create type mood as enum ('sad', 'ok');
+create type mood as enum ('sad', 'ok', 'happy');
 create domain posint as int check (value > 0);
 create table ty (
     id bigint primary key, bigi bigint, num numeric, numnan numeric, f4 float4, f8 float8, finf float8, bo boolean, tx text,
@@ -50,5 +50,8 @@ grant select on scheduled_jobs, def_jobs, other_jobs, not_published, nopk, owned
 
 truncate realtime.messages;
 drop policy if exists rooms on realtime.messages;
+drop policy if exists read_rw on realtime.messages;
+drop policy if exists write_rw on realtime.messages;
+drop policy if exists read_ro on realtime.messages;
 create policy rooms on realtime.messages for all to authenticated using (realtime.topic() like 'room:%')
 with check (realtime.topic() like 'room:%');

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from given_stack import needs_embedded
 
 if TYPE_CHECKING:
     from listener.local.stack import Stack
@@ -24,6 +25,7 @@ def _transaction(stack: Stack) -> tuple[psycopg.Connection, int]:
 
 def test_a_commit_beyond_the_newest_snapshot_is_waited_for_no_longer_than_it_takes(stack: Stack):
     """Of two transactions under way the later one lies beyond what a snapshot reaches, until it has ended."""
+    needs_embedded(stack, "it is a test of the embedded Realtime server")
     earlier, _ = _transaction(stack)
     later, xid = _transaction(stack)
     with earlier, later, psycopg.connect(stack.admin_dsn, autocommit=True) as waiting:

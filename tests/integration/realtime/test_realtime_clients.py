@@ -106,14 +106,13 @@ async def test_a_subscriber_whose_claims_make_a_policy_raise_harms_itself_alone(
 
 
 async def test_an_oversize_row_arrives_without_its_long_columns(realtime: Any, sign: Callable[..., str]) -> None:
-    """Over 1 MiB of decoded text: the error 413, and only columns of at most 64 bytes."""
+    """Over 1 MiB of decoded text: the error 413, and only columns of at most 64 bytes that are not null."""
     async with listening(realtime, sign("service_role"), "def_jobs") as ear:
         realtime.sql("insert into def_jobs (status, big) values ('s', repeat('x', 1100000))")
         async with asyncio.timeout(5):
             change = (await ear.heard.get())["data"]
         assert change["errors"] == ["Error 413: Payload Too Large"]
-        assert change["record"]["status"] == "s"
-        assert "big" not in change["record"]
+        assert change["record"] == {"id": 1, "status": "s"}
 
 
 async def test_an_unchanged_toasted_value_comes_from_the_old_row_or_not_at_all(
@@ -142,7 +141,7 @@ async def test_a_table_published_later_is_heard_by_those_who_listen_to_every_tab
 
 
 async def test_a_filter_on_text_finds_its_rows_among_many(realtime: Any, sign: Callable[..., str]) -> None:
-    """What is dropped before it is parsed is only what no binding wants."""
+    """Only rows that no binding wants are dropped before they are parsed."""
     async with listening(realtime, sign("service_role"), "scheduled_jobs", filter='status=in.(ü,"a,b","")') as ear:
         realtime.sql("insert into scheduled_jobs (status, job_id) select 'x', 'ü' from generate_series(1, 500)")
         realtime.sql("insert into scheduled_jobs (status) values ('a,b'), ('ü'), ('aü'), ('')")

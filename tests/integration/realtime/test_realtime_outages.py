@@ -1,4 +1,4 @@
-"""What clients see while Realtime or PostgreSQL is away, and after a line went dead, is what was recorded."""
+"""Clients see the recorded messages while Realtime or PostgreSQL is away, and after a connection went dead."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KILLED_FROM_OUTSIDE = {
     "h_js_kill_short": {7000: "SERVER DOWN -9", 12000: "SERVER UP"},
     "h_js_kill_long": {7000: "SERVER DOWN -9", 50000: "SERVER UP"},
 }
-"""What those recordings do not note."""
+"""Fields that those recordings do not note."""
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,7 @@ def mortal(
         "GATEWAY_PORT": str(mortal.road.port),
         "GATEWAY_KEYS": json.dumps({mortal.road.key: token("anon")}),
         "GATEWAY_REST_SOCKET": str(folder / "nobody"),
+        "GATEWAY_AUTH_SOCKET": str(folder / "nobody"),
         "GATEWAY_REALTIME_PORT": str(mortal.server.port),
     }
     with (folder / "log").open("wb") as log:
@@ -96,9 +97,9 @@ def is_healthy(server: Any) -> bool:
 async def test_clients_of_a_server_that_dies_see_what_was_recorded(
     name: str, realtime: Any, mortal: Mortal, scene: Any
 ) -> None:
-    """No close frame where it was killed, 1012 where it was told to end; 502 while it is away; then all anew.
+    """No close frame where it was killed, 1012 where it was asked to end; 502 while it is away; then all anew.
 
-    What was committed meanwhile is told to nobody.
+    Commits made meanwhile are delivered to nobody.
     """
 
     def start_too_late(player: Player) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - aiohttp's
 import contextlib
+import itertools
 import json
 import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import httpx
 import jwt
 import psycopg
 import pytest
 from patience import until
+from real_frames import Clients, clients_of
 from recordings import SECRET, lines_of
+
+from listener.local.realtime.__main__ import options
+from listener.local.realtime.server import Options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -61,9 +67,17 @@ class Client:
                 if message["event"] == event:
                     return message["payload"]
 
-    async def subscribe(self) -> None:
-        await self.push("realtime:jobs", "phx_join", JOIN)
+    async def subscribe(self, table: str = "scheduled_jobs") -> None:
+        [binding] = JOIN["config"]["postgres_changes"]
+        await self.push("realtime:jobs", "phx_join", {"config": {"postgres_changes": [{**binding, "table": table}]}})
         assert (await self.until("system"))["message"] == "Subscribed to PostgreSQL"
+
+
+@pytest.fixture
+async def clients(realtime: Any) -> AsyncIterator[Clients]:
+    """Give clients by name of the shared server."""
+    async with clients_of(realtime) as clients:
+        yield clients
 
 
 @contextlib.asynccontextmanager
@@ -122,7 +136,7 @@ async def test_a_connection_is_answered_as_recorded(what: str, shared_realtime: 
     assert body == recorded["body"]
 
 
-async def test_a_lost_stream_is_opened_again_and_nobody_is_told(realtime: Any, sign: Callable[..., str]) -> None:
+async def test_a_lost_stream_is_opened_again_and_nobody_is_notified(realtime: Any, sign: Callable[..., str]) -> None:
     """As after a restart of PostgreSQL: changes flow again, and the next frame is one of them."""
     async with connected(realtime, sign("service_role")) as client:
         await client.subscribe()
@@ -172,23 +186,135 @@ def test_sigkill_leaves_no_replication_slot(realtime: Any, start_realtime: Calla
     assert slots(realtime) == before
 
 
-async def test_the_rate_limit_drops_changes_without_a_word(
-    realtime: Any, start_realtime: Callable[..., Any], sign: Callable[..., str]
+@pytest.fixture(scope="module")
+def limited(start_realtime: Callable[..., Any]) -> Any:
+    """Run a server that waits and limits as a hosted project does, in less time."""
+    refusals = ("--refused-join-seconds", "0.4", "--refused-connection-seconds", "0.4")
+    return start_realtime("--as-hosted", *refusals, "--max-events-per-second", "10", "--limit-tick-seconds", "1")
+
+
+async def test_the_rate_limit_drops_changes_of_every_table_without_a_word(
+    realtime: Any, limited: Any, sign: Callable[..., str]
 ) -> None:
-    """Beyond the average the client receives nothing more; the channel stays joined."""
-    server = start_realtime("--max-events-per-second", "10")
-    async with connected(server, sign("service_role")) as client:
+    """Beyond the average no client receives anything more, whatever it watches; the channels stay joined."""
+    async with (
+        connected(limited, sign("service_role")) as client,
+        connected(limited, sign("service_role")) as other,
+    ):
         await client.subscribe()
-        realtime.sql("insert into scheduled_jobs (status) select 'burst' from generate_series(1, 100)")
-        for _ in range(100):
+        await other.subscribe("other_jobs")
+        realtime.sql("insert into scheduled_jobs (status) select 'burst' from generate_series(1, 1000)")
+        for _ in range(1000):
             await client.until("postgres_changes")
         await asyncio.sleep(1.1)
-        realtime.sql("insert into scheduled_jobs (status) values ('probe')")
+        realtime.sql("insert into other_jobs (name) values ('probe')")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
-                await client.until("postgres_changes")
-        await client.push("phoenix", "heartbeat", {})
-        assert (await client.until("phx_reply"))["status"] == "ok"
+                await other.until("postgres_changes")
+        await other.push("phoenix", "heartbeat", {})
+        assert (await other.until("phx_reply"))["status"] == "ok"
+
+
+async def test_a_refused_join_holds_up_everything_on_its_socket(realtime: Any, limited: Any) -> None:
+    """As the real server, which takes 5 s: other joins and the heartbeat are answered after the refusal."""
+    async with clients_of(limited) as clients:
+        await clients.connect("c", "anon")
+        began = time.monotonic()
+        await clients.push("c", "no:1", "phx_join", {"config": {"private": True}}, "1")
+        await clients.push("c", "good", "phx_join", {"config": {}}, "2")
+        await clients.send("c", json.dumps({"topic": "phoenix", "event": "heartbeat", "payload": {}, "ref": "3"}))
+        await clients.has("c", 1)
+        assert time.monotonic() - began >= 0.4
+        await clients.check("join_block")
+
+
+def test_a_refused_connection_is_answered_late(limited: Any) -> None:
+    """As the real server, which takes 2 s."""
+    began = time.monotonic()
+    answer = httpx.get(limited.url(), headers=HANDSHAKE)
+    assert (answer.status_code, time.monotonic() - began >= 0.4) == (401, True)
+
+
+def test_one_switch_sets_limits_and_delays_as_a_hosted_project_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option or a variable of the environment; a single option beside it counts more."""
+    monkeypatch.setenv("REALTIME_DSN", "host=nowhere")
+    monkeypatch.setenv("REALTIME_JWT_SECRET", SECRET)
+    assert options([]) == Options("host=nowhere", SECRET)
+    hosted = options(["--as-hosted"])
+    assert (hosted.refused_join_seconds, hosted.refused_connection_seconds, hosted.events_per_second) == (5, 2, 100)
+    monkeypatch.setenv("REALTIME_AS_HOSTED", "true")
+    assert options([]) == hosted
+    assert options(["--refused-join-seconds", "1"]).refused_join_seconds == 1
+
+
+async def test_a_socket_has_a_hundred_channels(clients: Clients) -> None:
+    """The next join is refused; once a channel is left, another one can be joined."""
+    await clients.connect("c", "anon")
+    for number in range(101):
+        await clients.push("c", f"t{number}", "phx_join", {"config": {}}, str(number))
+    await clients.has("c", 101)
+    replies = [json.loads(frame) for frame in clients.received["c"]]
+    refused = [reply for reply in replies if reply["payload"]["status"] != "ok"]
+    assert [reply["ref"] for reply in refused] == ["100"]
+    assert refused[0]["payload"]["response"] == {"reason": "ChannelRateLimitReached: Too many channels"}
+    await clients.push("c", "t0", "phx_leave", {}, "leave")
+    await clients.has("c", 103)
+    await clients.join("c", "t100", {"config": {}}, "again")
+    assert json.loads(clients.received["c"][-1])["payload"]["status"] == "ok"
+
+
+async def test_a_token_with_a_wrong_signature_ends_the_channel(clients: Clients, sign: Callable[..., str]) -> None:
+    """The reason is the real server's name for it."""
+    await clients.connect("c", "anon")
+    await clients.join("c", "t", {"config": {}})
+    await clients.push("c", "t", "access_token", {"access_token": sign("anon")[:-4] + "AAAA"}, "2")
+    await clients.has("c", 3)
+    system, closed = (json.loads(frame) for frame in clients.received["c"][1:])
+    assert (system["payload"]["message"], closed["event"]) == (":signature_error", "phx_close")
+
+
+async def test_a_filter_names_its_type_without_the_schema_public(
+    realtime: Any, clients: Clients, sign: Callable[..., str]
+) -> None:
+    """As the real server's sessions have it on their path."""
+    await clients.connect("c")
+    binding = {"event": "*", "schema": "public", "table": "ty", "filter": "en=eq.angry"}
+    await clients.join("c", "t", {"config": {"postgres_changes": [binding]}})
+    await clients.has("c", 2)
+    assert 'invalid input value for enum mood: "angry"' in json.loads(clients.received["c"][1])["payload"]["message"]
+
+
+async def test_a_heartbeat_saves_an_idle_socket(start_realtime: Callable[..., Any], sign: Callable[..., str]) -> None:
+    """The time of silence begins anew; a socket that sends nothing any more is closed."""
+    server = start_realtime("--idle-seconds", "1")
+    async with connected(server, sign("anon")) as client:
+        beats = [time.monotonic()]
+        while beats[-1] - beats[0] < 2 and not client.websocket.closed:
+            await client.push("phoenix", "heartbeat", {})
+            with contextlib.suppress(TypeError):  # closed: no frame, but the reason of the end
+                await client.until("phx_reply")
+            await asyncio.sleep(0.1)
+            beats.append(time.monotonic())
+        longest = max(later - earlier for earlier, later in itertools.pairwise(beats))
+        assert not client.websocket.closed or longest > 0.5, "only a machine that stood still excuses an end"
+        if not client.websocket.closed:
+            assert (await client.websocket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+    assert Options("", "").idle_seconds == 65
+
+
+def test_another_servers_schema_is_left_alone(realtime: Any, start_realtime: Callable[..., Any]) -> None:
+    """A server that is pointed to a real project's database ends, and says why; no function of it is replaced."""
+    foreign = "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean) {}"
+    body = "returns void language sql as $$ select 'theirs' $$"
+    realtime.sql("create database somebody_elses")
+    dsn = realtime.dsn.replace("dbname=realtime_tests", "dbname=somebody_elses")
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(f"create schema realtime; {foreign.format(body)}")
+        with pytest.raises(AssertionError, match="the schema realtime of this database is another server's"):
+            start_realtime(dsn=dsn)
+        [source] = connection.execute("select prosrc from pg_proc where proname = 'send'").fetchone()
+        others = connection.execute("select count(*) from pg_class where relnamespace = 'realtime'::regnamespace")
+        assert (source.strip(), others.fetchone()) == ("select 'theirs'", (0,))
 
 
 async def test_realtime_send_never_fails_its_callers_transaction(realtime: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio  # noqa: TID251 - supabase-py calls back on asyncio's loop
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psycopg
 import pytest
 from realtime import RealtimePostgresChangesListenEvent
@@ -64,3 +65,19 @@ async def test_a_signed_in_user_hears_of_insert_update_and_delete(stack: Stack, 
     assert [change["type"].value for change in changes] == ["INSERT", "UPDATE", "DELETE"]
     assert [change.get("record", {}).get("body") for change in changes] == ["ada", "ada!", None]
     assert changes[2]["old_record"] == {"id": changes[0]["record"]["id"]}
+
+
+async def test_a_user_broadcasts_by_http_to_whoever_has_joined(stack: Stack) -> None:
+    """Through the gateway, with a token of their own beside the project's key."""
+    client = await acreate_client(stack.url, stack.anon_key, AsyncClientOptions(auto_refresh_token=False))
+    heard: asyncio.Queue[Any] = asyncio.Queue()
+    await client.channel("lobby").on_broadcast("hello", heard.put_nowait).subscribe()
+    message = {"topic": "lobby", "event": "hello", "payload": {"from": "ada"}}
+    headers = {"apikey": stack.anon_key, "Authorization": f"Bearer {stack.user_token('ada')}"}
+    async with httpx.AsyncClient(headers=headers) as http, asyncio.timeout(20):
+        url = f"{stack.url}/realtime/v1/api/broadcast"
+        while heard.empty():  # the join's reply may be still to come
+            assert (await http.post(url, json={"messages": [message]})).status_code == 202
+            await asyncio.sleep(0.05)
+    await client.realtime.close()
+    assert heard.get_nowait()["payload"] == {"from": "ada"}

@@ -109,13 +109,13 @@ async def test_private_channels_and_broadcasts_from_the_database_go_as_recorded(
 ) -> None:
     """Policies admit to a topic; realtime.send and broadcast_changes reach it; a replay repeats the last messages."""
     trigger = """
-        create or replace function tell_room() returns trigger language plpgsql security definer as $$
+        create or replace function send_to_room() returns trigger language plpgsql security definer as $$
         begin
             perform realtime.broadcast_changes('room:1', tg_op, tg_op, tg_table_name, tg_table_schema, new, old);
             return null;
         end $$;
-        create trigger tell after insert or update or delete on scheduled_jobs
-        for each row execute function tell_room();
+        create trigger send after insert or update or delete on scheduled_jobs
+        for each row execute function send_to_room();
     """
     sends = ";;".join(["""select realtime.send('{"k":1}', 'ev', 'room:1', true)"""] * 100)
     agree(await play("j2_private_and_db_broadcast", scene({9000: trigger, 13620: sends})))
@@ -149,10 +149,10 @@ async def test_what_stock_clients_stumble_over_is_sent_as_recorded(
 
 
 @pytest.mark.parametrize("name", ["m_py_callback_raises", "m_py_events_in_join_gap"])
-async def test_every_row_inserted_after_the_subscription_is_told_of(
+async def test_every_row_inserted_after_the_subscription_is_delivered(
     name: str, play: Callable[..., Any], scene: Any
 ) -> None:
-    """Whatever becomes of it in the client, whose callback may raise or come too late."""
+    """The client's own behaviour does not matter: its callback may raise or come too late."""
     agree(await play(name, scene(inserts=50)))
 
 

@@ -108,8 +108,8 @@ def test_a_job_whose_handler_no_live_listener_has_waits_and_says_so(curl, projec
     project.sql.execute("insert into public.job_handlers (name) values ('gone') on conflict do nothing")
     status, rows = curl("POST", "scheduled_jobs", {"handler": "gone"})
     assert status == 201
-    told = 'no live listener has the handler "gone"; the job waits until one has it'
-    until(lambda: project.job(rows[0]["id"])["error"] == told, "it says so", 30)
+    reported = 'no live listener has the handler "gone"; the job waits until one has it'
+    until(lambda: project.job(rows[0]["id"])["error"] == reported, "it says so", 30)
     assert project.job(rows[0]["id"])["status"] == "scheduled"
     assert project.ledger(rows[0]["id"]) == []
     project.delete(rows[0]["id"])

@@ -1,4 +1,4 @@
-"""More is due than there is room for: what goes first, and that no limit is passed."""
+"""When more jobs are due than slots are free, priority decides the order and no limit is exceeded."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def test_the_catalogue_is_there_when_the_listener_is_ready(project, listeners, m
 
 
 def test_a_handler_that_is_not_exposed_any_more_does_not_run_for_users(project, listeners, alices_job):
-    """What was scheduled before ends as failed and says why; the service's own job of the same handler runs."""
+    """Jobs scheduled before end as failed and say why; the service's own job of the same handler runs."""
     before = [{"name": name, "exposed": True} for name in ("powerful", "harmless")]
     project.sql.execute("select public.publish_handlers_v1(%s)", [Jsonb({"handlers": before})])
     answers = [alices_job(name) for name in ("powerful", "harmless")]

@@ -30,7 +30,7 @@ def test_a_killed_listener_loses_no_job_and_no_instant_ends_twice(project, liste
     project.sql.execute(FILL, [60, RUNNING])
     eventually(lambda: project.rows(HOW_MANY, "running")[0]["n"] == RUNNING, "all run")
     project.sql.execute(FILL, [0, DUE])
-    eventually(lambda: first.describe()["jobs_waiting_for_room"] > 0, "the others wait")
+    eventually(lambda: first.describe()["jobs_waiting_for_slot"] > 0, "the others wait")
     first_id = first.describe()["listener_id"]
     first.stop(signal.SIGKILL)
     project.sql.execute("update public.scheduled_jobs set metadata = '{}'")

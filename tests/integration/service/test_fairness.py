@@ -83,7 +83,7 @@ def ms(values):
 
 
 def test_a_flood_of_one_tenant_does_not_delay_the_jobs_of_another(project, listeners, user, eventually):
-    """Thousands of jobs of one wait for room at the highest priority, while those of the other start in time."""
+    """Thousands of jobs of one wait for slots at the highest priority, while those of the other start in time."""
     listeners.start()
     alice = user("alice")
     quiet = lateness_of(project, alice, eventually)
@@ -95,7 +95,7 @@ def test_a_flood_of_one_tenant_does_not_delay_the_jobs_of_another(project, liste
     assert flooded[int(0.99 * len(flooded))] < LATE_MS
 
 
-def test_the_long_runs_of_one_tenant_leave_room_for_another(project, listeners, user, eventually):
+def test_the_long_runs_of_one_tenant_leave_slots_for_another(project, listeners, user, eventually):
     """It holds its share of the concurrency, and no more, while its other jobs wait; another one's run at once."""
     project.sql.execute("delete from public.scheduled_jobs")
     listeners.start(concurrency=10, tenant_share=0.8)

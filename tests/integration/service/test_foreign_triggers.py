@@ -73,5 +73,5 @@ def test_one_job_ends_or_rests_with_an_explanation_and_the_others_go_on(listener
 def explained(project, guilty):
     """Whether the job or its run says what is wrong; a job that nothing can be written of, at least has not run."""
     row, ledger = project.job(guilty), project.ledger(guilty)
-    told = [row["error"] or "", *(run["error"] or "" for run in ledger)]
-    return any("no_such_column" in each for each in told) or (row["status"] == "scheduled" and not ledger)
+    reported = [row["error"] or "", *(run["error"] or "" for run in ledger)]
+    return any("no_such_column" in each for each in reported) or (row["status"] == "scheduled" and not ledger)

@@ -85,12 +85,12 @@ def test_a_neighbours_jobs_start_while_most_of_a_flood_still_waits(project, list
     assert waiting > JOBS / 2 or "moment" in name
     if "week" in name:
         assert project.rows(mine, MALLORY, "running")[0]["n"] <= 160, "its share of 200"
-        eventually(lambda: metric(listener, 'listener_due_not_armed{reason="slots"}') > 0, "what waits is counted")
+        eventually(lambda: metric(listener, 'listener_due_not_armed{reason="slots"}') > 0, "queued jobs are counted")
     assert listener.ready(), httpx.get(f"{listener.url}/readyz").text
 
 
 def test_readiness_fails_where_a_tenant_finds_no_slot(project, listeners, bob, eventually):
-    """The service's own runs may take all of them; whoever waits then is told of."""
+    """The service's own runs may take all of them; jobs that wait then are reported."""
     project.sql.execute("delete from public.scheduled_jobs")
     listener = listeners.start(concurrency=4)
     project.insert_many([{"handler": "noop", "metadata": {"sleep_seconds": 600}}] * 20)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Greeting(BaseModel):
-    """Whom to greet."""
+    """The name to greet."""
 
     name: str
 
@@ -148,7 +148,7 @@ async def test_a_stage_that_fails_for_good_ends_the_block(settings, monkeypatch)
 
 
 async def test_a_lifespan_of_starlette_runs_it(project, settings):
-    """What people had with a scheduler object in their `main.py`."""
+    """It replaces a scheduler object in an application's `main.py`."""
 
     @handler("answer_in_process")
     async def answer(_job: JobContext) -> int:

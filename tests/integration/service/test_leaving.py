@@ -1,4 +1,4 @@
-"""A listener that is told to go is gone in time, whatever its handlers do, and takes along all that it started."""
+"""A listener that gets SIGTERM is gone in time, whatever its handlers do, and takes along all that it started."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lives(process: int) -> bool:
 
 
 def test_a_second_sigterm_ends_the_time_that_runs_are_granted(project, listeners) -> None:
-    """What goes on is handed back at once, as it would be at the end of that time."""
+    """Runs that still go on are handed back at once, as they would be at the end of that time."""
     leaving = listeners.start(drain_seconds=60)
     job = project.insert("rest", metadata={"seconds": 60})
     project.wait(job, "running")
@@ -116,8 +116,8 @@ def test_the_handler_that_holds_up_the_loop_is_named(project, listeners, marks, 
     assert (line["handler"], line["job_id"]) == ("block", job)
     assert line["at"].endswith(" in block")
     assert "scenario_handlers.py:" in line["at"]
-    told = eventually(lambda: _fault(held_up), "it is not ready")
-    assert f"handler 'block' of job {job} keeps the loop, at " in told
+    reported = eventually(lambda: _fault(held_up), "it is not ready")
+    assert f"handler 'block' of job {job} keeps the loop, at " in reported
 
 
 def _fault(listener) -> str:

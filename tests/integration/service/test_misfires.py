@@ -1,4 +1,4 @@
-"""What becomes of due instants that passed while no listener was there."""
+"""Due instants that passed while no listener was there follow the misfire policy."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_run_all_runs_every_missed_instant_one_after_the_other(settled, project)
 
 
 def test_skip_runs_nothing_that_was_missed_beyond_the_grace(settled, project) -> None:
-    """What was missed by less still runs."""
+    """Instants missed by less still run."""
     states = states_by_instant(project, settled["skip"])
     assert MISFIRE in states
     assert states == [MISFIRE] * states.count(MISFIRE) + [RAN] * (MISSED - states.count(MISFIRE))

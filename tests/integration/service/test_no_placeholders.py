@@ -1,4 +1,4 @@
-"""What is not to come is null: neither REST nor Realtime shows a far year, or infinity, in its place."""
+"""Instants that are not to come are null: neither REST nor Realtime shows a far year, or infinity, in their place."""
 
 from __future__ import annotations
 

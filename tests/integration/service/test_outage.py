@@ -57,7 +57,7 @@ def road(a_free_port, embedded_stack):
     road.close()
 
 
-def test_an_outage_is_told_and_nothing_is_lost_in_it(project, listeners, road, marks, eventually) -> None:
+def test_an_outage_is_reported_and_nothing_is_lost_in_it(project, listeners, road, marks, eventually) -> None:
     """Not ready while it lasts, ready after it; what ended or came meanwhile is written and runs, once."""
     listener = listeners.start(SUPABASE_URL=f"http://127.0.0.1:{road.port}", poll_seconds=1)
     going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 1})
@@ -91,7 +91,7 @@ def complaints(listener) -> list[str]:
 def test_a_service_without_a_first_answer_says_once_what_to_do(
     project, listeners, a_free_port, road, eventually
 ) -> None:
-    """Which setting to check; it goes on when the server answers."""
+    """The message names the setting to check; the listener goes on when the server answers."""
     road.close()
     with socket.create_server(("127.0.0.1", a_free_port)) as mute:
         listener = listeners.launch(SUPABASE_URL=f"http://127.0.0.1:{a_free_port}")
@@ -107,7 +107,7 @@ def test_a_service_without_a_first_answer_says_once_what_to_do(
 
 
 def test_a_wrong_key_is_reported_once_with_the_setting_that_has_it(project, listeners, eventually) -> None:
-    """Whatever else would need it."""
+    """It is reported once, although every stage needs the key."""
     listener = listeners.launch(SUPABASE_SECRET_KEY="sb_secret_wrong")  # noqa: S106 - of nobody
     eventually(lambda: complaints(listener), "it complains", 30)
     eventually(lambda: "Invalid API key" in httpx.get(f"{listener.url}/readyz").text, "it is not ready")

@@ -137,8 +137,8 @@ def test_a_rolling_deploy_that_adds_and_removes_a_handler_loses_nothing(project,
     waiting = (
         "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'scheduled' and error ~ %s"
     )
-    told = '^no live listener has the handler "removed"'
-    eventually(lambda: project.rows(waiting, removed, told)[0]["n"] == len(removed), "they say that they wait", 30)
+    reported = '^no live listener has the handler "removed"'
+    eventually(lambda: project.rows(waiting, removed, reported)[0]["n"] == len(removed), "they say that they wait", 30)
     pool(*old)
     eventually(lambda: all_ended(project, jobs), "they run once it is back", 40)
     seen, _ = assert_each_ran_once_where_its_handler_is(project, jobs)

@@ -1,4 +1,4 @@
-"""Whoever floods the service's own port delays nobody's jobs, and large payloads of one tenant do not either."""
+"""A flood of the service's own port delays nobody's jobs, and large payloads of one tenant do not either."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def test_an_interval_runs_at_each_of_its_instants_until_its_runs_are_used_up(pro
     assert (row["status"], row["total_runs"], row["next_run_at"]) == ("completed", 3, None)
 
 
-def test_runs_asked_for_by_hand_do_not_use_up_a_schedules_runs(project) -> None:
+def test_manual_runs_do_not_use_up_a_schedules_runs(project) -> None:
     """Three manual runs, before and between: the schedule still has its two, and then the job is done."""
     job = project.insert(**EVERY_SECOND, run_date=project.soon(1.5), max_runs=2)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""What stock Supabase clients see of the service: jobs through postgres_changes, meetings and the jobs that follow."""
+"""Stock Supabase clients see the service: jobs through postgres_changes, meetings and the jobs that follow."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from child_listener import listeners_on
 from supabase_project import connected
 
 HANDLERS = Path(__file__).parents[1] / "service" / "jobs"
-ROWS, LIMIT, SECONDS = 900, 20, 5
-"""The real one's numbers are 5,000 rows, 100 a second and 40 s; `tests/chaos/test_bursts.py` has those."""
+ROWS, LIMIT, TICK, SECONDS = 900, 20, 0.5, 5
+"""The real numbers are 5,000 rows, 100 a second, 5 s and 60 s; `tests/chaos/test_bursts.py` is nearer to those."""
 SHORT = {"poll_seconds": 3, "probe_seconds": 2}
 
 
@@ -21,7 +21,7 @@ SHORT = {"poll_seconds": 3, "probe_seconds": 2}
 async def test_jobs_inserted_while_realtime_drops_everything_run_on_time(stack, tmp_path):
     """Where the channel that drops is the only one; and what it dropped is counted."""
     with (
-        limited_realtime(stack, LIMIT, tmp_path) as url,
+        limited_realtime(stack, LIMIT, tmp_path, TICK) as url,
         connected(stack) as project,
         listeners_on(stack, tmp_path, HANDLERS) as listeners,
     ):

@@ -1,10 +1,11 @@
-"""What is received is proved for each channel; silence is asked about, and a rotation loses nothing."""
+"""Each channel proves that it receives; a silent one is probed, and a rotation loses nothing."""
 
 from __future__ import annotations
 
 import anyio
 import pytest
 from faulty_proxy import Mode
+from given_stack import needs_superuser
 
 from listener.domain.messages import Hint
 from listener.errors import StoreError
@@ -13,6 +14,7 @@ CHANNELS = {"broadcast", "postgres_changes"}
 PROBES = "select count(*) from job_scheduler.signals where message ->> 'table' = 'probe'"
 REFUSED = StoreError("send_probe_v1", "ConnectError", "refused", retryable=True)
 ONLY_CHANGES = "insert into job_scheduler.signals (message) values (%s)"
+SEND = "realtime.send(jsonb, text, text, boolean)"
 QUICK = {"probe_seconds": 0.5, "answer_seconds": 2}
 PATIENT = {"probe_seconds": 0.5, "answer_seconds": 20}
 """Of a session that must not end, however slow the machine is."""
@@ -99,6 +101,24 @@ async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feedi
         await staleness.until(lambda: received.is_whole)
 
 
+async def test_a_function_that_is_missing_for_a_while_makes_its_channel_stale_for_a_while(
+    stack, feeding, sql, insert, staleness
+):
+    """Within one session: not received as soon as a probe finds out, and received as soon as one comes back."""
+    needs_superuser(stack)
+    async with feeding(stack.url, **PATIENT) as received:
+        sql(f"alter function {SEND} rename to send_elsewhere")
+        try:
+            await staleness.until(lambda: not received.health.channels["broadcast"])
+            assert received.health.receiving
+        finally:
+            sql(f"alter function {SEND.replace('.send', '.send_elsewhere')} rename to send")
+        await staleness.until(lambda: received.is_whole)
+        job = insert()
+        await staleness.until(lambda: received.of(job) == CHANNELS)
+        assert received.feed.sessions == 1
+
+
 async def test_a_probe_that_cannot_be_sent_does_not_end_a_session(wire, feeding, probe, staleness, monkeypatch):
     """The database is away, the socket is not; when the socket does not answer either, the session ends."""
     monkeypatch.setattr("listener.supabase.watched_session.RETRY_SECONDS", 0.2)
@@ -179,7 +199,7 @@ async def test_frames_that_cannot_be_read_are_counted(road, feeding, insert, sta
 
 
 async def test_more_hints_than_are_kept_become_one_look(stack, feeding, monkeypatch):
-    """What arrives faster than it is taken neither waits without bound nor is lost."""
+    """Hints that arrive faster than they are taken neither wait without bound nor are lost."""
     monkeypatch.setattr("listener.supabase.feed.MOST_WAITING_HINTS", 2)
     async with feeding(stack.url) as received:
         received.hints.clear()

@@ -50,7 +50,7 @@ async def test_an_error_of_the_server_and_the_join_that_follows(road, feeding, s
     """The stock client joins the same topic again, and takes the end of its old join for that of the new one."""
     async with stock_client(road.url) as stock, feeding(road.url) as received:
         await staleness.both_receive(received, stock)
-        await road.tell_channels(*frame)
+        await road.notify_channels(*frame)
         await staleness.until(lambda: not stock.client.channels and received.feed.sessions > 1)
         assert stock.client.is_connected
         await staleness.only_the_feed_receives(received, stock)

@@ -66,7 +66,7 @@ def tenancy(
             [workspace, user_id(role), role],
         )
     yield Tenancy(workspace, database, clients)
-    # What is here would be a listener to other tests, and handlers in what they read.
+    # Rows left here would be a listener to other tests, and handlers in what they read.
     database.execute("delete from public.job_listeners where heartbeat_at > '2090-01-01'")
     database.execute("delete from public.job_handlers where name ~ '^h[0-9a-f]{32}$'")
     database.execute("delete from public.job_workspaces")

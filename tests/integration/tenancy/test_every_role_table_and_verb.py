@@ -32,6 +32,10 @@ MATRIX = """
     meetings            workspace  ---- ----     s---   siud   siud  ----  siud
     job_handlers        any        ---- s---     s---   s---   s---  s---  s---
     job_listeners       any        ---- ----     ----   ----   ----  ----  s---
+    job_notifications   own        ---- s-ud     s-ud   s-ud   s-ud  s-ud  siud
+    job_notifications   another    ---- ----     ----   ----   ----  ----  siud
+    job_activity        private    ---- ----     ----   ----   ----  s---  s---
+    job_activity        workspace  ---- ----     s---   s---   s---  ----  s---
     job_workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
     job_workspace_members   another    ---- ----     s---   s---   s-ud  ----  siud
     job_workspace_members   own        ---- ----     s--d   s--d   s-ud  ----  -i--
@@ -90,6 +94,17 @@ def _listener(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.add("job_listeners", **row)}, {"name": "changed"}, {**row, "id": str(uuid.uuid4())})
 
 
+def _activity(tenancy: Tenancy, kind: str) -> Target:
+    owner = {"created_by": user_id("owner")} if kind == "private" else {"workspace_id": tenancy.workspace}
+    where = {"tenant_id": next(iter(owner.values())), "handler": "noop"}
+    row = {**where, **owner, "hour": "2020-01-01T00:00:00Z"}
+    names, places = ", ".join(row), ", ".join(["%s"] * len(row))
+    query = f"insert into public.job_activity ({names}) values ({places}) on conflict do nothing"  # noqa: S608 - ours
+    tenancy.database.execute(query, list(row.values()))
+    another = {name: str(value) for name, value in row.items()} | {"hour": "2021-01-01T00:00:00Z"}
+    return Target(where, {"failed": 7}, another)
+
+
 def _workspace(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.workspace}, {"name": "changed"}, {"name": "Another"})
 
@@ -116,6 +131,7 @@ TARGETS: dict[str, Callable[[Tenancy, str], Target]] = {
     "meetings": _meeting,
     "job_handlers": _handler,
     "job_listeners": _listener,
+    "job_activity": _activity,
     "job_workspaces": _workspace,
 }
 
@@ -143,8 +159,15 @@ def cells() -> list[Any]:
     ]
 
 
+def _notification(tenancy: Tenancy, user: uuid.UUID) -> Target:
+    row = {"recipient_id": str(user), "message": "Soon", "read_at": "2099-01-01Z"}
+    return Target({"id": tenancy.add("job_notifications", **row)}, {"read_at": None}, row)
+
+
 def target_of(tenancy: Tenancy, cell: Cell) -> Target:
     """Make the row, and a second admin, so that the first one is not kept by being the last."""
+    if cell.table == "job_notifications":
+        return _notification(tenancy, user_id(cell.role) if cell.kind == "own" else uuid.uuid4())
     if cell.table == "job_workspace_invitations":
         return _invitation(tenancy, cell.kind, cell.role)
     if cell.table != "job_workspace_members":
@@ -207,7 +230,7 @@ def test_every_cell_is_as_the_table_says(tenancy: Tenancy, cell: Cell):
 
 
 def test_no_table_of_the_api_is_left_out(tenancy: Tenancy):
-    """Whoever adds a table says who may do what with it."""
+    """The author of a new table declares the rights of each role."""
     query = "select tablename from pg_tables where schemaname = 'public'"
     tables = {row["tablename"] for row in tenancy.database.execute(query).fetchall()}
     assert {line.split()[0] for line in MATRIX.strip().splitlines()[1:]} == tables

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 WRITING = ("cancel_job", "pause_job", "resume_job", "retry_job", "run_job_now")
 READING = ("job_stats",)
 OF_INVITATIONS = ("accept_invitation", "decline_invitation")  # see test_invitations.py
+OF_PAGES = {
+    "dashboard_overview": {},
+    "list_runs": {},
+    "list_failures": {},
+    "list_listeners": {},
+    "list_quotas": {},
+    "job_outcomes": {"jobs": [1]},
+    "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},
+}
+"""What a dashboard calls: see tests/sql/test_pages_of_a_dashboard.py and test_bulk_jobs.py."""
 UNTIL_READY = {"resume_job": "paused", "retry_job": "cancelled"}
 MAY_WRITE = {"private": {"owner", "service"}, "workspace": {"editor", "admin", "service"}}
 MAY_READ = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "admin", "service"}}
@@ -50,16 +60,93 @@ def test_a_function_works_for_whoever_may_do_what_it_does(tenancy: Tenancy, func
 
 
 def test_what_the_service_calls_is_refused_to_everybody_else(tenancy: Tenancy):
-    """Whatever it is given, and also functions that were added since this was written."""
+    """Any argument is refused, and so are functions that were added since this was written."""
     query = "select proname, pronargs from pg_proc where pronamespace = 'public'::regnamespace"
     functions = {row["proname"] for row in tenancy.database.execute(query).fetchall()}
-    functions -= {*WRITING, *READING, *OF_INVITATIONS}
+    functions -= {*WRITING, *READING, *OF_INVITATIONS, *OF_PAGES}
     assert {"publish_handlers_v1", "claim_runs_v1", "sync_meetings_v1"} <= functions
     for function in sorted(functions):
         for role in set(ROLES) - {"service"}:
             for arguments in ({"request": {}}, {"request": {"limit": 1, "ids": [str(uuid.uuid4())]}}, {}):
                 answer = call(tenancy.clients[role], function, **arguments)
                 assert answer.status_code in DENIED, (function, role, answer.text)
+
+
+@pytest.mark.parametrize("function", OF_PAGES)
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_dashboard_calls_is_refused_to_nobody_who_signed_in(tenancy: Tenancy, function: str, role: str):
+    """It shows and changes what the caller may see and change anyway."""
+    assert tenancy.private_job
+    answer = call(tenancy.clients[role], function, **OF_PAGES[function])
+    assert answer.status_code == (200 if role != "anon" else 401), answer.text
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("kind", ["private", "workspace"])
+def test_a_bulk_act_reaches_the_jobs_that_the_caller_may_write(tenancy: Tenancy, kind: str, role: str):
+    """Named by their ids, so that it is the policies that decide; a dry run counts the same."""
+    job = tenancy.job(kind)
+    arguments = {"action": "pause", "filter": {"ids": [job]}}
+    counts = [call(tenancy.clients[role], "bulk_jobs", **arguments, dry_run=dry_run) for dry_run in (True, False)]
+    status = tenancy.database.execute("select status from public.scheduled_jobs where id = %s", [job]).fetchone()
+    may = role in MAY_WRITE[kind]
+    assert status == {"status": "paused" if may else "scheduled"}
+    if role != "anon":
+        assert [answer.json()["changed"] for answer in counts] == [int(may), int(may)]
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+@pytest.mark.parametrize("kind", ["private", "workspace"])
+def test_pages_show_the_rows_that_the_caller_may_see(tenancy: Tenancy, kind: str, role: str):
+    """Runs, failures, outcomes and figures of a workspace, or of one's own jobs."""
+    run, job = tenancy.run(kind), getattr(tenancy, f"{kind}_job")
+    tenancy.database.execute(
+        "update public.job_executions set status = 'failed', error = 'boom', completed_at = now() where id = %s", [run]
+    )
+    client, of = tenancy.clients[role], {"workspace": str(tenancy.workspace)} if kind == "workspace" else {}
+    runs = [row["id"] for row in call(client, "list_runs", **of).json()["rows"]]
+    sample = [group["sample"]["id"] for group in call(client, "list_failures", **of).json()["groups"]]
+    outcomes = call(client, "job_outcomes", jobs=[job]).json()
+    newest = [row["id"] for row in call(client, "dashboard_overview", **of).json()["failures"]["newest"]]
+    # The service has no private jobs of its own.
+    may = role in MAY_READ[kind] and (role, kind) != ("service", "private")
+    assert [str(run) in runs, str(run) in sample, str(run) in newest] == [may] * 3
+    assert (str(job) in outcomes) is (role in MAY_READ[kind])
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+def test_quotas_are_seen_by_members(tenancy: Tenancy, role: str):
+    """With what is used of them; a stranger learns nothing, not even the installation's bounds."""
+    tenancy.database.execute(
+        "update public.job_workspaces set settings = '{\"max_active_jobs\": 7}' where id = %s", [tenancy.workspace]
+    )
+    assert tenancy.workspace_job
+    quotas = call(tenancy.clients[role], "list_quotas", workspace=str(tenancy.workspace)).json()
+    if role in MAY_READ["workspace"]:
+        assert quotas["max_active_jobs"] == {"limit": 7, "used": 1}
+        assert quotas["max_timeout_seconds"] == {"limit": 3600, "used": None}
+        assert quotas["max_stored_bytes"]["used"] > 0
+    else:
+        assert quotas == {}
+
+
+@pytest.mark.parametrize("role", ROLES[1:])
+def test_a_listener_is_seen_without_its_host_and_without_runs_of_others(tenancy: Tenancy, role: str):
+    """A tenant learns whether somebody runs its jobs, and nothing of other tenants."""
+    listener = tenancy.add(
+        "job_listeners", id=uuid.uuid4(), name="db-host-7/12", version="1.2", capacity=50, heartbeat_at="2099-01-01Z"
+    )
+    for kind in ("private", "workspace"):
+        tenancy.database.execute(
+            "update public.job_executions set status = 'running', lease_expires_at = now() + interval '1 minute',"
+            " listener_id = %s where id = %s",
+            [listener, tenancy.run(kind)],
+        )
+    answer = call(tenancy.clients[role], "list_listeners")
+    assert "db-host" not in answer.text
+    [seen] = [row for row in answer.json() if row["id"] == str(listener)]
+    assert (seen["is_alive"], seen["version"], seen["capacity"]) == (True, "1.2", 50)
+    assert seen["running"] == {"service": 2, "stranger": 0}.get(role, 1)
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "service"])

@@ -1,4 +1,4 @@
-"""Whatever a signed-in user writes is refused with 4xx and a message, or ends; the listener takes it all.
+"""Each write of a signed-in user is refused with 4xx and a message, or its job ends; the listener survives them all.
 
 By default some hundreds of rows; `FUZZ_EXAMPLES=10000 pytest tests/integration/tenancy/test_fuzz.py` takes minutes.
 """

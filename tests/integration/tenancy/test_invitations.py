@@ -127,8 +127,8 @@ def test_a_member_who_accepts_stays_what_they_are(tenancy: Tenancy):
     assert invitations(tenancy, "admin") == []
 
 
-def test_inviting_does_not_tell_whether_a_user_exists(tenancy: Tenancy):
-    """One who signed in before, one who never will, and one who declined get the same answer."""
+def test_inviting_does_not_reveal_whether_a_user_exists(tenancy: Tenancy):
+    """A user who signed in before, one who never will, and one who declined get the same answer."""
     strip = {"user_id", "created_at"}
     answers = []
     for user in (user_id("stranger"), user_id("owner"), uuid.uuid4()):
@@ -156,7 +156,7 @@ def test_an_admin_forges_neither_who_invites_nor_the_name(tenancy: Tenancy):
 
 
 def test_an_admin_adds_nobody_directly_and_the_service_does(tenancy: Tenancy):
-    """What the service adds needs no invitation, and uses one up that is pending."""
+    """A membership that the service adds needs no invitation, and uses up a pending one."""
     row = {"workspace_id": str(tenancy.workspace), "user_id": str(user_id("stranger")), "role": "viewer"}
     assert tenancy.clients["admin"].post("/job_workspace_members", json=row).status_code == 403
     invite(tenancy, user_id("stranger"), "admin")

@@ -1,4 +1,4 @@
-"""Who receives of which row through Realtime: the rules of the REST API, asked by real clients."""
+"""Each client receives through Realtime the rows that the REST API shows it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HEARS = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "adm
 
 @dataclass
 class Receiver:
-    """What one client has received, in its order."""
+    """The messages that one client has received, in their order."""
 
     role: str
     received: list[dict[str, Any]] = field(default_factory=list)

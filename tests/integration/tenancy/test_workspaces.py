@@ -120,7 +120,7 @@ def speaking_as(stack: Stack, name: str) -> Iterator[psycopg.Connection[Any]]:
 def test_a_workspace_keeps_an_admin_though_two_remove_each_other(
     embedded_stack: Stack, tenancy: Tenancy, own: dict[str, Any]
 ):
-    """Whoever comes second waits for the first, and is refused."""
+    """The second transaction waits for the first, and is refused."""
     member = {"workspace_id": own["id"], "user_id": str(user_id("owner")), "role": "admin"}
     assert tenancy.clients["service"].post("/job_workspace_members", json=member).status_code == 201
     remove = "delete from public.job_workspace_members where workspace_id = %s and user_id = %s"

@@ -9,7 +9,7 @@ await jobs.insert({ handler: 'log', metadata: { message: 'x', level: 'loud' } })
 await jobs.insert({ handler: 'log', metadata: {} }) // 'message' is missing
 await jobs.insert({ handler: 'log' }) // 'metadata' is missing
 await jobs.insert({ handler: 'lgo', metadata: { message: 'x' } }) // "lgo"
-await jobs.insert({ metadata: { message: 'x' } }) // 'handler' is missing
+await jobs.insert({ name: 'x' }) // 'handler' is missing
 await jobs.insert([{ handler: 'noop' }, { handler: 'plant', metadata: { leaf: 'a', children: [{}] } }]) // 'leaf' is missing
 await jobs.insert({ handler: 'pay', metadata: { by: { kind: 'cash' }, amount: 1 } }) // "cash"
 await jobs.insert({ handler: 'pay', metadata: { by: { kind: 'bank', iban: 'x' }, amount: 1, place: [1] } }) // [number]

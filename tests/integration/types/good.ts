@@ -45,7 +45,7 @@ const planted = await jobs.insert(tree)
 
 const ledger = await supabase.from('job_executions').select('status, reason, scheduled_jobs (handler)').limit(1)
 const reason: string | null | undefined = ledger.data?.[0]?.reason
-const names: Handler[] = ['log', 'meeting_status', 'noop', 'pay', 'plant', 'webhook']
+const names: Handler[] = ['email', 'log', 'meeting_status', 'noop', 'pay', 'plant', 'webhook']
 
 console.log(JSON.stringify([one, moved, edited, cancelled, several, paid, planted, ledger].map((answer) => answer.error)))
 export { id, names, reason }

@@ -49,14 +49,14 @@ class Disk:
         await database.rows("alter index public.job_executions_pkey set tablespace small")
 
     async def fill(self, database: Database) -> None:
-        """Leave no room."""
+        """Fill the disk."""
         if self.is_real:
             await to_thread.run_sync(self._fill)
         else:
             await database.rows(PRETEND)
 
     async def clear(self, database: Database) -> None:
-        """Make room again."""
+        """Free the space again."""
         if self.is_real:
             (self.folder / "filler").unlink(missing_ok=True)
         else:

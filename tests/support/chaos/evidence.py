@@ -53,7 +53,7 @@ class ClaimRequest:
 
 @dataclass
 class Evidence:
-    """What the checker reads. `histories` are job changes by job; `changes` and `claims` are those of runs, by run."""
+    """The checker's input. `histories` are job changes by job; `changes` and `claims` are those of runs, by run."""
 
     jobs: list[dict[str, Any]]
     runs: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Which due instants a job had, computed from what clients defined: by the domain's arithmetic, not by the ledger."""
+"""Computes the due instants of a job from what clients defined: by the domain's arithmetic, not by the ledger."""
 
 from __future__ import annotations
 

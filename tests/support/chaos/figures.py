@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 ON_TIME = timedelta(milliseconds=250)
 AFTERMATH = timedelta(seconds=5)
-"""What is late so soon after a fault counts as late by it."""
+"""A job that is late so soon after a fault counts as late by it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Recovery:
-    """What one kind of fault did, the worst of `times`: seconds."""
+    """The effect of one kind of fault, the worst of `times`: seconds."""
 
     name: str
     times: int

@@ -1,4 +1,4 @@
-"""What clients do in a chaos run: jobs of every kind, and the things that clients change while they go on."""
+"""The clients of a chaos run: jobs of every kind, and the changes that clients make while they go on."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ where j.job_id not like 'bystander-%' and (
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: `faults` are names of `FAULTS`, one every `every` seconds; the same seed draws the same run."""
+    """A chaos run: `faults` are names of `FAULTS`, one every `every` seconds; the same seed draws the same run."""
 
     seconds: float = 600.0
     jobs: int = 20_000
@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass
 class Outcome:
-    """What came of it; lateness in seconds."""
+    """The result of a run; lateness in seconds."""
 
     plan: Plan
     folder: Path
@@ -146,7 +146,7 @@ class Breaker:
         rig: what is broken.
         plan: how often, and for how long.
         chance: draws the order.
-        say: told of each fault.
+        say: called with the name of each fault.
     """
 
     def __init__(self, rig: Rig, plan: Plan, chance: Random, say: Callable[[str], None]) -> None:

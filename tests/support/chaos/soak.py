@@ -48,7 +48,7 @@ that ran a handler are kept for the next one, so their number is that of the mos
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one gauge: means of the two halves, and the rise over the second one by its slope."""
+    """One gauge over the run: means of the two halves, and the rise over the second one by its slope."""
 
     name: str
     first: float

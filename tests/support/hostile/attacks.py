@@ -1,4 +1,4 @@
-"""What hostile users do through the API, and careless handlers within the listener; each until it is cancelled.
+"""Attacks of hostile users through the API, and careless handlers within the listener; each until it is cancelled.
 
 An attack is a coroutine function of a `Scene`; it counts what it did in `scene.done`, by words.
 """
@@ -33,7 +33,7 @@ BLANKET = "create policy blanket on realtime.messages for all to authenticated u
 
 @dataclass
 class Scene:
-    """What an attack works on: API clients of signed-in users, the service's own, the listener's port, the stack."""
+    """An attack's surroundings: API clients of signed-in users, the service's own, the listener's port, the stack."""
 
     stack: Stack
     user: Callable[[str], httpx.AsyncClient]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hostile.neighbour import Punctuality
 
 NOW_SECONDS, LATER_SECONDS = 0.5, 0.1
-"""What a neighbour may wait at p99 on two idle cores, for a job due now and for one due in two seconds."""
+"""The limits of a neighbour's p99 on two idle cores: for a job due now, and for one due in two seconds."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the database says becomes an error that names the facts."""
+"""The database's answers become errors that name the facts."""
 
 from __future__ import annotations
 

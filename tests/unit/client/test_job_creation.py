@@ -1,4 +1,4 @@
-"""What plans ask for, and what they make of the answers: no client, no network."""
+"""Plans make requests, and turn the answers into jobs or errors: no client, no network."""
 
 from __future__ import annotations
 
@@ -173,7 +173,7 @@ def test_a_one_time_job_by_either_name_of_its_arguments():
 
 
 def test_a_recurring_job_by_words_and_by_schedule():
-    """What does not say when belongs to the handler."""
+    """Arguments that do not define a schedule belong to the handler."""
     by_words = job_creation.schedule_recurring(
         Defaults(), func="report", trigger_type="daily", job_id="d", hour=8, minute=0, who="all"
     )
@@ -237,7 +237,7 @@ def test_a_job_id_that_says_the_same_again_gives_the_job_that_is_there():
 
 
 def test_a_job_id_that_says_something_else_is_a_conflict():
-    """Which names the job, and how it differs."""
+    """The error names the job, and how it differs."""
     with pytest.raises(JobExists) as conflict:
         answered(_again(metadata={"a": 1}, priority=3), TAKEN, [ROW])
     assert (conflict.value.job.id, conflict.value.differs) == (7, ["metadata", "priority"])
@@ -383,7 +383,7 @@ def test_a_test_run_may_be_asked_for_by_position():
 
 @pytest.mark.parametrize("plan", [jobs.cancel_job, jobs.delete_job, jobs.run_job_now, jobs.update_job])
 def test_a_job_id_that_nobody_has_is_not_found(plan):
-    """Whatever was to be done with it."""
+    """Each operation raises the same error."""
     with pytest.raises(JobNotFound, match="nobody"):
         answered(plan(Defaults(), "nobody"), [])
 

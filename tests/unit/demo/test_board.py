@@ -35,7 +35,7 @@ def _board() -> tuple[Board, list[str]]:
     return board, reported
 
 
-def test_a_transition_is_told_once():
+def test_a_transition_is_reported_once():
     """A row that is delivered again, or in which only the lease has moved, is no transition."""
     board, reported = _board()
     for status in ("scheduled", "running", "running", "completed"):

@@ -1,4 +1,4 @@
-"""Tenants take turns whatever they ask for, and always leave room for one another."""
+"""Tenants take turns whatever they ask for, and always leave capacity for one another."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_flood_delays_another_tenant_by_one_job():
 
 
 def test_what_is_taken_at_a_time_is_small_unless_it_is_all_the_services():
-    """Whoever comes next waits for the answer to what was taken before."""
+    """The next tenant waits for the answer to the claims that were taken before."""
     service = [a_job(n) for n in range(1, 501)]
     assert len(filled(*service).take(5000, 1000)) == 500
     assert len(filled(*service).take(5000, 300)) == 300
@@ -63,7 +63,7 @@ def held_by(queue, capacity, tenants):
 
 
 @pytest.mark.parametrize(("tenants", "expected"), [("a", [80]), ("ab", [45, 44]), ("abcd", [24, 24, 24, 23])])
-def test_no_number_of_tenants_takes_all_room(tenants, expected):
+def test_no_number_of_tenants_takes_every_slot(tenants, expected):
     """One takes its share; more of them less each, so that somebody who comes anew finds some."""
     jobs = [a_job(1000 * n + k, tenant) for n, tenant in enumerate(tenants) for k in range(500)]
     queue = filled(*jobs)
@@ -92,7 +92,7 @@ def test_a_workspace_of_many_users_takes_one_workspaces_turns():
 
 
 def test_turns_are_not_saved_up():
-    """Who was held back at its share, or came late, does not go before all others afterwards."""
+    """A tenant that was held back at its share, or came late, does not go before all others afterwards."""
     queue = filled(*(a_job(n, "a") for n in range(100)), share=0.5)
     assert len(queue.take(100, 40)) == 40
     for n in range(100, 200):
@@ -113,7 +113,7 @@ def test_a_party_with_a_bound_holds_no_more_until_it_is_forgotten():
     assert len(queue.take(100, 9)) == 5
 
 
-def test_the_services_own_jobs_may_take_all_room():
+def test_the_services_own_jobs_may_take_every_slot():
     """Also beside others', with which they take turns."""
     assert held_by(filled(*(a_job(n) for n in range(300))), 100, [None]) == [100]
     both = filled(*(a_job(n) for n in range(300)), *(a_job(n, "a") for n in range(300, 600)))
@@ -123,7 +123,7 @@ def test_the_services_own_jobs_may_take_all_room():
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3])
-def test_a_tenant_alone_finds_room_however_little_there_is(capacity):
+def test_a_tenant_alone_finds_a_slot_however_little_there_is(capacity):
     """A share of one is one."""
     assert sum(held_by(filled(a_job(1, "a"), a_job(2, "a"), share=0.1), capacity, "a")) >= 1
 
@@ -147,18 +147,18 @@ steps = st.lists(additions | takings | run_results, max_size=60)
 
 @given(steps=steps, capacity=st.integers(1, 8), share=st.sampled_from([0.1, 0.5, 0.8]))
 def test_every_job_is_taken_once_and_the_queue_never_sticks(steps, capacity, share):
-    """Whatever is added, taken and ended, in any order: what a plain set of ids says."""
+    """After any order of adding, taking and ending it agrees with a plain set of ids."""
     queue, waiting, held = FairQueue(share), {}, []
     for kind, number, *more in steps:
         if kind == "add":
             waiting[number] = a_job(number, *more)
             queue.add(waiting[number])
         elif kind == "take":
-            room = capacity - len(held)
-            may = queue.may_take(room)
-            batch = queue.take(room, number + 1)
+            free_slots = capacity - len(held)
+            may = queue.may_take(free_slots)
+            batch = queue.take(free_slots, number + 1)
             assert bool(batch) == may
-            assert len(batch) <= min(room, number + 1)
+            assert len(batch) <= min(free_slots, number + 1)
             held += [waiting.pop(job.id) for job in batch]
         elif held:
             queue.holdings.release(held.pop(number % len(held)).parties)

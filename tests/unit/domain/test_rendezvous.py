@@ -34,7 +34,7 @@ def test_who_leaves_changes_nothing_among_the_others(job_id, listeners, leaving)
 @pytest.mark.parametrize("count", [2, 3, 7])
 @pytest.mark.parametrize("step", [1, 8, 1000, 2**32])
 def test_each_listener_is_first_for_as_many_jobs(count, step):
-    """Whatever steps the ids of jobs make; and of the jobs of one, each other is second for as many."""
+    """It holds for any steps between the ids of jobs; of the jobs of one, each other is second for as many."""
     listeners = [str(uuid.UUID(int=n)) for n in range(count)]
     firsts, seconds = Counter(), Counter()
     for n in range(4000):

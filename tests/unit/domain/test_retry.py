@@ -1,4 +1,4 @@
-"""What follows an attempt."""
+"""The step that follows an attempt."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_failure_that_no_retry_can_fix_is_final_at_once():
     ("asked", "seconds"), [(90.0, 90), (200_000.0, 200_000), (-1.0, 0), (float("inf"), 31_622_400)]
 )
 def test_a_handler_may_choose_the_delay(asked: float, seconds: int):
-    """What it asks for replaces the back-off, within a year and not in the past."""
+    """The handler's delay replaces the back-off, within a year and not in the past."""
     step = decide(Failed("busy", retry_after_seconds=asked), 1, POLICY, MIDDLE, NOW)
     assert step == RetryAt(NOW + timedelta(seconds=seconds))
 

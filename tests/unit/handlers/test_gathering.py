@@ -10,7 +10,7 @@ from listener import Retry
 from listener.handlers._gathering import Gathering
 
 
-async def test_what_waits_shares_a_request():
+async def test_waiting_calls_share_a_request():
     """One at a time, none above the bound, and each caller has its own answer."""
     gathering, requests, answers = Gathering(most=40), [], {}
     under_way = 0
@@ -25,7 +25,7 @@ async def test_what_waits_shares_a_request():
         return [question * 2 for question in questions]
 
     async def ask(number):
-        answers[number] = await gathering.ask(number, send)
+        answers[number] = await gathering.submit(number, send)
 
     async with anyio.create_task_group() as tasks:
         for number in range(100):
@@ -50,7 +50,7 @@ async def test_a_failed_request_fails_its_own_questions_only():
 
     async def ask(number):
         try:
-            ends[number] = await gathering.ask(number, send)
+            ends[number] = await gathering.submit(number, send)
         except Retry as retry:
             ends[number] = retry
 
@@ -76,7 +76,7 @@ async def test_a_stopped_caller_holds_nobody_up(stopped):
         return questions
 
     async def ask(number):
-        answered.append(await gathering.ask(number, send))
+        answered.append(await gathering.submit(number, send))
 
     scopes = {}
 

@@ -31,14 +31,6 @@ EARLIER = timedelta(hours=1)
 
 
 @pytest.fixture
-async def client(stack: Stack) -> AsyncIterator[AsyncClient]:
-    """Give a client with the service's powers."""
-    async with httpx.AsyncClient() as connections:
-        options = AsyncClientOptions(auto_refresh_token=False, persist_session=False, httpx_client=connections)
-        yield await acreate_client(stack.url, stack.service_key, options)
-
-
-@pytest.fixture
 async def counted_client(stack: Stack) -> AsyncIterator[tuple[AsyncClient, list[str]]]:
     """Give a client with the service's powers, and the list of its requests."""
     requests: list[str] = []

@@ -18,7 +18,7 @@ async def test_noop_takes_any_payload_and_does_nothing(payload):
     assert report.logs == ()
 
 
-async def test_noop_sleeps_as_long_as_it_is_told():
+async def test_noop_sleeps_for_the_seconds_of_its_payload():
     """For trying out overlaps, cancellations and timeouts."""
     report = await run_handler(noop, {"sleep_seconds": 0.05})
     assert (report.completed_at - report.started_at).total_seconds() >= 0.05

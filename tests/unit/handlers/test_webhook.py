@@ -6,96 +6,28 @@ import json
 import socket
 import threading
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import h11
 import httpcore
 import pytest
-from anyio.abc import SocketAttribute
 
 from listener.domain.outcome import Completed, Failed
 from listener.handlers import _egress
-from listener.handlers.webhook import MAX_BODY_BYTES, MAX_RETRY_AFTER_SECONDS, retry_after, webhook
+from listener.handlers._http import MAX_BODY_BYTES, MAX_RETRY_AFTER_SECONDS, retry_after
+from listener.handlers.webhook import webhook
 from listener.testing import EXECUTION_ID, NOON, run_handler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from anyio.abc import SocketStream
+    from http_endpoint import Endpoint
+
 
 OPEN = {"webhook_allow_private": True}
-
-
-@dataclass
-class Endpoint:
-    """A real HTTP server with prepared answers that keeps what it was sent."""
-
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    delay_seconds: float = 0
-    breaks: bool = False
-    stalls: bool = False
-    connections: int = 0
-    requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
-    url: str = ""
-
-    async def serve(self, stream: SocketStream) -> None:
-        """Answer the requests of one connection."""
-        self.connections += 1
-        connection = h11.Connection(h11.SERVER)
-        async with stream:
-            while await self._answer(stream, connection):
-                connection.start_next_cycle()
-
-    async def _answer(self, stream: SocketStream, connection: h11.Connection) -> bool:
-        request, content = None, b""
-        while True:
-            event = connection.next_event()
-            if event is h11.NEED_DATA:
-                try:
-                    connection.receive_data(await stream.receive())
-                except (anyio.EndOfStream, anyio.BrokenResourceError):
-                    return False
-            elif isinstance(event, h11.Request):
-                request = event
-            elif isinstance(event, h11.Data):
-                content += event.data
-            else:
-                break
-        if request is None or self.breaks:
-            return False
-        headers = {name.decode(): value.decode() for name, value in request.headers}
-        self.requests.append((request.method.decode(), request.target.decode(), headers, content))
-        await anyio.sleep(self.delay_seconds)
-        length = len(self.body) + self.stalls
-        answer = h11.Response(status_code=self.status, headers=[*self.headers.items(), ("content-length", str(length))])
-        parts = [answer, h11.Data(data=self.body)] + ([] if self.stalls else [h11.EndOfMessage()])
-        try:
-            await stream.send(b"".join(connection.send(part) or b"" for part in parts))
-            if self.stalls:
-                await anyio.sleep_forever()
-        except anyio.BrokenResourceError:
-            return False
-        return connection.our_state is h11.DONE and connection.their_state is h11.DONE
-
-
-@pytest.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    """Serve on a free port of this machine."""
-    served = Endpoint()
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
-    async with listener, anyio.create_task_group() as group:
-        port = listener.extra_attributes[SocketAttribute.local_port]()
-        served.url = f"http://127.0.0.1:{port}/hook"
-        group.start_soon(listener.serve, served.serve)
-        yield served
-        group.cancel_scope.cancel()
 
 
 async def call(endpoint: Endpoint, payload: dict[str, Any] | None = None, **changes: Any) -> Any:
@@ -104,7 +36,7 @@ async def call(endpoint: Endpoint, payload: dict[str, Any] | None = None, **chan
     return (await run_handler(webhook, {"url": endpoint.url, **(payload or {})}, **changes)).outcome
 
 
-async def test_the_receiver_can_tell_attempts_and_due_instants_apart(endpoint):
+async def test_the_receiver_can_distinguish_attempts_and_due_instants(endpoint):
     """`Idempotency-Key` is the same for every attempt at one due instant."""
     await call(endpoint, {"body": {"a": 1}, "headers": {"X-Mine": "yes", "X-Job-Id": "forged"}}, attempt=2)
     await call(endpoint, attempt=3, scheduled_for=NOON + timedelta(days=1))
@@ -315,7 +247,7 @@ async def test_names_are_looked_up_in_threads_of_their_own(endpoint, monkeypatch
         slow.set()
 
 
-async def test_what_is_often_a_key_in_a_url_is_not_told(endpoint):
+async def test_what_is_often_a_key_in_a_url_is_not_shown(endpoint):
     """Neither by the error nor by test mode: the ledger and the log have other readers than the job."""
     endpoint.status = 404
     url = endpoint.url.replace("http://", "http://ann:hush@") + "?key=hush"

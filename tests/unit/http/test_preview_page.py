@@ -1,4 +1,4 @@
-"""What a schedule would do, over HTTP: invalid questions are refused by name, and the loop goes on."""
+"""The preview of a schedule over HTTP: invalid requests are refused by name, and the loop goes on."""
 
 from __future__ import annotations
 
@@ -54,10 +54,11 @@ def scheduled(trigger: str, schedule: str) -> dict[str, str]:
     ("params", "named"),
     [
         ({}, "trigger"),
-        ({"cron": "99 * * * *"}, "schedule.expression"),
-        ({"cron": ""}, "schedule.expression"),
-        ({**CRON, "timezone": "Mars/Base"}, "timezone"),
-        ({**CRON, "timezone": ""}, "timezone"),
+        ({"cron": "99 * * * *"}, "scheduled_jobs.schedule"),
+        ({"cron": ""}, "scheduled_jobs.schedule"),
+        ({"cron": "1," * 1500 + "1 * * * *"}, "scheduled_jobs.schedule"),
+        ({**CRON, "timezone": "Mars/Base"}, "scheduled_jobs.timezone"),
+        ({**CRON, "timezone": ""}, "scheduled_jobs.timezone"),
         ({**CRON, "timezone": "A" * 5000}, "timezone"),
         ({**CRON, "n": "0"}, "n"),
         ({**CRON, "n": "101"}, "n"),
@@ -74,23 +75,23 @@ def scheduled(trigger: str, schedule: str) -> dict[str, str]:
         ({**CRON, "zone": "UTC"}, "parameter"),
         (scheduled("daily", "{"), "schedule"),
         (scheduled("daily", ""), "schedule"),
-        (scheduled("daily", "[]"), "schedule"),
-        (scheduled("daily", "null"), "schedule"),
+        (scheduled("daily", "[]"), "scheduled_jobs.schedule"),
+        (scheduled("daily", "null"), "scheduled_jobs.schedule"),
         (scheduled("daily", "[" * 1999), "schedule"),
         (scheduled("daily", '{"a":' * 399), "schedule"),
         (scheduled("daily", "[" * 5000), "schedule"),
-        (scheduled("daily", '{"time": {"a": [[[]]]}}'), "schedule.time"),
+        (scheduled("daily", '{"time": {"a": [[[]]]}}'), "scheduled_jobs.schedule"),
         (scheduled("daily", '{"time": "10:00", "time": "11:00"}'), "schedule"),
-        (scheduled("daily", '{"time": "\\ud800"}'), "schedule.time"),
+        (scheduled("daily", '{"time": "\\ud800"}'), "scheduled_jobs.schedule"),
         (scheduled("interval", '{"seconds": NaN}'), "schedule"),
         (scheduled("interval", '{"seconds": -Infinity}'), "schedule"),
-        (scheduled("interval", '{"seconds": 1e400}'), "schedule.seconds"),
-        (scheduled("interval", '{"seconds": ' + "9" * 1500 + "}"), "schedule.seconds"),
-        (scheduled("interval", '{"seconds": true}'), "schedule.seconds"),
-        (scheduled("weekly", '{"time": "10:00", "days": [["monday"]]}'), "schedule.days"),
-        (scheduled("monthly", '{"time": "10:00", "days": [' + "9" * 1500 + "]}"), "schedule.days"),
-        (scheduled("monthly", '{"time": "10:00", "days": [1], "missing_day": {}}'), "schedule.missing_day"),
-        (scheduled("cron", '{"expression": {"a": []}}'), "schedule.expression"),
+        (scheduled("interval", '{"seconds": 1e400}'), "scheduled_jobs.schedule"),
+        (scheduled("interval", '{"seconds": ' + "9" * 1500 + "}"), "scheduled_jobs.schedule"),
+        (scheduled("interval", '{"seconds": true}'), "scheduled_jobs.schedule"),
+        (scheduled("weekly", '{"time": "10:00", "days": [["monday"]]}'), "scheduled_jobs.schedule"),
+        (scheduled("monthly", '{"time": "10:00", "days": [' + "9" * 1500 + "]}"), "scheduled_jobs.schedule"),
+        (scheduled("monthly", '{"time": "10:00", "days": [1], "missing_day": {}}'), "scheduled_jobs.schedule"),
+        (scheduled("cron", '{"expression": {"a": []}}'), "scheduled_jobs.schedule"),
     ],
 )
 async def test_a_preview_of_nonsense_is_refused_by_name(params: dict[str, str], named: str) -> None:

@@ -15,7 +15,7 @@ from listener.testing import NOON
 
 
 class Reported:
-    """What a test says of the service's health."""
+    """The service's health, as a test sets it."""
 
     def __init__(self, state):
         self._state = state
@@ -29,7 +29,7 @@ class Reported:
 
 @pytest.fixture
 def state():
-    """What the service says of itself."""
+    """The state that the service reports."""
     return {"fault": None, "describe": lambda: {"jobs_armed": 3}}
 
 
@@ -72,7 +72,7 @@ async def test_metrics_and_what_it_is_doing(client):
     assert (await client.get("/debug/scheduler")).json() == {"jobs_armed": 3}
 
 
-async def test_what_it_is_doing_is_not_told_unless_enabled():
+async def test_what_it_is_doing_is_not_shown_unless_enabled():
     """The page is not there at all."""
     app = application(Reported({}), bytes, None, lambda: NOON)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:

@@ -74,7 +74,7 @@ def test_the_file_of_a_killed_stack_is_removed(path: Path) -> None:
 
 
 def test_the_file_of_a_running_stack_stays(path: Path) -> None:
-    """Another stack is told so."""
+    """Another stack gets a message that says so."""
     with written(path, VARIABLES):
         with pytest.raises(EnvFileTakenError, match="belongs to another stack that is up"):
             remove_stale(path)

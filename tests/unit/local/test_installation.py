@@ -1,4 +1,4 @@
-"""Which PostgreSQL the stack runs."""
+"""The stack chooses one of the installed PostgreSQL versions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _installation(folder: Path, answer: str) -> Path:
     ],
 )
 def test_the_folder_that_the_environment_names_is_taken(tmp_path, monkeypatch, answer, version, major):
-    """Whatever the folder is called, with the version that its server states."""
+    """The folder may have any name; the version is the one that its server states."""
     programs = _installation(tmp_path, answer)
     monkeypatch.setenv("LISTENER_POSTGRES_BIN", str(programs))
     found = installed_postgres()

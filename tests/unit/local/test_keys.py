@@ -18,7 +18,7 @@ def _claims(token: str, made: keys.Keys) -> dict[str, object]:
 
 
 def test_keys_survive_a_restart_and_only_their_owner_reads_them(tmp_path: Path) -> None:
-    """What a client was configured with yesterday works today."""
+    """A client that was configured yesterday works today."""
     path = tmp_path / "secrets.json"
     made = keys.load_or_create(path)
     assert keys.load_or_create(path) == made

@@ -83,7 +83,7 @@ async def test_what_npm_says_is_in_the_message(state: StateFolder):
 
 
 @pytest.mark.parametrize(("system", "machine"), [("Darwin", "arm64"), ("Linux", "aarch64")])
-async def test_a_platform_that_npm_does_not_serve_is_told_the_others(state, monkeypatch, system, machine):
+async def test_a_platform_that_npm_does_not_serve_is_shown_the_others(state, monkeypatch, system, machine):
     """Names for other platforms exist in npm's registry, and do not resolve."""
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)

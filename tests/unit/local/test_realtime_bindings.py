@@ -1,4 +1,4 @@
-"""What clients ask of postgres_changes is read as the real server reads it."""
+"""Bindings of postgres_changes are read as the real server reads them."""
 
 from __future__ import annotations
 

@@ -40,10 +40,20 @@ def test_recorded_binary_frames_are_read_and_written() -> None:
     )
 
 
-def test_bytes_that_are_no_json_cannot_go_to_an_old_client() -> None:
-    """Vsn 1.0.0 has no binary frames."""
+def test_bytes_cannot_go_to_an_old_client() -> None:
+    """Vsn 1.0.0 has no binary frames; what calls itself JSON is passed on as it is."""
     assert ObjectCodec().encode_broadcast("t", UserBroadcast("e", b"\x01")) is None
-    assert ArrayCodec().decode(b"\x03\x00\x00\x01\x01\x00\x01te{no json") is None
+    push = ArrayCodec().decode(b"\x03\x00\x00\x01\x01\x00\x01te{no json")
+    assert push.broadcast == UserBroadcast("e", "{no json")
+
+
+@pytest.mark.parametrize("member", ["ref", "payload"])
+def test_an_object_that_lacks_a_member_is_malformed(member: str) -> None:
+    """A join without a ref has no answer."""
+    message = {"topic": "t", "event": "phx_join", "payload": {}, "ref": None}
+    assert ObjectCodec().decode(json.dumps(message)) is not None
+    del message[member]
+    assert ObjectCodec().decode(json.dumps(message)) is None
 
 
 @pytest.mark.parametrize(("vsn", "kind"), [("1.0.0", ObjectCodec), ("2.0.0", ArrayCodec), ("9.9.9", type(None))])

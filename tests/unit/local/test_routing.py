@@ -61,6 +61,13 @@ def test_realtime_gets_a_jwt_for_the_key_in_the_query() -> None:
     assert forward == Forward("realtime", b"/realtime/v1/websocket?apikey=anon.jwt&vsn=1.0.0", b"Bearer anon.jwt")
 
 
+def test_a_broadcast_by_http_keeps_the_token_of_its_user() -> None:
+    """As any request for rows; a new API key in its place stands for its role."""
+    for given, passed_on in (("Bearer user.jwt", b"Bearer user.jwt"), ("Bearer sb_publishable_x", b"Bearer anon.jwt")):
+        forward = _route("/realtime/v1/api/broadcast", "POST", apikey="sb_publishable_x", authorization=given)
+        assert forward.authorization == passed_on
+
+
 @pytest.mark.parametrize("target", ["/rest/v1/jobs", "/realtime/v1/websocket?vsn=1.0.0"])
 def test_without_a_key_nothing_passes(target: str) -> None:
     """The words are those of Supabase's gateway."""
@@ -72,7 +79,15 @@ def test_a_wrong_key_is_refused() -> None:
     assert _refused(_route("/rest/v1/jobs", apikey="anon.jwt2")) == (401, "Invalid API key")
 
 
-@pytest.mark.parametrize("service", ["auth", "storage", "functions", "graphql"])
+def test_signing_in_goes_to_auth_without_its_prefix() -> None:
+    """With the key, which is nobody's token; the public keys of tokens are anybody's to read."""
+    forward = _route("/auth/v1/token?grant_type=password", "POST", apikey="sb_publishable_x")
+    assert forward == Forward("auth", b"/token?grant_type=password", b"Bearer anon.jwt")
+    assert _refused(_route("/auth/v1/user"))[0] == 401
+    assert _route("/auth/v1/.well-known/jwks.json") == Forward("auth", b"/.well-known/jwks.json", b"")
+
+
+@pytest.mark.parametrize("service", ["storage", "functions", "graphql"])
 def test_a_service_that_the_stack_lacks_is_named(service: str) -> None:
     """A person who calls it learns why it does not answer."""
     status, message = _refused(_route(f"/{service}/v1/anything", "POST", apikey="anon.jwt"))

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from listener.supabase import client as client_module
 from listener.supabase.admitted_transport import STUCK_AFTER, AdmittedTransport
-from listener.supabase.client import make_client
+from listener.supabase.client import client_maker, make_client
 
 CONNECTIONS = 5
 
@@ -83,7 +83,7 @@ async def test_no_more_requests_go_on_than_there_are_connections(client, server)
 
 
 async def test_a_response_keeps_its_slot_until_it_is_closed(client, server):
-    """Its connection is in use as long; who waits too long is told."""
+    """Its connection is in use as long; a request that waits too long raises."""
     async with client.stream("GET", server.url):
         assert client._transport._slots.value == CONNECTIONS - 1
     assert client._transport._slots.value == CONNECTIONS
@@ -94,7 +94,7 @@ async def test_a_response_keeps_its_slot_until_it_is_closed(client, server):
 
 
 async def test_a_pool_that_gives_no_connection_is_replaced(server):
-    """After a few requests in a row; it is told, and the next request goes through."""
+    """After a few requests in a row; it is logged, and the next request goes through."""
     made = []
 
     class Stuck(httpx.AsyncBaseTransport):
@@ -128,3 +128,21 @@ async def test_the_client_of_handlers_is_admitted_and_asks_the_proxy_of_the_envi
     async with client:
         assert (await client.get("http://project.example/rest/v1/")).is_success
     assert server.most == 1
+
+
+async def test_clients_of_runs_share_connections_and_nothing_else(server):
+    """What one does to its client, as a handler may, is no other's; a closed one closes no connection."""
+    make = client_maker(server.url, "sb_secret_x")
+    first, second = make(), make()
+    first.postgrest.auth("a token")
+    first.options.headers["x-mine"] = "1"
+    first.table = None
+    await first.postgrest.aclose()
+    headers = {**second.postgrest.session.headers, **second.options.headers}
+    assert "a token" not in str(headers)
+    assert "x-mine" not in headers
+    assert callable(second.table)
+    assert (await second.options.httpx_client.get(f"{server.url}/rest/v1/")).is_success
+    shared = first.options.httpx_client._transport._transport
+    assert second.options.httpx_client._transport._transport is shared
+    await shared.aclose()

@@ -37,7 +37,7 @@ class Database:
 
 @pytest.fixture
 def database():
-    """What answers."""
+    """The server that answers."""
     return Database()
 
 
@@ -125,7 +125,7 @@ async def test_a_repetition_that_is_refused_does_not_count_while_the_first_goes_
 @pytest.mark.usefixtures("quick")
 async def test_a_fault_of_several_requests_may_have_been_carried_out(rpc, proxy, database):
     """Even if the last one got no connection."""
-    database.seconds = [30]
+    database.seconds = [30] * 99  # also to a repeat that is sent before the road is closed
     async with anyio.create_task_group() as tasks:
 
         async def close():

@@ -35,7 +35,7 @@ def test_deleted_jobs_are_named_under_their_table():
 
 @pytest.mark.parametrize("table", ["meetings", "stopped_runs", "something_new"])
 def test_other_tables_name_their_rows(table):
-    """Whoever has an receiver for them knows what they mean."""
+    """The receiver of such a hint knows its meaning."""
     assert read_signal("broadcast", {"table": table, "rows": ["a", "b"], "xid": 9}).ids == ("a", "b")
 
 

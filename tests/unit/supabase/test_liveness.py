@@ -104,6 +104,18 @@ def test_what_the_database_cannot_ring_is_not_expected(liveness):
     assert liveness.deadline() is None
 
 
+def test_what_the_database_can_ring_again_is_expected_again(liveness):
+    """The function was missing for a while: the first probe that names the channel has to come through it."""
+    subscribed(liveness)
+    liveness.received("broadcast", 0.1)
+    liveness.sent(["postgres_changes"], 1, 1)
+    liveness.received("postgres_changes", 1)
+    assert (liveness.deadline(), liveness.probe_due()) == (None, 5), "only the other one needs a probe"
+    liveness.sent(CHANNELS, 5, 5)
+    liveness.received("postgres_changes", 5.1)
+    assert liveness.take_lost(7) == {"broadcast": "a probe did not come back within 2 s"}
+
+
 def test_a_time_in_which_nothing_ran_here_counts_for_nobody(liveness):
     """A handler held the loop, or the machine slept: the frames that wait come first."""
     subscribed(liveness)

@@ -1,4 +1,4 @@
-"""What an answer means: retried, never, in smaller parts, or a lesson for the clock."""
+"""Answers are classified: retried, never, in smaller parts, or as a lesson for the clock."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ async def test_a_fault_of_a_function_that_is_given_no_rows_is_the_operators(proj
 
 
 async def test_a_function_that_is_not_there_says_what_to_do(fault_of):
-    """Whoever starts a listener for the first time reads it in the log, and on /readyz."""
+    """A newcomer reads it in the log and on /readyz at the first start of a listener."""
     fault = await fault_of(lambda _: reported("PGRST202", "no such function", 404))
     assert "`listener migrate`" in str(fault)
 
@@ -207,7 +207,7 @@ def test_every_limit_is_of_a_function_that_there_is():
     ],
 )
 async def test_without_a_code_of_the_databases_the_status_decides(fault_of, body, status, expected):
-    """What stands between has codes of its own, or none, or no JSON."""
+    """A proxy in between answers with codes of its own, or none, or no JSON."""
     fault = await fault_of(lambda _: web.Response(status=status, body=body))
     assert flags(fault) == expected
 

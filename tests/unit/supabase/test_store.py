@@ -1,4 +1,4 @@
-"""What is asked of the database is bounded: answers get smaller when they take too long."""
+"""Requests to the database are bounded: answers get smaller when they take too long."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ScriptedRpc:
 
 @pytest.fixture
 def rpc():
-    """What is called."""
+    """A stand-in for the RPC client."""
     return ScriptedRpc()
 
 

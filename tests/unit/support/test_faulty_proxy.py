@@ -73,7 +73,7 @@ async def test_refusing_closes_what_is_open_and_accepts_nothing_until_it_passes_
 
 
 async def test_a_reset_is_a_reset(proxy: FaultyProxy) -> None:
-    """Who is connected gets ECONNRESET, not an orderly end."""
+    """A connected client gets ECONNRESET, not an orderly end."""
     async with await anyio.connect_tcp("127.0.0.1", proxy.port) as stream:
         await said(stream)
         proxy.mode = Mode.RESET

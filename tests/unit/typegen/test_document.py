@@ -64,5 +64,5 @@ def test_tuples_are_written_as_of_old_and_what_may_be_anything_says_so():
     ("name", "called"), [("event_reminder", "EventReminder"), ("pay-2.go", "Pay2Go"), ("mailSent", "MailSent")]
 )
 def test_names_are_those_of_types(name, called):
-    """Whatever stands between the words."""
+    """The characters between the words do not matter."""
     assert pascal(name) == called

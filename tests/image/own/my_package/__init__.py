@@ -1,1 +1,1 @@
-"""What somebody adds to the image."""
+"""A handler that a user adds to the image."""

@@ -13,7 +13,7 @@ const hours = (n) => new Date(Date.now() + n * 3_600_000).toISOString()
 const jobOf = async (id) =>
   ok(await client.from('scheduled_jobs').select('status,run_date,handler').eq('job_id', `meeting-status:${id}`).maybeSingle())
 
-const told = { inserted: [], moved: [], cancelled: [], deleted: [] }
+const reported = { inserted: [], moved: [], cancelled: [], deleted: [] }
 const timed = async (act, follows, id) => {
   const began = performance.now()
   await act()
@@ -31,11 +31,11 @@ for (let round = 0; round < Number(ROUNDS); round += 1) {
   const moved = async () => ok(await meetings().update({ end_time: later }).eq('id', id))
   const cancelled = async () => ok(await meetings().update({ status: 'cancelled' }).eq('id', id))
   const deleted = async () => ok(await meetings().delete().eq('id', doomed))
-  told.inserted.push(await timed(insert(id), (job) => job?.status === 'scheduled' && job.handler === 'meeting_status', id))
-  told.moved.push(await timed(moved, (job) => Date.parse(job.run_date) === Date.parse(later), id))
-  told.cancelled.push(await timed(cancelled, (job) => job.status === 'cancelled', id))
+  reported.inserted.push(await timed(insert(id), (job) => job?.status === 'scheduled' && job.handler === 'meeting_status', id))
+  reported.moved.push(await timed(moved, (job) => Date.parse(job.run_date) === Date.parse(later), id))
+  reported.cancelled.push(await timed(cancelled, (job) => job.status === 'cancelled', id))
   await timed(insert(doomed), (job) => job?.status === 'scheduled', doomed)
-  told.deleted.push(await timed(deleted, (job) => job === null || job.status === 'cancelled', doomed))
+  reported.deleted.push(await timed(deleted, (job) => job === null || job.status === 'cancelled', doomed))
 }
-console.log(JSON.stringify(told))
+console.log(JSON.stringify(reported))
 process.exit(0)

@@ -15,11 +15,11 @@ NAMES = os.environ.get("POOL_HANDLERS", "pooled").split(",")
 
 def _named(name: str) -> Callable[..., Any]:
     @handler(name)
-    async def tell(_job: JobContext) -> list[str]:
+    async def report(_job: JobContext) -> list[str]:
         """Return the names of all handlers of this listener's pool."""
         return NAMES
 
-    return tell
+    return report
 
 
 globals().update({name: _named(name) for name in NAMES})

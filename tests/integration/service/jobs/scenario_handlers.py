@@ -17,7 +17,7 @@ from listener import Fail, JobContext, Retry, Snooze, handler
 
 
 class Errand(BaseModel):
-    """What the test asks of a handler: where to leave marks, how long to take."""
+    """Instructions of a test for its handler: where to leave marks, how long to take."""
 
     marks: Path | None = None
     seconds: float = 0.0

@@ -11,7 +11,7 @@ from listener import JobContext, handler
 
 
 class Login(BaseModel):
-    """Who signs in where."""
+    """A user, a password, and the place where they sign in."""
 
     user: str
     password: SecretStr

@@ -1,7 +1,7 @@
 """The zoo: ways of ending badly, one small function each, and what the ledger is to say of it; and innocent handlers.
 
 A kind is a module. An animal touches the file `mark` of its payload when it begins. Innocents stay until theirs exists,
-and then tell whether anything has reached them.
+and then check whether anything has reached them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Visit(BaseModel):
 
 @dataclass(frozen=True)
 class Expected:
-    """What the ledger is to say: the status, the reason, and a part of the error."""
+    """The expected ledger row: the status, the reason, and a part of the error."""
 
     status: str
     reason: str | None
@@ -55,7 +55,7 @@ def animal(  # noqa: PLR0913 - what the ledger may say
     timeout: float | None = None,
     lingers: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Mark a handler as one that ends badly; one that lingers ends seconds after it was told to stop."""
+    """Mark a handler as one that ends badly; one that lingers ends seconds after the request to stop."""
 
     def mark(function: Callable[..., Any]) -> Callable[..., Any]:
         kind = function.__module__.rpartition(".")[2]
@@ -90,6 +90,16 @@ async def innocent(job: JobContext, visit: Visit) -> list[str]:
     task = asyncio.current_task()
     cancelled = ["cancellation"] if job.cancelled or task is None or task.cancelling() else []
     return what_reached_me() + cancelled
+
+
+@handler
+async def innocent_with_a_client(job: JobContext, visit: Visit) -> list[str]:
+    """Stay beside animals on the loop, and ask the database."""
+    while not visit.mark.exists():
+        await job.client.table("job_handlers").select("name").limit(1).execute()
+        await asyncio.sleep(0.05)
+    await job.client.table("job_handlers").select("name").limit(1).execute()
+    return what_reached_me()
 
 
 @handler

@@ -1,4 +1,4 @@
-"""What is done to tasks and to the loop."""
+"""Handlers that misuse tasks and the loop."""
 
 from __future__ import annotations
 

@@ -205,6 +205,22 @@ class HintSink(Protocol):
         ...
 
 
+class MuteStore(Protocol):
+    """Mutes notifications. Raises `StoreError`."""
+
+    async def mute(self, seconds: float) -> datetime | None:
+        """Ask that no statement notifies the listeners for so long; returns until when that is so, None: refused."""
+        ...
+
+
+class Doubter(Protocol):
+    """Checks the notification channels: the feed."""
+
+    def doubt(self) -> None:
+        """Send a probe at once: a poll has found a change that no channel brought."""
+        ...
+
+
 class Poller(Protocol):
     """Reads changed rows: the reflector."""
 

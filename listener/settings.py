@@ -83,10 +83,19 @@ class Settings(BaseSettings):
         description="Realtime features to listen on; `none` for polling alone.",
     )
     probe_seconds: float = Field(
-        default=4.5,
+        default=80,
         ge=0,
         le=3600,
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
+    )
+    notifications_per_minute: float = Field(
+        default=6,
+        ge=0,
+        le=100_000,
+        description="How many changes a minute Realtime may notify of for long; 0: any number.",
+    )
+    muted_poll_seconds: Seconds = Field(
+        default=0.05, description="How often changes are polled while more change than Realtime may notify of."
     )
     http_bind: str = Field(default="127.0.0.1:8787", description="host:port of /livez, /readyz and /metrics.")
     allowed_hosts: Annotated[list[str], NoDecode] = Field(
@@ -198,7 +207,7 @@ class Settings(BaseSettings):
 
     @property
     def handler_options(self) -> dict[str, Any]:
-        """What handlers read in `job.options`."""
+        """The settings that handlers read in `job.options`."""
         return {
             "webhook_allow_private": self.webhook_allow_private,
             "smtp_url": self.smtp_url and self.smtp_url.get_secret_value(),

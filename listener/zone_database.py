@@ -1,4 +1,4 @@
-"""Which IANA zone database `zoneinfo` reads here, by the version that its publishers give it, such as 2026a."""
+"""The IANA zone database that `zoneinfo` reads here, by the version that its publishers give it, such as 2026a."""
 
 from __future__ import annotations
 

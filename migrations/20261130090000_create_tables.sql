@@ -29,16 +29,16 @@ declare
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
         'public.finish_runs_v1(jsonb)', 'public.extend_leases_v1(jsonb)', 'public.leave_v1(jsonb)',
         'public.poll_jobs_v1(jsonb)', 'public.jobs_v1(jsonb)', 'public.unplanned_jobs_v1(jsonb)',
-        'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.note_runs_v1(jsonb)',
-        'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)', 'public.send_probe_v1(jsonb)',
-        'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)', 'public.zone_database_v1(jsonb)',
-        'public.planned_jobs_v1(jsonb)', 'public.replan_jobs_v1(jsonb)', 'public.cancel_job(bigint)',
-        'public.pause_job(bigint)', 'public.resume_job(bigint)', 'public.retry_job(bigint)',
-        'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)', 'public.accept_invitation(uuid)',
-        'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)', 'public.publish_handlers_v1(jsonb)',
-        'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)', 'public.send_queue_message_v1(jsonb)',
-        'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)', 'public.list_listeners()',
-        'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
+        'public.missing_handlers_v1(jsonb)', 'public.end_unhandled_v1(jsonb)', 'public.mute_v1(jsonb)',
+        'public.note_runs_v1(jsonb)', 'public.park_runs_v1(jsonb)', 'public.plan_jobs_v1(jsonb)',
+        'public.send_probe_v1(jsonb)', 'public.rescue_runs_v1(jsonb)', 'public.due_jobs_v1(jsonb)',
+        'public.zone_database_v1(jsonb)', 'public.planned_jobs_v1(jsonb)', 'public.replan_jobs_v1(jsonb)',
+        'public.cancel_job(bigint)', 'public.pause_job(bigint)', 'public.resume_job(bigint)',
+        'public.retry_job(bigint)', 'public.job_stats(bigint)', 'public.run_job_now(bigint, boolean)',
+        'public.accept_invitation(uuid)', 'public.decline_invitation(uuid)', 'public.check_memberships_v1(jsonb)',
+        'public.publish_handlers_v1(jsonb)', 'public.sync_sources_v1(jsonb)', 'public.delivery_v1(jsonb)',
+        'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)',
+        'public.list_listeners()', 'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
         'public.job_outcomes(bigint[])', 'public.bulk_jobs(text, jsonb, integer, boolean)',
         'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
@@ -835,7 +835,7 @@ create table if not exists job_scheduler.this_database (
     confirmed_at timestamptz not null default now()
 );
 
-comment on table job_scheduler.this_database is 'Tells a database from one that was restored from its dump.';
+comment on table job_scheduler.this_database is 'Distinguishes a database from one that was restored from its dump.';
 comment on column job_scheduler.this_database.written_in is
 'The transaction that wrote the row, as the row''s own xmin says it.';
 
@@ -893,7 +893,7 @@ from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
 
--- Which IANA zone databases the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- The IANA zone database of each listener. Two listeners with different ones compute different instants for a zone whose
 -- rules changed.
 create table if not exists job_scheduler.zone_databases (
     listener uuid primary key,
@@ -924,10 +924,6 @@ create table if not exists job_scheduler.signals (
 
 comment on table job_scheduler.signals is 'Notifications of the listeners through postgres_changes; deleted after an hour.';
 
--- Polls also read the signals that stop runs: a channel may be stale.
-create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
-where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
-
 alter table job_scheduler.signals enable row level security;
 
 grant select on job_scheduler.signals to service_role;
@@ -942,6 +938,30 @@ begin
     end if;
 end
 $$;
+
+-- Reports of stopped runs, for polls: a channel may be stale, notifications may be muted, and no row of a job shows it. Not published.
+create table if not exists job_scheduler.stops (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    xid bigint not null default pg_current_xact_id()::text::bigint,
+    message jsonb not null
+);
+
+comment on table job_scheduler.stops is 'What stopped runs, as polls report it; deleted after an hour.';
+
+create index if not exists stops_xid_idx on job_scheduler.stops (xid);
+
+alter table job_scheduler.stops enable row level security;
+
+-- Until when listeners poll at short intervals, and no statement notifies them: at most one row.
+create table if not exists job_scheduler.mute (
+    is_only boolean primary key default true check (is_only),
+    until timestamptz not null
+);
+
+comment on table job_scheduler.mute is 'Until when no statement notifies the listeners, because they poll: see mute_v1.';
+
+alter table job_scheduler.mute enable row level security;
 
 -- Runs whose end cannot be written, for a trigger of the project's own refuses it: the rescuer looks again at `retry_at`.
 create table if not exists job_scheduler.parked_runs (

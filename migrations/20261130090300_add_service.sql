@@ -693,6 +693,8 @@ begin
     acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
+    delete from job_scheduler.stops
+    where id in (select s.id from job_scheduler.stops as s where s.at < now() - interval '1 hour' for update skip locked);
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
     delete from job_scheduler.changed_rows
     where id in (
@@ -819,8 +821,9 @@ begin
     end loop;
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
-        -- Another listener may be the one with free slots.
-        perform job_scheduler.notify('scheduled_jobs', null);
+        if (select count(*) from public.job_listeners) > 1 then -- another one may be the one with free slots
+            perform job_scheduler.notify('scheduled_jobs', null);
+        end if;
     end if;
     return all_freed;
 end
@@ -1408,7 +1411,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message]}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1476,16 +1479,19 @@ begin
     end if;
 
     select coalesce(json_agg(s.message order by s.id), '[]') into signals
-    from job_scheduler.signals as s
-    where
-        s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
-        and (
-            (s.message ->> 'xid')::bigint >= unseen.first and (s.message ->> 'xid')::bigint < unseen.next
-            or (s.message ->> 'xid')::bigint = any(unseen.ended)
-        );
+    from (
+        select t.id, t.message
+        from job_scheduler.stops as t
+        where t.xid >= unseen.first and t.xid < unseen.next or t.xid = any(unseen.ended)
+        union all
+        select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
+        where job_scheduler.is_muted() and (
+            select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
+        )
+    ) as s;
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
-        'rows', jobs, 'after', last, 'signals', signals
+        'rows', jobs, 'after', last, 'signals', signals, 'muted_until', (select m.until from job_scheduler.mute as m)
     );
 end
 $$;
@@ -1966,6 +1972,39 @@ as $$
 $$;
 revoke all on function job_scheduler.mark_spent(bigint[]) from public;
 
+-- Mutes notifications for a while: a listener asks for it when there are more than Realtime should bring for long, and polls at
+-- short intervals until then. The others learn it from their polls.
+
+-- The listener counts what it hears, and anybody may send that where a project's policies are wide: so this is granted only if
+-- the database itself has sent three notifications in the last minute. Nothing extends a mute that is on.
+-- {listener, seconds} -> {now, muted_until: timestamptz | null}
+create or replace function public.mute_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    sent constant integer := (
+        select count(*)
+        from (select s.at, s.message from job_scheduler.signals as s order by s.id desc limit 20) as s
+        where s.at > now() - interval '1 minute' and s.message ->> 'table' not in ('probe', 'job_listeners')
+    );
+begin
+    if sent >= 3 then
+        insert into job_scheduler.mute as m (until)
+        values (clock_timestamp() + make_interval(secs => least((request ->> 'seconds')::double precision, 60)))
+        on conflict (is_only) do update set until = excluded.until where m.until <= clock_timestamp();
+    end if;
+    return json_build_object(
+        'now', clock_timestamp(),
+        'muted_until', (select m.until from job_scheduler.mute as m where m.until > clock_timestamp())
+    );
+end
+$$;
+revoke all on function public.mute_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.mute_v1(jsonb) to service_role;
+
 -- Stores the log lines of these runs, in their order; lines that are stored already, because an answer was lost, are skipped.
 create or replace function job_scheduler.store_logs(logs jsonb, executions uuid[])
 returns void
@@ -2275,23 +2314,27 @@ revoke all on function job_scheduler.complete_exhausted(bigint[]) from public;
 -- Sends a probe, a signal without a job: a listener calls it when it has received nothing for a while, and a
 -- channel that does not deliver the probe is stale.
 
--- It sends by the same function, and so by the same two channels, as every trigger on jobs and meetings.
--- {listener} -> {now, channels: [those that this database can send on]}
+-- It sends by the same function as every trigger on jobs and meetings, through the channels that are asked for, all by default.
+-- Its rows name them, so that other listeners know what to expect.
+-- {listener, channels} -> {now, channels: [those that this database can send on]}
 create or replace function public.send_probe_v1(request jsonb)
 returns json
 language plpgsql
-security definer -- service_role may not notify by itself
+security definer -- service_role may not send by itself
 set search_path = ''
 as $$
+declare
+    possible constant text[] := case
+        when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '{postgres_changes}'::text[]
+        else '{broadcast,postgres_changes}'::text[]
+    end;
+    asked constant jsonb := coalesce(request -> 'channels', to_jsonb(possible));
+    through constant text[] := array(select c from unnest(possible) as c where asked ? c);
 begin
-    perform job_scheduler.notify('probe', jsonb_build_array(request -> 'listener'));
-    return json_build_object(
-        'now', clock_timestamp(),
-        'channels', case
-            when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '["postgres_changes"]'::json
-            else '["broadcast", "postgres_changes"]'::json
-        end
+    perform job_scheduler.send(
+        jsonb_build_object('table', 'probe', 'rows', to_jsonb(through), 'xid', pg_current_xact_id()::text::bigint), through
     );
+    return json_build_object('now', clock_timestamp(), 'channels', to_json(possible));
 end
 $$;
 revoke all on function public.send_probe_v1(jsonb) from public, anon, authenticated;

@@ -17,7 +17,7 @@ as $$
                 coalesce(reason, '') || ':'
                 || regexp_replace(
                     left(split_part(coalesce(error, ''), e'\n', 1), 300),
-                    '\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\M|(?<!(http|status|code)[ :=]*)\m\w*\d\w*', '#', 'gi'
+                    E'\\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\M|(?<!(http|status|code)[ :=]*)\\m\\w*\\d\\w*', '#', 'gi'
                 )
             )
     end
@@ -35,7 +35,7 @@ comment on column public.job_executions.error_fingerprint is
     'The same for failures that differ only in ids, instants and amounts; null for a run that has not failed.';
 
 -- The failures of a tenant, newest first, and those alike. A run that completes is in neither. Not by coalesce, which
--- PostgreSQL does not look up where policies hold: it takes it for something that might tell of rows that it hides.
+-- PostgreSQL does not look up where policies hold: it takes it for something that might show rows that it hides.
 create index if not exists job_executions_failed_idx
 on public.job_executions (
     (case when workspace_id is null then created_by else workspace_id end), completed_at desc, id desc -- noqa: ST02
@@ -44,7 +44,7 @@ where status = 'failed';
 create index if not exists job_executions_fingerprint_idx
 on public.job_executions (error_fingerprint, completed_at desc) where status = 'failed';
 
--- What ended since: see roll_up_activity_v1.
+-- Runs that ended since: see roll_up_activity_v1.
 create index if not exists job_executions_ended_idx
 on public.job_executions (completed_at) where completed_at is not null;
 
@@ -92,7 +92,7 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- What is counted: every run whose last write has a transaction id below `horizon`. No such transaction is open any more, so
+-- The counted runs: every one whose last write has a transaction id below `horizon`. No such transaction is open any more, so
 -- that each run is counted once, whenever it committed.
 create table if not exists job_scheduler.activity_cursor (
     is_only boolean primary key default true check (is_only),
@@ -262,7 +262,7 @@ $$;
 revoke all on function public.roll_up_activity_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.roll_up_activity_v1(jsonb) to service_role;
 
--- What signed-in users see of the listeners: whether there is one that runs their jobs. Of other tenants, and of the machines
+-- The part of the listeners that signed-in users see: whether there is one that runs their jobs. Of other tenants, and of the machines
 -- that the listeners run on, it shows nothing.
 
 -- The listeners, without their names, which are those of hosts and processes.
@@ -332,7 +332,7 @@ as $$
 $$;
 revoke all on function job_scheduler.sees_tenant(uuid) from public;
 
--- What is due and what is late: {due_next_hour, late, oldest_due, next_hours: jobs of each ten minutes, more}.
+-- Due and late jobs: {due_next_hour, late, oldest_due, next_hours: jobs of each ten minutes, more}.
 create or replace function job_scheduler.overview_of_jobs(tenant uuid)
 returns jsonb
 language sql
@@ -465,7 +465,7 @@ job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), 
 job_scheduler.overview_of_listeners(uuid)
 to authenticated, service_role;
 
--- What runs, what is late, what failed: of a workspace, or, without one, of the caller's private jobs.
+-- Running, late and failed jobs: of a workspace, or, without one, of the caller's private jobs.
 create or replace function public.dashboard_overview(workspace uuid default null)
 returns jsonb
 language sql
@@ -505,7 +505,7 @@ begin
 end
 $$;
 
--- What a key of a filter names, a text or a list of texts; null where the filter does not have it.
+-- The values that a key of a filter names, a text or a list of texts; null where the filter does not have it.
 create or replace function job_scheduler.texts_of(filter jsonb, key text)
 returns text[]
 language sql

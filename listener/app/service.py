@@ -109,6 +109,7 @@ class Service:
             ("rescuer", stages.rescuer.run),
             ("recorder", stages.recorder.run),
             ("reflector", stages.reflector.run),
+            ("muter", stages.muter.run),
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
             ("activity_counter", stages.activity_counter.run),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from listener.maintenance.rescuer import Rescuer
     from listener.maintenance.watchdog import Watchdog
     from listener.scheduling.agenda import Agenda
+    from listener.scheduling.muter import Muter
     from listener.scheduling.planner import Planner
     from listener.scheduling.reconciler import Reconciler
     from listener.scheduling.reflector import Reflector
@@ -35,6 +36,7 @@ class Stages:
 
     feed: RealtimeFeed
     reflector: Reflector
+    muter: Muter
     reconciler: Reconciler
     planner: Planner
     replanner: Replanner

@@ -24,6 +24,7 @@ from listener.maintenance.rescuer import Rescuer
 from listener.maintenance.watchdog import Watchdog
 from listener.scheduling.agenda import Agenda
 from listener.scheduling.hint_router import HintRouter
+from listener.scheduling.muter import Mute, Muter
 from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
@@ -86,6 +87,7 @@ class Feed:
     feed: RealtimeFeed
     reflector: Reflector
     sources: SourceSync
+    muter: Muter
 
 
 def build_stages(shared: Shared) -> Stages:
@@ -98,6 +100,7 @@ def build_stages(shared: Shared) -> Stages:
     return Stages(
         feed=feed.feed,
         reflector=feed.reflector,
+        muter=feed.muter,
         reconciler=core.reconciler,
         planner=core.planner,
         replanner=core.replanner,
@@ -181,7 +184,7 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
 def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     """Build the parts that bring rows and hints, and route each hint to the stage that follows its table."""
     settings, store, health = shared.settings, shared.store, shared.health
-    router = HintRouter()
+    router, mute = HintRouter(), Mute(shared.clock)
     reflector = Reflector(
         store=store,
         reconciler=core.reconciler,
@@ -194,6 +197,8 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         stale_poll_seconds=settings.stale_poll_seconds,
         relist_seconds=settings.relist_seconds,
         sink=router,
+        mute=mute,
+        muted_poll_seconds=settings.muted_poll_seconds,
     )
     router.register("scheduled_jobs", reflector.take_hint)
     # A claim with `overlap` `replace` has ended these runs in the ledger already.
@@ -205,12 +210,22 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         store, health, reflector, settings.poll_seconds, settings.stale_poll_seconds, meetings=settings.meetings
     )
     router.register("sources", sources.take_hint)
+    muter = Muter(
+        store=store,
+        sink=router,
+        poller=reflector,
+        mute=mute,
+        clock=shared.clock,
+        metrics=shared.metrics,
+        channels=settings.channels,
+        per_minute=settings.notifications_per_minute,
+    )
     feed = RealtimeFeed(
         url=settings.url,
         key=shared.key,
         channels=tuple(settings.channels),
         tables=router.tables,
-        deliver=router.deliver,
+        deliver=muter.deliver,
         send_probe=store.send_probe,
         times=Times(probe_seconds=settings.probe_seconds),
         health=health,
@@ -218,7 +233,8 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         clock=shared.clock,
         jitter=shared.jitter,
     )
-    return Feed(feed, reflector, sources)
+    reflector.doubter = feed
+    return Feed(feed, reflector, sources, muter)
 
 
 def _stopper(runs: HeldRuns, reflector: Reflector, reason: str) -> Callable[[Hint], object]:

@@ -43,6 +43,7 @@ FUNCTIONS: Final = (
     "send_probe_v1",
     "delivery_v1",
     "send_queue_message_v1",
+    "mute_v1",
 )
 MEETINGS_FUNCTIONS = ("end_meetings_v1",)
 TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs", "job_notifications")

@@ -67,7 +67,7 @@ _ELSEWHERE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class CronFields:
-    """What the fields of an expression name; a field without restriction has all its values.
+    """The values that the fields of an expression name; a field without restriction has all its values.
 
     `numbers` are days of the month, `from_end` those counted from its end, from `LAST` down; `nearest` those of `15W`,
     31 for `LW`, the last working day. `weekdays` count from Sunday, 0; `nth` are pairs of a weekday and its count in

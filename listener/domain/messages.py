@@ -23,7 +23,8 @@ class Page:
     """Some jobs, and the start of the next page (None: this was the last).
 
     `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
-    from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show.
+    from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show. Until `muted_until`,
+    which may be past, no statement notifies the listeners.
     """
 
     jobs: list[Job]
@@ -31,6 +32,7 @@ class Page:
     after: object | None
     hints: tuple[Hint, ...] = ()
     snapshot: Snapshot | None = None
+    muted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

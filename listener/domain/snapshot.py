@@ -1,4 +1,4 @@
-"""Which transactions a query of the database saw, as PostgreSQL's `pg_snapshot` says it."""
+"""The transactions that a query of the database saw, as PostgreSQL's `pg_snapshot` says it."""
 
 from __future__ import annotations
 

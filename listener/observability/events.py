@@ -57,6 +57,7 @@ class Event(StrEnum):
     FEED_SESSION_REPLACED = "feed.session_replaced"
     FEED_CHANNEL_STALE = "feed.channel_stale"
     FEED_PROBE_UNSENT = "feed.probe_unsent"
+    MUTE_FAILED = "mute.failed"
     CONNECTIONS_REPLACED = "connections.replaced"
     DATABASE_UNREACHABLE = "database.unreachable"
     DATABASE_NEEDS_OPERATOR = "database.needs_operator"

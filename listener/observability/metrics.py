@@ -79,6 +79,9 @@ class Metrics:
         self._stale = Counter(
             "listener_feed_channels_stale", "Channels that went stale while others received.", ["channel"], registry=of
         )
+        self._mutes = Counter(
+            "listener_feed_mutes", "Requests to mute notifications, by the database's answer.", ["answer"], registry=of
+        )
         self._unreadable = Counter(
             "listener_feed_frames_unreadable", "Frames of Realtime that its client could not read.", registry=of
         )
@@ -166,6 +169,10 @@ class Metrics:
     def probe_sent(self, outcome: str) -> None:
         """Count a probe: `sent`, or `unsent` where the database did not answer."""
         self._probes.labels(outcome).inc()
+
+    def mute_answered(self, answer: str) -> None:
+        """Count a request to mute notifications: `granted` or `refused`."""
+        self._mutes.labels(answer).inc()
 
     def channel_stale(self, channel: str) -> None:
         """Count a channel that a session no longer receives."""

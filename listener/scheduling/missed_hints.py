@@ -60,6 +60,12 @@ class MissedHints:
                 self._suspects.setdefault(revision, now)
         return bool(unknown)
 
+    def excuse(self, jobs: Iterable[Job]) -> None:
+        """Record jobs that a poll found while notifications were muted: no hint of them follows."""
+        for job in jobs:
+            self._suspects.pop(job.revision, None)
+            self._remember(job.revision)
+
     def take_missed(self, now: float) -> int:
         """Return the number of changes that an earlier poll found and that still have no hint."""
         missed = [revision for revision, at in self._suspects.items() if now - at >= GRACE_SECONDS]
@@ -89,5 +95,5 @@ class MissedHints:
 
 
 def _xid(job: Job) -> int:
-    """Return the transaction that changed the job, as far as an older database can tell."""
+    """Return the transaction that changed the job, as far as an older database shows it."""
     return job.revision if job.changed_in is None else job.changed_in

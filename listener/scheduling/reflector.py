@@ -16,6 +16,7 @@ from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.events import Event
 from listener.scheduling.missed_hints import MissedHints
+from listener.scheduling.muter import Mute
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import Hint, Page
     from listener.observability.health import Health
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, HintSink, JobStore
+    from listener.ports import Clock, Doubter, HintSink, JobStore
     from listener.scheduling.reconciler import Reconciler
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
@@ -38,6 +39,8 @@ MOST_ANNOUNCED = 500
 """Jobs a second that are claimed because a channel names them; beyond that number a poll reads the table first."""
 MOST_AHEAD = 1_000_000
 """Transactions beyond the last poll: a hint that names a later one was not sent by this database."""
+MUTED_SHARE = 2
+"""While notifications are muted, at most one part in so many of the time is for polls, however much each reads."""
 POLL = "poll"
 PAGE = 1000
 """Jobs that are read in one request."""
@@ -60,6 +63,8 @@ class Reflector:
         stale_poll_seconds: how often to poll while no channel is received.
         relist_seconds: how often to list anew.
         sink: receives the hints that polls bring, like those of the channels; None where no stage takes hints.
+        mute: what is known of mutes.
+        muted_poll_seconds: how often to poll while notifications are muted.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -76,12 +81,16 @@ class Reflector:
         stale_poll_seconds: float,
         relist_seconds: float,
         sink: HintSink | None = None,
+        mute: Mute | None = None,
+        muted_poll_seconds: float = 0.05,
     ) -> None:
         self._store, self._reconciler, self._clock = store, reconciler, clock
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
         self._relist_seconds, self._sink = relist_seconds, sink
+        self._mute, self._muted_poll_seconds = mute or Mute(clock), muted_poll_seconds
+        self.doubter: Doubter | None = None
         self._cursor: Snapshot | None = None
         self._dirty = False
         self._reported: int | None = None
@@ -171,15 +180,23 @@ class Reflector:
             await self.poll()
         else:
             return
-        trusts = self._health.receiving and started >= self._wary_until
         if not (lists and self._poll_at):  # no list shows what was cancelled, and lists may follow one another closely
-            self._poll_at = started + (self._poll_seconds if trusts else self._stale_poll_seconds)
+            self._poll_at = started + self._interval(started)
         self._metrics.polled(self._clock.monotonic() - started)
         self._health.poll_succeeded()
 
+    def _interval(self, started: float) -> float:
+        """Return how long after the start of a poll the next one is due."""
+        trusts = self._health.receiving and started >= self._wary_until
+        usual = self._poll_seconds if trusts else self._stale_poll_seconds
+        if not self._mute.covers(started):
+            return usual
+        took = self._clock.monotonic() - started
+        return min(usual, max(self._muted_poll_seconds, MUTED_SHARE * took))
+
     async def poll(self) -> None:
         """Read the changes since the last poll."""
-        self._dirty, self._polled_at = False, self._clock.monotonic()
+        since, self._dirty, self._polled_at = self._polled_at, False, self._clock.monotonic()
         reported, self._reported = self._reported, None
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
@@ -187,22 +204,26 @@ class Reflector:
         self._metrics.changes_missed(self._missed_hints.take_missed(self._clock.monotonic()))
         page = await self._take(self._store.poll(self._cursor, until, None))
         cursor = page.snapshot or Snapshot.before(page.cursor)
-        self._compare(page, is_first=is_first)
+        self._compare(page, since, is_first=is_first)
         while page.after is not None:
             page = await self._take(self._store.poll(self._cursor, until, page.after))
-            self._compare(page, is_first=is_first)
+            self._compare(page, since, is_first=is_first)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor.begin)
         self._dirty |= reported is not None and not cursor.shows(
             reported
         )  # a channel reports a commit shortly before it shows
 
-    def _compare(self, page: Page, *, is_first: bool) -> None:
+    def _compare(self, page: Page, since: float, *, is_first: bool) -> None:
         """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
         if is_first:
             self._missed_hints.begin(page.cursor, page.jobs)
+        elif self._mute.covers(since):
+            self._missed_hints.excuse(page.jobs)
         elif self._missed_hints.found(page.jobs, self._clock.monotonic()):
             self._beware()
+            if self.doubter is not None:
+                self.doubter.doubt()
 
     def _beware(self) -> None:
         self._wary_until = self._clock.monotonic() + WARY_SECONDS
@@ -211,6 +232,7 @@ class Reflector:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
+        self._mute.learned(page.muted_until)
         self._reconciler.apply(page.jobs, requested_at, listed=listed)
         for hint in page.hints:
             if self._sink is not None:

@@ -50,7 +50,8 @@ class RealtimeFeed:
         channels: `broadcast`, `postgres_changes`, or both.
         tables: the tables whose changes `deliver` takes.
         deliver: receives every hint.
-        send_probe: sends a probe; returns the channels that the database can send on. It may raise `StoreError`.
+        send_probe: sends a probe through the channels named; returns those that the database can send on. It may
+            raise `StoreError`.
         health: receives the state of the channels.
         metrics: where hints and sessions are counted.
         clock: measures how long sessions live.
@@ -66,7 +67,7 @@ class RealtimeFeed:
         channels: tuple[str, ...],
         tables: tuple[str, ...],
         deliver: Callable[[Hint], None],
-        send_probe: Callable[[], Awaitable[Collection[str]]],
+        send_probe: Callable[[Collection[str]], Awaitable[Collection[str]]],
         health: Health,
         metrics: Metrics,
         clock: Clock,
@@ -95,6 +96,11 @@ class RealtimeFeed:
                 tasks.start_soon(self._pass_on, hints)
                 while True:
                     await self.run_once(tasks)
+
+    def doubt(self) -> None:
+        """Send a probe at once: a poll has found a change that no channel brought."""
+        for watched in self._watched:
+            watched.doubt()
 
     async def run_once(self, tasks: TaskGroup) -> None:
         """Run one session until it has to be replaced; pause afterwards if it did not receive as it should."""
@@ -161,6 +167,7 @@ class RealtimeFeed:
         why = self._watched[-1].why if self._watched else ""
         self._watched = [watched for watched in self._watched if not watched.is_over]
         self._show_state()
+        began = not any(self._received.values())
         lost_channel = False
         for channel, received in self._received.items():
             receives = any(channel in watched.receiving for watched in self._watched)
@@ -171,7 +178,8 @@ class RealtimeFeed:
             self._received[channel] = receives
             if not receives:
                 self._health.stale(why, channel)
-        if lost_channel:  # changes after its last frame may not have been received
+        # Changes after its last frame may not have been received; and from the first one on, each should be.
+        if lost_channel or (began and any(self._received.values())):
             self._resync_all()
         self._news.set()
 

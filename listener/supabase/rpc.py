@@ -36,7 +36,7 @@ OWN_SECONDS = {
     "sync_sources_v1": 60.0,
 }
 """Other time limits, by function."""
-NOT_REPEATED = frozenset(OWN_SECONDS) | {"publish_handlers_v1", "rescue_runs_v1", "send_probe_v1"}
+NOT_REPEATED = frozenset(OWN_SECONDS) | {"mute_v1", "publish_handlers_v1", "rescue_runs_v1", "send_probe_v1"}
 """Functions that take long, that are called again soon anyway, or that do more when called twice."""
 CONNECT_SECONDS = 5.0
 """How long a call may wait for a connection, old or new."""

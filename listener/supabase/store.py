@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Page, Rescued, Summary
 from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
-from listener.supabase import rows
+from listener.supabase import requests, rows
 from listener.supabase.hints import read_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from listener.domain.messages import ClaimRequest, Held, Note, Plan, RunResult
     from listener.supabase.rpc import Rpc
@@ -109,9 +109,9 @@ class SupabaseStore:
             "max_bytes": CLAIMED_BYTES,
             **self._handlers,
             **self._permission,
-            "claims": [_claim(claim) for claim in claims],
+            "claims": [requests.claim(claim) for claim in claims],
         }
-        again = lambda: {**request, "claims": [{**_claim(claim), "again": True} for claim in claims]}  # noqa: E731
+        again = lambda: {**request, "claims": [{**requests.claim(claim), "again": True} for claim in claims]}  # noqa: E731
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
         self._on_skipped(answer.get("skipped", {}))
         return Claimed(
@@ -126,8 +126,8 @@ class SupabaseStore:
         request = {
             "listener": self._id,
             "key_concurrency": self._key_concurrency,
-            "results": [_run_result(run_result) for run_result in run_results],
-            "logs": _logs(run_results),
+            "results": [requests.run_result(run_result) for run_result in run_results],
+            "logs": requests.logs(run_results),
         }
         answer = await self._rpc.call("finish_runs_v1", request, "taken", "rows")
         return Finished(frozenset(answer["taken"]), rows.readable(answer["rows"], rows.job))
@@ -162,7 +162,7 @@ class SupabaseStore:
         request = {
             "listener": self._id,
             "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
-            "logs": _logs(notes),
+            "logs": requests.logs(notes),
         }
         answer = await self._rpc.call("note_runs_v1", request, "now")
         return frozenset(answer.get("busy", ()))
@@ -184,7 +184,7 @@ class SupabaseStore:
             "listener": self._id,
             "key_concurrency": self._key_concurrency,
             **self._unhandled,
-            "claims": [_claim(claim) for claim in claims],
+            "claims": [requests.claim(claim) for claim in claims],
         }
         answer = await self._rpc.call("end_unhandled_v1", request, "ended", "rows")
         return Rescued(answer["ended"], rows.readable(answer["rows"], rows.job))
@@ -196,14 +196,23 @@ class SupabaseStore:
         )
         return int(answer["deleted"])
 
-    async def send_probe(self) -> list[str]:
-        """Send a probe, a signal without a job; returns the channels that the database can send on.
+    async def send_probe(self, channels: Collection[str]) -> list[str]:
+        """Send a probe, a signal without a job, through these channels; returns those that the database can send on.
 
         Raises:
             StoreError: it is not known to have been sent.
         """
-        answer = await self._rpc.call("send_probe_v1", {"listener": self._id}, "channels")
-        return list(answer["channels"])
+        request = {"listener": self._id, "channels": list(channels)}
+        return list((await self._rpc.call("send_probe_v1", request, "channels"))["channels"])
+
+    async def mute(self, seconds: float) -> datetime | None:
+        """Ask that no statement notifies the listeners for so long; returns until when that is so.
+
+        Raises:
+            StoreError: it is not known to be so.
+        """
+        answer = await self._rpc.call("mute_v1", {"listener": self._id, "seconds": seconds}, "muted_until")
+        return rows.instant(answer["muted_until"])
 
     async def leave(self) -> None:
         """Announce that this listener leaves."""
@@ -239,8 +248,8 @@ class SupabaseStore:
 
 def _page(answer: dict[str, Any]) -> Page:
     hints = tuple(read_signal("poll", message) for message in answer.get("signals", ()))
-    jobs = rows.readable(answer["rows"], rows.job)
-    return Page(jobs, answer["cursor"], answer["after"], hints, _snapshot(answer))
+    jobs, muted_until = rows.readable(answer["rows"], rows.job), rows.instant(answer.get("muted_until"))
+    return Page(jobs, answer["cursor"], answer["after"], hints, _snapshot(answer), muted_until)
 
 
 def _snapshot(answer: dict[str, Any]) -> Snapshot | None:
@@ -250,51 +259,3 @@ def _snapshot(answer: dict[str, Any]) -> Snapshot | None:
 
 def _held(pairs: list[list[Any]]) -> list[Held]:
     return [(execution_id, fence) for execution_id, fence in pairs]
-
-
-def _logs(entries: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
-    return [
-        {
-            "execution_id": each.execution_id,
-            "at": line.at,
-            "level": line.level,
-            "message": line.message,
-            "fields": line.fields,
-        }
-        for each in entries
-        for line in each.logs
-    ]
-
-
-def _claim(claim: ClaimRequest) -> dict[str, Any]:
-    claim_request: dict[str, Any] = {"id": claim.job_id, "due": claim.due}
-    if claim.next_due is not None:
-        claim_request["next"] = claim.next_due
-    if claim.hinted:
-        claim_request["hinted"] = True
-    if claim.exhausted:
-        claim_request["exhausted"] = True
-    if claim.defined_at is not None:
-        claim_request["defined_at"] = claim.defined_at
-    if claim.again:
-        claim_request["again"] = True
-    if claim.missed is not None:
-        claim_request |= {"run": claim.run, "missed": list(claim.missed), "missed_reason": claim.missed_reason}
-    return claim_request
-
-
-def _run_result(run_result: RunResult) -> dict[str, Any]:
-    entries = {
-        "id": run_result.execution_id,
-        "fence": run_result.fence,
-        "status": run_result.status,
-        "completed_at": run_result.completed_at,
-        "started_at": run_result.started_at,
-        "reason": run_result.reason,
-        "result": run_result.result,
-        "error": run_result.error,
-        "error_details": run_result.error_details,
-        "progress": run_result.progress,
-        "retry_at": run_result.retry_at,
-    }
-    return {key: value for key, value in entries.items() if value is not None}

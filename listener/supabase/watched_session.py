@@ -1,7 +1,8 @@
 """A session whose channels are watched: it passes hints on; a channel that does not deliver a probe is stale.
 
 Takes nothing. Gives hints. Guarantees that a stale channel counts as receiving for at most one silence and one answer
-time. If the database cannot send probes, the channels' state is unknown; then the socket itself is pinged.
+time, and after a doubt for one answer time. If the database cannot send probes, the channels' state is unknown; then
+the socket itself is pinged.
 """
 
 from __future__ import annotations
@@ -39,14 +40,15 @@ class Times:
     """Intervals and time limits of a feed, in seconds.
 
     Args:
-        probe_seconds: how long a channel may be silent before a probe is sent; 0 for no probes.
+        probe_seconds: how long a channel may be silent before a probe is sent; the ones after the first may be silent
+            for twice as long; 0 for no probes.
         answer_seconds: how long a probe may take. Measured: 260 ms, 510 ms at the 99th percentile.
         join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s. Supabase answers a refused
             join after 5 s, and every other join on that socket only then.
         rotate_seconds: the age at which a session is replaced: hosted projects end a socket after 24 hours.
     """
 
-    probe_seconds: float = 4.5
+    probe_seconds: float = 80.0
     answer_seconds: float = 2.5
     join_seconds: float = 7.0
     rotate_seconds: float = 20 * 3600.0
@@ -60,7 +62,7 @@ class WatchedSession:
         key: the service's key.
         channels: `broadcast`, `postgres_changes`, or both.
         publish: receives each hint, probes excepted.
-        send_probe: sends a probe; returns the channels that the database can send on.
+        send_probe: sends a probe through the channels named; returns those that the database can send on.
         changed: called whenever a channel starts or stops being received.
         resync: called at each subscription: earlier changes were not received.
         metrics: where probes and stale channels are counted.
@@ -77,7 +79,7 @@ class WatchedSession:
         key: str,
         channels: tuple[str, ...],
         publish: Callable[[Hint], None],
-        send_probe: Callable[[], Awaitable[Collection[str]]],
+        send_probe: Callable[[Collection[str]], Awaitable[Collection[str]]],
         changed: Callable[[], None],
         resync: Callable[[], None],
         metrics: Metrics,
@@ -139,8 +141,14 @@ class WatchedSession:
         """End the session, because another one replaces it."""
         self._scope.cancel()
 
+    def doubt(self) -> None:
+        """Send a probe at once: a poll has found a change that no channel brought."""
+        self._liveness.doubt(self._clock.monotonic())
+        self._news.set()
+
     def _hint(self, hint: Hint) -> None:
-        if self._liveness.received(hint.source, self._clock.monotonic()):
+        through = hint.ids if hint.table == PROBE else None
+        if self._liveness.received(hint.source, self._clock.monotonic(), through):
             self._news.set()
         if not self.is_proved:
             self.is_proved = True
@@ -181,7 +189,7 @@ class WatchedSession:
                 self._session.mark_stale(channel, why)
             due = self._liveness.probe_due()
             if due is not None and max(due, self._not_before) <= now:
-                await self._send_probe()
+                await self._send_probe(self._liveness.due_channels(now))
             else:
                 await self._sleep(due)
 
@@ -200,11 +208,11 @@ class WatchedSession:
         if late > LAG_SECONDS:
             self._liveness.excuse(late)
 
-    async def _send_probe(self) -> None:
+    async def _send_probe(self, channels: list[str]) -> None:
         began = self._clock.monotonic()
         try:
             with anyio.fail_after(SEND_SECONDS):
-                sent = await self._request_probe()
+                possible = await self._request_probe(channels)
         except (StoreError, TimeoutError) as fault:
             self._metrics.probe_sent("unsent")
             self.why = f"a probe could not be sent: {fault or 'no answer in time'}"
@@ -214,12 +222,12 @@ class WatchedSession:
             await self._session.ping(PONG_SECONDS)
             return
         self._metrics.probe_sent("sent")
-        self._liveness.sent(sent, began, self._clock.monotonic())
-        self._note_sendable(set(sent))
+        self._liveness.sent(channels, possible, began, self._clock.monotonic())
+        self._note_sendable(set(possible))
 
-    def _note_sendable(self, sent: set[str]) -> None:
+    def _note_sendable(self, possible: set[str]) -> None:
         """Expect nothing of a channel that the database cannot send on, as long as it cannot."""
-        before, self._unsendable = self._unsendable, set(self._channels) - sent
+        before, self._unsendable = self._unsendable, set(self._channels) - possible
         self._awaited |= (before - self._unsendable) & (self.joined - self.receiving)
         lost = self._unsendable & (self.receiving | self._undecided | self._awaited)
         if lost:

@@ -8,6 +8,6 @@ create table if not exists job_scheduler.this_database (
     confirmed_at timestamptz not null default now()
 );
 
-comment on table job_scheduler.this_database is 'Tells a database from one that was restored from its dump.';
+comment on table job_scheduler.this_database is 'Distinguishes a database from one that was restored from its dump.';
 comment on column job_scheduler.this_database.written_in is
 'The transaction that wrote the row, as the row''s own xmin says it.';

@@ -8,10 +8,6 @@ create table if not exists job_scheduler.signals (
 
 comment on table job_scheduler.signals is 'Notifications of the listeners through postgres_changes; deleted after an hour.';
 
--- Polls also read the signals that stop runs: a channel may be stale.
-create index if not exists signals_stops_idx on job_scheduler.signals (((message ->> 'xid')::bigint))
-where message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs');
-
 alter table job_scheduler.signals enable row level security;
 
 grant select on job_scheduler.signals to service_role;
@@ -26,3 +22,27 @@ begin
     end if;
 end
 $$;
+
+-- Reports of stopped runs, for polls: a channel may be stale, notifications may be muted, and no row of a job shows it. Not published.
+create table if not exists job_scheduler.stops (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    xid bigint not null default pg_current_xact_id()::text::bigint,
+    message jsonb not null
+);
+
+comment on table job_scheduler.stops is 'What stopped runs, as polls report it; deleted after an hour.';
+
+create index if not exists stops_xid_idx on job_scheduler.stops (xid);
+
+alter table job_scheduler.stops enable row level security;
+
+-- Until when listeners poll at short intervals, and no statement notifies them: at most one row.
+create table if not exists job_scheduler.mute (
+    is_only boolean primary key default true check (is_only),
+    until timestamptz not null
+);
+
+comment on table job_scheduler.mute is 'Until when no statement notifies the listeners, because they poll: see mute_v1.';
+
+alter table job_scheduler.mute enable row level security;

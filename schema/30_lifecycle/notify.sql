@@ -1,5 +1,36 @@
--- Notifies the listeners of a change, by both channels: a row that postgres_changes delivers, and a private broadcast
--- where the database has that function. Either may be lost, so it never fails the write that sends it.
+-- Sends a message through these channels: a row that postgres_changes delivers, and a private broadcast where the database has
+-- that function. Either may be lost, so it never fails the write that sends it.
+create or replace function job_scheduler.send(message jsonb, channels text[])
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if 'postgres_changes' = any(channels) then
+        insert into job_scheduler.signals (message) values (message);
+    end if;
+    if 'broadcast' = any(channels) and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+    end if;
+exception when others then
+    raise warning 'job_scheduler.notify: %', sqlerrm;
+end
+$$;
+revoke all on function job_scheduler.send(jsonb, text[]) from public;
+
+-- Whether the listeners poll at short intervals, and are not to be notified. After its end they go on for a second, so that
+-- they find what a statement before it has written; a later commit of it is found by an ordinary poll.
+create or replace function job_scheduler.is_muted()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select exists (select from job_scheduler.mute as m where m.until > clock_timestamp())
+$$;
+revoke all on function job_scheduler.is_muted() from public;
+
+-- Notifies the listeners of a change by all channels, unless they poll.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
 language plpgsql
@@ -11,12 +42,12 @@ declare
         'table', what, 'rows', rows_changed, 'xid', pg_current_xact_id()::text::bigint
     );
 begin
-    insert into job_scheduler.signals (message) values (message);
-    if to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+    if what in ('cancelled_runs', 'stopped_runs', 'deleted_jobs') then
+        insert into job_scheduler.stops (message) values (message);
     end if;
-exception when others then
-    raise warning 'job_scheduler.notify: %', sqlerrm;
+    if what = 'job_listeners' or not job_scheduler.is_muted() then
+        perform job_scheduler.send(message, '{broadcast,postgres_changes}');
+    end if;
 end
 $$;
 revoke all on function job_scheduler.notify(text, jsonb) from public;
@@ -44,7 +75,7 @@ as $$
 declare
     plain jsonb;
 begin
-    if not exists (select from new_rows) then
+    if job_scheduler.is_muted() or not exists (select from new_rows) then
         return null;
     end if;
     select case

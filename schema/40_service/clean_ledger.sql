@@ -117,6 +117,8 @@ begin
     acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
+    delete from job_scheduler.stops
+    where id in (select s.id from job_scheduler.stops as s where s.at < now() - interval '1 hour' for update skip locked);
     -- With no listener for meetings nothing takes them off the list; one that starts looks at every meeting anyway.
     delete from job_scheduler.changed_rows
     where id in (

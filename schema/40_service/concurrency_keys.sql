@@ -113,8 +113,9 @@ begin
     end loop;
     if cardinality(all_freed) > 0 then
         perform job_scheduler.set_wake(all_freed);
-        -- Another listener may be the one with free slots.
-        perform job_scheduler.notify('scheduled_jobs', null);
+        if (select count(*) from public.job_listeners) > 1 then -- another one may be the one with free slots
+            perform job_scheduler.notify('scheduled_jobs', null);
+        end if;
     end if;
     return all_freed;
 end

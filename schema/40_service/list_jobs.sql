@@ -75,7 +75,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message]}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -143,16 +143,19 @@ begin
     end if;
 
     select coalesce(json_agg(s.message order by s.id), '[]') into signals
-    from job_scheduler.signals as s
-    where
-        s.message ->> 'table' in ('cancelled_runs', 'stopped_runs', 'deleted_jobs')
-        and (
-            (s.message ->> 'xid')::bigint >= unseen.first and (s.message ->> 'xid')::bigint < unseen.next
-            or (s.message ->> 'xid')::bigint = any(unseen.ended)
-        );
+    from (
+        select t.id, t.message
+        from job_scheduler.stops as t
+        where t.xid >= unseen.first and t.xid < unseen.next or t.xid = any(unseen.ended)
+        union all
+        select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
+        where job_scheduler.is_muted() and (
+            select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
+        )
+    ) as s;
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
-        'rows', jobs, 'after', last, 'signals', signals
+        'rows', jobs, 'after', last, 'signals', signals, 'muted_until', (select m.until from job_scheduler.mute as m)
     );
 end
 $$;

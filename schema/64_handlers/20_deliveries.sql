@@ -1,4 +1,4 @@
--- What attempts at a due instant have sent already, so that the next attempt does not send it again.
+-- Messages that attempts at a due instant have sent already, so that the next attempt does not send them again.
 create table if not exists job_scheduler.deliveries (
     idempotency_key text not null,
     part text not null,

@@ -42,7 +42,7 @@ using (
     or workspace_id = any((select job_scheduler.readable_workspaces())::uuid[])
 );
 
--- What is counted: every run whose last write has a transaction id below `horizon`. No such transaction is open any more, so
+-- The counted runs: every one whose last write has a transaction id below `horizon`. No such transaction is open any more, so
 -- that each run is counted once, whenever it committed.
 create table if not exists job_scheduler.activity_cursor (
     is_only boolean primary key default true check (is_only),

@@ -1,4 +1,4 @@
--- What signed-in users see of the listeners: whether there is one that runs their jobs. Of other tenants, and of the machines
+-- The part of the listeners that signed-in users see: whether there is one that runs their jobs. Of other tenants, and of the machines
 -- that the listeners run on, it shows nothing.
 
 -- The listeners, without their names, which are those of hosts and processes.

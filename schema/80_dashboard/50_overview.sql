@@ -18,7 +18,7 @@ as $$
 $$;
 revoke all on function job_scheduler.sees_tenant(uuid) from public;
 
--- What is due and what is late: {due_next_hour, late, oldest_due, next_hours: jobs of each ten minutes, more}.
+-- Due and late jobs: {due_next_hour, late, oldest_due, next_hours: jobs of each ten minutes, more}.
 create or replace function job_scheduler.overview_of_jobs(tenant uuid)
 returns jsonb
 language sql
@@ -151,7 +151,7 @@ job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), 
 job_scheduler.overview_of_listeners(uuid)
 to authenticated, service_role;
 
--- What runs, what is late, what failed: of a workspace, or, without one, of the caller's private jobs.
+-- Running, late and failed jobs: of a workspace, or, without one, of the caller's private jobs.
 create or replace function public.dashboard_overview(workspace uuid default null)
 returns jsonb
 language sql

@@ -22,7 +22,7 @@ begin
 end
 $$;
 
--- What a key of a filter names, a text or a list of texts; null where the filter does not have it.
+-- The values that a key of a filter names, a text or a list of texts; null where the filter does not have it.
 create or replace function job_scheduler.texts_of(filter jsonb, key text)
 returns text[]
 language sql

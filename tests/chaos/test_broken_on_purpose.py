@@ -95,8 +95,8 @@ async def kinds(rig: Rig) -> set[str]:
 
 # The purpose of each part.
 
-WATCHFUL = {"LISTENER_POLL_SECONDS": 600}
-"""A listener that receives notifications does not need the poll."""
+WATCHFUL = {"LISTENER_POLL_SECONDS": 600, "LISTENER_PROBE_SECONDS": 3}
+"""A listener that receives notifications needs no poll, which would find a change and let it doubt its channels."""
 POLLING = {
     "LISTENER_CHANNELS": "none",
     "LISTENER_POLL_SECONDS": 0.2,

@@ -140,6 +140,13 @@ def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str,
     assert f"{publication} add table {table}" in report[stale]
 
 
+def test_muted_notifications_are_no_fault(stack: Stack):
+    """The database sends no change to listeners that poll; a probe goes through the channels all the same."""
+    until = "insert into job_scheduler.mute (until) values (now() + '10 min')"
+    with _changed(stack, until, "delete from job_scheduler.mute"):
+        assert _doctor(stack)[0] == 0
+
+
 @pytest.mark.usefixtures("member")
 @pytest.mark.parametrize(
     ("body", "security", "callers"),

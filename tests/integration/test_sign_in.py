@@ -201,7 +201,7 @@ def test_a_sign_out_ends_the_sessions_of_its_scope(auth: httpx.Client, scope: st
 
 
 def test_another_password_ends_the_other_sessions(auth: httpx.Client) -> None:
-    """Who knew the old one is out, and the session that changed it goes on."""
+    """Sessions of the old one end, and the session that changed it goes on."""
     email = _address()
     here, grant = _sign_up(auth, email), {"grant_type": "password"}
     there = auth.post("/token", params=grant, json={"email": email, "password": PASSWORD}).json()

@@ -18,7 +18,7 @@ async def test_parts_follow_one_another_until_nothing_is_left(parts, naps):
 
 
 async def test_it_survives_a_fault(parts, naps):
-    """What it missed is counted at the next time."""
+    """The next time counts the missed ones."""
     store = parts.ScriptedStore(roll_up=[DOWN, (0, False)])
     with pytest.raises(IndexError):  # the script's end
         await ActivityCounter(store, lambda: 0.5).run()

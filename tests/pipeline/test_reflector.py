@@ -56,6 +56,7 @@ def reflector_of(clock, parts, reported):
             stale_poll_seconds=1,
             relist_seconds=60,
             sink=SimpleNamespace(deliver=reported.append),
+            muted_poll_seconds=0.06,
         )
         return reflector, world, health
 
@@ -144,6 +145,69 @@ async def test_it_polls_more_often_for_a_while_after_what_realtime_may_not_survi
         times += [clock.monotonic()] if len(world.store.asked("poll")) > polls else []
     pauses = [later - sooner for sooner, later in pairwise(times)]
     assert (pauses[:8], pauses[-1]) == ([1] * 8, 5)
+
+
+async def test_a_change_that_no_channel_brought_makes_it_doubt_them(reflector_of, parts):
+    """A poll that finds it is proof enough; one that a channel announced, or that was there before, is no reason."""
+    before, announced, silent = (parts.a_job(each, revision=100 + each) for each in (1, 2, 3))
+    pages = [[before], [before, announced], [before, announced, silent], [before, announced, silent]]
+    reflector, _, health = reflector_of(poll=[Page(page, 101, None) for page in pages])
+    doubts = []
+    reflector.doubter = SimpleNamespace(doubt=lambda: doubts.append(len(doubts)))
+    await reflector.run_once()
+    health.received("broadcast")
+    counted = []
+    for number in range(len(pages)):
+        await reflector.poll()
+        counted.append(len(doubts))
+        if number == 0:
+            reflector.take_hint(Hint("broadcast", "scheduled_jobs", xid=102))
+    assert counted == [0, 0, 1, 2]
+
+
+async def test_while_notifications_are_muted_it_polls_at_short_intervals_and_doubts_nothing(reflector_of, parts, clock):
+    """Changes that polls find then were not to be announced; a second after its end all is as before."""
+    muted_until = clock.now() + timedelta(seconds=1)
+    found = iter(range(200, 10_000))
+    answer = lambda *_: Page([parts.a_job(9, revision=next(found))], 101, None, muted_until=muted_until)  # noqa: E731
+    reflector, world, health = reflector_of(poll=answer)
+    doubts, times = [], []
+    reflector.doubter = SimpleNamespace(doubt=lambda: doubts.append(clock.monotonic()))
+    health.received("broadcast")
+    await reflector.run_once()
+    reflector.poll_now()
+    began = clock.monotonic()
+    for _ in range(1000):
+        polls = len(world.store.asked("poll"))
+        await reflector.run_once()
+        times += [clock.monotonic() - began] if len(world.store.asked("poll")) > polls else []
+        clock.advance(0.01)
+    short = [later - sooner for sooner, later in pairwise(times) if later < 2]
+    assert 0.05 < min(short) <= max(short) < 0.08
+    assert next(later - sooner for sooner, later in pairwise(times) if sooner > 2) > 0.9
+    assert doubts
+    assert min(doubts) > began + 2
+
+
+async def test_slow_polls_take_half_of_the_time_at_most_while_notifications_are_muted(reflector_of, clock):
+    """A transaction that stays open makes each of them read everything since."""
+    times = []
+
+    def slow(*_):
+        times.append(clock.monotonic())
+        clock.advance(0.2)
+        return Page([], 101, None, muted_until=clock.now() + timedelta(seconds=10))
+
+    reflector, _, health = reflector_of(poll=slow)
+    health.received("broadcast")
+    await reflector.run_once()
+    reflector.poll_now()
+    for _ in range(300):
+        await reflector.run_once()
+        clock.advance(0.01)
+    pauses = [later - sooner for sooner, later in pairwise(times)]
+    assert len(pauses) > 5
+    assert 0.39 < min(pauses) <= max(pauses) < 0.43
 
 
 @pytest.mark.parametrize(("receives", "seconds"), [(True, 5), (False, 1)])

@@ -1,4 +1,4 @@
-"""What accepted expressions mean: our reading beside a short oracle, and beside cronsim, which has Debian's rules."""
+"""The meaning of accepted expressions, beside a short oracle and beside cronsim, which has Debian's rules."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Clocks:
 
 @dataclass
 class Said:
-    """What a sentence says: times of day, day fields as cron spells them, and whether a date has to suit both."""
+    """Read a sentence: times of day, day fields as cron spells them, and whether a date has to suit both."""
 
     times: set[Time] | Clocks
     number: str

@@ -48,7 +48,7 @@ def spelled(chance: random.Random) -> str:
 
 
 def refusal(expression: object) -> str | None:
-    """What a preview says of an expression that it does not show."""
+    """Return the message of a preview that refuses an expression."""
     trigger = Trigger(TriggerType.CRON, NOON, {"expression": expression})
     try:
         preview(trigger, NOON, 1)
@@ -110,7 +110,7 @@ SCHEDULES: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("kind", "schedule"), SCHEDULES, ids=[str(number) for number in range(len(SCHEDULES))])
 def test_each_schedule_is_refused_with_the_message_of_the_insert(client_for, kind: str, schedule: Any):
-    """Whatever its trigger, from the name of the column on."""
+    """The message is the same for each trigger, from the name of the column on."""
     client: httpx.Client = client_for("somebody-who-errs")
     answer = client.post("/scheduled_jobs", json={"handler": "noop", "trigger_type": kind, "schedule": schedule})
     assert answer.status_code == 400

@@ -151,7 +151,7 @@ def test_jobs_beside_a_held_one_are_explained(life, held) -> None:
 
 @pytest.mark.parametrize("listener", [ME, GONE], ids=["its own", "that of one that is gone"])
 def test_leases_are_extended_while_a_heartbeat_is_held(life, held, listener) -> None:
-    """Whoever keeps the row of a listener locked stops no runs."""
+    """A locked row of a listener stops no runs."""
     (run,) = running(life, 1)
     life.extend(ME, [])
     fate(
@@ -191,7 +191,7 @@ OLD_ROWS = {
 
 @pytest.mark.parametrize("query", OLD_ROWS.values(), ids=OLD_ROWS)
 def test_old_rows_beside_held_ones_are_deleted(life, held, query) -> None:
-    """What goes with a job, too, may be held."""
+    """Rows that go with a job may be locked, too."""
     runs = running(life)
     note(life, runs)
     fate(life, "update scheduled_jobs set status = 'completed', updated_at = now() - %s", OLD)

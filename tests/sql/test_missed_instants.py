@@ -11,7 +11,7 @@ import pytest
 
 from listener.domain.misfire import MAX_RUNS, STEP
 from listener.execution.claim_request import claim_request
-from listener.supabase import rows, store
+from listener.supabase import requests, rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,7 +47,7 @@ def seen(database: psycopg.Connection[Any], job: int) -> Job:
 
 def claim(database: psycopg.Connection[Any], job: Job, now: datetime) -> dict[str, Any]:
     """Claim as a listener that has just started does."""
-    claims = [store._claim(claim_request(job, now))]
+    claims = [requests.claim(claim_request(job, now))]
     request = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 0, "claims": claims}
     query = "select public.claim_runs_v1(%s) as answer"
     return database.execute(query, [json.dumps(request, default=str)]).fetchone()["answer"]

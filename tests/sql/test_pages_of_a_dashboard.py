@@ -1,4 +1,4 @@
-"""What a dashboard shows of a tenant: the first page, lists by key, and failures that are alike."""
+"""The pages of a tenant in a dashboard: the first page, lists by key, and failures that are alike."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_a_filter_that_is_not_known_is_refused(tenant: Tenant):
 def test_errors_that_differ_in_ids_and_amounts_are_alike(
     tenant: Tenant, one: str | None, other: str | None, groups: list[int]
 ):
-    """What they are of is not left out."""
+    """Their subject is not left out."""
     job = tenant.job()
     for number, error in enumerate((one, other)):
         tenant.run(job, 10 + number, "failed", error=error)

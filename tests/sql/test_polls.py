@@ -105,7 +105,7 @@ def test_a_listener_that_knows_no_snapshots_polls_by_its_cursor(database) -> Non
 def test_a_transaction_that_stays_open_is_read_when_it_ends_and_costs_nothing_before(
     database, migrated_database
 ) -> None:
-    """What others changed since it began is not read again at each poll."""
+    """Rows that others changed since it began are not read again at each poll."""
     with another(migrated_database) as open_one:
         (late,) = insert(open_one)
         jobs = insert(database, MANY)

@@ -31,7 +31,7 @@ COPY = """
     insert into job_scheduler.this_database table dumped;
     drop table dumped;
 """
-"""What a restore does with the row."""
+"""Change the row as a restore does."""
 
 
 def is_restored(database: Database) -> bool:
@@ -108,7 +108,7 @@ def test_a_database_without_the_row_counts_as_restored(own: Database) -> None:
 
 
 def test_several_may_confirm_at_once(own: Database, migrated_database: str) -> None:
-    """Each listener that was told to does."""
+    """Each listener that has the setting does."""
     own.execute(COPY)
 
     def confirm(_: int) -> None:

@@ -1,4 +1,4 @@
-"""What a project sets for its database or its roles changes nothing: not the migrations, not the life of a job."""
+"""Settings of a project's database or roles change nothing: not the migrations, not the life of a job."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from listener.domain.schedule import first_run
 from listener.execution.claim_request import claim_request
 from listener.migrate.files import migrations_folder
 from listener.migrate.migrator import apply_migrations
-from listener.supabase import rows, store
+from listener.supabase import requests, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +127,7 @@ def live(database: Database) -> None:
     assert len(call(database, "poll_jobs_v1", cursor=1, until=UNTIL, limit=10)["rows"]) == len(SCHEDULES)
     ids = call(database, "due_jobs_v1", until=UNTIL, limit=10)["ids"]
     due = [rows.job(each) for each in call(database, "jobs_v1", ids=ids, limit=10)["rows"]]
-    claims = [store._claim(claim_request(job, job.due_at)) for job in due]
+    claims = [requests.claim(claim_request(job, job.due_at)) for job in due]
     answered = call(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=10**10)["runs"]
     assert [each["metadata"] for each in answered] == [{"ratio": 0.1234567890123456}] * len(SCHEDULES)
     runs = [rows.run(each) for each in answered]
@@ -143,7 +143,7 @@ def live(database: Database) -> None:
 
 
 def left_of(url: str, **settings: str) -> list[Any]:
-    """What is to be read of the jobs after their lives."""
+    """Return the rows of the jobs after their lives."""
     with connected(url, **settings) as database:
         insert(database)
         live(database)
@@ -153,7 +153,7 @@ def left_of(url: str, **settings: str) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def usual(migrated_database: str) -> list[Any]:
-    """What is left without a setting."""
+    """Return the rows that are left without a setting."""
     return left_of(migrated_database)
 
 

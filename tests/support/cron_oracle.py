@@ -1,4 +1,4 @@
-"""What a cron expression of the accepted forms means, by arithmetic on one value or date at a time: slow and short."""
+"""The meaning of a cron expression, by arithmetic on one value or date at a time: slow and short."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from listener.supabase import rows, store
+from listener.supabase import requests, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -180,14 +180,14 @@ class LifeDatabase:
 
     def claim(self, listener: str, claims: Iterable[ClaimRequest], ahead: float, key_limit: int) -> list[Run]:
         """Claim; the runs that are granted."""
-        claims_sent = [store._claim(claim) for claim in claims]
+        claims_sent = [requests.claim(claim) for claim in claims]
         request = {"lease_seconds": LONG_SECONDS, "ahead_seconds": ahead, "key_concurrency": key_limit}
         answer = self.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **request})
         return [rows.run(row) for row in answer["runs"]]
 
     def finish(self, listener: str, run_results: Iterable[RunResult], key_limit: int) -> Any:
         """Write how attempts ended."""
-        results = [store._run_result(run_result) for run_result in run_results]
+        results = [requests.run_result(run_result) for run_result in run_results]
         return self.service(
             "finish_runs_v1", {"listener": listener, "key_concurrency": key_limit, "results": results, "logs": []}
         )

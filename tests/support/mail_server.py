@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Inbox:
-    """Keeps what a mail server was handed, and refuses what it is told to."""
+    """Keeps the mails that a server was handed, and refuses the named recipients."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []

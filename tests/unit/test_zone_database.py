@@ -41,5 +41,5 @@ def test_without_a_systems_database_it_is_that_of_the_package(tmp_path) -> None:
 
 
 def test_this_machine_has_a_version() -> None:
-    """One that orders as a text does."""
+    """A version that orders as a text does."""
     assert re.fullmatch(r"\d{4}[a-z]", installed_version() or "2000a")

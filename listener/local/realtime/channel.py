@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.subscriptions import Registry
     from listener.local.realtime.tokens import Identity, Verifier
     from listener.local.realtime.topics import Presences, Topics
+    from listener.local.realtime.usage import Usage
     from listener.local.realtime.wire import Codec, Ref
 
 SUBSCRIBED = "Subscribed to PostgreSQL"
@@ -47,6 +48,7 @@ class World:
     verifier: Verifier
     streaming: asyncio.Event
     refused_join_seconds: float
+    usage: Usage
 
     async def reach_database(self) -> None:
         """Make sure that PostgreSQL is reachable; while changes flow it is.
@@ -160,6 +162,7 @@ class Channel:
 
     def deliver(self, ids: list[int], event: str, change: str) -> None:
         """See `Subscriber.deliver`."""
+        self._world.usage.postgres_changes += 1
         if self._request.is_old_style:
             self._transport.send(self._transport.codec.encode(self.topic, event, change))
             return

@@ -46,7 +46,7 @@ class HttpBroadcasts:
         self._world = world
 
     async def serve(self, request: web.Request) -> web.Response:
-        """Broadcast the messages of a request, private ones where its token may; whoever may not is not told."""
+        """Broadcast the messages of a request, private ones where its token may; a refusal has no answer of its own."""
         scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
         token = bearer if scheme.lower() == "bearer" else request.headers.get("apikey", "")
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -26,6 +26,7 @@ from listener.local.realtime.sockets import Socket
 from listener.local.realtime.subscriptions import Registry
 from listener.local.realtime.tokens import ExpiredTokenError, TokenError, Verifier
 from listener.local.realtime.topics import Topics
+from listener.local.realtime.usage import Usage
 from listener.local.realtime.wire import UserBroadcast, codec_for, compact
 
 if TYPE_CHECKING:
@@ -75,8 +76,15 @@ class Server:
         self._registry = Registry()
         self._for_sockets, self._for_delivery = Database(options.dsn), Database(options.dsn)
         verifier = Verifier(options.jwt_secret)
+        self._usage = Usage()
         self._world = World(
-            self._for_sockets, self._registry, Topics(), verifier, asyncio.Event(), options.refused_join_seconds
+            self._for_sockets,
+            self._registry,
+            Topics(self._usage),
+            verifier,
+            asyncio.Event(),
+            options.refused_join_seconds,
+            self._usage,
         )
         self._limit = RateLimit(options.events_per_second, options.limit_tick_seconds)
         self._sockets: set[Socket] = set()
@@ -124,7 +132,12 @@ class Server:
 
     async def _serve_health(self, _: web.Request) -> web.Response:
         healthy = self._world.streaming.is_set()
-        body = {"healthy": healthy, "connected_clients": len(self._sockets), "subscriptions": len(self._registry)}
+        body = {
+            "healthy": healthy,
+            "connected_clients": len(self._sockets),
+            "subscriptions": len(self._registry),
+            "messages": asdict(self._usage),
+        }
         return web.json_response(body, status=200 if healthy else 503)
 
     async def _serve_websocket(self, request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,8 @@ import secrets
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from listener.local.realtime.usage import Usage
+
 if TYPE_CHECKING:
     from listener.local.realtime.wire import UserBroadcast
 
@@ -31,9 +33,10 @@ Presences = dict[str, list[Meta]]  # metas by presence key
 
 
 class Topics:
-    """Members and presences by topic. Order of joining is kept."""
+    """Members and presences by topic. Order of joining is kept. `usage` counts what they send and receive."""
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage | None = None) -> None:
+        self._usage = usage or Usage()
         self._members: defaultdict[Topic, dict[Member, None]] = defaultdict(dict)
         self._present: defaultdict[Topic, dict[Member, tuple[str, Meta]]] = defaultdict(dict)
 
@@ -42,7 +45,7 @@ class Topics:
         self._members[topic][member] = None
 
     def leave(self, topic: Topic, member: Member) -> None:
-        """Remove a member, and its presence, of which it is not told itself."""
+        """Remove a member, and its presence, of which it is not notified itself."""
         self._members[topic].pop(member, None)
         self.untrack(topic, member)
         if not self._members[topic]:
@@ -50,9 +53,10 @@ class Topics:
 
     def broadcast(self, topic: Topic, broadcast: UserBroadcast | str, *, but: Member | None = None) -> None:
         """Send to every member except `but`."""
-        for member in list(self._members.get(topic, ())):
-            if member is not but:
-                member.receive(broadcast)
+        receivers = [member for member in self._members.get(topic, ()) if member is not but]
+        self._usage.broadcast += 1 + len(receivers)
+        for member in receivers:
+            member.receive(broadcast)
 
     def present(self, topic: Topic) -> Presences:
         """Return the presences of a topic."""
@@ -79,5 +83,7 @@ class Topics:
             self._present.pop(topic, None)
 
     def _send_diff(self, topic: Topic, joins: Presences, leaves: Presences) -> None:
-        for member in list(self._members.get(topic, ())):
+        members = list(self._members.get(topic, ()))
+        self._usage.presence += 1 + len(members)
+        for member in members:
             member.presence_changed(joins, leaves)

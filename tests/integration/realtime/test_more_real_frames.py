@@ -1,4 +1,4 @@
-"""What a raw client was answered in every odd case; most of these differed once from the real server's frames."""
+"""Answers to a raw client in every odd case; most of these differed once from the real server's frames."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_lists_of_values_are_read_as_recorded(clients: Clients) -> None:
     await clients.check("in_filter")
 
 
-async def test_changes_of_keys_are_told_with_the_old_key(clients: Clients) -> None:
+async def test_changes_of_keys_are_delivered_with_the_old_key(clients: Clients) -> None:
     """Also beside an unchanged value that is stored out of line."""
     await subscribe(clients, "c", T1, {**T1, "table": "t3"}, {**T1, "filter": "id=eq.101"})
     await clients.sql(
@@ -147,7 +147,7 @@ async def test_changes_of_keys_are_told_with_the_old_key(clients: Clients) -> No
     await clients.check("pk_change")
 
 
-async def test_keys_of_two_columns_are_told_whole(clients: Clients) -> None:
+async def test_keys_of_two_columns_are_delivered_whole(clients: Clients) -> None:
     """A DELETE is filtered by the old row, of which the key is known."""
     t2 = {**T1, "table": "t2"}
     await subscribe(clients, "c", t2, {**t2, "filter": "b=eq.k"}, {**t2, "event": "DELETE", "filter": "a=eq.1"})
@@ -157,7 +157,7 @@ async def test_keys_of_two_columns_are_told_whole(clients: Clients) -> None:
     await clients.check("composite")
 
 
-async def test_a_row_that_is_gone_is_told_of_by_its_deletion_alone(clients: Clients) -> None:
+async def test_of_a_row_that_is_gone_only_the_deletion_is_delivered(clients: Clients) -> None:
     """Where policies hold, every subscriber's look at a row comes after its transaction, service_role's too."""
     own = {**T1, "table": "own"}
     changed = {"event": "UPDATE", "schema": "public", "table": "own", "filter": "id=eq.50"}
@@ -198,7 +198,7 @@ async def test_broadcasts_are_passed_on_whatever_they_carry(clients: Clients) ->
 
 
 async def test_large_broadcasts_pass_up_to_three_megabytes(clients: Clients) -> None:
-    """Beyond them the sender is told, if it asked for an acknowledgement, and nobody else."""
+    """Beyond them the sender gets an error, if it asked for an acknowledgement, and nobody else does."""
     for name, config in (("a", {"ack": True}), ("b", {})):
         await clients.connect(name)
         await clients.join(name, "g", said("broadcast", **config))
@@ -210,7 +210,7 @@ async def test_large_broadcasts_pass_up_to_three_megabytes(clients: Clients) -> 
 
 
 async def test_binary_broadcasts_reach_both_versions(clients: Clients) -> None:
-    """What calls itself JSON is passed on unread; bytes reach new clients alone; unknown versions are refused."""
+    """A payload flagged as JSON is passed on unread; bytes reach new clients alone; unknown versions are refused."""
     for name, vsn in (("a", "2.0.0"), ("b", "2.0.0"), ("o", "1.0.0")):
         await clients.connect(name, vsn=vsn)
     config = {"config": {"broadcast": {"self": True, "ack": True}}}
@@ -260,7 +260,7 @@ async def test_presences_of_two_clients_come_and_go_as_recorded(clients: Clients
 
 
 async def test_a_client_without_presence_may_track_and_gets_no_state(clients: Clients) -> None:
-    """Its own presence is told to it, under a name that the server made."""
+    """Its own presence is sent to it, under a name that the server made."""
     for topic, config in (("p2", {}), ("p3", {"presence": {"key": ""}})):
         await clients.connect(topic)
         await clients.join(topic, topic, {"config": config})

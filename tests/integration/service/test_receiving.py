@@ -6,6 +6,8 @@ import psycopg
 import pytest
 from patience import allowed
 
+PATIENT_SECONDS = 60.0
+"""On a busy machine. What should come in time would come ten minutes later by any other way."""
 STALE = {"channels": "", "stale_poll_seconds": 0.3, "relist_seconds": 600}
 FILL = "insert into public.scheduled_jobs (handler, name, run_date) select 'noop', %s, %s from generate_series(1, 1500)"
 ENDED = "select count(*) as n from public.scheduled_jobs where name = %s and status = 'completed'"

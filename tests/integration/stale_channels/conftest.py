@@ -1,10 +1,11 @@
-"""A feed, and a stock realtime-py client beside it that lives through the same fault."""
+"""A feed and its reflector, and a stock realtime-py client beside them that lives through the same fault."""
 
 from __future__ import annotations
 
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,17 @@ from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 from listener.clock import DatabaseClock
 from listener.observability.health import Health
 from listener.observability.metrics import Metrics
+from listener.scheduling.reflector import Reflector
+from listener.settings import Settings
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.store import SupabaseStore
 from listener.supabase.watched_session import Times
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+
+    from anyio.abc import TaskGroup
 
     from listener.domain.messages import Hint
     from listener.local.stack import Stack
@@ -118,7 +123,7 @@ def insert(sql: Callable[..., Any]) -> Callable[[], int]:
 
 
 @pytest.fixture
-async def probe(stack: Stack) -> AsyncIterator[Callable[[], Awaitable[list[str]]]]:
+async def probe(stack: Stack) -> AsyncIterator[Callable[[Collection[str]], Awaitable[list[str]]]]:
     """Return a function that sends a probe."""
     rpc = Rpc(stack.url, stack.service_key, DatabaseClock())
     name = str(uuid.uuid4())
@@ -144,14 +149,27 @@ async def wire(stack: Stack) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable[..., Any]:
+def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]]]) -> Callable[..., Any]:
     """Run a feed while the block lasts; leave it once it receives, unless `wait` says otherwise."""
 
     @asynccontextmanager
     async def run(
-        url: str, channels: tuple[str, ...] = CHANNELS, *, send_probe: Any = None, wait: bool = True, **times: float
+        url: str,
+        channels: tuple[str, ...] = CHANNELS,
+        *,
+        send_probe: Any = None,
+        wait: bool = True,
+        polls: bool = False,
+        **times: float,
     ) -> AsyncIterator[RunningFeed]:
         clock, hints, metrics = DatabaseClock(), [], Metrics()
+        reflectors: list[Reflector] = []
+
+        def deliver(hint: Hint) -> None:
+            hints.append(hint)
+            for reflector in reflectors:
+                reflector.take_hint(hint)
+
         health = Health(clock, channels)
         health.poll_succeeded()
         feed = RealtimeFeed(
@@ -159,7 +177,7 @@ def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable
             key=stack.service_key,
             channels=channels,
             tables=("scheduled_jobs",),
-            deliver=hints.append,
+            deliver=deliver,
             send_probe=send_probe or probe,
             health=health,
             metrics=metrics,
@@ -170,12 +188,50 @@ def feeding(stack: Stack, probe: Callable[[], Awaitable[list[str]]]) -> Callable
         received = RunningFeed(feed, health, metrics, hints)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(feed.run)
+            if polls:
+                reflectors.append(await _started(tasks, stack, feed, received))
             if wait:
                 await until(lambda: received.is_whole)
             yield received
             tasks.cancel_scope.cancel()
 
     return run
+
+
+async def _started(tasks: TaskGroup, stack: Stack, feed: RealtimeFeed, received: RunningFeed) -> Reflector:
+    """Start a reflector that polls as often as by default, and that arms nothing."""
+    clock = DatabaseClock()
+    name, rpc = str(uuid.uuid4()), Rpc(stack.url, stack.service_key, clock)
+    arms_nothing = SimpleNamespace(
+        apply=lambda *_, **__: None,
+        announce=lambda _: True,
+        forget=lambda _: None,
+        armed_until=None,
+        complete_until=None,
+    )
+    usual = {name: Settings.model_fields[name].default for name in ("poll_seconds", "stale_poll_seconds")}
+    reflector = Reflector(
+        store=SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0),
+        reconciler=arms_nothing,
+        clock=clock,
+        health=received.health,
+        metrics=received.metrics,
+        horizon=timedelta(hours=2),
+        horizon_jobs=1000,
+        relist_seconds=600,
+        **usual,
+    )
+    reflector.doubter = feed
+
+    async def run() -> None:
+        try:
+            await reflector.run()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await rpc.aclose()
+
+    tasks.start_soon(run)
+    return reflector
 
 
 @pytest.fixture
@@ -213,4 +269,15 @@ def staleness(insert: Callable[[], int]) -> SimpleNamespace:
         await anyio.sleep(STALE_SECONDS)
         assert job not in stock.jobs, "this fault makes nobody stale any more"
 
-    return SimpleNamespace(both_receive=both_receive, only_the_feed_receives=only_the_feed_receives, until=until)
+    async def a_job_makes_the_feed_doubt(received: RunningFeed) -> None:
+        """A poll finds a job that no channel brought, and the feed knows in less than ten seconds what that means."""
+        job = insert()
+        await until(lambda: not received.health.receiving, RECOVERY_SECONDS)
+        assert received.of(job) == set()
+
+    return SimpleNamespace(
+        both_receive=both_receive,
+        only_the_feed_receives=only_the_feed_receives,
+        a_job_makes_the_feed_doubt=a_job_makes_the_feed_doubt,
+        until=until,
+    )

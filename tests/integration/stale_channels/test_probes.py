@@ -24,9 +24,9 @@ async def test_joined_is_not_receiving(stack, feeding, probe, staleness):
     """The service is not ready before a probe has come back."""
     allowed = anyio.Event()
 
-    async def send():
+    async def send(channels):
         await allowed.wait()
-        return await probe()
+        return await probe(channels)
 
     async with feeding(stack.url, send_probe=send, wait=False) as received:
         assert received.feed.state in {"down", "connecting"}
@@ -89,8 +89,8 @@ async def test_a_channel_that_does_not_exist_yet_is_tried_again_and_does_not_cos
 async def test_a_database_that_cannot_broadcast_is_not_asked_for_it(stack, feeding, sql, insert, staleness):
     """Older projects lack the function; what they can send is proof enough."""
 
-    async def send():
-        sql(ONLY_CHANGES, '{"table": "probe", "rows": null, "xid": 1}')
+    async def send(_):
+        sql(ONLY_CHANGES, '{"table": "probe", "rows": ["postgres_changes"], "xid": 1}')
         return ["postgres_changes"]
 
     async with feeding(stack.url, send_probe=send, wait=False, probe_seconds=0.5, answer_seconds=2) as received:
@@ -125,10 +125,10 @@ async def test_a_probe_that_cannot_be_sent_does_not_end_a_session(wire, feeding,
     monkeypatch.setattr("listener.supabase.watched_session.PONG_SECONDS", 1)
     is_away = False
 
-    async def send():
+    async def send(channels):
         if is_away:
             raise REFUSED
-        return await probe()
+        return await probe(channels)
 
     async with feeding(wire.url, send_probe=send, **PATIENT) as received:
         is_away = True
@@ -145,8 +145,8 @@ async def test_after_an_answer_the_next_probe_is_due_no_later_than_the_silence(s
     sent = []
     async with anyio.create_task_group() as later:
 
-        async def send():
-            sent.append(later.start_soon(probe))  # sent once it is known to have been sent
+        async def send(channels):
+            sent.append(later.start_soon(probe, channels))  # sent once it is known to have been sent
             return CHANNELS
 
         async with feeding(stack.url, send_probe=send, **PATIENT):

@@ -24,7 +24,7 @@ OF_PAGES = {
     "job_outcomes": {"jobs": [1]},
     "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},
 }
-"""What a dashboard calls: see tests/sql/test_pages_of_a_dashboard.py and test_bulk_jobs.py."""
+"""Functions for a dashboard: see tests/sql/test_pages_of_a_dashboard.py and test_bulk_jobs.py."""
 UNTIL_READY = {"resume_job": "paused", "retry_job": "cancelled"}
 MAY_WRITE = {"private": {"owner", "service"}, "workspace": {"editor", "admin", "service"}}
 MAY_READ = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "admin", "service"}}

@@ -43,7 +43,7 @@ def test_an_instant_of_a_frequent_schedule_stays_or_is_followed_by_the_next() ->
 
 
 def test_no_instant_moves_before_the_definition() -> None:
-    """What was due before belongs to nobody."""
+    """Earlier instants belong to nobody."""
     planned = SIX_IN_NEW_YORK + timedelta(hours=1)
     daily = trigger("daily", DAILY)
     assert moved_instant(daily, planned, planned) == SIX_IN_NEW_YORK + timedelta(days=1)

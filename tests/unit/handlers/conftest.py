@@ -1,4 +1,4 @@
-"""What tests of handlers share."""
+"""Fixtures of the tests of handlers."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ async def run(function: Any, payload: dict[str, Any], client: Any, **changes: An
 
 
 async def test_a_notification_is_a_row_of_its_recipient_once_a_run(client, sql):
-    """What the payload has beside it is in its data."""
+    """Other keys of the payload are in its data."""
     payload = {"recipient_id": ADA, "title": "Hi", "message": "Soon", "data": {"room": 7}, "type": "push"}
     for attempt in (1, 2):
         outcome = await run(notification, payload, client, attempt=attempt)

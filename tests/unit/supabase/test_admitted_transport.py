@@ -131,7 +131,7 @@ async def test_the_client_of_handlers_is_admitted_and_asks_the_proxy_of_the_envi
 
 
 async def test_clients_of_runs_share_connections_and_nothing_else(server):
-    """What one does to its client, as a handler may, is no other's; a closed one closes no connection."""
+    """A run that harms its client harms no other's; a closed one closes no connection."""
     make = client_maker(server.url, "sb_secret_x")
     first, second = make(), make()
     first.postgrest.auth("a token")

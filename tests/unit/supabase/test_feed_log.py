@@ -47,7 +47,7 @@ def lack(log, clock, seconds, why="not published"):
 
 
 def shown(lines):
-    """What an operator reads: the lines that are not for debugging."""
+    """Return the lines that an operator reads: those that are not for debugging."""
     return [(line["log_level"], line["event"]) for line in lines if line["log_level"] != "debug"]
 
 

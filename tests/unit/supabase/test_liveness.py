@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from listener.settings import Settings
 from listener.supabase.feed import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, SOON_PAUSES, SOON_SECONDS, pause_seconds
-from listener.supabase.liveness import Liveness
+from listener.supabase.liveness import EARLIEST_SHARE, SPARE_FACTOR, Liveness
 from listener.supabase.watched_session import Times
 
 CHANNELS = ("broadcast", "postgres_changes")
@@ -41,13 +42,14 @@ def test_a_channel_that_is_not_subscribed_in_time_is_lost(liveness):
 
 
 def test_silence_wants_a_probe_and_an_unanswered_one_is_the_end(liveness):
-    """Each channel for itself."""
+    """Each channel for itself; and where one is lost, the others are asked at once."""
     subscribed(liveness)
-    liveness.sent(CHANNELS, 0, 0.1)
+    liveness.sent(CHANNELS, CHANNELS, 0, 0.1)
     liveness.received("broadcast", 0.2)
     assert liveness.deadline() == 2.1
+    assert liveness.probe_due() == 4.2
     assert liveness.take_lost(2.1) == {"postgres_changes": "a probe did not come back within 2 s"}
-    assert (liveness.probe_due(), liveness.deadline()) == (4.2, None)
+    assert (liveness.due_channels(2.1), liveness.deadline()) == (["broadcast"], None)
 
 
 def test_whatever_is_heard_puts_the_next_probe_off(liveness):
@@ -60,14 +62,72 @@ def test_whatever_is_heard_puts_the_next_probe_off(liveness):
 
 
 def test_a_signal_on_one_channel_is_a_probe_for_a_silent_one(liveness):
-    """A signal goes through both channels, as does any probe; one that was received just now needs no probe."""
+    """A change's signal goes through both channels; one that was received just now needs no probe."""
     subscribed(liveness)
     for channel in CHANNELS:
         liveness.received(channel, 0)
-    liveness.received("broadcast", 1.9)
+    liveness.received("broadcast", 3.9)
     assert liveness.deadline() is None
-    liveness.received("broadcast", 2)
-    assert (liveness.deadline(), liveness.probe_due()) == (4, 6)
+    liveness.received("broadcast", 4)
+    assert (liveness.deadline(), liveness.probe_due()) == (6, 8)
+
+
+def test_a_probe_is_one_for_the_channels_that_it_names(liveness):
+    """At rest the second channel is asked half as often as the first, whoever sends the probe."""
+    subscribed(liveness)
+    for channel in CHANNELS:
+        liveness.received(channel, 0)
+    assert (liveness.due_channels(4), liveness.due_channels(8)) == (["broadcast"], list(CHANNELS))
+    liveness.received("broadcast", 4, ["broadcast"])
+    assert (liveness.deadline(), liveness.probe_due()) == (None, 8)
+    liveness.received("broadcast", 8, CHANNELS)
+    assert liveness.deadline() == 10
+
+
+def test_the_only_channel_is_the_first(liveness):
+    """Where the first is lost, the second is asked as often as the first was."""
+    liveness.subscribed("postgres_changes", 0)
+    liveness.take_lost(5)
+    liveness.received("postgres_changes", 6)
+    assert liveness.probe_due() == 10
+
+
+def test_a_doubt_asks_every_channel_at_once_and_less_and_less_often_where_it_is_wrong():
+    """A change without a signal: Realtime drops, or the trigger is gone, which no probe shows."""
+    liveness = subscribed(Liveness(CHANNELS, 80, 2, 5, lambda: 1.0))
+
+    def answered(now, **named):
+        for channel in CHANNELS:
+            liveness.received(channel, now, **named)
+
+    answered(0)
+    doubts = []
+    for second in range(1, 300):
+        liveness.doubt(second)
+        answered(second, through=())  # by what nobody asked for
+        if second == 200:
+            answered(second)
+        if liveness.due_channels(second):
+            doubts.append(second)
+            assert liveness.due_channels(second) == list(CHANNELS)
+            liveness.sent(CHANNELS, CHANNELS, second, second)
+            answered(second + 0.1, through=CHANNELS)
+    assert doubts == [1, 6, 16, 36, 76, 156, 236, 241, 251, 271]
+
+
+def test_a_doubt_that_comes_too_soon_waits_and_one_during_a_probe_is_none(liveness):
+    """The change may be seen only once."""
+    subscribed(liveness)
+    for channel in CHANNELS:
+        liveness.received(channel, 0)
+    liveness.doubt(1)
+    liveness.sent(CHANNELS, CHANNELS, 1, 1)
+    liveness.doubt(1.1)
+    for channel in CHANNELS:
+        liveness.received(channel, 1.2, CHANNELS)
+    assert liveness.due_channels(6) == ["broadcast"]
+    liveness.doubt(3)
+    assert (liveness.due_channels(5.1), liveness.due_channels(6)) == ([], list(CHANNELS))
 
 
 def test_a_probe_that_was_heard_before_its_request_was_answered_is_not_waited_for(liveness):
@@ -75,7 +135,7 @@ def test_a_probe_that_was_heard_before_its_request_was_answered_is_not_waited_fo
     subscribed(liveness)
     for channel in CHANNELS:
         liveness.received(channel, 1.001)
-    liveness.sent(CHANNELS, 1, 1.002)
+    liveness.sent(CHANNELS, CHANNELS, 1, 1.002)
     assert liveness.deadline() is None
 
 
@@ -83,7 +143,7 @@ def test_a_subscription_that_came_after_the_request_wants_a_probe_of_its_own(liv
     """It may have been sent before."""
     liveness.subscribed("broadcast", 0)
     liveness.subscribed("postgres_changes", 0.5)
-    liveness.sent(CHANNELS, 0.4, 0.6)
+    liveness.sent(CHANNELS, CHANNELS, 0.4, 0.6)
     assert (liveness.deadline(), liveness.probe_due()) == (2.6, 0.5)
 
 
@@ -99,27 +159,31 @@ def test_a_server_that_subscribes_anew_is_asked_at_once(liveness):
 def test_what_the_database_cannot_ring_is_not_expected(liveness):
     """There is nothing to prove."""
     subscribed(liveness)
-    liveness.sent(["postgres_changes"], 0, 0)
+    liveness.sent(CHANNELS, ["postgres_changes"], 0, 0)
     assert liveness.take_lost(3) == {"postgres_changes": "a probe did not come back within 2 s"}
     assert liveness.deadline() is None
 
 
-def test_what_the_database_can_ring_again_is_expected_again(liveness):
-    """The function was missing for a while: the first probe that names the channel has to come through it."""
+def test_a_channel_on_which_the_database_can_send_again_is_expected_again(liveness):
+    """The function was missing for a while: once the answer to a probe names the channel, it is asked, too."""
     subscribed(liveness)
     liveness.received("broadcast", 0.1)
-    liveness.sent(["postgres_changes"], 1, 1)
+    liveness.sent(["postgres_changes"], ["postgres_changes"], 1, 1)
     liveness.received("postgres_changes", 1)
-    assert (liveness.deadline(), liveness.probe_due()) == (None, 5), "only the other one needs a probe"
-    liveness.sent(CHANNELS, 5, 5)
-    liveness.received("postgres_changes", 5.1)
-    assert liveness.take_lost(7) == {"broadcast": "a probe did not come back within 2 s"}
+    assert liveness.deadline() is None
+    assert liveness.due_channels(8.9) == [], "only the other one needs a probe"
+    assert liveness.due_channels(9) == ["postgres_changes"]
+    liveness.sent(["postgres_changes"], CHANNELS, 9, 9)
+    liveness.received("postgres_changes", 9.1, ["postgres_changes"])
+    assert liveness.due_channels(9.2) == ["broadcast"]
+    liveness.sent(["broadcast"], CHANNELS, 9.2, 9.2)
+    assert liveness.take_lost(11.2) == {"broadcast": "a probe did not come back within 2 s"}
 
 
 def test_a_time_in_which_nothing_ran_here_counts_for_nobody(liveness):
     """A handler held the loop, or the machine slept: the frames that wait come first."""
     subscribed(liveness)
-    liveness.sent(CHANNELS, 0, 0)
+    liveness.sent(CHANNELS, CHANNELS, 0, 0)
     liveness.excuse(3)
     assert liveness.take_lost(4.9) == {}
     assert set(liveness.take_lost(5)) == set(CHANNELS)
@@ -138,20 +202,33 @@ def test_listeners_that_fall_silent_together_do_not_ring_together():
     """Each sends its probe after its own part of the silence."""
     dues = set()
     for chance in (0.0, 0.5, 1.0):
-        liveness = Liveness(CHANNELS, 10, 2, 5, lambda chance=chance: chance)
+        liveness = Liveness(CHANNELS, 100, 2, 5, lambda chance=chance: chance)
         subscribed(liveness)
         for channel in CHANNELS:
             liveness.received(channel, 0)
         dues.add(liveness.probe_due())
-    assert dues == {9, 9.5, 10}
+    assert dues == {95, 97.5, 100}
 
 
 def test_the_longest_way_from_stale_to_hearing_is_under_ten_seconds():
-    """The patience of every step of it, as it is by default; also where connecting has to be given up first."""
-    times = Times()
+    """The patience of every step of it, as it is by default, from the first job that a poll finds instead of a hint.
+
+    Also where connecting has to be given up first; and at rest, where nothing waits for it, within 90 seconds.
+    """
+    times, poll_seconds = Times(), Settings.model_fields["poll_seconds"].default
     again = FIRST_PAUSE_SECONDS + LONGEST_JOIN
-    assert times.probe_seconds + times.answer_seconds + again < 10
+    assert poll_seconds + times.answer_seconds + again < 10
     assert times.join_seconds + again < 10
+    assert times.probe_seconds + 2 * times.answer_seconds < 90
+
+
+@pytest.mark.parametrize(("listeners", "budget"), [(1, 100_000), (3, 200_000)])
+def test_probes_at_rest_cost_little(listeners, budget):
+    """Counted as Supabase bills a month of 30 days, with channels that are asked as early as they may be."""
+    silence = Times().probe_seconds
+    earliest = EARLIEST_SHARE * silence
+    broadcasts, changes = 30 * 86400 / earliest, 30 * 86400 / (SPARE_FACTOR * earliest)
+    assert broadcasts * (1 + listeners) + changes * listeners < budget
 
 
 def test_pauses_grow_slowly_at_first_and_end_at_a_minute():

@@ -109,7 +109,8 @@ CALLS = {
     "finish": lambda store: store.finish([]),
     "extend": lambda store: store.extend([], shares=True),
     "note": lambda store: store.note([]),
-    "send_probe": lambda store: store.send_probe(),
+    "send_probe": lambda store: store.send_probe(["broadcast"]),
+    "mute": lambda store: store.mute(10),
     "publish": lambda store: SupabaseCatalogue(store._rpc, "me").publish([]),
 }
 

@@ -136,7 +136,7 @@ def test_the_service_has_not_noticed(project, listener, lingering) -> None:
 
 
 def test_the_service_ends_at_sigterm(project, listener, herds) -> None:
-    """Whatever was done to its signals, and whatever does not end by itself; nothing of it is the service's failure."""
+    """Changed signal handlers and runs that do not end by themselves are no failure of the service."""
     herds("surroundings")
     until(lambda: listener.describe()["runs_executing"] == 0, "all have ended", within=WITHIN_SECONDS)
     assert listener.stop() == 0

@@ -1,4 +1,4 @@
-"""What is done to things that runs share with the service, or get from it."""
+"""Handlers that harm what runs share with the service, or get from it."""
 
 from __future__ import annotations
 

@@ -894,7 +894,7 @@ from pg_catalog.pg_timezone_names as zone
 where zone.name !~ '^(posix|right)/' and zone.name not in ('Factory', 'localtime', 'posixrules')
 on conflict (name) do nothing;
 
--- The IANA zone databases that the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- The IANA zone database of each listener. Two listeners with different ones compute different instants for a zone whose
 -- rules changed.
 create table if not exists job_scheduler.zone_databases (
     listener uuid primary key,

@@ -1431,7 +1431,7 @@ language plpgsql
 stable
 security definer
 set search_path = ''
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan -- it is called often and mostly finds nothing: planning would cost ten times as much
 set enable_seqscan = off
 as $$
 declare
@@ -1440,16 +1440,26 @@ declare
     after_xid constant bigint := coalesce((request -> 'after' ->> 0)::bigint, -1);
     after_id constant bigint := coalesce((request -> 'after' ->> 1)::bigint, 0);
     unseen constant record := job_scheduler.unseen(request);
-    jobs json;
+    ids bigint[];
     last json;
+    jobs json := '[]';
     signals json;
 begin
-    with page as (
+    select
+        array_agg(p.id),
+        case
+            when count(*) = most then json_build_array(
+                max(p.changed_in), (array_agg(p.id order by p.changed_in, p.id))[most]
+            )
+        end
+    into ids, last
+    from (
         (
-            select j.changed_in, j.id, j.job_row
-            from job_scheduler.job_rows as j
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
             where
-                j.changed_in = any(unseen.ended) and (j.changed_in, j.id) > (after_xid, after_id)
+                j.changed_in = any(unseen.ended) and j.changed_in >= after_xid
+                and (j.changed_in > after_xid or j.id > after_id)
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -1459,11 +1469,12 @@ begin
         )
         union all
         (
-            select j.changed_in, j.id, j.job_row
-            from job_scheduler.job_rows as j
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
             where
-                j.changed_in >= unseen.first and j.changed_in < unseen.next
-                and (j.changed_in, j.id) > (after_xid, after_id)
+                -- not a comparison of rows: the index would be read from where that begins
+                j.changed_in >= greatest(unseen.first, after_xid) and j.changed_in < unseen.next
+                and (j.changed_in > after_xid or j.id > after_id)
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -1473,16 +1484,12 @@ begin
         )
         order by 1, 2
         limit most
-    )
-
-    select
-        coalesce(json_agg(p.job_row order by p.changed_in, p.id), '[]'),
-        case
-            when count(*) = most
-                then (array_agg(json_build_array(p.changed_in, p.id) order by p.changed_in desc, p.id desc))[1]
-        end
-    into jobs, last
-    from page as p;
+    ) as p;
+    if ids is not null then
+        select json_agg(r.job_row order by r.changed_in, r.id) into jobs
+        from job_scheduler.job_rows as r
+        where r.id = any(ids);
+    end if;
 
     select coalesce(json_agg(s.message order by s.id), '[]') into signals
     from (

@@ -17,7 +17,7 @@ as $$
                 coalesce(reason, '') || ':'
                 || regexp_replace(
                     left(split_part(coalesce(error, ''), e'\n', 1), 300),
-                    '\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\M|(?<!(http|status|code)[ :=]*)\m\w*\d\w*', '#', 'gi'
+                    E'\\m[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\\M|(?<!(http|status|code)[ :=]*)\\m\\w*\\d\\w*', '#', 'gi'
                 )
             )
     end

@@ -120,7 +120,7 @@ class Reflector:
         """Whether all that a channel reports is known, or claimed at once."""
         if hint.xid is not None and self._cursor is not None:
             if hint.xid < self._cursor.end + MOST_AHEAD:
-                self._missed_hints.received(hint.source, hint.xid)
+                self._missed_hints.received(hint.xid)
             if self._cursor.shows(hint.xid) and not hint.jobs:
                 return True
         if hint.jobs:

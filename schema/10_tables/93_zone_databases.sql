@@ -1,4 +1,4 @@
--- The IANA zone databases that the listeners have. Two listeners with different ones compute different instants for a zone whose
+-- The IANA zone database of each listener. Two listeners with different ones compute different instants for a zone whose
 -- rules changed.
 create table if not exists job_scheduler.zone_databases (
     listener uuid primary key,

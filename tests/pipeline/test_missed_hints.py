@@ -43,18 +43,17 @@ def test_a_transaction_counts_once_however_many_rows_it_wrote(counting, parts):
 def test_a_hint_absolves_whenever_it_comes(counting, parts, first):
     """Before the poll, or after it."""
     if first == "hint":
-        counting.received("broadcast", 101)
+        counting.received(101)
     assert counting.found([parts.a_job(revision=101)], 0) is (first == "poll")
-    counting.received("postgres_changes", 101)
+    counting.received(101)
     assert counting.take_missed(LATER) == 0
 
 
-def test_several_changes_of_one_job_in_one_transaction_are_reported_by_as_many_hints(counting, parts):
-    """Each gets the next revision and a hint; two hints by two channels are not two changes."""
-    for source in ("broadcast", "postgres_changes"):
-        for _ in range(2):
-            counting.received(source, 101)
-    counting.found([parts.a_job(1, revision=102), parts.a_job(2, revision=103)], 0)
+def test_a_change_is_known_by_its_transaction_whatever_its_revision(counting, parts):
+    """Revisions go on from those of another cluster after a restore, and by one for each change of a transaction."""
+    counting.received(101)
+    assert not counting.found([parts.a_job(1, revision=10**12, changed_in=101)], 0)
+    assert counting.found([parts.a_job(2, revision=102, changed_in=102)], 0)
     assert counting.take_missed(LATER) == 1
 
 
@@ -68,10 +67,10 @@ def test_memory_is_bounded_and_what_falls_out_of_it_is_not_missed(counting, part
     """A transaction that stays open for hours holds the cursor back."""
     monkeypatch.setattr(missed_hints, "MOST_REMEMBERED", 10)
     for xid in range(101, 150):
-        counting.received("broadcast", xid)
+        counting.received(xid)
     assert len(counting._announced) == 10
     counting.found([parts.a_job(revision=xid) for xid in range(101, 150)], 0)
     counting.found([parts.a_job(revision=xid) for xid in range(200, 300)], 0)
     assert counting.take_missed(LATER) == 10
     counting.forget_before(400)
-    assert (counting._announced, counting._hinted) == ({}, {})
+    assert counting._announced == {}

@@ -17,6 +17,7 @@ import httpx
 import psycopg
 import pytest
 from given_stack import needs_embedded
+from psycopg.conninfo import make_conninfo
 from recording_player import Player, Scene
 from recordings import SECRET, token
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from listener.local.stack import Stack
 
 HERE = Path(__file__).parent
+START_SECONDS = 60.0
 REPOSITORY = HERE.parents[2]
 
 
@@ -52,7 +54,7 @@ def realtime_database(embedded_stack: Stack) -> str:
     needs_embedded(embedded_stack, "it is a test of the embedded Realtime server")
     with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
         connection.execute("create database realtime_tests")
-    dsn = embedded_stack.admin_dsn.replace("dbname=postgres", "dbname=realtime_tests")
+    dsn = make_conninfo(embedded_stack.admin_dsn, dbname="realtime_tests")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute((REPOSITORY / "listener/local/bootstrap.sql").read_bytes())
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
@@ -108,13 +110,14 @@ def _start(dsn: str, log: Path, options: tuple[str, ...], port: int) -> Realtime
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     server = RealtimeServer(port, dsn, process, log)
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(server.url("/health")).is_success:
                 return server
         time.sleep(0.02)
     process.kill()
+    process.wait()
     raise AssertionError(log.read_text())
 
 

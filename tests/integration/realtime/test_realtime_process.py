@@ -16,6 +16,7 @@ import jwt
 import psycopg
 import pytest
 from patience import until
+from psycopg.conninfo import make_conninfo
 from real_frames import Clients, clients_of
 from recordings import SECRET, lines_of
 
@@ -307,7 +308,7 @@ def test_another_servers_schema_is_left_alone(realtime: Any, start_realtime: Cal
     foreign = "create or replace function realtime.send(payload jsonb, event text, topic text, private boolean) {}"
     body = "returns void language sql as $$ select 'theirs' $$"
     realtime.sql("create database somebody_elses")
-    dsn = realtime.dsn.replace("dbname=realtime_tests", "dbname=somebody_elses")
+    dsn = make_conninfo(realtime.dsn, dbname="somebody_elses")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(f"create schema realtime; {foreign.format(body)}")
         with pytest.raises(AssertionError, match="the schema realtime of this database is another server's"):

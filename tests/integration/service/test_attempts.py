@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from patience import allowed
 
 pytestmark = pytest.mark.usefixtures("listener")
 
@@ -19,7 +20,7 @@ def test_cancelling_a_running_job_stops_its_handler_within_a_second(project, mar
     requested_at = time.monotonic()
     project.call("cancel_job", job=job)
     eventually(lambda: "stopped" in marks.read_text(), "the handler has stopped")
-    assert time.monotonic() - requested_at < 1
+    assert time.monotonic() - requested_at < allowed(1, 10)
     assert project.wait_for_runs(job, 1)[0]["status"] == "cancelled"
     assert project.states(job) == [("cancelled", "cancelled")]
     assert project.job(job)["status"] == "cancelled"
@@ -49,7 +50,7 @@ def test_cancelling_a_job_kills_the_process_of_its_handler_within_a_second(proje
         case "delete":
             project.delete(job)
     eventually(lambda: process_is_gone(worker), "the worker is gone")
-    assert time.monotonic() - requested_at < 1
+    assert time.monotonic() - requested_at < allowed(1, 10)
     if by != "delete":
         project.wait_for_runs(job, 1)
         assert project.states(job) == [("cancelled", "cancelled")]
@@ -72,9 +73,9 @@ def test_a_job_cancelled_while_it_runs_may_run_again_at_once(project, marks, eve
     else:
         project.update(job, status="cancelled")
         project.update(job, status="scheduled", metadata={"seconds": 0.5})
-    assert project.wait(job, within=5)["status"] == "completed"
-    eventually(lambda: "stopped" in marks.read_text(), "the first handler has stopped", 5)
-    project.wait_for_runs(job, 2, within=5)
+    assert project.wait(job)["status"] == "completed"
+    eventually(lambda: "stopped" in marks.read_text(), "the first handler has stopped")
+    project.wait_for_runs(job, 2)
     assert sorted(project.states(job)) == [("cancelled", "cancelled"), ("completed", None)]
     assert project.job(job)["status"] == "completed"
 
@@ -84,7 +85,7 @@ def test_deleting_a_running_job_stops_its_handler(project, marks, eventually) ->
     job = project.insert("rest", metadata={"marks": str(marks), "seconds": 30})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
     project.delete(job)
-    eventually(lambda: "stopped" in marks.read_text(), "the handler has stopped", 2)
+    eventually(lambda: "stopped" in marks.read_text(), "the handler has stopped")
 
 
 def test_a_failing_job_is_tried_again_with_growing_pauses_until_it_is_good(project) -> None:
@@ -127,7 +128,7 @@ def test_a_handler_chooses_its_outcome(project) -> None:
     assert project.wait(again)["result"] == 2
     first, second = project.ledger(again)
     assert (first["status"], first["reason"], second["status"]) == ("failed", "retry", "completed")
-    assert 0.3 <= (second["started_at"] - first["completed_at"]).total_seconds() < 3
+    assert 0.3 <= (second["started_at"] - first["completed_at"]).total_seconds() < allowed(3, 30)
     assert project.wait(never)["status"] == "failed"
     assert [(run["status"], run["reason"], run["error"]) for run in project.ledger(never)] == [
         ("failed", "no_such_recipient", "nobody lives there")

@@ -43,7 +43,7 @@ def curl(embedded_stack):
 @pytest.fixture(autouse=True)
 def _the_loop_goes_on(project):
     yield
-    assert project.wait(project.insert(), within=5)["status"] == "completed"
+    assert project.wait(project.insert())["status"] == "completed"
 
 
 HOURLY = {"trigger_type": "interval", "schedule": {"seconds": 3600}}

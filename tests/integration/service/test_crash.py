@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
 
+from patience import allowed
+
 RUNNING, DUE = 500, 5_000
 
 FILL = """
@@ -76,4 +78,4 @@ def test_a_retry_whose_listener_died_is_not_late(project, listeners) -> None:
     assert project.wait(job)["status"] == "completed"
     _, second = project.ledger(job)
     assert second["listener_id"] != first["listener_id"]
-    assert second["lateness_ms"] < 3_000
+    assert second["lateness_ms"] < allowed(3_000, 30_000)

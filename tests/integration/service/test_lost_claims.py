@@ -6,6 +6,7 @@ import signal
 import time
 
 import httpx
+from patience import allowed
 
 SHORT = {"lease_seconds": 4, "rescue_seconds": 0.5}
 
@@ -61,7 +62,7 @@ def test_a_stage_that_cannot_work_ends_the_process_with_a_code_and_its_runs_go_o
         assert project.wait(each)["status"] == "completed"
         lost, taken_over = project.ledger(each)
         assert (lost["status"], lost["reason"]) == ("failed", "shutdown")
-        assert (taken_over["started_at"] - lost["completed_at"]).total_seconds() < 5
+        assert (taken_over["started_at"] - lost["completed_at"]).total_seconds() < allowed(5, 30)
 
 
 def test_a_job_that_is_cancelled_and_scheduled_again_within_one_poll_stops_its_old_run(
@@ -75,8 +76,8 @@ def test_a_job_that_is_cancelled_and_scheduled_again_within_one_poll_stops_its_o
         project.sql.execute("update scheduled_jobs set status = 'cancelled' where id = %s", [job])
         project.sql.execute("update scheduled_jobs set status = 'scheduled', metadata = '{}' where id = %s", [job])
     requested_at = time.monotonic()
-    eventually(lambda: "stopped" in marks.read_text(), "the old handler is stopped", 5)
-    assert time.monotonic() - requested_at < 5
+    eventually(lambda: "stopped" in marks.read_text(), "the old handler is stopped")
+    assert time.monotonic() - requested_at < allowed(5, 30)
     assert project.wait(job)["status"] == "completed"
     assert sorted(project.states(job)) == [("cancelled", "cancelled"), ("completed", None)]
 
@@ -91,7 +92,7 @@ def test_a_handler_that_blocks_the_loop_shows(project, listeners, eventually) ->
         answer = httpx.get(f"{listener.url}/readyz")
         return answer.text if answer.status_code == 503 else None
 
-    reported = eventually(reason, "it is not ready", 4)
+    reported = eventually(reason, "it is not ready")
     assert reported.startswith("loop: held up for ")
     assert "database: ok" in reported
     metrics = httpx.get(f"{listener.url}/metrics").text

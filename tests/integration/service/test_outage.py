@@ -66,7 +66,7 @@ def test_an_outage_is_reported_and_nothing_is_lost_in_it(project, listeners, roa
     project.sql.execute("select pg_sleep(0.3)")
     road.close()
     new = project.insert()
-    eventually(lambda: not listener.ready(), "it is not ready", 5)
+    eventually(lambda: not listener.ready(), "it is not ready")
     answer = httpx.get(f"{listener.url}/readyz")
     assert answer.status_code == 503
     assert "database" in answer.text

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import httpx
 import pytest
+from patience import allowed
 
 pytestmark = pytest.mark.usefixtures("listener")
 
@@ -36,7 +37,7 @@ def test_an_interval_runs_at_each_of_its_instants_until_its_runs_are_used_up(pro
     start = row["run_date"]
     assert instants(ledger) == [start + timedelta(seconds=n) for n in range(3)]
     assert {run["status"] for run in ledger} == {"completed"}
-    assert max(run["lateness_ms"] for run in ledger) < 500
+    assert max(run["lateness_ms"] for run in ledger) < allowed(500, 5000)
     assert (row["status"], row["total_runs"], row["next_run_at"]) == ("completed", 3, None)
 
 
@@ -96,7 +97,7 @@ def test_due_instants_run_beside_each_other_where_that_is_allowed(project) -> No
     assert project.wait(job)["status"] == "completed"
     first, second, third = project.ledger(job)
     assert second["started_at"] < first["completed_at"] > third["started_at"]
-    assert {run["lateness_ms"] < 500 for run in (first, second, third)} == {True}
+    assert {run["lateness_ms"] < allowed(500, 5000) for run in (first, second, third)} == {True}
     assert project.job(job)["total_runs"] == 3
 
 

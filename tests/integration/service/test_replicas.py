@@ -6,6 +6,8 @@ import signal
 import time
 from collections import Counter
 
+from patience import allowed
+
 
 def test_two_listeners_share_jobs_and_run_each_once(project, listeners, marks, eventually) -> None:
     """500 jobs due at one instant: each runs exactly once, and both take part."""
@@ -50,13 +52,13 @@ def test_what_does_not_end_in_time_is_handed_to_another_listener_at_once(project
     project.wait(waiting, "running")
     project.update(going_on, metadata={"seconds": 0})  # of the attempt to come
     requested_at = project.rows("select clock_timestamp() as now")[0]["now"]
-    assert leaving.stop(within=4) == 0
+    assert leaving.stop(within=allowed(4, 30)) == 0
     assert project.wait(going_on)["status"] == project.wait(waiting)["status"] == "completed"
     assert project.states(going_on) == [("failed", "shutdown"), ("completed", None)]
     lost, taken_over = project.ledger(going_on)
     assert str(taken_over["listener_id"]) == staying.describe()["listener_id"] != str(lost["listener_id"])
-    assert (taken_over["started_at"] - lost["completed_at"]).total_seconds() < 2
-    assert (lost["completed_at"] - requested_at).total_seconds() < 2
+    assert (taken_over["started_at"] - lost["completed_at"]).total_seconds() < allowed(2, 20)
+    assert (lost["completed_at"] - requested_at).total_seconds() < allowed(2, 20)
     (run,) = project.ledger(waiting)
     assert run["attempt"] == 1
-    assert 0 <= run["lateness_ms"] < 1000
+    assert 0 <= run["lateness_ms"] < allowed(1000, 10_000)

@@ -6,6 +6,7 @@ import anyio
 import pytest
 from faulty_proxy import Mode
 from given_stack import needs_superuser
+from structlog.testing import capture_logs
 
 from listener.domain.messages import Hint
 from listener.errors import StoreError
@@ -71,12 +72,14 @@ async def test_one_stale_channel_is_replaced_while_the_other_one_receives(road, 
 async def test_a_channel_that_does_not_exist_yet_is_tried_again_and_does_not_cost_the_other_one(
     stack, feeding, sql, staleness
 ):
-    """The server answers the join and says later that the table is not published."""
+    """The server answers the join and says later that the table is not published; one line is logged of it."""
     sql("alter publication supabase_realtime drop table job_scheduler.signals")
     try:
         async with feeding(stack.url, wait=False, **QUICK) as received:
-            await staleness.until(lambda: received.feed.sessions > 2)
+            with capture_logs() as lines:
+                await staleness.until(lambda: received.feed.sessions > 2)
             assert received.health.channels == {"broadcast": True, "postgres_changes": False}
+            assert [line["event"] for line in lines if line["log_level"] == "warning"] == ["feed.channel_stale"]
             sql("alter publication supabase_realtime add table job_scheduler.signals")
             await staleness.until(lambda: received.is_whole)
     finally:

@@ -86,6 +86,9 @@ image-test: install ## the image, built and run by Docker or Podman: does it wor
 bench: install ## this scheduler, on this machine
 	$(BIN)/python benchmarks/bench.py
 
+profile: install ## where a run's processor time goes, into benchmarks/PROFILE.md; two minutes
+	$(BIN)/python benchmarks/account.py
+
 bench-peers: install ## this scheduler beside its peers, in one run
 	$(BIN)/python benchmarks/peers.py
 
@@ -101,4 +104,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench bench-peers chaos hostile soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres image-test bench profile bench-peers chaos hostile soak bursts

@@ -10,12 +10,13 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
+from realtime import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 from websockets.exceptions import ConnectionClosed
 
 from listener.errors import ListenerError
 from listener.supabase.discard import discard
 from listener.supabase.hints import read_hint
+from listener.supabase.quick_frames import QuickClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Session:
         subscribed: Callable[[str], None],
         went_stale: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
-        self._client = AsyncRealtimeClient(f"{url}/realtime/v1", key, auto_reconnect=False, max_retries=1)
+        self._client = QuickClient(f"{url}/realtime/v1", key, auto_reconnect=False, max_retries=1)
         self._on_hint, self._subscribed, self._went_stale = on_hint, subscribed, went_stale
         self._subscriptions: dict[str, AsyncRealtimeChannel] = {}
         self._left: set[str] = set()

@@ -1,8 +1,8 @@
--- Failures by their fingerprint, the most frequent first, of the newest 10,000 since an instant: of a workspace, or, without
+-- Failures by their fingerprint, the most frequent first, of the newest 10,000 of so many hours: of a workspace, or, without
 -- one, of the caller's private jobs. {groups: [{error_fingerprint, failures, jobs, handlers, first_at, last_at, by_hour,
 -- sample: run}], more}; by_hour has the counts of the last 24 hours, the present one last.
 create or replace function public.list_failures(
-    workspace uuid default null, since timestamptz default now() - interval '24 hours', most integer default 50
+    workspace uuid default null, hours integer default 24, most integer default 50
 )
 returns jsonb
 language sql
@@ -18,7 +18,7 @@ as $$
         where
             case when e.workspace_id is null then e.created_by else e.workspace_id end
             = coalesce(workspace, (select job_scheduler.caller()))
-            and e.status = 'failed' and e.completed_at >= since
+            and e.status = 'failed' and e.completed_at >= now() - make_interval(hours => hours)
         order by e.completed_at desc, e.id desc
         limit 10001
     ), groups as (
@@ -57,5 +57,5 @@ as $$
     )
     from groups as g
 $$;
-revoke all on function public.list_failures(uuid, timestamptz, integer) from public, anon, authenticated, service_role;
-grant execute on function public.list_failures(uuid, timestamptz, integer) to authenticated, service_role;
+revoke all on function public.list_failures(uuid, integer, integer) from public, anon, authenticated, service_role;
+grant execute on function public.list_failures(uuid, integer, integer) to authenticated, service_role;

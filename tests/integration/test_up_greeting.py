@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -12,14 +13,27 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from rich.console import Console
 
 from listener.local.env_file import written
-from listener.local.up import curl_line, shown_jobs, snippet
+from listener.local.up import _greet, curl_line, shown_jobs, snippet
+from listener.local.users import DemoUser
 
 if TYPE_CHECKING:
     from listener.local.stack import Stack
 
 pytestmark = pytest.mark.stack
+
+
+def test_it_shows_whom_to_sign_in_as(stack: Stack, tmp_path: Path) -> None:
+    """On lines of their own; without users, because their passwords were changed, it says nothing of them."""
+    shown = []
+    for users in ([DemoUser("demo@example.com", "secret-word", "admin")], []):
+        console = Console(file=io.StringIO(), width=500)
+        _greet(console, stack, tmp_path / "env", users)
+        shown.append(console.file.getvalue())
+    assert "\ndemo@example.com  password secret-word  admin\n" in shown[0]
+    assert "Sign in as" not in shown[1]
 
 
 def _handlers(stack: Stack) -> list[tuple[str]]:

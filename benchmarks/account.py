@@ -1,6 +1,6 @@
 """Where a run's processor time goes, by process, call of the database and part of the listener: `make profile`.
 
-It writes `PROFILE.md` beside this file. Processor time tells more than rates do on a machine that does other things.
+It writes `PROFILE.md` beside this file. Processor time says more than rates do on a machine that does other things.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _part(file: str, function: str) -> str:
 
 
 class Calls:
-    """What PostgreSQL's own account of each statement says of the calls of functions, from now on."""
+    """Open PostgreSQL's own account of each statement, from now on."""
 
     def __init__(self, bench: Bench) -> None:
         self._log = bench.state.log("postgres")

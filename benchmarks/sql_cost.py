@@ -1,4 +1,4 @@
-"""What the database spends on a job: processor time and WAL of one connection that inserts, claims and ends."""
+"""The database's cost of a job: processor time and WAL of one connection that inserts, claims and ends."""
 
 from __future__ import annotations
 

@@ -19,15 +19,13 @@ $$;
 revoke all on function job_scheduler.active_jobs_in_workspaces(uuid) from public;
 
 -- Refuses more active jobs than a user may have; this statement added one in each of `workspaces`, or private ones.
-create or replace function job_scheduler.check_active_quota_of_user(workspaces uuid[])
+create or replace function job_scheduler.check_active_quota_of(owner uuid, workspaces uuid[])
 returns void
 language plpgsql
-security definer -- see check_shape_quotas
 set search_path = ''
 as $$
 declare
     most constant numeric := job_scheduler.limit_of('quota_max_active_jobs');
-    owner constant uuid := job_scheduler.caller();
     added constant bigint := (
         select count(*)
         from unnest(workspaces) as a (workspace)
@@ -50,6 +48,18 @@ begin
         );
     end if;
 end
+$$;
+
+revoke all on function job_scheduler.check_active_quota_of(uuid, uuid[]) from public;
+
+-- The same for the caller.
+create or replace function job_scheduler.check_active_quota_of_user(workspaces uuid[])
+returns void
+language sql
+security definer -- see check_shape_quotas
+set search_path = ''
+as $$
+    select job_scheduler.check_active_quota_of(job_scheduler.caller(), workspaces)
 $$;
 
 -- How many bytes of metadata the active jobs of a tenant have; of a user, also those in workspaces without a bound of their

@@ -75,6 +75,20 @@ begin
         group by 1, 2
         order by 1, 2
     ) as t;
+    perform job_scheduler.check_active_quota_of(t.created_by, t.workspaces)
+    from (
+        select j.created_by, array_agg(j.workspace_id) as workspaces
+        from public.scheduled_jobs as j
+        where j.id = any(opened) and j.created_by is not null
+        group by j.created_by
+        order by j.created_by
+    ) as t;
+    perform job_scheduler.check_stored_bytes(t.workspace_id, t.created_by, true)
+    from (
+        select distinct j.workspace_id, j.created_by from public.scheduled_jobs as j
+        where j.id = any(opened) and coalesce(j.workspace_id, j.created_by) is not null
+        order by j.workspace_id, j.created_by
+    ) as t;
 end
 $$;
 revoke all on function job_scheduler.admit_source_jobs(bigint[]) from public;

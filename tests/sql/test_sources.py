@@ -300,6 +300,51 @@ def test_the_quotas_of_the_owner_hold(database: Database, sync):
     assert counts(sync()) == {**NOTHING, "jobs_scheduled": 1}
 
 
+@pytest.fixture
+def limit(database: Database) -> Iterator[Callable[[str, int], None]]:
+    """Return a setter of the installation's quotas, which are set back."""
+    before = database.execute("select name, value from job_scheduler.limits where name like 'quota%'").fetchall()
+
+    def limited(name: str, value: int) -> None:
+        database.execute("update job_scheduler.limits set value = %s where name = %s", [value, name])
+
+    yield limited
+    for row in before:
+        limited(row["name"], row["value"])
+
+
+def test_the_owner_has_one_quota_for_all_workspaces(database: Database, sync, limit):
+    """As a user who writes jobs; workspaces with a bound of their own, and other owners, count by themselves."""
+    plain, own = [uuid.uuid4() for _ in range(3)], uuid.uuid4()
+    for team, settings in [*((each, "{}") for each in plain), (own, '{"max_active_jobs": 10}')]:
+        query = "insert into public.job_workspaces (id, name, settings) values (%s, 'Team', %s)"
+        database.execute(query, [team, settings])
+    limit("quota_max_active_jobs", 5)
+    add_source(database, workspace="team_id")
+    sync()
+    for team in (*plain, own):
+        for _ in range(2):
+            book(database, team_id=team)
+    book(database, team_id=plain[0], user_id=BOB)
+    answer = sync()
+    assert counts(answer) == {**NOTHING, "jobs_scheduled": 8, "errors": 1}
+    assert "of this user in all workspaces together; limit 5, used 5" in answer["failures"][0]["error"]
+    alices = [job for job in jobs(database) if job["created_by"] == ALICE]
+    assert [job["workspace_id"] == own for job in alices].count(False) == 5
+
+
+def test_the_bytes_of_the_owners_jobs_have_a_bound(database: Database, sync, limit):
+    """Rows that their owner writes may be large, and each has a job."""
+    limit("quota_max_stored_bytes", 10_000)
+    add_source(database, metadata="jsonb_build_object('note', note)")
+    sync()
+    for _ in range(3):
+        book(database, note="x" * 4000)
+    answer = sync()
+    assert counts(answer) == {**NOTHING, "jobs_scheduled": 2, "errors": 1}
+    assert "quota max_stored_bytes" in answer["failures"][0]["error"]
+
+
 def test_another_owner_has_another_job(database: Database, sync):
     """The ledger of the old one stays with whose it was."""
     add_source(database)

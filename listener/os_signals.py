@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sized
 
 SHUTDOWN_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+KEEP_SECONDS = 1.0
+"""How often to see that the handlers are the service's: a handler of a job on the loop can replace them."""
 ECHO_SECONDS = 1.0
 """A shutdown signal that follows so soon is the same one: a terminal and a process manager both forward it."""
 
@@ -59,6 +61,15 @@ class _ShutdownSignals:
             self._received(True)  # noqa: FBT003 - as documented
             self._loop.call_soon_threadsafe(self.second.set)
 
+    def keep(self) -> None:
+        """Handle the signals again that somebody else handles meanwhile, or ignores."""
+        lost = [each for each in SHUTDOWN_SIGNALS if signal.getsignal(each) is not self]
+        for each in lost:
+            signal.signal(each, self)
+        if lost:
+            names = [each.name for each in lost]
+            structlog.get_logger("service").warning(Event.SERVICE_SIGNALS_RESTORED, signals=names)
+
 
 async def drain_on_signal(
     drain: Callable[[anyio.Event], Awaitable[None]], runs: Sized, received: Callable[[bool], object] = lambda _: None
@@ -74,7 +85,10 @@ async def drain_on_signal(
     signals = _ShutdownSignals(received)
     before = {each: signal.signal(each, signals) for each in SHUTDOWN_SIGNALS}
     try:
-        await signals.first.wait()
+        while not signals.first.is_set():
+            with anyio.move_on_after(KEEP_SECONDS):
+                await signals.first.wait()
+            signals.keep()
         log.info(Event.SERVICE_DRAINING, runs=len(runs))
         async with anyio.create_task_group() as tasks:
 

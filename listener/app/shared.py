@@ -8,7 +8,7 @@ import socket
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from listener.clock import DatabaseClock
@@ -85,12 +85,21 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         rpc=rpc,
         store=store,
         registry=registry,
-        client_factory=cache(partial(_make_client, settings.url, key)),
+        client_factory=_client_factory(settings.url, key),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
     )
 
 
-def _make_client(url: str, key: str) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
-    from listener.supabase.client import make_client  # noqa: PLC0415 - heavy
+def _client_factory(url: str, key: str) -> Callable[[], Any]:
+    """Return a maker of clients that imports their library when it makes the first."""
 
-    return make_client(url, key)
+    @cache
+    def maker() -> Callable[[], Any]:
+        from listener.supabase.client import client_maker  # noqa: PLC0415 - heavy
+
+        return client_maker(url, key)
+
+    def make() -> Any:  # noqa: ANN401 - as above
+        return maker()()
+
+    return make

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from listener.app.service import Service
     from listener.settings import Settings
 
+LEFT_BEHIND_SECONDS = 1.0
+"""For tasks that handlers have left behind to end when they are cancelled."""
 SPARE_SECONDS = 1.5
 """Time for closing the connections, after all runs were handed back."""
 
@@ -74,6 +76,7 @@ def _tune_garbage_collection() -> None:
 async def _serve(make: type[Service], settings: Settings) -> None:
     from anyio.lowlevel import current_token  # noqa: PLC0415 - as above
 
+    from listener.execution.protected_tasks import end_left_behind  # noqa: PLC0415
     from listener.maintenance.loop_watch import LoopWatch  # noqa: PLC0415
     from listener.observability.events import Event  # noqa: PLC0415
 
@@ -88,9 +91,12 @@ async def _serve(make: type[Service], settings: Settings) -> None:
     if service.stages.dispatcher.unended:  # handlers that did not stop
         structlog.get_logger("service").error(Event.SERVICE_CUT_SHORT)
     elif not service.stages.executor.abandoned_threads:  # otherwise the interpreter would wait for them
-        if failed:
-            raise failed[0]
-        return
+        left_behind = await end_left_behind(LEFT_BEHIND_SECONDS)
+        if not left_behind:
+            if failed:
+                raise failed[0]
+            return
+        structlog.get_logger("service").warning(Event.SERVICE_LEFT_BEHIND, what=left_behind)
     sys.stderr.writelines(f"listener: {fault}\n" for fault in failed)
     os._exit(1 if failed or service.stages.dispatcher.unended else 0)
 

@@ -63,7 +63,7 @@ class Executor:
     Args:
         registry: the handlers.
         clock: the database's clock.
-        client_factory: returns the Supabase client, the same one each time.
+        client_factory: makes a Supabase client for a run that uses one.
         metrics: where run results are counted.
         limits: limits that all handlers share.
         options: settings that handlers may read, as `JobContext.options`.

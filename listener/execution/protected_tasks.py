@@ -7,6 +7,8 @@ such as the tasks of a connection pool that later runs use, anybody may cancel.
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - anyio does not make tasks of another class
+import multiprocessing
+import threading
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from listener.runs.claimed_run import ClaimedRun
+
+
+POOLED = ("AnyIO worker thread", "asyncio_")
+"""Names of threads that end with the loop."""
 
 
 class ProtectedTask(asyncio.Task[Any]):
@@ -47,3 +53,22 @@ def run_on(loop: asyncio.AbstractEventLoop) -> ClaimedRun | None:
     """Give the run whose code the loop executes at this moment; may be asked by another thread."""
     task = asyncio.current_task(loop)
     return task.run if isinstance(task, ProtectedTask) else None
+
+
+async def end_left_behind(within_seconds: float) -> list[str]:
+    """Cancel the tasks that runs have left behind, and name what goes on, which the interpreter would wait for.
+
+    That is a task that swallows its cancellation, a thread, or a child process that is no daemon.
+    """
+    tasks = [task for task in asyncio.all_tasks() if isinstance(task, ProtectedTask) and task.run is not None]
+    for task in tasks:
+        asyncio.Task.cancel(task)
+    if tasks:
+        await asyncio.wait(tasks, timeout=within_seconds)
+    threads = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    children = [each for each in multiprocessing.active_children() if not each.daemon]
+    return [
+        *(f"task {task.get_name()}" for task in tasks if not task.done()),
+        *(f"thread {each.name}" for each in threads if not each.name.startswith(POOLED)),
+        *(f"process {each.name}" for each in children),
+    ]

@@ -46,7 +46,7 @@ async def _not_shared(_: Opener) -> Any:  # noqa: ANN401 - stands where any reso
 class Surroundings:
     """What all runs of one listener share.
 
-    `client` returns the Supabase client, the same one each time; `options` are settings that handlers read, by their
+    `client` makes a Supabase client for a run; `options` are settings that handlers read, by their
     names without the prefix, in lower case (`webhook_allow_private`); `shared` opens a resource once for all runs.
     """
 
@@ -72,12 +72,13 @@ CHECKPOINT = Checkpoint()
 class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
-    __slots__ = ("_log", "_progress", "_run", "_run_log", "_stopped", "_surroundings", "masker")
+    __slots__ = ("_client", "_log", "_progress", "_run", "_run_log", "_stopped", "_surroundings", "masker")
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
         self._run, self._surroundings = run, surroundings
         self._run_log: RunLog | None = None  # made when first used: thousands of runs may start at one instant
         self._log: FilteringBoundLogger | None = None
+        self._client: Any = None
         self._progress: float | None = None
         self._stopped = False
         self.masker: Masker | None = None  # over the payload's secret values; set by the executor
@@ -119,8 +120,10 @@ class JobContext:
 
     @property
     def client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
-        """The Supabase client, with the service's powers."""
-        return self._surroundings.client()
+        """The Supabase client, with the service's powers; this run's own, so that what it changes is its own too."""
+        if self._client is None:
+            self._client = self._surroundings.client()
+        return self._client
 
     @property
     def options(self) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from structlog.processors import NAME_TO_LEVEL
 
 from listener.domain.traceback_text import exception_text
 from listener.masking.redaction import mask_line, redact, redact_text
+from listener.observability.log_stream import LogStream
 from listener.observability.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Event(StrEnum):
     SERVICE_DRAINING = "service.draining"
     SERVICE_IMMEDIATE_SHUTDOWN = "service.immediate_shutdown"
     SERVICE_STOPPED = "service.stopped"
+    SERVICE_SIGNALS_RESTORED = "service.signals_restored"
+    SERVICE_LEFT_BEHIND = "service.left_behind"
     SERVICE_CUT_SHORT = "service.cut_short"
     SERVICE_STAGE_FAILED = "service.stage_failed"
     SERVICE_FAILED = "service.failed"
@@ -103,7 +106,7 @@ def configure_logging(
     Raises:
         KeyError: for an unknown level.
     """
-    target = stream or sys.stderr
+    target: Any = LogStream(stream or sys.stderr)
     threshold = NAME_TO_LEVEL[level.lower()]
     shared: list[Processor] = [
         structlog.processors.add_log_level,

@@ -70,6 +70,14 @@ def test_the_context_says_what_the_run_says(job):
     assert job.now() - NOON < timedelta(seconds=5)
 
 
+def test_a_run_has_a_client_of_its_own():
+    """One, however often it is asked for."""
+    surroundings = Surroundings(CarriedClock(NOON), client=object)
+    first, second = (JobContext(make_run("greet"), surroundings) for _ in range(2))
+    assert first.client is first.client
+    assert first.client is not second.client
+
+
 def test_the_idempotency_key_is_the_same_for_all_attempts_at_one_due_instant(job):
     """And another for the next due instant and for another job."""
     surroundings = Surroundings(CarriedClock(NOON))

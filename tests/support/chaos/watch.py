@@ -39,7 +39,7 @@ union all
 select 'run of a schedule while its job is ' || status, id
 from seen
 where
-    status <> 'running' and running > 0
+    status not in ('running', 'paused') and running > 0 -- the run of a job that is paused goes on to its end
     -- A run whose row was locked when its job was cancelled is marked by the next extension, or ended by the rescuer.
     and (status <> 'cancelled' or updated_at < now() - make_interval(secs => %s))
 union all

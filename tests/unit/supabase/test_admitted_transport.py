@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from listener.supabase import client as client_module
 from listener.supabase.admitted_transport import STUCK_AFTER, AdmittedTransport
-from listener.supabase.client import make_client
+from listener.supabase.client import client_maker, make_client
 
 CONNECTIONS = 5
 
@@ -128,3 +128,21 @@ async def test_the_client_of_handlers_is_admitted_and_asks_the_proxy_of_the_envi
     async with client:
         assert (await client.get("http://project.example/rest/v1/")).is_success
     assert server.most == 1
+
+
+async def test_clients_of_runs_share_connections_and_nothing_else(server):
+    """What one does to its client, as a handler may, is no other's; a closed one closes no connection."""
+    make = client_maker(server.url, "sb_secret_x")
+    first, second = make(), make()
+    first.postgrest.auth("a token")
+    first.options.headers["x-mine"] = "1"
+    first.table = None
+    await first.postgrest.aclose()
+    headers = {**second.postgrest.session.headers, **second.options.headers}
+    assert "a token" not in str(headers)
+    assert "x-mine" not in headers
+    assert callable(second.table)
+    assert (await second.options.httpx_client.get(f"{server.url}/rest/v1/")).is_success
+    shared = first.options.httpx_client._transport._transport
+    assert second.options.httpx_client._transport._transport is shared
+    await shared.aclose()

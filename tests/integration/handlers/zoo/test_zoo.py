@@ -31,8 +31,13 @@ ANIMALS = importlib.import_module("zoo").ANIMALS
 LINGERING = [name for name, expected in ANIMALS.items() if expected.lingers]
 KINDS = sorted({expected.kind for expected in ANIMALS.values()})
 THREADS, PROCESSES = 16, 4
-BESIDE = ["innocent", "innocent", "innocent_in_thread", "innocent_in_process"]
-AFTER = ["innocent"] * 4 + ["innocent_in_thread"] * THREADS + ["innocent_in_process"] * PROCESSES
+BESIDE = ["innocent", "innocent", "innocent_with_a_client", "innocent_in_thread", "innocent_in_process"]
+AFTER = (
+    ["innocent"] * 4
+    + ["innocent_with_a_client"]
+    + ["innocent_in_thread"] * THREADS
+    + ["innocent_in_process"] * PROCESSES
+)
 WITHIN_SECONDS = 60.0
 
 
@@ -128,6 +133,14 @@ def test_the_service_has_not_noticed(project, listener, lingering) -> None:
     before = time_used(listener)
     time.sleep(0.5)
     assert time_used(listener) - before < 0.3, "nothing turns the loop without a pause"
+
+
+def test_the_service_ends_at_sigterm(project, listener, herds) -> None:
+    """Whatever was done to its signals, and whatever does not end by itself; nothing of it is the service's failure."""
+    herds("surroundings")
+    until(lambda: listener.describe()["runs_executing"] == 0, "all have ended", within=WITHIN_SECONDS)
+    assert listener.stop() == 0
+    assert "service.left_behind" in listener.log.read_text()
 
 
 def test_there_are_enough_of_them() -> None:

@@ -93,6 +93,16 @@ async def innocent(job: JobContext, visit: Visit) -> list[str]:
 
 
 @handler
+async def innocent_with_a_client(job: JobContext, visit: Visit) -> list[str]:
+    """Stay beside animals on the loop, and ask the database."""
+    while not visit.mark.exists():
+        await job.client.table("job_handlers").select("name").limit(1).execute()
+        await asyncio.sleep(0.05)
+    await job.client.table("job_handlers").select("name").limit(1).execute()
+    return what_reached_me()
+
+
+@handler
 def innocent_in_thread(job: JobContext, visit: Visit) -> list[str]:
     """Stay beside animals in a thread."""
     while not visit.mark.exists():

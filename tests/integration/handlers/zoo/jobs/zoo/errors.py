@@ -66,6 +66,8 @@ RAISED: dict[str, tuple[Callable[[], BaseException], str]] = {
     "a_base_exception": (lambda: BaseException("base"), "BaseException: base"),
     "a_group_of_ends": (lambda: BaseExceptionGroup("ends", [KeyboardInterrupt(), SystemExit()]), "ends"),
     "a_group_that_doubles": (lambda: nested(40), "outer"),
+    "a_group_of_cancellations": (lambda: BaseExceptionGroup("stops", [asyncio.CancelledError()]), "stops"),
+    "a_million_rows": (lambda: ValueError(list(range(1_000_000))), "ValueError: [0, 1, 2"),
     "an_error_caused_by_itself": (caused_by_itself, "ValueError: first"),
 }
 
@@ -92,6 +94,16 @@ for _name, (_make, _error) in RAISED.items():
 async def raises_cancelled_by_hand(_job: JobContext, visit: Visit) -> None:
     visit.mark.touch()
     raise asyncio.CancelledError
+
+
+class Stopped(asyncio.CancelledError):
+    """A cancellation of somebody's own."""
+
+
+@animal(reason="task_cancelled", error="cancelled, but not by the service")
+async def raises_a_cancellation_of_its_own(_job: JobContext, visit: Visit) -> None:
+    visit.mark.touch()
+    raise Stopped
 
 
 @animal(reason="task_cancelled", error="cancelled, but not by the service")

@@ -59,6 +59,27 @@ async def returns_lists_in_lists_in_lists(_job: JobContext, visit: Visit) -> Any
     return value
 
 
+@animal("completed")
+async def returns_lists_that_double(_job: JobContext, visit: Visit) -> Any:
+    visit.mark.touch()
+    value: list[Any] = [1]
+    for _ in range(60):
+        value = [value, value]
+    return value
+
+
+@animal("completed")
+async def returns_a_million_numbers(_job: JobContext, visit: Visit) -> Any:
+    visit.mark.touch()
+    return {"numbers": list(range(1_000_000))}
+
+
+@animal(reason="invalid_result", error="too many digits")
+async def returns_a_number_of_a_million_digits(_job: JobContext, visit: Visit) -> Any:
+    visit.mark.touch()
+    return 1 << 4_000_000
+
+
 @animal(reason="invalid_result", error="async def")
 def returns_a_coroutine(_job: JobContext, visit: Visit) -> Any:
     visit.mark.touch()

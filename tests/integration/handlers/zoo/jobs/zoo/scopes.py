@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
@@ -93,6 +94,28 @@ async def logs_without_end(job: JobContext, visit: Visit) -> None:
 async def logs_what_raises_when_shown(job: JobContext, visit: Visit) -> None:
     visit.mark.touch()
     job.log.info("odd", value=TextRaises())
+
+
+@animal("completed")
+async def logs_what_has_no_end(job: JobContext, visit: Visit) -> None:
+    visit.mark.touch()
+    job.log.info("endless", numbers=itertools.count(), deep=[{"numbers": itertools.count()}], large=1 << 4_000_000)
+
+
+@animal("completed")
+async def logs_an_exception_of_ten_thousand_frames(job: JobContext, visit: Visit) -> None:
+    visit.mark.touch()
+    error: BaseException | None = None
+    for _ in range(50):
+        try:
+            fall()
+        except RecursionError as fallen:
+            fallen.__cause__, error = error, fallen
+    job.log.error("fell", exc_info=error)
+
+
+def fall() -> None:
+    fall()
 
 
 @animal(error="fraction: nan is not allowed")

@@ -23,6 +23,8 @@ CHANGED_ROWS = 200
 """In one request: about as long as a neighbour's changed row waits for its turn."""
 CLAIMED_BYTES = 256 * 1024
 """Of payloads in one answer, besides the last one's: reading JSON holds the loop, up to 9 ms for so much."""
+CLAIM_SECONDS = 0.05
+"""For what is claimed one by one, such as jobs with a concurrency key, in one request; other claims wait meanwhile."""
 AHEAD_TOLERANCE_SECONDS = 1.0
 """The clock is an estimate: the database grants a claim that comes this much too early."""
 
@@ -100,6 +102,7 @@ class SupabaseStore:
             "ahead_seconds": self._ahead_seconds,
             "key_concurrency": self._key_concurrency,
             "max_bytes": CLAIMED_BYTES,
+            "max_seconds": CLAIM_SECONDS,
             **self._handlers,
             "claims": [_claim(claim) for claim in claims],
         }

@@ -35,9 +35,9 @@ $$;
 revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
--- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, claims: [{id, due, next, exhausted, run,
+-- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, max_seconds, claims: [{id, due, next, exhausted, run,
 -- missed: [instant], missed_reason, hinted}]}. Jobs of other handlers than these are refused. Once the metadata of what is
--- granted has `max_bytes`, the answer is `full`: the rest is left to the next.
+-- granted has `max_bytes`, or claims one by one took `max_seconds`, the answer is `full`: the rest is left to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
@@ -190,7 +190,8 @@ job_scheduler.claim_free(bigint[], timestamptz[], timestamptz[], bigint[], uuid,
 from public;
 
 -- Claims one by one what cannot be claimed with all others: jobs with queued runs, missed instants or a key, and those whose
--- rows somebody had locked, until `room` for metadata is used up. It runs with the settings of its caller.
+-- rows somebody had locked, until `room` for metadata is used up, or the request's `max_seconds`, for which others wait; those
+-- come first that the request names first. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_left_over(
     request jsonb, ids bigint[], claimed_jobs bigint[], me uuid, good_until timestamptz, ahead interval,
     inout room bigint, out granted uuid[]
@@ -202,6 +203,7 @@ declare
     claimed uuid[];
     unusual bigint[];
     left_over record;
+    done_by constant timestamptz := clock_timestamp() + make_interval(secs => (request ->> 'max_seconds')::double precision);
 begin
     granted := '{}';
     if room <= 0 then
@@ -226,13 +228,20 @@ begin
                 when pg_column_compression(s.metadata) is null then pg_column_size(s.metadata)
                 else octet_length(s.metadata::text)
             end as bytes
-        from jsonb_to_recordset(request -> 'claims') as c (
-            id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
-            missed_reason text, defined_at timestamptz
-        )
+        from rows from (
+            jsonb_to_recordset(request -> 'claims') as (
+                id bigint, due timestamptz, "next" timestamptz, exhausted boolean, "run" timestamptz, missed jsonb,
+                missed_reason text, defined_at timestamptz
+            )
+        ) with ordinality as c (id, due, "next", exhausted, "run", missed, missed_reason, defined_at, n)
         inner join public.scheduled_jobs as s on c.id = s.id
         where s.id = any(unusual)
-        order by s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
+        order by
+            min(c.n) over (
+                partition by
+                    coalesce(s.workspace_id, s.created_by), s.concurrency_key, case when s.concurrency_key is null then s.id end
+            ),
+            s.priority desc, c.due, c.id -- of the jobs that share a free key, the first one gets it
     loop
         claimed := job_scheduler.claim_one(
             left_over.id, left_over.due, left_over.next,
@@ -242,6 +251,9 @@ begin
         );
         granted := granted || claimed;
         room := room - left_over.bytes * cardinality(claimed);
+        if clock_timestamp() > done_by then
+            room := 0;
+        end if;
         exit when room <= 0;
     end loop;
 end

@@ -63,3 +63,32 @@ def test_small_payloads_and_listeners_that_name_no_bound_are_granted_together(cl
     """As before."""
     assert claim({}, count=50)(BYTES) == (50, False)
     assert claim(COMPRESSIBLE)() == (4, False)
+
+
+SLOW = """
+create function public.slow() returns trigger language plpgsql as $$ begin perform pg_sleep(0.3); return new; end $$;
+create trigger zzz_slow before insert on public.job_executions for each row execute function public.slow();
+"""
+
+
+def test_a_claim_stops_when_one_by_one_takes_too_long(database):
+    """Others wait for the answer; who was named first comes first, but of one key the highest priority."""
+    keys, ids = ["a", "b", "b", "c"], []
+    for key, priority in zip(keys, [0, 5, 9, 100], strict=True):
+        query = "insert into public.scheduled_jobs (handler, concurrency_key, priority) values ('h', %s, %s)"
+        ids.append(database.execute(query + " returning id, due_at", [key, priority]).fetchone())
+    claims = [{"id": row["id"], "due": row["due_at"].isoformat()} for row in ids]
+    database.execute(SLOW)
+    granted = []
+    try:
+        for limit, full in ((0.2, True), (0.2, True), (None, False)):
+            request = {**ME, "key_concurrency": 1, "max_seconds": limit, "claims": claims}
+            query = "select public.claim_runs_v1(%s) as answer"
+            answer = database.execute(query, [json.dumps(request)]).fetchone()["answer"]
+            assert (len(answer["runs"]), answer["full"]) == (1, full)
+            granted.append(answer["runs"][0]["id"])
+            claims = [each for each in claims if each["id"] not in granted]
+    finally:
+        database.execute("drop function public.slow cascade")
+    first, _, urgent, last = (row["id"] for row in ids)
+    assert granted == [first, urgent, last]

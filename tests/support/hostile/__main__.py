@@ -19,6 +19,7 @@ from measured_page import write_between_markers
 from supabase_project import connected
 
 from hostile.attacks import ATTACKS, Scene
+from hostile.floods import FLOODS
 from hostile.neighbour import Neighbour, punctuality
 from hostile.report import Finding, table
 from listener.local.stack import temporary_stack
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[3] / "docs" / "security.md"
 CARELESS = Path(__file__).parent / "careless"
 QUIET = "nothing"
+ALL = {**ATTACKS, **FLOODS}
 
 
 def main() -> int:
@@ -41,7 +43,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into docs/security.md")
     options = parser.parse_args()
     words = options.only.split(",")
-    chosen = [QUIET, *(name for name in ATTACKS if any(word in name for word in words))]
+    chosen = [QUIET, *(name for name in ALL if any(word in name for word in words))]
     findings = anyio.run(run_attacks, chosen, options.seconds, _print_line)
     print(f"\n{table(findings)}")
     if options.write:
@@ -85,7 +87,7 @@ async def run_attack(stack: Stack, name: str, seconds: float) -> Finding:
         answers: list[bool] = []
         async with anyio.create_task_group() as tasks:
             if name != QUIET:
-                tasks.start_soon(ATTACKS[name], scene)
+                tasks.start_soon(ALL[name], scene)
             await anyio.sleep(seconds / 4)
             tasks.start_soon(neighbour.work)
             tasks.start_soon(_watch, listener, answers)

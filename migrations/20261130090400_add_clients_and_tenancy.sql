@@ -311,6 +311,33 @@ begin
 end
 $$;
 
+-- Refuses more invitations than may wait for an answer: one of a workspace can be written for any user id.
+create or replace function job_scheduler.bound_invitations()
+returns trigger
+language plpgsql
+security definer -- it counts the invitations as they are, not as the caller sees them
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('max_invitations');
+    one record;
+    used bigint;
+begin
+    for one in
+        select n.workspace_id as id, count(*) as added from new_rows as n group by n.workspace_id order by n.workspace_id
+    loop
+        perform pg_advisory_xact_lock(hashtextextended('job_scheduler invitations of ' || one.id, 0));
+        select count(*) into used from public.job_workspace_invitations as i where i.workspace_id = one.id;
+        if used > most then
+            perform job_scheduler.refuse_quota(
+                'max_invitations', format('%s more of this workspace must not wait', one.added), most, used - one.added
+            );
+        end if;
+    end loop;
+    return null;
+end
+$$;
+
 -- A user who became a member has used the invitation up. One that was taken back meanwhile makes nobody a member.
 create or replace function job_scheduler.use_invitation()
 returns trigger
@@ -380,7 +407,8 @@ end
 $$;
 
 revoke all on function
-job_scheduler.name_invitation(), job_scheduler.use_invitation(), job_scheduler.refuse_unknown_invitation(uuid)
+job_scheduler.name_invitation(), job_scheduler.bound_invitations(), job_scheduler.use_invitation(),
+job_scheduler.refuse_unknown_invitation(uuid)
 from public;
 grant execute on function job_scheduler.refuse_unknown_invitation(uuid) to authenticated, service_role;
 revoke all on function public.accept_invitation(uuid), public.decline_invitation(uuid) from public, anon, authenticated;

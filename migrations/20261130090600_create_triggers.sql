@@ -312,6 +312,12 @@ create or replace trigger t10_name_invitation
 before insert on public.job_workspace_invitations
 for each row execute function job_scheduler.name_invitation();
 
+create or replace trigger t20_bound_invitations
+after insert on public.job_workspace_invitations
+referencing new table as new_rows
+for each statement when (row_security_active('public.job_workspace_invitations'::regclass))
+execute function job_scheduler.bound_invitations();
+
 create or replace trigger t10_keep_an_admin
 after update of role on public.job_workspace_members
 for each row when (old.role = 'admin' and new.role <> 'admin' and row_security_active('public.job_workspaces'::regclass))

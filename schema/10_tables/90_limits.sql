@@ -26,6 +26,7 @@ insert into job_scheduler.limits (name, value, description) values
 ('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
 ('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds'),
 ('max_workspaces', 20, 'workspaces that a signed-in user has created'),
+('max_invitations', 500, 'invitations into a workspace that wait for an answer'),
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
 ('quota_max_payload_bytes', 262144, 'metadata as text of a tenant''s job, unless its workspace says otherwise'),

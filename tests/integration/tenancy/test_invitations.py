@@ -162,3 +162,20 @@ def test_an_admin_adds_nobody_directly_and_the_service_does(tenancy: Tenancy):
     invite(tenancy, user_id("stranger"), "admin")
     assert tenancy.clients["service"].post("/job_workspace_members", json=row).status_code == 201
     assert (role_of(tenancy, "stranger"), invitations(tenancy, "stranger")) == ("viewer", [])
+
+
+def test_so_many_invitations_wait_and_no_more(tenancy: Tenancy):
+    """Anybody can make up user ids; what is answered or taken back makes room, and the service key has no bound."""
+    rows = [{"workspace_id": str(tenancy.workspace), "user_id": str(uuid.uuid4())} for _ in range(501)]
+    path = "/job_workspace_invitations"
+    assert tenancy.clients["admin"].post(path, json=rows[:499]).status_code == 201
+    refused = tenancy.clients["admin"].post(path, json=rows[499:])
+    assert refused.status_code == 403
+    assert refused.json()["message"].startswith(
+        "quota max_invitations: 2 more of this workspace must not wait; limit 500"
+    )
+    assert tenancy.clients["admin"].post(path, json=rows[499:500]).status_code == 201
+    assert tenancy.clients["service"].post(path, json=rows[500:]).status_code == 201
+    mine = {"workspace_id": f"eq.{tenancy.workspace}"}
+    assert tenancy.clients["admin"].delete(path, params=mine).is_success
+    assert invite(tenancy, uuid.uuid4()).status_code == 201

@@ -57,7 +57,7 @@ def environment(stack: Stack, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a bound: a busy machine starts slowly
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(url).is_success:
@@ -108,7 +108,7 @@ def _wait_for_table(environment: dict[str, str], table: str) -> None:
     """Wait until PostgREST has read the schema again."""
     headers = {"apikey": environment["SUPABASE_SERVICE_ROLE_KEY"]}
     headers["Authorization"] = f"Bearer {headers['apikey']}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120  # a bound: a busy machine starts slowly
     while not httpx.get(f"{environment['SUPABASE_URL']}/rest/v1/{table}", headers=headers).is_success:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from listener.local.stack import Stack
 
-START_SECONDS, STOP_SECONDS = 90.0, 10.0
+START_SECONDS, STOP_SECONDS = 120.0, 10.0
 
 
 @dataclass

@@ -21,16 +21,18 @@ revoke all on function job_scheduler.is_restored() from public;
 -- Says that the jobs of this database are to run here, whether it was restored or not.
 create or replace function job_scheduler.confirm_restore()
 returns void
-language sql
+language plpgsql
 set search_path = ''
 as $$
-    lock table job_scheduler.this_database in exclusive mode;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler.confirm_restore', 0)); -- several listeners may
     delete from job_scheduler.this_database;
     insert into job_scheduler.this_database (database_oid, table_oid, written_in)
     select d.oid::bigint, 'job_scheduler.this_database'::regclass::oid::bigint, 0
     from pg_catalog.pg_database as d
     where d.datname = current_database();
     update job_scheduler.this_database set written_in = xmin::text::bigint; -- of this very transaction
+end
 $$;
 revoke all on function job_scheduler.confirm_restore() from public;
 

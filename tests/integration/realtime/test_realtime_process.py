@@ -92,7 +92,7 @@ async def connected(server: Any, token: str) -> AsyncIterator[Client]:
 
 
 def end(server: Any, ended: str) -> None:
-    """End connections of the server, and wait until it streams from another slot."""
+    """End connections of the server, and of others beside it; wait until each streams from another slot."""
     with psycopg.connect(server.dsn, autocommit=True) as connection:
 
         def active() -> list[Any]:
@@ -100,7 +100,7 @@ def end(server: Any, ended: str) -> None:
 
         before = active()
         connection.execute(ended)
-        until(lambda: (now := active()) and not set(now) & set(before), "another stream")
+        until(lambda: len(now := active()) >= len(before) and not set(now) & set(before), "other streams")
 
 
 def slots(server: Any) -> int:

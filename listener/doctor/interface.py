@@ -39,6 +39,7 @@ FUNCTIONS: Final = (
     "rescue_runs_v1",
     "end_unhandled_v1",
     "clean_ledger_v1",
+    "roll_up_activity_v1",
     "publish_handlers_v1",
     "send_probe_v1",
     "mute_v1",

@@ -170,7 +170,7 @@ async def test_nothing_is_found_where_listeners_poll_and_nothing_is_missing(rig)
 
 async def test_without_a_fence_a_late_result_overwrites_the_end(rig) -> None:
     """Results are taken from whoever sends them."""
-    owned = "e.status = 'running' and e.listener_id = me and e.fence = (results -> e.id::text ->> 'fence')::integer"
+    owned = "e.fence = g.fence and e.status = 'running' and e.listener_id = me"
     await rewrite(rig, "finish_runs_v1", owned, "true")
     await rig.replicas.start_all(**WATCHFUL)
     await a_result_arrives_after_its_lease(rig)

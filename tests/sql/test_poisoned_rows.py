@@ -12,7 +12,7 @@ from life_database import LifeDatabase
 from psycopg import sql
 
 from listener.domain.messages import ClaimRequest, RunResult
-from listener.supabase.store import _page
+from listener.supabase.pages import page
 
 ME = str(uuid.uuid4())
 BOOM = """
@@ -224,7 +224,7 @@ def test_a_row_that_cannot_be_forgotten_keeps_no_other_from_it(life, stack, tabl
 
 def polled(life, cursor):
     """Poll from a cursor."""
-    return _page(life.service("poll_jobs_v1", {"cursor": cursor, "until": "2100-01-01", "after": None, "limit": 100}))
+    return page(life.service("poll_jobs_v1", {"cursor": cursor, "until": "2100-01-01", "after": None, "limit": 100}))
 
 
 def test_a_poll_reports_what_stopped_runs_since_its_cursor(life) -> None:

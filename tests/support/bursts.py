@@ -49,6 +49,7 @@ def limited_realtime(
             "GATEWAY_PORT": str(api),
             "GATEWAY_KEYS": json.dumps(stack.keys.jwt_by_apikey()),
             "GATEWAY_REST_SOCKET": str(postgrest_socket(stack.cluster)),
+            "GATEWAY_AUTH_SOCKET": str(logs / "nobody signs in"),
             "GATEWAY_REALTIME_PORT": str(realtime),
         },
     }

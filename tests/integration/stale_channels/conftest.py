@@ -192,6 +192,8 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
                 reflectors.append(await _started(tasks, stack, feed, received))
             if wait:
                 await until(lambda: received.is_whole)
+                for reflector in reflectors:  # the first poll after that says which changes are older than the channels
+                    await until(lambda reflector=reflector: reflector._missed_hints.has_begun)
             yield received
             tasks.cancel_scope.cancel()
 

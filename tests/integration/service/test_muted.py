@@ -36,6 +36,19 @@ def spent(embedded_stack):
     return count
 
 
+@pytest.fixture
+def settled(spent, project):
+    """Wait until the messages of earlier statements have been counted: a change is delivered after its commit."""
+
+    def wait() -> None:
+        spent()
+        project.sql.execute("select pg_sleep(1)")
+        while spent():
+            project.sql.execute("select pg_sleep(1)")
+
+    return wait
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_muted(project):
     """A mute is the database's, and would outlast the test."""
@@ -50,12 +63,12 @@ def granted(listener) -> float:
     return float(named[0].split()[1]) if named else 0.0
 
 
-def test_muted_changes_are_noticed_and_cost_nothing(project, listeners, eventually, spent) -> None:
+def test_muted_changes_are_noticed_and_cost_nothing(project, listeners, eventually, spent, settled) -> None:
     """New jobs, edits, cancelled runs, manual runs and rows of sources; none of these listeners asked for the mute."""
     for _ in range(2):
         listeners.start(**QUIET)
     project.sql.execute(MUTE)
-    spent()
+    settled()
     lone = project.insert()
     assert project.wait(lone)["status"] == "completed"
     moved = project.insert(run_date=project.soon(3600))

@@ -19,6 +19,8 @@ from listener.domain.job import Trigger, TriggerType
 from listener.domain.schedule import upcoming
 from listener.errors import InvalidValueError
 
+pytestmark = pytest.mark.slow  # 1,400 expressions, each on 800 days
+
 DATES = [date(2026, 12, 25) + timedelta(days) for days in range(800)]
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 STARTS = [datetime(2027, 2, 27, 21, 58, tzinfo=UTC), datetime(2028, 2, 28, 13, 3, tzinfo=UTC)]

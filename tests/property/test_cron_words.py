@@ -194,6 +194,7 @@ def check(expression: str) -> None:
     assert meant.dates() == due_dates(rule.days, DATES[0], DATES[-1]), sentence
 
 
+@pytest.mark.slow
 def test_the_words_of_public_expressions_say_what_is_due():
     """Each that is accepted; one that says the same as an earlier one in other words is read once."""
     seen = set()

@@ -175,6 +175,7 @@ async def test_a_flood_does_not_hold_up_the_loop_and_is_cut(run):
     assert sorted(lags)[len(lags) // 2] < 0.02
 
 
+@pytest.mark.slow
 async def test_what_a_handler_has_started_goes_with_its_worker(run, tmp_path):
     """A run that is stopped leaves no process of its session behind."""
     mark = tmp_path / "child"

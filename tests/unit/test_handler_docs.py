@@ -32,6 +32,7 @@ async def test_the_first_example_runs():
     assert report.logs[0].message == "reminding"
 
 
+@pytest.mark.slow
 def test_the_test_that_it_shows_passes_under_plain_pytest(tmp_path: Path):
     """Beside the first example, in the module of that name, with no plugin and no option."""
     assert EXAMPLE is not None

@@ -29,6 +29,7 @@ def _files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_project_passes_its_own_test_under_plain_pytest(tmp_path: Path):
     """In a new folder, with no plugin's option and nothing of this checkout on the path."""
     done = _init(tmp_path, "jobs")
@@ -67,6 +68,7 @@ def test_a_folder_that_cannot_be_made_is_named_in_one_line(tmp_path: Path):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_listener_finds_its_handlers_without_a_setting(tmp_path: Path):
     """The default of `LISTENER_HANDLERS` is enough."""
     _init(tmp_path)

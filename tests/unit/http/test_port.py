@@ -120,6 +120,7 @@ async def test_a_header_without_end_is_refused():
         assert (await answer_of(stream)).startswith(b"HTTP/1.1 4")
 
 
+@pytest.mark.slow
 async def test_a_client_that_sends_its_request_slowly_is_left(monkeypatch):
     """Also one that has sent a whole one before."""
     monkeypatch.setattr(http_server, "LIFETIME_SECONDS", 1)

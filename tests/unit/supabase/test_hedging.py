@@ -74,6 +74,7 @@ async def seconds_of(call, *arguments, **named):
     return anyio.current_time() - began
 
 
+@pytest.mark.slow
 async def test_calls_on_connections_that_went_silent_take_three_seconds_at_most(rpc, proxy):
     """All that were open are left, also those that nobody was waiting on; the next calls notice nothing."""
     async with anyio.create_task_group() as tasks:

@@ -23,6 +23,11 @@ def key_fault(key: str) -> str | None:
     return None if role == SERVICE_ROLE else f"is the key of role {role}; the service needs the secret key"
 
 
+def key_headers(key: str) -> dict[str, str]:
+    """Return the headers that give the gateway a key; the new keys are no JWTs, and only the gateway reads them."""
+    return {"apikey": key} if key.startswith("sb_") else {"apikey": key, "authorization": f"Bearer {key}"}
+
+
 def is_legacy(key: str) -> bool:
     """Whether the key is a JWT, the kind that Supabase replaces by `sb_secret_…` keys."""
     return jwt_claims(key) is not None

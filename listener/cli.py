@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from listener.distribution import installed_version
 from listener.errors import ListenerError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ COMMANDS: Final = (
 )
 ANYTHING: Final = {"ignore_unknown_options": True, "allow_extra_args": True}
 EXIT_FAULT: Final = 1
-DISTRIBUTION: Final = "supabase-job-listener"
 
 
 class LazyGroup(TyperGroup):
@@ -60,7 +59,7 @@ app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, pre
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's signature
     if wanted:
-        typer.echo(f"listener {version_of(DISTRIBUTION)}")
+        typer.echo(f"listener {installed_version()}")
         raise typer.Exit
 
 

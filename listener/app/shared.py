@@ -9,10 +9,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from listener.clock import DatabaseClock
+from listener.distribution import installed_version
 from listener.handler_api.registry import Registry
 from listener.maintenance.lease_keeper import CALL_SHARE
 from listener.masking.redaction import hide_always
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from listener.settings import Settings
-
-DISTRIBUTION: Final = "supabase-job-listener"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         handlers=registry.names,
         no_handler_seconds=settings.no_handler_seconds,
         run_restored=settings.run_restored,
-        profile={"version": version(DISTRIBUTION), "capacity": settings.concurrency},
+        profile={"version": installed_version(), "capacity": settings.concurrency},
         on_skipped=metrics.instants_skipped,
     )
     return Shared(

@@ -13,6 +13,8 @@ import httpx
 from pydantic_core import from_json
 
 from listener import Fail, Retry
+from listener.api_key import key_headers
+from listener.distribution import NAME
 from listener.supabase.admitted_transport import AdmittedTransport
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 CLOSE_SECONDS = 1.0
 CONNECTIONS = 50
 SUCCESS = range(200, 300)
+AGENT = {"user-agent": NAME}
 RETRYABLE = frozenset({408, 425, 429})
 SERVER_ERRORS = range(500, 600)
 KEPT_HEADERS = ("content-type", "content-length", "content-encoding", "location", "retry-after", "x-request-id")
@@ -46,9 +49,7 @@ def identity_headers(job: JobContext) -> dict[str, str]:
 def project_request(job: JobContext, path: str, body: Any, headers: dict[str, str]) -> httpx.Request:  # noqa: ANN401 - JSON
     """Return a POST to a path of the project, with the service's key; a secret key is no JWT, and no bearer token."""
     url, key = str(job.client.supabase_url).rstrip("/"), str(job.client.supabase_key)
-    own = {"apikey": key} if key.startswith("sb_") else {"apikey": key, "authorization": f"Bearer {key}"}
-    agent = {"user-agent": "supabase-job-listener"}
-    return httpx.Request("POST", f"{url}/{path}", headers={**agent, **headers, **own}, json=body)
+    return httpx.Request("POST", f"{url}/{path}", headers={**AGENT, **headers, **key_headers(key)}, json=body)
 
 
 @asynccontextmanager

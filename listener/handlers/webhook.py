@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl
 
 from listener import JobContext, handler
 from listener.handlers._egress import private_client, public_client
-from listener.handlers._http import SUCCESS, exchange, identity_headers, place, raise_refusal, result_of
+from listener.handlers._http import AGENT, SUCCESS, exchange, identity_headers, place, raise_refusal, result_of
 
 MAX_HEADERS, MAX_HEADER_CHARACTERS = 100, 8 * 1024
 OUR_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "upgrade"})
@@ -74,7 +74,7 @@ async def webhook(job: JobContext, payload: Call) -> dict[str, Any]:
 
 
 def _request(job: JobContext, payload: Call) -> httpx.Request:
-    headers = httpx.Headers({"user-agent": "supabase-job-listener", **payload.headers})
+    headers = httpx.Headers({**AGENT, **payload.headers})
     headers.update(identity_headers(job))
     if isinstance(payload.body, str) and "content-type" in headers:
         return httpx.Request(payload.method, str(payload.url), headers=headers, content=payload.body)

@@ -18,6 +18,7 @@ import anyio
 import structlog
 from pydantic_core import from_json, to_json
 
+from listener.api_key import key_headers
 from listener.errors import StoreError
 from listener.observability.events import Event
 from listener.supabase import error_codes
@@ -76,9 +77,7 @@ class Rpc:
         self._failing_since: dict[str, float] = {}
         self._reported_at: dict[str, float] = {}
         self._log = structlog.get_logger("rpc")
-        headers = {"apikey": key, "Content-Type": "application/json"}
-        if not key.startswith("sb_"):  # the new keys are no JWTs: only the gateway reads them
-            headers["Authorization"] = f"Bearer {key}"
+        headers = {**key_headers(key), "content-type": "application/json"}
         self._connections = Connections(partial(_session, url, headers))
         self._durations = Durations()
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from moved_clock import MovedClock
 
 from listener.errors import StoreError
-from listener.execution.worker import CarriedClock
 from listener.observability.health import PATIENCE_SECONDS, REMEMBERED_SECONDS, STALE_POLL_SECONDS, Health
 from listener.testing import NOON
 
 CHANNELS = ("broadcast", "postgres_changes")
 
 
-class Clock(CarriedClock):
-    seconds = 0.0
-
-    def monotonic(self):
-        return self.seconds
-
-
 @pytest.fixture
 def clock():
     """Seconds that a test moves."""
-    return Clock(NOON)
+    return MovedClock(NOON)
 
 
 def polled(clock, *arguments, **options):

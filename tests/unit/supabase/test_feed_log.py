@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from moved_clock import MovedClock
 from structlog.testing import capture_logs
 
-from listener.execution.worker import CarriedClock
 from listener.supabase.feed_log import FeedLog
 from listener.testing import NOON
 
 SESSION_SECONDS = 3.0
 
 
-class Clock(CarriedClock):
-    """A clock that a test moves."""
-
-    seconds = 0.0
-
-    def monotonic(self):
-        return self.seconds
-
-
 @pytest.fixture
 def clock():
     """A clock that stands still."""
-    return Clock(NOON)
+    return MovedClock(NOON)
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ declare
         'public.scheduled_jobs_active_idx', 'public.scheduled_jobs_active_user_idx',
         'public.scheduled_jobs_source_idx', 'public.job_executions_lease_idx', 'public.job_executions_running_idx',
         'public.job_executions_manual_idx', 'public.job_executions_manual_user_idx',
-        'public.job_executions_queued_idx', 'public.job_executions_completed_at_idx',
-        'public.job_executions_blocked_idx', 'public.job_executions_given_key_idx',
-        'public.job_executions_created_by_idx', 'public.job_executions_workspace_id_idx',
-        'public.job_execution_logs_execution_id_idx', 'public.job_audit_job_idx', 'public.job_audit_created_by_idx',
-        'public.job_audit_workspace_id_idx', 'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
+        'public.job_executions_queued_idx', 'public.job_executions_blocked_idx',
+        'public.job_executions_given_key_idx', 'public.job_executions_created_by_idx',
+        'public.job_executions_workspace_id_idx', 'public.job_execution_logs_execution_id_idx',
+        'public.job_audit_job_idx', 'public.job_audit_created_by_idx', 'public.job_audit_workspace_id_idx',
+        'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
         'public.job_notifications_created_at_idx', 'public.job_executions_failed_idx',
         'public.job_executions_fingerprint_idx', 'public.job_executions_ended_idx', 'public.job_activity_hour_idx'
     ]::text[];
@@ -609,8 +609,6 @@ on public.job_executions (created_by, scheduled_for)
 where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
-create index if not exists job_executions_completed_at_idx
-on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
 on public.job_executions (scheduled_for) where status = 'queued' and run_at is null;
 create index if not exists job_executions_given_key_idx

@@ -56,8 +56,6 @@ on public.job_executions (created_by, scheduled_for)
 where cause = 'manual' and created_by is not null and workspace_id is not null;
 create index if not exists job_executions_queued_idx
 on public.job_executions (scheduled_job_id, run_at) where status = 'queued';
-create index if not exists job_executions_completed_at_idx
-on public.job_executions using brin (completed_at) with (autosummarize = on);
 create index if not exists job_executions_blocked_idx
 on public.job_executions (scheduled_for) where status = 'queued' and run_at is null;
 create index if not exists job_executions_given_key_idx

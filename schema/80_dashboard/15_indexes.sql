@@ -8,6 +8,6 @@ where status = 'failed';
 create index if not exists job_executions_fingerprint_idx
 on public.job_executions (error_fingerprint, completed_at desc) where status = 'failed';
 
--- Runs that ended since: see roll_up_activity_v1.
+-- Runs that ended since, for roll_up_activity_v1, or long ago, for clean_ledger_v1.
 create index if not exists job_executions_ended_idx
 on public.job_executions (completed_at) where completed_at is not null;

@@ -113,6 +113,7 @@ class Service:
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
             ("activity_counter", stages.activity_counter.run),
+            ("alert_evaluator", stages.alert_evaluator.run),
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
             ("sources", stages.sources.run),

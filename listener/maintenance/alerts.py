@@ -47,6 +47,11 @@ class AlertEvaluator:
         if has_alerts:
             self._wake.set()
 
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether there is anything to evaluate, as the last heartbeat answered."""
+        return self._has_alerts
+
     async def run(self) -> None:
         """Evaluate until cancelled."""
         while True:

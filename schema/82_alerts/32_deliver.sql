@@ -42,8 +42,8 @@ $$;
 revoke all on function job_scheduler.confirmation_code(uuid) from public;
 
 -- Answers the message to send: {delivery_id} -> {now, status, kind, channel_id, channel_kind, channel_name, target, secret, code,
--- alert}; the status is that of the delivery, or skipped where its channel is gone or no longer confirmed. A recovery that overtakes its alert, and an
--- alert that is resolved by now, are sent as they are.
+-- alert}; the status is that of the delivery, or skipped where its channel is gone or no longer confirmed. A recovery that
+-- overtakes its alert, and an alert that is resolved by now, are sent as they are.
 create or replace function public.alert_delivery_v1(request jsonb)
 returns json
 language plpgsql

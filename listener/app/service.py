@@ -80,6 +80,7 @@ class Service:
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
+            closing.push_async_callback(self.shared.client_factory.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:

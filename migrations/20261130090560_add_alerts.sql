@@ -970,6 +970,10 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+    counting constant uuid[] := array( -- failures in a row
+        select r.tenant_id from public.job_alert_rules as r where r.enabled and r.condition = 'failing'
+    );
 begin
     delete from job_scheduler.troubled_jobs as t
     where t.kind = 'failed' and t.scheduled_job_id = any(array(
@@ -986,7 +990,8 @@ begin
         kind, scheduled_job_id, tenant_id, handler, measure, hits, first_execution_id, last_execution_id, first_at, last_at
     )
     select
-        'failed', f.scheduled_job_id, f.tenant_id, f.handler, job_scheduler.failures_in_a_row(f.scheduled_job_id), count(*),
+        'failed', f.scheduled_job_id, f.tenant_id, f.handler,
+        case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
     from job_scheduler.failures_of(tenants, horizon, many, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler
@@ -1141,45 +1146,71 @@ revoke all on function job_scheduler.forget_states(double precision) from public
 
 -- The findings of the rules in the present evaluation.
 
--- Due jobs of a rule's tenant, or handler, or job that wait, 100,000 at most.
-create or replace function job_scheduler.waiting_of(rule public.job_alert_rules)
-returns bigint
+-- Due jobs of a tenant that wait, by handler, 100,000 at most.
+create or replace function job_scheduler.waiting_of(tenant uuid)
+returns table (handler text, jobs bigint)
 language sql
 stable
 set search_path = ''
 set enable_seqscan = off
 as $$
-    select case
-        when rule.scheduled_job_id is not null then (
-            select count(*) from public.job_executions as e
-            where e.scheduled_job_id = rule.scheduled_job_id and e.status = 'queued' and e.run_at <= now()
-        ) + (
-            select count(*) from public.scheduled_jobs as j
-            where j.id = rule.scheduled_job_id and j.due_at <= now() and j.status <> 'paused'
+    select d.handler, count(*)
+    from (
+        (
+            select j.handler from public.scheduled_jobs as j
+            where
+                tenant <> '00000000-0000-0000-0000-000000000000' and coalesce(j.workspace_id, j.created_by) = tenant
+                and j.next_run_at <= now()
+            limit 100000
         )
-        when coalesce(rule.workspace_id, rule.created_by) is null then (
-            select count(*)
-            from (
-                select from public.scheduled_jobs as j
-                where
-                    j.next_run_at <= now() and coalesce(j.workspace_id, j.created_by) is null
-                    and j.handler = coalesce(rule.handler, j.handler) and j.handler <> 'alert_delivery'
-                limit 100000
-            ) as d
+        union all
+        (
+            select j.handler from public.scheduled_jobs as j
+            where
+                tenant = '00000000-0000-0000-0000-000000000000' and coalesce(j.workspace_id, j.created_by) is null
+                and j.next_run_at <= now()
+            limit 100000
         )
-        else (
-            select count(*)
-            from (
-                select from public.scheduled_jobs as j
-                where
-                    coalesce(j.workspace_id, j.created_by) = coalesce(rule.workspace_id, rule.created_by)
-                    and j.next_run_at <= now() and j.handler = coalesce(rule.handler, j.handler)
-                limit 100000
-            ) as d
-        )
-    end
+    ) as d
+    where d.handler <> 'alert_delivery'
+    group by d.handler
 $$;
-revoke all on function job_scheduler.waiting_of(public.job_alert_rules) from public;
+revoke all on function job_scheduler.waiting_of(uuid) from public;
+
+-- How many jobs wait of each rule about a backlog; of a rule of one job, how many runs of it. All rules of a tenant look once.
+create or replace function job_scheduler.backlogs()
+returns table (rule_id uuid, jobs bigint)
+language sql
+stable
+set search_path = ''
+as $$
+    with waiting as materialized (
+        select t.tenant_id, w.handler, w.jobs
+        from (
+            select distinct r.tenant_id from public.job_alert_rules as r
+            where r.enabled and r.condition = 'backlog' and r.scheduled_job_id is null
+        ) as t
+        cross join lateral job_scheduler.waiting_of(t.tenant_id) as w
+    )
+    select
+        r.id,
+        case
+            when r.scheduled_job_id is null then (
+                select coalesce(sum(w.jobs), 0)::bigint from waiting as w
+                where w.tenant_id = r.tenant_id and w.handler = coalesce(r.handler, w.handler)
+            )
+            else (
+                select count(*) from public.job_executions as e
+                where e.scheduled_job_id = r.scheduled_job_id and e.status = 'queued' and e.run_at <= now()
+            ) + (
+                select count(*) from public.scheduled_jobs as j
+                where j.id = r.scheduled_job_id and j.due_at <= now() and j.status <> 'paused'
+            )
+        end
+    from public.job_alert_rules as r
+    where r.enabled and r.condition = 'backlog'
+$$;
+revoke all on function job_scheduler.backlogs() from public;
 
 -- Handlers of a rule that no live listener has although jobs are due, and, with `gap`, that there was no listener for so long.
 create or replace function job_scheduler.unheard_of(rule public.job_alert_rules, gap interval)
@@ -1187,18 +1218,20 @@ returns table (handler text, seconds double precision)
 language sql
 stable
 set search_path = ''
+set enable_seqscan = off
 as $$
     select m.name, extract(epoch from now() - m.since)::double precision
     from job_scheduler.missing_handlers as m
     where
         m.since < now() - make_interval(secs => rule.threshold::double precision) and m.name = coalesce(rule.handler, m.name)
-        and exists (
-            select from public.scheduled_jobs as j
+        and (
+            select j.id from public.scheduled_jobs as j -- not exists, for which the planner may read all jobs
             where
                 j.handler = m.name and j.next_run_at < now()
                 and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = rule.tenant_id
                 and j.id = coalesce(rule.scheduled_job_id, j.id)
-        )
+            limit 1
+        ) is not null
     union all
     select null, extract(epoch from gap)::double precision
     where gap > make_interval(secs => rule.threshold::double precision) and rule.active_since < now() - gap
@@ -1216,7 +1249,7 @@ stable
 set search_path = ''
 as $$
     select
-        r.id, case when r.scheduled_job_id is not null then 'job:' || r.scheduled_job_id else 'handler:' || t.handler end,
+        r.id, coalesce('job:' || r.scheduled_job_id, 'handler:' || t.handler),
         r.scheduled_job_id, t.handler, count(*), sum(t.hits)::bigint, bool_or(t.is_new and t.hits > 0),
         (array_agg(t.first_execution_id order by t.first_at, t.first_execution_id))[1],
         (array_agg(t.last_execution_id order by t.last_at desc, t.last_execution_id desc))[1],
@@ -1233,11 +1266,11 @@ as $$
     group by r.id, 2, t.handler
     union all
     select
-        r.id, case when r.scheduled_job_id is not null then 'job:' || r.scheduled_job_id when r.handler is not null then 'handler:' || r.handler else 'all' end,
+        r.id, coalesce('job:' || r.scheduled_job_id, 'handler:' || r.handler, 'all'),
         r.scheduled_job_id, r.handler, w.jobs, 0, false, null, null, now(), now(), w.jobs
     from public.job_alert_rules as r
-    cross join lateral (select job_scheduler.waiting_of(r) as jobs) as w
-    where r.enabled and r.condition = 'backlog' and w.jobs > r.threshold
+    inner join job_scheduler.backlogs() as w on r.id = w.rule_id
+    where w.jobs > r.threshold
     union all
     select
         r.id, coalesce('handler:' || u.handler, 'all'), r.scheduled_job_id, u.handler, 1, 0, false, null, null,

@@ -71,6 +71,7 @@ class Stages:
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,
+            "evaluates_alerts": self.alert_evaluator.is_evaluating,
             "meetings": self.sources.meetings,
             "sources": self.sources.summary,
         }

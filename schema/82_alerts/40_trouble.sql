@@ -129,6 +129,10 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan
 as $$
+declare
+    counting constant uuid[] := array( -- failures in a row
+        select r.tenant_id from public.job_alert_rules as r where r.enabled and r.condition = 'failing'
+    );
 begin
     delete from job_scheduler.troubled_jobs as t
     where t.kind = 'failed' and t.scheduled_job_id = any(array(
@@ -145,7 +149,8 @@ begin
         kind, scheduled_job_id, tenant_id, handler, measure, hits, first_execution_id, last_execution_id, first_at, last_at
     )
     select
-        'failed', f.scheduled_job_id, f.tenant_id, f.handler, job_scheduler.failures_in_a_row(f.scheduled_job_id), count(*),
+        'failed', f.scheduled_job_id, f.tenant_id, f.handler,
+        case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
     from job_scheduler.failures_of(tenants, horizon, many, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler

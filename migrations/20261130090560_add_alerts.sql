@@ -875,20 +875,25 @@ create table if not exists job_scheduler.late_ends_for_alerts (
 
 alter table job_scheduler.late_ends_for_alerts enable row level security;
 
--- Where the evaluation is; see activity_cursor.
+-- Where the evaluation is: failures are read that the snapshot `seen` does not show, so that a transaction that stays open
+-- delays no other's; of what else ended, the transactions below `horizon` are read, see activity_cursor.
 create table if not exists job_scheduler.alert_cursor (
     is_only boolean primary key default true check (is_only),
     horizon xid8 not null,
     since timestamptz not null,
     next_xid xid8 not null,
     next_at timestamptz not null,
+    seen pg_snapshot not null,
     evaluated_at timestamptz not null
 );
 
 alter table job_scheduler.alert_cursor enable row level security;
 
-insert into job_scheduler.alert_cursor (horizon, since, next_xid, next_at, evaluated_at)
-values (pg_snapshot_xmin(pg_current_snapshot()), now(), pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp(), now())
+insert into job_scheduler.alert_cursor (horizon, since, next_xid, next_at, seen, evaluated_at)
+values (
+    pg_snapshot_xmin(pg_current_snapshot()), now(), pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp(),
+    pg_current_snapshot(), now()
+)
 on conflict do nothing;
 
 -- How many of a job's last instants failed, none of them completed: 100 attempts are read at most, and no rehearsals.
@@ -916,9 +921,23 @@ as $$
 $$;
 revoke all on function job_scheduler.failures_in_a_row(bigint) from public;
 
--- Failures of these tenants whose last write has one of the `many` transaction ids before `horizon`, see count_ended. A
--- failed attempt that another one follows is none.
-create or replace function job_scheduler.failures_of(tenants uuid[], horizon bigint, many bigint, since timestamptz)
+-- Whether a row with this xmin was not yet to be seen in a snapshot; of the id a row shows 32 bits.
+create or replace function job_scheduler.is_unseen(row_xmin xid, seen pg_snapshot)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select not pg_visible_in_snapshot((
+        n.next - ((n.next - row_xmin::text::bigint) & 4294967295)
+    )::text::xid8, seen)
+    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+$$;
+revoke all on function job_scheduler.is_unseen(xid, pg_snapshot) from public;
+
+-- Failures of these tenants that a snapshot does not show; they ended after `since`, or were noted as late. A failed attempt
+-- that another one follows is none.
+create or replace function job_scheduler.failures_of(tenants uuid[], seen pg_snapshot, since timestamptz)
 returns table (id uuid, scheduled_job_id bigint, tenant_id uuid, handler text, at timestamptz)
 language sql
 stable
@@ -932,19 +951,19 @@ as $$
             select e.id from public.job_executions as e
             where
                 case when e.workspace_id is null then e.created_by else e.workspace_id end = t.id and e.status = 'failed'
-                and e.completed_at >= since and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+                and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
         ) as f
         union
         select e.id from public.job_executions as e
         where
             '00000000-0000-0000-0000-000000000000' = any(tenants)
             and case when e.workspace_id is null then e.created_by else e.workspace_id end is null and e.status = 'failed'
-            and e.completed_at >= since and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+            and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
         union
         select e.id from public.job_executions as e
         where
             e.id = any(array(select l.execution_id from job_scheduler.late_ends_for_alerts as l)) and e.status = 'failed'
-            and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+            and job_scheduler.is_unseen(e.xmin, seen)
     )
     select
         e.id, e.scheduled_job_id, coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000'), j.handler,
@@ -961,10 +980,10 @@ as $$
                 and n.attempt = e.attempt + 1
         ) is null
 $$;
-revoke all on function job_scheduler.failures_of(uuid[], bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, timestamptz) from public;
 
 -- Notes the failures since, and forgets jobs that completed after theirs, were cancelled or are gone.
-create or replace function job_scheduler.note_failures(tenants uuid[], horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_failures(tenants uuid[], seen pg_snapshot, since timestamptz)
 returns void
 language plpgsql
 set search_path = ''
@@ -993,7 +1012,7 @@ begin
         'failed', f.scheduled_job_id, f.tenant_id, f.handler,
         case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
-    from job_scheduler.failures_of(tenants, horizon, many, since) as f
+    from job_scheduler.failures_of(tenants, seen, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler
     order by f.scheduled_job_id
     on conflict (kind, scheduled_job_id) do update
@@ -1002,7 +1021,7 @@ begin
         last_execution_id = excluded.last_execution_id, first_at = excluded.first_at, last_at = excluded.last_at;
 end
 $$;
-revoke all on function job_scheduler.note_failures(uuid[], bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, timestamptz) from public;
 
 -- Late and long runs, and instants that were missed.
 
@@ -1603,7 +1622,7 @@ $$;
 revoke all on function job_scheduler.has_alerts() from public;
 
 -- Notes everything that rules ask for, of the ends between two horizons, see roll_up_activity_v1.
-create or replace function job_scheduler.note_trouble(horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_trouble(seen pg_snapshot, horizon bigint, many bigint, since timestamptz)
 returns void
 language plpgsql
 set search_path = ''
@@ -1630,7 +1649,7 @@ begin
     update job_scheduler.troubled_jobs as t
     set hits = 0, is_new = false
     where t.hits > 0;
-    perform job_scheduler.note_failures(failing, horizon, many, since);
+    perform job_scheduler.note_failures(failing, seen, since);
     if late is not null or long is not null or missed is not null then
         perform job_scheduler.note_ended(others, horizon, many, since, late, long, missed is not null);
     end if;
@@ -1645,7 +1664,7 @@ begin
     );
 end
 $$;
-revoke all on function job_scheduler.note_trouble(bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_trouble(pg_snapshot, bigint, bigint, timestamptz) from public;
 
 -- Evaluates all rules, at most every ten seconds whatever the number of listeners, and one at a time; the others return at once.
 -- {limit: transactions} -> {now, wait_seconds: until the next evaluation, opened, resolved, deliveries}
@@ -1678,7 +1697,7 @@ begin
     end if;
     perform set_config('job_scheduler.stage', 'service', true);
     if last.horizon > horizon then -- restored into another cluster, whose counter is behind
-        last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at, present_at);
+        last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at, present, present_at);
     end if;
     if job_scheduler.plus(last.horizon, (request ->> 'limit')::bigint) < horizon then
         horizon := job_scheduler.plus(last.horizon, (request ->> 'limit')::bigint);
@@ -1693,7 +1712,7 @@ begin
     );
     gap := present_at - last.evaluated_at - every;
     perform job_scheduler.note_trouble(
-        horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
+        last.seen, horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
     );
     for finding in
         select r as rule, f.*
@@ -1716,7 +1735,7 @@ begin
     end if;
     update job_scheduler.alert_cursor as c
     set
-        horizon = last.horizon, since = last.since, next_xid = last.next_xid, next_at = last.next_at,
+        horizon = last.horizon, since = last.since, next_xid = last.next_xid, next_at = last.next_at, seen = present,
         evaluated_at = case when is_more then c.evaluated_at else present_at end;
     perform job_scheduler.settle_deliveries();
     return json_build_object(

@@ -34,20 +34,25 @@ create table if not exists job_scheduler.late_ends_for_alerts (
 
 alter table job_scheduler.late_ends_for_alerts enable row level security;
 
--- Where the evaluation is; see activity_cursor.
+-- Where the evaluation is: failures are read that the snapshot `seen` does not show, so that a transaction that stays open
+-- delays no other's; of what else ended, the transactions below `horizon` are read, see activity_cursor.
 create table if not exists job_scheduler.alert_cursor (
     is_only boolean primary key default true check (is_only),
     horizon xid8 not null,
     since timestamptz not null,
     next_xid xid8 not null,
     next_at timestamptz not null,
+    seen pg_snapshot not null,
     evaluated_at timestamptz not null
 );
 
 alter table job_scheduler.alert_cursor enable row level security;
 
-insert into job_scheduler.alert_cursor (horizon, since, next_xid, next_at, evaluated_at)
-values (pg_snapshot_xmin(pg_current_snapshot()), now(), pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp(), now())
+insert into job_scheduler.alert_cursor (horizon, since, next_xid, next_at, seen, evaluated_at)
+values (
+    pg_snapshot_xmin(pg_current_snapshot()), now(), pg_snapshot_xmax(pg_current_snapshot()), clock_timestamp(),
+    pg_current_snapshot(), now()
+)
 on conflict do nothing;
 
 -- How many of a job's last instants failed, none of them completed: 100 attempts are read at most, and no rehearsals.
@@ -75,9 +80,23 @@ as $$
 $$;
 revoke all on function job_scheduler.failures_in_a_row(bigint) from public;
 
--- Failures of these tenants whose last write has one of the `many` transaction ids before `horizon`, see count_ended. A
--- failed attempt that another one follows is none.
-create or replace function job_scheduler.failures_of(tenants uuid[], horizon bigint, many bigint, since timestamptz)
+-- Whether a row with this xmin was not yet to be seen in a snapshot; of the id a row shows 32 bits.
+create or replace function job_scheduler.is_unseen(row_xmin xid, seen pg_snapshot)
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select not pg_visible_in_snapshot((
+        n.next - ((n.next - row_xmin::text::bigint) & 4294967295)
+    )::text::xid8, seen)
+    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+$$;
+revoke all on function job_scheduler.is_unseen(xid, pg_snapshot) from public;
+
+-- Failures of these tenants that a snapshot does not show; they ended after `since`, or were noted as late. A failed attempt
+-- that another one follows is none.
+create or replace function job_scheduler.failures_of(tenants uuid[], seen pg_snapshot, since timestamptz)
 returns table (id uuid, scheduled_job_id bigint, tenant_id uuid, handler text, at timestamptz)
 language sql
 stable
@@ -91,19 +110,19 @@ as $$
             select e.id from public.job_executions as e
             where
                 case when e.workspace_id is null then e.created_by else e.workspace_id end = t.id and e.status = 'failed'
-                and e.completed_at >= since and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+                and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
         ) as f
         union
         select e.id from public.job_executions as e
         where
             '00000000-0000-0000-0000-000000000000' = any(tenants)
             and case when e.workspace_id is null then e.created_by else e.workspace_id end is null and e.status = 'failed'
-            and e.completed_at >= since and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+            and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
         union
         select e.id from public.job_executions as e
         where
             e.id = any(array(select l.execution_id from job_scheduler.late_ends_for_alerts as l)) and e.status = 'failed'
-            and (horizon - e.xmin::text::bigint) & 4294967295 between 1 and many
+            and job_scheduler.is_unseen(e.xmin, seen)
     )
     select
         e.id, e.scheduled_job_id, coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000'), j.handler,
@@ -120,10 +139,10 @@ as $$
                 and n.attempt = e.attempt + 1
         ) is null
 $$;
-revoke all on function job_scheduler.failures_of(uuid[], bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, timestamptz) from public;
 
 -- Notes the failures since, and forgets jobs that completed after theirs, were cancelled or are gone.
-create or replace function job_scheduler.note_failures(tenants uuid[], horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_failures(tenants uuid[], seen pg_snapshot, since timestamptz)
 returns void
 language plpgsql
 set search_path = ''
@@ -152,7 +171,7 @@ begin
         'failed', f.scheduled_job_id, f.tenant_id, f.handler,
         case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
-    from job_scheduler.failures_of(tenants, horizon, many, since) as f
+    from job_scheduler.failures_of(tenants, seen, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler
     order by f.scheduled_job_id
     on conflict (kind, scheduled_job_id) do update
@@ -161,4 +180,4 @@ begin
         last_execution_id = excluded.last_execution_id, first_at = excluded.first_at, last_at = excluded.last_at;
 end
 $$;
-revoke all on function job_scheduler.note_failures(uuid[], bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, timestamptz) from public;

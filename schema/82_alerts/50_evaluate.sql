@@ -14,7 +14,7 @@ $$;
 revoke all on function job_scheduler.has_alerts() from public;
 
 -- Notes everything that rules ask for, of the ends between two horizons, see roll_up_activity_v1.
-create or replace function job_scheduler.note_trouble(horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_trouble(seen pg_snapshot, horizon bigint, many bigint, since timestamptz)
 returns void
 language plpgsql
 set search_path = ''
@@ -41,7 +41,7 @@ begin
     update job_scheduler.troubled_jobs as t
     set hits = 0, is_new = false
     where t.hits > 0;
-    perform job_scheduler.note_failures(failing, horizon, many, since);
+    perform job_scheduler.note_failures(failing, seen, since);
     if late is not null or long is not null or missed is not null then
         perform job_scheduler.note_ended(others, horizon, many, since, late, long, missed is not null);
     end if;
@@ -56,7 +56,7 @@ begin
     );
 end
 $$;
-revoke all on function job_scheduler.note_trouble(bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_trouble(pg_snapshot, bigint, bigint, timestamptz) from public;
 
 -- Evaluates all rules, at most every ten seconds whatever the number of listeners, and one at a time; the others return at once.
 -- {limit: transactions} -> {now, wait_seconds: until the next evaluation, opened, resolved, deliveries}
@@ -89,7 +89,7 @@ begin
     end if;
     perform set_config('job_scheduler.stage', 'service', true);
     if last.horizon > horizon then -- restored into another cluster, whose counter is behind
-        last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at, present_at);
+        last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at, present, present_at);
     end if;
     if job_scheduler.plus(last.horizon, (request ->> 'limit')::bigint) < horizon then
         horizon := job_scheduler.plus(last.horizon, (request ->> 'limit')::bigint);
@@ -104,7 +104,7 @@ begin
     );
     gap := present_at - last.evaluated_at - every;
     perform job_scheduler.note_trouble(
-        horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
+        last.seen, horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
     );
     for finding in
         select r as rule, f.*
@@ -127,7 +127,7 @@ begin
     end if;
     update job_scheduler.alert_cursor as c
     set
-        horizon = last.horizon, since = last.since, next_xid = last.next_xid, next_at = last.next_at,
+        horizon = last.horizon, since = last.since, next_xid = last.next_xid, next_at = last.next_at, seen = present,
         evaluated_at = case when is_more then c.evaluated_at else present_at end;
     perform job_scheduler.settle_deliveries();
     return json_build_object(

@@ -25,6 +25,16 @@ END = """
     inner join public.scheduled_jobs as j on n.id = j.id
     returning id
 """
+FIELDS: dict[str, Any] = {
+    "due": None,
+    "attempt": 1,
+    "reason": None,
+    "error": None,
+    "at": None,
+    "duration": 5.0,
+    "lateness": 1.0,
+    "test": False,
+}
 SHOW = """
     update public.scheduled_jobs as j
     set last_run_status = %(status)s, last_run_at = clock_timestamp()
@@ -80,8 +90,7 @@ class Alerting:
 
     def end(self, *jobs: int, status: str = "failed", at: Any = None, **columns: Any) -> list[uuid.UUID]:
         """Enter an end of a run of each job, and show it in the jobs' rows."""
-        fields = {"due": None, "attempt": 1, "reason": None, "error": None, "duration": 5.0, "lateness": 1.0}
-        values = {**fields, "test": False, **columns, "jobs": list(jobs), "status": status, "at": at}
+        values = {**FIELDS, **columns, "jobs": list(jobs), "status": status, "at": at}
         ends = self.connection.execute(END, values).fetchall()
         self.as_service(SHOW, values)
         return [row["id"] for row in ends]

@@ -164,7 +164,8 @@ def test_job_stats_read_the_newest_10_000_runs_of_a_job(embedded_stack: Stack, a
         connection.execute(
             """
             insert into job_executions (scheduled_job_id, created_by, scheduled_for, cause, status, duration_ms)
-            select %s, %s, now() - n * interval '1 second', 'schedule', 'completed', case when n > 10000 then 9999 else 5 end
+            select %s, %s, now() - n * interval '1 second', 'schedule', 'completed',
+                case when n > 10000 then 9999 else 5 end
             from generate_series(1, 10001) as n
             """,
             [job["id"], job["created_by"]],

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         description="Realtime features to listen on; `none` for polling alone.",
     )
     probe_seconds: float = Field(
-        default=80,
+        default=82,
         ge=0,
         le=3600,
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",

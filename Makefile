@@ -32,10 +32,6 @@ $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.jso
 	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
 	@touch $@
 
-dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
-	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
-	@touch $@
-
 $(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
 	@npm run --silent --prefix dashboard build -- --logLevel warn
 	@touch $@
@@ -47,8 +43,12 @@ $(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
 up: $(STACK) $(DASHBOARD) ## the embedded stack and the listener, until Ctrl-C
 	@$(BIN)/listener up
 
-dashboard: $(STACK) dashboard/node_modules/.installed ## the dashboard's inner loop, with hot reload, against `make up` in another terminal
-	@npm run --silent --prefix dashboard dev
+dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, on the stack that `make up` has started
+	@cd dashboard && npm run --silent dev
+
+dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
+	@touch $@
 
 demo: $(STACK) ## a minute of everything, live in the terminal
 	@$(BIN)/listener demo

@@ -42,11 +42,11 @@ function round(value: number, digits: number): number {
   return Number(value.toFixed(digits))
 }
 
-/** "in 3 min 20 s", "12 s ago", "now" */
+/** "in 3 min 20 s", "12 s ago", "5 min ago", "now" */
 export function relative(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1000)
   if (seconds === 0) return 'now'
-  return seconds > 0 ? `in ${parts(seconds)}` : `${parts(-seconds)} ago`
+  return seconds > 0 ? `in ${parts(seconds)}` : `${parts(-seconds).split(' ', 2).join(' ')} ago`
 }
 
 /** 340 B, 12 KiB, 3.4 MiB */

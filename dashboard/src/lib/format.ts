@@ -13,6 +13,7 @@ export function compact(value: number): string {
 export function percent(part: number, whole: number): string {
   if (whole === 0) return '–'
   const value = (100 * part) / whole
+  if (value > 0 && value < 0.05) return '< 0.1 %'
   return `${value > 0 && value < 1 ? value.toFixed(1) : value > 99 && value < 100 ? value.toFixed(1) : Math.round(value)} %`
 }
 

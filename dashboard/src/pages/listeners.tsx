@@ -4,6 +4,7 @@ import type { ListenerRow } from '../data/types'
 import { useLiveState } from '../data/live'
 import { count, plural } from '../lib/format'
 import { Badge, Empty, ErrorNote, PageHead, Skeleton, Text } from '../ui/basics'
+import { Meter } from '../ui/meter'
 import { Table } from '../ui/table'
 import { Time } from '../ui/time'
 import { HowToStart } from './listeners/how-to-start'
@@ -55,7 +56,7 @@ function Summary({ alive }: { alive: ListenerRow[] }) {
 function Load({ running, capacity }: { running: number; capacity: number }) {
   return (
     <span className="load">
-      <meter min={0} max={Math.max(1, capacity)} value={running} aria-label={`${running} of ${capacity} runs`} />
+      <Meter value={running} most={capacity} label="Your runs, of its capacity" width={44} />
       <span className="number">{count(running)} / {count(capacity)}</span>
     </span>
   )

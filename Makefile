@@ -82,7 +82,11 @@ migration: $(STACK) ## what schema/ says beyond migrations/, as a new file: NAME
 first-release: $(STACK) ## migrations/ anew from schema/, with their checksums: only while nothing has been released
 	@PYTHONPATH=tools $(BIN)/python -m migration --first
 
-test: install .browser ## every test, on real parts: two processes, each with a stack, and then what kills and measures, alone
+dashboard-check: dashboard/node_modules/.installed ## the dashboard's types and unit tests
+	@npm run --silent --prefix dashboard types
+	@npm run --silent --prefix dashboard test -- --silent --reporter=dot
+
+test: install .browser dashboard-check ## every test, on real parts: two processes, each with a stack, and then what kills and measures, alone
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
 	$(BIN)/pytest tests/chaos
 
@@ -130,4 +134,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench profile budget bench-peers chaos hostile soak bursts

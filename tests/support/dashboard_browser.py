@@ -32,7 +32,8 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
-BUSY = "[aria-busy=true]"
+BUSY = "[aria-busy=true], .skeletons"
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 RULES = "() => axe.run(document, {resultTypes: ['violations']})"
 
 
@@ -82,6 +83,7 @@ class Visit:
 
     def settle(self) -> None:
         """Wait until nothing loads any more."""
+        self.page.evaluate(DRAWN)  # a route that was changed is shown
         expect(self.page.locator("h1").first).to_be_visible()
         expect(self.page.locator(BUSY)).to_have_count(0)
 

@@ -34,7 +34,6 @@ export default function Page() {
     holds: true,
   })
   const [selected, setSelected] = useState<ReadonlyMap<string, number>>(new Map())
-  const [pointed, setPointed] = useState<RunSummary | null>(null)
   const [retries, setRetries] = useState(false)
 
   const toggle = (run: RunSummary) => {
@@ -42,8 +41,12 @@ export default function Page() {
     if (!next.delete(run.id)) next.set(run.id, run.scheduled_job_id)
     setSelected(next)
   }
+  const toggleRow = (id: string | undefined) => {
+    const run = pages.rows.find((one) => one.id === id)
+    if (run) toggle(run)
+  }
   useCommands([
-    { title: 'Select the row', key: 'x', run: () => pointed && toggle(pointed), isListed: false },
+    { title: 'Select the row', key: 'x', run: () => toggleRow(chosenRow()), isListed: false },
     { title: 'Retry the jobs of the selected runs', run: () => setRetries(true), why: canWrite.why ?? (selected.size ? undefined : 'Nothing is selected.') },
   ])
   const columns = useMemo(() => columnsOf(selected, toggle), [selected])
@@ -79,7 +82,7 @@ export default function Page() {
       {pages.isLoading && !pages.error && <Skeleton rows={10} />}
       {!pages.isLoading && pages.rows.length === 0 && !pages.error && <None narrowed={isNarrowed(parameters)} more={pages.hasMore} onClear={() => go('/runs')} />}
       {pages.rows.length > 0 && (
-        <Table label="Runs" columns={columns} rows={pages.rows} idOf={(run) => run.id} onOpen={(run) => go(`/runs/${run.id}`)} onChosen={setPointed} />
+        <Table label="Runs" columns={columns} rows={pages.rows} idOf={(run) => run.id} onOpen={(run) => go(`/runs/${run.id}`)} />
       )}
       <More hasMore={pages.hasMore} isLoading={pages.isLoadingMore} load={pages.loadMore} />
       {retries && ids.length > 0 && (
@@ -90,6 +93,10 @@ export default function Page() {
       )}
     </>
   )
+}
+
+function chosenRow(): string | undefined {
+  return document.querySelector<HTMLElement>('tr[data-chosen]')?.dataset.row
 }
 
 function None({ narrowed, more, onClear }: { narrowed: boolean; more: boolean; onClear: () => void }) {

@@ -1,7 +1,7 @@
 """The dashboard in a real browser, on the session's stack, served by a listener: one of each for a module's tests.
 
-`visit("editor").go("/jobs")` opens a route as somebody; at the test's end each window must have asked no other host, and
-have nothing in its console. `team` inserts jobs as one of its people, `project` with the service key.
+`visit("editor").go("/jobs")` opens a route as somebody; at the test's end each window must have asked no other host,
+and have nothing in its console. `team` inserts jobs as one of its people, `project` with the service key.
 """
 
 from __future__ import annotations

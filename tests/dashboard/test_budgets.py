@@ -66,4 +66,4 @@ def test_nothing_is_inlined_that_the_policy_forbids() -> None:
     assert "<style" not in page
     assert "style=" not in page
     assert all("src=" in tag for tag in page.split("<script")[1:])
-    assert "http" not in page.replace('http-equiv', "")
+    assert "http" not in page.replace("http-equiv", "")

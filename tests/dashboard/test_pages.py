@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROUTES = ("/", "/jobs", "/jobs/new", "/runs", "/failures", "/alerts", "/listeners", "/handlers", "/audit", "/workspace")
 """Those that need no id; see `every_route`."""
-SECRET_NAME = "Quarterly figures of Acme"
+OWN_NAME = "Quarterly figures of Acme"
 NARROW = {"width": 390, "height": 844}
 WIDE = {"width": 1280, "height": 800}
 
@@ -24,7 +24,9 @@ WIDE = {"width": 1280, "height": 800}
 @pytest.fixture(scope="module")
 def every_route(team, project, listener) -> list[str]:
     """Give all routes, with a job that failed and its run."""
-    job = team.insert(handler="play", name=SECRET_NAME, metadata={"say": ["reading"], "fault": "the bank declined"})["id"]
+    job = team.insert(handler="play", name=OWN_NAME, metadata={"say": ["reading"], "fault": "the bank declined"})[
+        "id"
+    ]
     team.insert(name="Daily", trigger_type="daily", schedule={"time": "08:00"}, timezone="Europe/Berlin")
     project.wait(job)
     (run,) = project.ledger(job)
@@ -40,7 +42,7 @@ def test_each_route_shows_what_the_person_may_see(visit, every_route, role: str)
         page = window.go(route)
         assert page.locator("h1").first.inner_text().strip(), route
         assert page.get_by_text("Something broke").count() == 0, route
-        if SECRET_NAME in page.locator("body").inner_text():
+        if OWN_NAME in page.locator("body").inner_text():
             named.append(route)
     if role == "stranger":
         assert named == []
@@ -90,7 +92,7 @@ def test_the_keyboard_is_enough(visit, every_route) -> None:
     page.keyboard.press("g")
     page.keyboard.press("r")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
-    expect(page.get_by_role("link", name=SECRET_NAME)).to_be_visible()
+    expect(page.get_by_role("link", name=OWN_NAME)).to_be_visible()
     page.keyboard.press("j")
     expect(page.locator("tr[data-chosen]")).to_be_visible()
     page.keyboard.press("x")

@@ -17,9 +17,8 @@ from playwright.sync_api import expect, sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
-
     from dashboard_team import Team
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 REPOSITORY = Path(__file__).parents[2]
 AXE = REPOSITORY / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
@@ -93,7 +92,9 @@ class Visit:
 
     def check(self) -> None:
         """Fail where the page asked another host, or complained."""
-        foreign = [url for url in self.asked if urlsplit(url).scheme != "data" and urlsplit(url).netloc not in self.hosts]
+        foreign = [
+            url for url in self.asked if urlsplit(url).scheme != "data" and urlsplit(url).netloc not in self.hosts
+        ]
         assert not foreign, f"asked others: {foreign}"
         complaints = [each for each in self.complaints if not any(re.search(one, each) for one in self.expected)]
         assert not complaints, complaints
@@ -104,7 +105,8 @@ class Visit:
             self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate(RULES)["violations"]
         return [
-            f"{each['id']} ({each['impact']}): {', '.join(str(node['target']) for node in each['nodes'])}" for each in found
+            f"{each['id']} ({each['impact']}): {', '.join(str(node['target']) for node in each['nodes'])}"
+            for each in found
         ]
 
     def overflow(self) -> int:

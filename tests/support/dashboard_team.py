@@ -64,9 +64,14 @@ class Team:
 def make_team(stack: Stack, database: psycopg.Connection[Any]) -> Team:
     """Sign everybody up, and make the workspace."""
     people = {role: _signed_up(stack, role) for role in ROLES}
-    (workspace,) = database.execute(
-        "insert into public.job_workspaces (name, created_by) values ('Acme', %s) returning id", [people["admin"].id]
-    ).fetchone().values()
+    (workspace,) = (
+        database.execute(
+            "insert into public.job_workspaces (name, created_by) values ('Acme', %s) returning id",
+            [people["admin"].id],
+        )
+        .fetchone()
+        .values()
+    )
     for role in MEMBERS:
         database.execute(
             "insert into public.job_workspace_members (workspace_id, user_id, role) values (%s, %s, %s)"

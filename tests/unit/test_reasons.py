@@ -1,4 +1,4 @@
-"""The reasons of the ledger are explained to operators and, in the dashboard, to everybody: both know the same words."""
+"""The ledger's reasons are explained to operators and, in the dashboard, to everybody: both know the same words."""
 
 from __future__ import annotations
 

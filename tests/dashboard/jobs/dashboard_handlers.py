@@ -1,4 +1,4 @@
-"""Handlers for the tests of the dashboard: one that does what its payload says, and one with a payload of many fields."""
+"""Handlers for the tests of the dashboard: one does what its payload says, and one takes many fields."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def play(job: JobContext, payload: Play) -> Any:
     if payload.progress is not None:
         await job.progress(payload.progress, "on its way")
     if payload.hold is not None:
-        while not payload.hold.exists():  # noqa: ASYNC110, ASYNC240 - a file of the test says when
+        while not payload.hold.exists():  # noqa: ASYNC110 - a file of the test says when
             await anyio.sleep(LOOK_SECONDS)
     if payload.fault is not None:
         raise RuntimeError(payload.fault)

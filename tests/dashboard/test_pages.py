@@ -24,9 +24,7 @@ WIDE = {"width": 1280, "height": 800}
 @pytest.fixture(scope="module")
 def every_route(team, project, listener) -> list[str]:
     """Give all routes, with a job that failed and its run."""
-    job = team.insert(handler="play", name=OWN_NAME, metadata={"say": ["reading"], "fault": "the bank declined"})[
-        "id"
-    ]
+    job = team.insert(handler="play", name=OWN_NAME, metadata={"say": ["reading"], "fault": "the bank declined"})["id"]
     team.insert(name="Daily", trigger_type="daily", schedule={"time": "08:00"}, timezone="Europe/Berlin")
     project.wait(job)
     (run,) = project.ledger(job)

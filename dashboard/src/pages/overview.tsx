@@ -23,19 +23,20 @@ export default function OverviewPage() {
     queryFn: ({ signal }) => hasAnyJob(workspace, signal),
     every: false,
   })
+  const isNew = data && hasJobs === false && data.outcomes.every(({ completed, failed, skipped }) => completed + failed + skipped === 0)
   return (
     <>
       <PageHead title="Overview"><Button icon="plus" kind="primary" right={canWrite} onClick={() => go('/jobs/new')}>New job</Button></PageHead>
       {error && <ErrorNote error={error} retry={() => void refetch()} />}
       {!data && !error && <Skeleton rows={4} height={92} />}
       {data && data.listeners === 0 && <NoListener lastHeartbeat={data.last_heartbeat} />}
-      {data && hasJobs === false && <FirstJob />}
+      {isNew && <FirstJob />}
       {data && (
         <div className="overview">
           <Figures overview={data} />
-          <OutcomesOfTheDay outcomes={data.outcomes} />
-          <NextHours counts={data.next_hours} now={Date.parse(data.now)} isPartial={data.more} />
-          <NewestFailures failures={data.failures} />
+          {!isNew && <OutcomesOfTheDay outcomes={data.outcomes} />}
+          {!isNew && <NextHours counts={data.next_hours} now={Date.parse(data.now)} isPartial={data.more} />}
+          {!isNew && <NewestFailures failures={data.failures} />}
         </div>
       )}
     </>

@@ -32,6 +32,13 @@ $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.jso
 up: $(STACK) ## the embedded stack and the listener, until Ctrl-C
 	@$(BIN)/listener up
 
+dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, on the stack that `make up` has started
+	@cd dashboard && npm run --silent dev
+
+dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
+	@touch $@
+
 demo: $(STACK) ## a minute of everything, live in the terminal
 	@$(BIN)/listener demo
 
@@ -112,4 +119,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench profile budget bench-peers chaos hostile soak bursts

@@ -45,7 +45,7 @@ export function JsonField({ part, name, path, value, isRequired, onChange, ...be
       isBare={beside.isBare}
     >
       <textarea
-        {...marks} className="field-input field-json" rows={Math.min(Math.max(text.split('\n').length, 2), 12)} spellCheck={false}
+        {...marks} className="textarea field-json" rows={Math.min(Math.max(text.split('\n').length, 2), 12)} spellCheck={false}
         value={text} disabled={isDisabled} placeholder={part.schema.default === undefined ? '' : writeJson(part.schema.default, 0)}
         {...(broken && { 'aria-invalid': true, 'aria-describedby': `${marks.id}-hint ${marks.id}-fault` })}
         onChange={(event) => noteBroken(path, write(event.currentTarget.value))}

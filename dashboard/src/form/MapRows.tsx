@@ -58,7 +58,7 @@ export function MapRows({ heading, schema, isByName, path, value, onChange }: Ma
           <div className="field-item" key={keys[place]}>
             <div className="field">
               <input
-                className="field-input" aria-label={`Key ${place + 1}`} value={key} disabled={isDisabled} spellCheck={false}
+                className="input" aria-label={`Key ${place + 1}`} value={key} disabled={isDisabled} spellCheck={false}
                 placeholder="key" aria-invalid={fault ? true : undefined}
                 aria-describedby={fault && `${ownId}-${place}`}
                 onChange={(event) => change(rows.with(place, [event.currentTarget.value, each]))}
@@ -81,7 +81,7 @@ export function MapRows({ heading, schema, isByName, path, value, onChange }: Ma
         )
       })}
       <button
-        type="button" className="button button-small" disabled={isDisabled}
+        type="button" className="button small" disabled={isDisabled}
         onClick={() => setRows([...rows, ['', startOf(of, root, 1) ?? '']])}
       >
         Add a key

@@ -30,7 +30,7 @@ export function UnionField({ variants, tag, part, name, path, value, isRequired,
   return (
     <Frame isGroup path={path} label={heading} hint={part.schema.description} {...{ fault, marks, isRequired, isBare }}>
       <select
-        className="field-input field-kind" aria-label={`Kind of ${heading}`} value={String(at)} disabled={isDisabled}
+        className="input field-kind" aria-label={`Kind of ${heading}`} value={String(at)} disabled={isDisabled}
         onChange={(event) => pick(Number(event.currentTarget.value))}
       >
         {(!isRequired || part.nullable) && <option value="-1">Not set</option>}

@@ -39,7 +39,7 @@ export function ListField(props: ListProps) {
   const empty: Json = inner.shape.kind in EMPTY ? '' : null
   const add = (
     <button
-      type="button" className="button button-small" disabled={isDisabled || isFull}
+      type="button" className="button small" disabled={isDisabled || isFull}
       onClick={() => onChange([...items, startOf(item, root, 1) ?? empty])}
     >
       Add<span className="visually-hidden"> to {label}</span>
@@ -105,7 +105,7 @@ export function ObjectField(props: ObjectProps) {
   if (value !== undefined && value !== null && !isObject(value)) return <JsonField {...props} />
   const isAbsent = value === undefined || value === null
   const add = (
-    <button type="button" className="button button-small" disabled={isDisabled} onClick={() => onChange(startOf(part.schema, root) ?? {})}>
+    <button type="button" className="button small" disabled={isDisabled} onClick={() => onChange(startOf(part.schema, root) ?? {})}>
       Add<span className="visually-hidden"> {label}</span>
     </button>
   )

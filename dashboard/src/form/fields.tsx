@@ -44,7 +44,6 @@ export function TextField(props: LeafProps) {
   const isLong = (schema.maxLength ?? 0) > LONG_CHARACTERS || text.includes('\n') || (LONG_NAME.test(name) && !schema.format)
   const common = {
     ...marks,
-    className: 'field-input',
     value: text,
     disabled: isDisabled,
     placeholder: placeholderOf(part),
@@ -53,7 +52,7 @@ export function TextField(props: LeafProps) {
   }
   return (
     <Frame path={path} label={props.label ?? labelOf(name, schema)} hint={schema.description} {...{ fault, marks, isRequired, isBare }}>
-      {isLong ? <textarea {...common} rows={3} /> : <input {...common} type={INPUT_TYPES[schema.format ?? ''] ?? 'text'} autoComplete="off" />}
+      {isLong ? <textarea {...common} className="textarea" rows={3} /> : <input {...common} className="input" type={INPUT_TYPES[schema.format ?? ''] ?? 'text'} autoComplete="off" />}
     </Frame>
   )
 }
@@ -68,7 +67,7 @@ export function SecretField(props: LeafProps) {
     <Frame path={path} label={label} hint={part.schema.description} {...{ fault, marks, isRequired, isBare }}>
       <div className="field-row">
         <input
-          {...marks} className="field-input" type={isOpen ? 'text' : 'password'} autoComplete="new-password" spellCheck={false}
+          {...marks} className="input" type={isOpen ? 'text' : 'password'} autoComplete="new-password" spellCheck={false}
           value={shown(value)} disabled={isDisabled}
           onChange={(event) => onChange(event.currentTarget.value || emptied(props))}
         />
@@ -89,7 +88,7 @@ export function NumberField(props: LeafProps) {
   return (
     <Frame path={path} label={props.label ?? labelOf(name, part.schema)} hint={part.schema.description} {...{ fault, marks, isRequired, isBare }}>
       <input
-        {...marks} className="field-input field-number" type="text" inputMode={part.shape.kind === 'integer' ? 'numeric' : 'decimal'}
+        {...marks} className="input field-number" type="text" inputMode={part.shape.kind === 'integer' ? 'numeric' : 'decimal'}
         autoComplete="off" value={shown(value)} disabled={isDisabled} placeholder={placeholderOf(part)}
         onChange={(event) => onChange(read(event.currentTarget.value))}
       />
@@ -108,7 +107,7 @@ export function ChoiceField(props: LeafProps & { options: Json[]; words?: string
   return (
     <Frame path={path} label={props.label ?? labelOf(name, part.schema)} hint={part.schema.description} {...{ fault, marks, isRequired, isBare }}>
       <select
-        {...marks} className="field-input" value={at < 0 && !unset ? 'other' : String(at)} disabled={isDisabled}
+        {...marks} className="input" value={at < 0 && !unset ? 'other' : String(at)} disabled={isDisabled}
         onChange={(event) => onChange(options[Number(event.currentTarget.value)] ?? emptied(props))}
       >
         <option value="-1">{none}</option>

@@ -38,6 +38,7 @@ export default defineConfig({
       'react/jsx-runtime': 'preact/jsx-runtime',
       'react/jsx-dev-runtime': 'preact/jsx-runtime',
       react: 'preact/compat',
+      'use-sync-external-store/shim/index.js': 'preact/compat',
     },
   },
   build: {

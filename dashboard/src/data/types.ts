@@ -81,3 +81,15 @@ export interface AuditRow {
   action: string
   changes: string
 }
+
+export interface Member {
+  workspace_id: string
+  user_id: string
+  role: Role
+  created_at: Instant
+}
+
+export interface Invitation extends Member {
+  workspace_name: string | null
+  invited_by: string | null
+}

@@ -9,11 +9,11 @@ test('durations have the unit that one thinks in', () => {
 })
 
 test('an instant is told from now', () => {
-  expect([200_000, 0, -12_000, -400].map((at) => relative(at, 0))).toEqual(['in 3 min 20 s', 'now', '12 s ago', 'now'])
+  expect([200_000, 0, -12_000, -400, -330_000].map((at) => relative(at, 0))).toEqual(['in 3 min 20 s', 'now', '12 s ago', 'now', '5 min ago'])
 })
 
 test('sizes, parts and counts', () => {
   expect([340, 12_288, 3_565_158].map(bytes)).toEqual(['340 B', '12 KiB', '3.4 MiB'])
-  expect([percent(1, 3), percent(999, 1000), percent(1, 1000), percent(0, 0)]).toEqual(['33 %', '99.9 %', '0.1 %', '–'])
+  expect([percent(1, 3), percent(999, 1000), percent(1, 1000), percent(1, 1e6), percent(0, 0)]).toEqual(['33 %', '99.9 %', '0.1 %', '< 0.1 %', '–'])
   expect([compact(950), compact(1_234_567), plural(1, 'job'), plural(2500, 'job')]).toEqual(['950', '1.2M', '1 job', '2,500 jobs'])
 })

@@ -13,6 +13,7 @@ export function compact(value: number): string {
 export function percent(part: number, whole: number): string {
   if (whole === 0) return '–'
   const value = (100 * part) / whole
+  if (value > 0 && value < 0.05) return '< 0.1 %'
   return `${value > 0 && value < 1 ? value.toFixed(1) : value > 99 && value < 100 ? value.toFixed(1) : Math.round(value)} %`
 }
 
@@ -42,11 +43,11 @@ function round(value: number, digits: number): number {
   return Number(value.toFixed(digits))
 }
 
-/** "in 3 min 20 s", "12 s ago", "now" */
+/** "in 3 min 20 s", "12 s ago", "5 min ago", "now" */
 export function relative(at: number, now: number): string {
   const seconds = Math.round((at - now) / 1000)
   if (seconds === 0) return 'now'
-  return seconds > 0 ? `in ${parts(seconds)}` : `${parts(-seconds)} ago`
+  return seconds > 0 ? `in ${parts(seconds)}` : `${parts(-seconds).split(' ', 2).join(' ')} ago`
 }
 
 /** 340 B, 12 KiB, 3.4 MiB */

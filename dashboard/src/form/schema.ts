@@ -136,8 +136,20 @@ function shapeOf(schema: Schema): Shape {
   return { kind: 'json' }
 }
 
+/** The catalogue's jsonb keeps no order of keys, but that of `required`; what is composed of others comes last. */
+function inOrder(schema: Schema): [string, Schema][] {
+  const required = schema.required ?? []
+  const rank = ([name, property]: [string, Schema]) => {
+    const place = required.indexOf(name)
+    if (place >= 0) return place - required.length
+    const isComposed = property.type === 'array' || property.type === 'object' || property.properties || property.$ref || property.oneOf
+    return isComposed || (property.anyOf ?? []).some((each) => each.$ref || each.type === 'array' || each.type === 'object' || each.oneOf) ? 1 : 0
+  }
+  return Object.entries(schema.properties ?? {}).sort((a, b) => rank(a) - rank(b))
+}
+
 function shapeOfObject(schema: Schema): Shape {
-  const properties = Object.entries(schema.properties ?? {})
+  const properties = inOrder(schema)
   if (schema.patternProperties || properties.length > MOST_PROPERTIES) return { kind: 'json' }
   const more = schema.additionalProperties
   const others = typeof more === 'object' ? more : more === true ? {} : null

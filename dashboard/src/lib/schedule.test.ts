@@ -16,6 +16,7 @@ test('a cron expression is said in words once they are loaded, and shown where t
   expect(words('cron', { expression: '0 9 * * 1-5' })).toBe('0 9 * * 1-5')
   await loadCronWords()
   expect(words('cron', { expression: '0 9 * * 1-5' })).toBe('At 09:00, Monday through Friday')
+  expect(words('cron', { expression: '* * * * * */15' })).toBe('Every 15 seconds')
   expect(words('cron', { expression: 'nonsense' })).toBe('nonsense')
 })
 

@@ -5,7 +5,6 @@ export interface Triggered {
   trigger_type: string
   schedule: Record<string, unknown>
   timezone: string
-  run_date?: string
 }
 
 export const TRIGGERS = ['once', 'interval', 'daily', 'weekly', 'monthly', 'cron'] as const
@@ -48,10 +47,16 @@ const listOf = (value: unknown): unknown[] => (Array.isArray(value) ? value : []
 
 function cronText(expression: string): string {
   try {
-    return cronWords?.(expression) ?? expression
+    return cronWords?.(secondFirst(expression)) ?? expression
   } catch {
     return expression
   }
+}
+
+/** Here the second is the sixth field; what puts it into words wants it first. */
+function secondFirst(expression: string): string {
+  const fields = expression.trim().split(/\s+/)
+  return fields.length === 6 ? [fields[5], ...fields.slice(0, 5)].join(' ') : expression
 }
 
 function weekdayWords(days: string[]): string {

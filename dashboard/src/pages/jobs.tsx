@@ -1,6 +1,6 @@
-import { useEffect, useState } from 'react'
+import { useState } from 'react'
 import { useSession, useTenancy } from '../data/session'
-import { loadCronWords, TRIGGERS } from '../lib/schedule'
+import { TRIGGERS } from '../lib/schedule'
 import { go, useParameters } from '../lib/urls'
 import { Button, Empty, ErrorNote, PageHead, Skeleton } from '../ui/basics'
 import { Facet, SearchField } from '../ui/facets'
@@ -10,7 +10,8 @@ import { BULK_ACTS, type BulkAct } from './jobs/bulk'
 import { BulkDialog } from './jobs/bulk-dialog'
 import { jobColumns, selectionWords } from './jobs/columns'
 import { bulkFilter, filterOf, isNarrowed, type JobFilter, listed, STATUSES } from './jobs/filter'
-import { FirstJob } from './jobs/first-job'
+import { useCronWords } from './job-edit/upcoming'
+import { FirstJob } from './overview/first-job'
 import { idsOf, type JobListRow, titleOf, useHandlerNames, useJobs, useOutcomes } from './jobs/list'
 import '../styles/jobs.css'
 
@@ -46,7 +47,7 @@ export default function Jobs() {
       <Narrow filter={filter} setParameters={setParameters} />
       {jobs.error && <ErrorNote error={jobs.error} retry={jobs.refetch} />}
       {jobs.isLoading && <Skeleton rows={12} height={44} />}
-      {isFirst && (isNarrowed(filter) ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob workspace={workspace} />)}
+      {isFirst && (isNarrowed(filter) ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
       {hasSelection && (
         <div className="bulk-bar" role="region" aria-label="Selected jobs">
           <strong>{selectionWords(selection.ids.size, selection.isAll)}</strong>
@@ -146,11 +147,4 @@ function wordsFor(ids: ReadonlySet<number>, rows: JobListRow[]): string {
   const [only] = ids
   const job = ids.size === 1 && rows.find(({ id }) => id === only)
   return job ? titleOf(job) : `${ids.size} selected jobs`
-}
-
-function useCronWords(isNeeded: boolean): void {
-  const [, setLoaded] = useState(false)
-  useEffect(() => {
-    if (isNeeded) void loadCronWords().then(() => setLoaded(true), () => undefined)
-  }, [isNeeded])
 }

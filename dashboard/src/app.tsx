@@ -51,7 +51,7 @@ function Pages() {
   const [path] = useLocation()
   return (
     <Boundary at={path}>
-      <Suspense fallback={<Skeleton rows={8} />}>
+      <Suspense fallback={<><h1 className="visually-hidden">Loading</h1><Skeleton rows={8} /></>}>
         <Switch>
           {ROUTES.map(([pattern, Page]) => <Route key={pattern} path={pattern} component={Page} />)}
           <Route><Empty icon="search" title="No such page"><p className="muted">The address leads nowhere. Press <kbd>g</kbd> <kbd>o</kbd> for the overview.</p></Empty></Route>

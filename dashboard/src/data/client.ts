@@ -1,5 +1,5 @@
 import { createClient, type SupabaseClient } from '@supabase/supabase-js'
-import { unmarked } from '../lib/exact'
+import { unmarked } from '../lib/marks'
 import { Store } from '../lib/store'
 import type { Config } from './config'
 
@@ -23,11 +23,22 @@ async function watchedFetch(input: RequestInfo | URL, init?: RequestInit): Promi
   try {
     const response = await fetch(input, body === undefined ? init : { ...init, body })
     reachable.set(true)
+    if (response.status === 401 && String(input).includes('/rest/v1/')) void checkSession()
     return response
   } catch (fault) {
     if (!init?.signal?.aborted) reachable.set(false)
     throw fault
   }
+}
+
+const CHECK_MILLISECONDS = 10_000
+let checkedAt = -Infinity
+
+/** A session that the database no longer takes, and that cannot be refreshed, has ended: auth-js then says so. */
+async function checkSession(): Promise<void> {
+  if (Date.now() - checkedAt < CHECK_MILLISECONDS) return
+  checkedAt = Date.now()
+  await supabase.auth.refreshSession()
 }
 
 /** Why the database, or the way to it, refused. `message` is shown word for word. */

@@ -81,6 +81,8 @@ export interface Tenancy {
   /** The id of the workspace that is open; null: the private jobs of the user. */
   workspace: string | null
   name: string
+  /** Whether its members are ours to show; a project may keep teams in tables of its own. */
+  isOurs: boolean
   role: Role | 'owner'
   workspaces: Workspace[]
   canWrite: Right
@@ -97,7 +99,7 @@ export function TenancyProvider({ children, fallback }: { children: ReactNode; f
   const [parameters, setParameters] = useParameters()
   const { data: workspaces, error, refetch } = useQuery({
     queryKey: ['workspaces', user?.id],
-    queryFn: ({ signal }) => memberships(user?.id ?? '', signal),
+    queryFn: ({ signal }) => listWorkspaces(signal),
     enabled: state === 'in',
     staleTime: 60_000,
   })
@@ -115,6 +117,7 @@ export function TenancyProvider({ children, fallback }: { children: ReactNode; f
   const tenancy = useMemo<Tenancy>(() => ({
     workspace: found?.id ?? null,
     name: found?.name ?? 'Private',
+    isOurs: found?.isOurs ?? false,
     role: found?.role ?? 'owner',
     workspaces: workspaces ?? [],
     canWrite: right(found, ['editor', 'admin']),
@@ -139,10 +142,8 @@ export function right(workspace: Workspace | undefined, roles: Role[]): Right {
   return { isAllowed: false, why: `You are ${article} of ${workspace.name}; this takes ${roles.length > 1 ? 'an editor or an admin' : 'an admin'}.` }
 }
 
-async function memberships(user: string, signal: AbortSignal): Promise<Workspace[]> {
-  const rows = await answer(
-    supabase.from('job_workspace_members').select('role,job_workspaces(id,name)').eq('user_id', user).limit(1000).abortSignal(signal),
-  ) as unknown as { role: Role; job_workspaces: { id: string; name: string } | null }[]
-  return rows.flatMap(({ role, job_workspaces: one }) => (one ? [{ id: one.id, name: one.name, role }] : []))
-    .sort((a, b) => a.name.localeCompare(b.name))
+/** A team that the project keeps in tables of its own has no name here. */
+async function listWorkspaces(signal: AbortSignal): Promise<Workspace[]> {
+  const rows = await answer(supabase.rpc('list_workspaces').abortSignal(signal)) as { id: string; name: string | null; role: Role }[]
+  return rows.map((row) => ({ ...row, name: row.name ?? `Team ${row.id.slice(0, 8)}`, isOurs: row.name !== null }))
 }

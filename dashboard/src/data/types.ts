@@ -13,6 +13,7 @@ export interface Workspace {
   id: string
   name: string
   role: Role
+  isOurs: boolean
 }
 
 export interface NewestFailure {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { isExactNumber, parseExact, pretty, stringifyExact, unmarked } from './exact'
+import { isExactNumber, parseExact, pretty, stringifyExact } from './exact'
+import { unmarked } from './marks'
 
 const EXACT = '{"big":9007199254740993,"money":0.10,"long":1.00000000000000000001,"e":1e400,"small":7,"text":"9007199254740993"}'
 

@@ -4,10 +4,8 @@
  * Read jsonb columns as text (`select('metadata::text')`) and parse them with `parseExact`: supabase-js itself reads
  * JSON with rounded numbers. What `parseExact` returns may be written through supabase-js as it is.
  */
+import { MARK } from './marks'
 import { isLosslessNumber, LosslessNumber, parse, stringify } from 'lossless-json'
-
-const MARK = crypto.randomUUID()
-const MARKED = new RegExp(`"${MARK}:([-+.0-9eE]+)"`, 'g')
 
 class ExactNumber extends LosslessNumber {
   toJSON(): string {
@@ -45,9 +43,4 @@ export function isExactNumber(value: unknown): value is LosslessNumber {
 /** The same value with rounded numbers, for what only compares them, such as the validation of a schema. */
 export function rounded(value: unknown): unknown {
   return JSON.parse(stringifyExact(value))
-}
-
-/** The body of a request with the marked numbers as what they are; `fetch` of the client applies it. */
-export function unmarked(body: string): string {
-  return body.replace(MARKED, '$1')
 }

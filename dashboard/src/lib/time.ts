@@ -1,3 +1,4 @@
+import { useSyncExternalStore } from 'react'
 import { store, stored } from './prefs'
 import { Store, useStore } from './store'
 
@@ -73,7 +74,8 @@ setInterval(() => {
   if (!document.hidden) second.set(Math.floor(Date.now() / 1000))
 }, 1000)
 
-/** The present instant, in milliseconds, a new one each second. */
-export function useNow(): number {
-  return useStore(second) * 1000
+/** The present instant in milliseconds, a new one each so many seconds. */
+export function useNow(seconds = 1): number {
+  const get = () => second.get() - (second.get() % seconds)
+  return useSyncExternalStore(second.watch, get, get) * 1000
 }

@@ -37,8 +37,8 @@ export default function Listeners() {
             { key: 'version', title: 'Version', width: '6.5rem', cell: (row) => <Text value={row.version} /> },
             { key: 'load', title: 'Your runs', width: '9rem', cell: (row) => <Load running={row.running} capacity={row.capacity} /> },
             { key: 'handlers', title: 'Handlers', isMinor: true, cell: (row) => <Names names={row.handlers} /> },
-            { key: 'beat', title: 'Heartbeat', width: '6.5rem', align: 'end', cell: (row) => <Time at={row.heartbeat_at} as="relative" /> },
-            { key: 'up', title: 'Started', width: '6.5rem', align: 'end', isMinor: true, cell: (row) => <Time at={row.started_at} as="relative" /> },
+            { key: 'beat', title: 'Heartbeat', width: '7rem', align: 'end', cell: (row) => <Time at={row.heartbeat_at} as="relative" /> },
+            { key: 'up', title: 'Started', width: '7.5rem', align: 'end', isMinor: true, cell: (row) => <Time at={row.started_at} as="relative" /> },
           ]}
         />
       )}

@@ -10,7 +10,7 @@ import { Quotas } from './workspace/quotas'
 import '../styles/workspace.css'
 
 export default function Workspace() {
-  const { workspace, name, role, canAdminister } = useTenancy()
+  const { workspace, name, isOurs, role, canAdminister } = useTenancy()
   const { user } = useSession()
   return (
     <>
@@ -20,8 +20,8 @@ export default function Workspace() {
       />
       <div className="workspace">
         <Invitations />
-        {workspace && <Members workspace={workspace} />}
-        {workspace && canAdminister.isAllowed && <PendingInvitations workspace={workspace} />}
+        {workspace && isOurs && <Members workspace={workspace} />}
+        {workspace && isOurs && canAdminister.isAllowed && <PendingInvitations workspace={workspace} />}
         <Quotas workspace={workspace} />
         <Panel title="You">
           <dl className="panel-body pairs">

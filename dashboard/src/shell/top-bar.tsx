@@ -21,10 +21,10 @@ export function TopBar({ onMenu, isMenuOpen, onPalette, onHelp }: TopBarProps) {
     <header className="top">
       <button type="button" className="icon-button only-narrow" aria-label="Pages" aria-expanded={isMenuOpen} onClick={onMenu}><Icon name="menu" /></button>
       <Switcher />
-      <button type="button" className="palette-button" onClick={onPalette} aria-label="Commands">
+      <button type="button" className="palette-button" onClick={onPalette}>
         <Icon name="search" size={14} />
-        <span className="only-wide">Search or act</span>
-        <span className="only-wide"><Keys keys="mod k" /></span>
+        <span className="words">Search or act</span>
+        <span className="only-wide" aria-hidden="true"><Keys keys="mod k" /></span>
       </button>
       <span className="spring" />
       <LiveDot />

@@ -1,5 +1,6 @@
 import type { ReactNode } from 'react'
 import { useState } from 'react'
+import { Refusal } from '../data/client'
 import type { Right } from '../data/session'
 import { count } from '../lib/format'
 import { head, visible } from '../lib/text'
@@ -60,6 +61,7 @@ export function Skeleton({ rows = 5, height = 36 }: { rows?: number; height?: nu
 
 /** Why something is not shown, word for word, with a retry. */
 export function ErrorNote({ error, retry }: { error: unknown; retry?: () => void }) {
+  if (error instanceof Refusal && error.isSignedOut) return null // the dialog over the page says it
   const { text, hint } = wordsOf(error)
   return (
     <div className="note note-bad" role="alert">

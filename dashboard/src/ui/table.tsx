@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { useCommands } from './keys'
+import { useRowWindow } from './window'
 
 export interface Column<Row> {
   key: string
@@ -30,6 +31,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
   const body = useRef<HTMLTableSectionElement>(null)
   const index = rows.findIndex((row) => idOf(row) === chosenId)
   const chosen = rows[index] ?? null
+  const { first, end, before, after, measure } = useRowWindow(rows.length, body)
 
   useEffect(() => onChosen?.(chosen), [chosenId, chosen === null])
 
@@ -46,15 +48,16 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
   ])
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={label}>
-      <table className="table">
+      <table className="table" aria-rowcount={rows.length + 1}>
         <colgroup>{columns.map((column) => <col key={column.key} className={column.isMinor ? 'minor' : ''} style={column.width ? { width: column.width } : undefined} />)}</colgroup>
         <thead>
           <tr>{columns.map((column) => <th key={column.key} scope="col" className={classOf(column)}>{column.title}</th>)}</tr>
         </thead>
         <tbody ref={body}>
-          {rows.map((row) => (
+          {before > 0 && <tr className="room" aria-hidden="true"><td colSpan={columns.length} style={{ height: before }} /></tr>}
+          {rows.slice(first, end).map((row, place) => (
             <tr
-              key={idOf(row)} data-row={idOf(row)} data-chosen={idOf(row) === chosenId || undefined}
+              key={idOf(row)} ref={measure} data-index={first + place} data-row={idOf(row)} data-chosen={idOf(row) === chosenId || undefined}
               className={`${onOpen ? 'opens' : ''} ${rowClass?.(row) ?? ''}`}
               onClick={(event) => {
                 if ((event.target as Element).closest('a, button, input, label, summary') || getSelection()?.toString()) return
@@ -64,6 +67,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
               {columns.map((column) => <td key={column.key} className={classOf(column)}>{column.cell(row)}</td>)}
             </tr>
           ))}
+          {after > 0 && <tr className="room" aria-hidden="true"><td colSpan={columns.length} style={{ height: after }} /></tr>}
         </tbody>
       </table>
     </div>

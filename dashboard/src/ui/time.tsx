@@ -10,9 +10,13 @@ interface TimeProps {
   none?: string
 }
 
+const FINE_MILLISECONDS = 3_600_000
+
 /** An instant in the zone that the person chose; its full form, and UTC, on hover. */
 export function Time({ at, zone, as = 'clock', none = '–' }: TimeProps) {
-  const now = useNow()
+  const distance = at ? Math.abs(Date.parse(at) - Date.now()) : Infinity
+  const ticks = as === 'relative' || as === 'both' ? (distance < FINE_MILLISECONDS ? 1 : 30) : 600
+  const now = useNow(ticks)
   const shownZone = useZone(zone)
   if (!at) return <span className="muted">{none}</span>
   const instant = Date.parse(at)
@@ -22,7 +26,7 @@ export function Time({ at, zone, as = 'clock', none = '–' }: TimeProps) {
       {as === 'exact' && exactTime(instant, shownZone)}
       {(as === 'clock' || as === 'both') && shortTime(instant, shownZone, now)}
       {as === 'both' && ' · '}
-      {(as === 'relative' || as === 'both') && <span className={as === 'both' ? 'muted' : ''}>{relative(instant, now)}</span>}
+      {(as === 'relative' || as === 'both') && <span className={as === 'both' ? 'muted' : ''}>{relative(instant, ticks === 1 ? now : Date.now())}</span>}
     </time>
   )
 }

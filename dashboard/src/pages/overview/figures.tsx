@@ -8,13 +8,13 @@ export function Figures({ overview }: { overview: Overview }) {
   const { failures, late, more } = overview
   return (
     <ul className="figures">
-      <Figure title="Due in the next hour" href="/jobs?order=next" value={overview.due_next_hour} isPartial={more}>
+      <Figure title="Due in the next hour" href="/jobs?status=scheduled" value={overview.due_next_hour} isPartial={more}>
         {overview.due_next_hour === 0 ? 'nothing is due' : 'jobs that will start'}
       </Figure>
       <Figure title="Running" href="/runs?status=running" value={overview.running} tone={overview.running > 0 ? 'busy' : ''}>
         {overview.running === 0 ? 'no run goes on' : plural(overview.running, 'run')}
       </Figure>
-      <Figure title="Late" href="/jobs?order=next" value={late} tone={late > 0 ? 'warn' : ''} isPartial={more}>
+      <Figure title="Late" href="/jobs?status=scheduled" value={late} tone={late > 0 ? 'warn' : ''} isPartial={more}>
         {late === 0 ? 'all on time' : <>oldest due <Time at={overview.oldest_due} as="relative" /></>}
       </Figure>
       <Figure title="Failed in 24 h" href="/failures" value={failures.failed} tone={failures.failed > 0 ? 'bad' : ''} isPartial={failures.more}>

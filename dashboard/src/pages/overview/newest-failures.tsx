@@ -18,7 +18,7 @@ export function NewestFailures({ failures }: { failures: Overview['failures'] })
               { key: 'handler', title: 'Handler', width: '9rem', isMinor: true, cell: (row) => <Line value={row.handler} className="mono" /> },
               { key: 'error', title: 'Error', cell: (row) => <Line value={row.error ?? '–'} className="mono soft" /> },
               { key: 'reason', title: 'Reason', width: '9.5rem', isMinor: true, cell: (row) => <StatusBadge status="failed" reason={row.reason} /> },
-              { key: 'at', title: 'Ended', width: '6rem', align: 'end', cell: (row) => <Time at={row.completed_at} as="relative" /> },
+              { key: 'at', title: 'Ended', width: '7rem', align: 'end', cell: (row) => <Time at={row.completed_at} as="relative" /> },
             ]}
           />
         )}

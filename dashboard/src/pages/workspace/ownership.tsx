@@ -8,7 +8,7 @@ import { showDone } from '../../ui/toast'
 
 /** Workspaces come, are renamed, and go. */
 export function Ownership() {
-  const { workspace, name, canAdminister, open } = useTenancy()
+  const { workspace, name, isOurs, canAdminister, open } = useTenancy()
   const [asks, setAsks] = useState<'create' | 'rename' | 'delete' | null>(null)
   const close = () => setAsks(null)
   const create = useAct({
@@ -39,8 +39,8 @@ export function Ownership() {
     <Panel title="Workspaces">
       <div className="panel-body page-acts">
         <Button icon="plus" onClick={() => setAsks('create')}>New workspace</Button>
-        {workspace && <Button icon="edit" right={canAdminister} onClick={() => setAsks('rename')}>Rename</Button>}
-        {workspace && <Button icon="trash" kind="danger" right={canAdminister} onClick={() => setAsks('delete')}>Delete</Button>}
+        {isOurs && <Button icon="edit" right={canAdminister} onClick={() => setAsks('rename')}>Rename</Button>}
+        {isOurs && <Button icon="trash" kind="danger" right={canAdminister} onClick={() => setAsks('delete')}>Delete</Button>}
       </div>
       {asks === 'create' && <NameDialog title="New workspace" act="Create" initial="" error={create.error} isBusy={create.isPending} onName={(typed) => create.mutate(typed)} onClose={close} />}
       {asks === 'rename' && <NameDialog title="Rename the workspace" act="Rename" initial={name} error={rename.error} isBusy={rename.isPending} onName={(typed) => rename.mutate(typed)} onClose={close} />}

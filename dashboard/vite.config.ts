@@ -42,6 +42,8 @@ export default defineConfig({
     },
   },
   build: {
+    outDir: '../listener/_dashboard', // the listener serves it, and the wheel carries it
+    emptyOutDir: true,
     target: 'es2022',
     manifest: true,
     modulePreload: { polyfill: false },

@@ -9,7 +9,7 @@ import { More, Table } from '../ui/table'
 import { BULK_ACTS, type BulkAct } from './jobs/bulk'
 import { BulkDialog } from './jobs/bulk-dialog'
 import { jobColumns, selectionWords } from './jobs/columns'
-import { bulkFilter, filterOf, isNarrowed, type JobFilter, listed, STATUSES } from './jobs/filter'
+import { bulkFilter, filterOf, isBulk, isNarrowed, type JobFilter, listed, STATUSES } from './jobs/filter'
 import { useCronWords } from './job-edit/upcoming'
 import { FirstJob } from './overview/first-job'
 import { idsOf, type JobListRow, titleOf, useHandlerNames, useJobs, useOutcomes } from './jobs/list'
@@ -47,11 +47,11 @@ export default function Jobs() {
       <Narrow filter={filter} setParameters={setParameters} />
       {jobs.error && <ErrorNote error={jobs.error} retry={jobs.refetch} />}
       {jobs.isLoading && <Skeleton rows={12} height={44} />}
-      {isFirst && (isNarrowed(filter) ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
+      {isFirst && (isNarrowed(filter) || filter.order === 'next' ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
       {hasSelection && (
         <div className="bulk-bar" role="region" aria-label="Selected jobs">
           <strong>{selectionWords(selection.ids.size, selection.isAll)}</strong>
-          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{isNarrowed(filter) ? 'Select all that match' : 'Select all jobs'}</button>}
+          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{isNarrowed(filter) || filter.order === 'next' ? 'Select all that match' : 'Select all jobs'}</button>}
           <button type="button" className="link" onClick={selection.none}>Clear</button>
           <span className="spring" />
           {ACTS.map((each) => (
@@ -82,7 +82,7 @@ export default function Jobs() {
   )
 }
 
-const NOTHING = { status: null, handler: null, trigger: null, name: null, mine: null }
+const NOTHING = { status: null, handler: null, trigger: null, name: null, mine: null, order: null }
 
 function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (changes: Record<string, string | null>) => void }) {
   const handlers = useHandlerNames()
@@ -99,6 +99,13 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
           Mine
         </label>
       )}
+      <label className="toggle">
+        <span className="visually-hidden">Order</span>
+        <select className="select" value={filter.order} onChange={(event) => setParameters({ order: event.currentTarget.value === 'next' ? 'next' : null })}>
+          <option value="new">Newest first</option>
+          <option value="next">Due next</option>
+        </select>
+      </label>
       {isNarrowed(filter) && <button type="button" className="link" onClick={() => setParameters(NOTHING)}>Clear filter</button>}
     </div>
   )
@@ -140,7 +147,7 @@ function useSelection(of: string): Selection {
 
 async function selectedFilter(selection: Selection, filter: JobFilter, workspace: string | null, user: string): Promise<Record<string, unknown>> {
   if (!selection.isAll) return { ids: [...selection.ids] }
-  return filter.isMine ? { ids: await idsOf(filter, workspace, user, MOST_IDS) } : bulkFilter(filter, workspace)
+  return isBulk(filter) ? bulkFilter(filter, workspace) : { ids: await idsOf(filter, workspace, user, MOST_IDS) }
 }
 
 function wordsFor(ids: ReadonlySet<number>, rows: JobListRow[]): string {

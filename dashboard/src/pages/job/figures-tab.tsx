@@ -3,6 +3,7 @@ import { answer, supabase } from '../../data/client'
 import { useLiveQuery } from '../../data/queries'
 import type { Instant, RunStatus } from '../../data/types'
 import { count, duration, percent } from '../../lib/format'
+import { dateTime, useZone } from '../../lib/time'
 import { type Bar, Bars } from '../../ui/bars'
 import { ErrorNote, Panel, Skeleton } from '../../ui/basics'
 import { Time } from '../../ui/time'
@@ -40,6 +41,7 @@ export function percentile(values: number[], part: number): number | null {
 }
 
 export function FiguresTab({ job }: { job: JobRow }) {
+  const zone = useZone(job.timezone)
   const { data, error, refetch } = useLiveQuery({
     queryKey: ['job figures', job.id],
     touchedBy: ({ changes }) => changes.some(({ row }) => row.id === job.id && row.status !== 'running'),
@@ -85,18 +87,25 @@ export function FiguresTab({ job }: { job: JobRow }) {
       </Panel>
       {samples.length > 1 && (
         <Panel title="How long the last runs took" className="whole">
-          <div className="panel-body"><Bars label="Durations, in milliseconds" bars={barsOf(samples)} height={110} /></div>
+          <div className="panel-body"><Bars label="Durations" bars={barsOf(samples, zone)} height={110} /></div>
         </Panel>
       )}
     </div>
   )
 }
 
-function barsOf(samples: Sample[]): Bar[] {
-  return samples.slice(0, BARS).reverse().map(({ scheduled_for, status, duration_ms }) => ({
-    label: new Date(scheduled_for).toISOString(),
-    parts: [{ tone: status === 'failed' ? 'bad' : 'good', value: duration_ms ?? 0, name: `ms, ${status}` }],
-  }))
+/** At least so many places, so that a few runs are no posters. */
+function barsOf(samples: Sample[], zone: string): Bar[] {
+  const shown = samples.slice(0, BARS).reverse()
+  const isShort = shown.every(({ duration_ms }) => (duration_ms ?? 0) < 20)
+  const bars = shown.map(({ scheduled_for, status, duration_ms }) => {
+    const value = Math.round((duration_ms ?? 0) * (isShort ? 1000 : 1))
+    return {
+      label: dateTime(Date.parse(scheduled_for), zone),
+      parts: [{ tone: status === 'failed' ? 'bad' : 'good', value, name: `${isShort ? 'µs' : 'ms'}, ${status}` }],
+    }
+  })
+  return [...Array.from({ length: Math.max(0, BARS - bars.length) }, () => ({ label: 'no run', parts: [] })), ...bars]
 }
 
 function Fact({ term, children }: { term: string; children: ReactNode }) {

@@ -40,7 +40,7 @@ export function Head({ job }: { job: JobRow }) {
         <Button icon="trash" kind="danger" right={acts.right('delete')} onClick={() => acts.do('delete')}>Delete</Button>
       </PageHead>
       {job.description && <p className="job-description"><Text value={job.description} most={600} /></p>}
-      {job.error && job.status !== 'completed' && <div className="note note-bad job-error"><div className="note-words"><Text value={job.error} most={600} /></div></div>}
+      {job.error && job.status !== 'completed' && <p className="job-error bad"><Text value={job.error} most={300} /></p>}
       {asks === 'cancel' && (
         <Confirm
           title="Cancel this job?" confirm="Cancel the job" isDanger onClose={() => setAsks(null)}

@@ -58,7 +58,7 @@ export function RunsTab({ job }: { job: JobRow }) {
 
 const columns = (zone: string): Column<Run>[] => [
   { key: 'at', title: 'Due', width: '150px', cell: (run) => <Link href={`/runs/${run.id}`}><Time at={run.scheduled_for} zone={zone} /></Link> },
-  { key: 'status', title: 'Status', width: '190px', cell: (run) => <StatusBadge status={run.status} reason={run.reason} /> },
+  { key: 'status', title: 'Status', width: '190px', cell: (run) => <span className="run-status"><StatusBadge status={run.status} reason={run.error?.includes(run.reason ?? '') ? null : run.reason} /></span> },
   {
     key: 'cause', title: 'Cause', width: '150px', isMinor: true,
     cell: (run) => <>{run.cause === 'manual' ? 'by hand' : 'schedule'}{run.attempt > 1 && <span className="muted"> · attempt {run.attempt}</span>}{run.test_mode && <> <Badge tone="warn">test</Badge></>}</>,

@@ -7,6 +7,8 @@ export interface JobFilter {
   trigger: string[]
   name: string
   isMine: boolean
+  /** `next`: those that are due, the soonest first; else the newest first. */
+  order: 'new' | 'next'
 }
 
 export const STATUSES = ['scheduled', 'running', 'paused', 'completed', 'failed', 'cancelled'] as const
@@ -20,6 +22,7 @@ export function filterOf(parameters: URLSearchParams): JobFilter {
     trigger: list('trigger'),
     name: parameters.get('name') ?? '',
     isMine: parameters.get('mine') === 'yes',
+    order: parameters.get('order') === 'next' ? 'next' : 'new',
   }
 }
 
@@ -37,7 +40,10 @@ export const listed = (chosen: string[]): string => chosen.map((each) => each.re
 export const isNarrowed = (filter: JobFilter): boolean =>
   FACETS.some((facet) => filter[facet].length > 0) || filter.name !== '' || filter.isMine
 
-/** The filter of `bulk_jobs` for the same jobs. It knows no "mine". */
+/** Whether `bulk_jobs` has a filter for the same jobs: it knows neither "mine" nor what is due. */
+export const isBulk = (filter: JobFilter): boolean => !filter.isMine && filter.order === 'new'
+
+/** The filter of `bulk_jobs` for the same jobs, if there is one. */
 export function bulkFilter(filter: JobFilter, workspace: string | null): Record<string, unknown> {
   return {
     workspace_id: workspace,
@@ -57,6 +63,7 @@ export function narrowed<Request extends Builder>(request: Request, filter: JobF
   if (filter.status.length > 0) narrower = narrower.in('status', filter.status)
   if (filter.handler.length > 0) narrower = narrower.in('handler', filter.handler)
   if (filter.trigger.length > 0) narrower = narrower.in('trigger_type', filter.trigger)
+  if (filter.order === 'next') narrower = narrower.not('next_run_at', 'is', null)
   if (filter.name !== '') narrower = narrower.or(nameIsLike(filter.name))
   return narrower as Request
 }

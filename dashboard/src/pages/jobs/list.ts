@@ -37,13 +37,22 @@ export function useJobs(filter: JobFilter, workspace: string | null, user: strin
     idOf: (job) => job.id,
     patch: patched,
     fetchPage: async (after, signal) => {
+      const last = after as JobListRow | null
       let request = narrowed(supabase.from('scheduled_jobs').select(COLUMNS), filter, workspace, user)
-      if (after !== null) request = request.lt('id', after)
-      const rows = await answer<JobListRow[] | null>(request.order('id', { ascending: false }).limit(PAGE).abortSignal(signal))
-      return { rows, next: rows.length === PAGE ? rows.at(-1)?.id : null }
+      if (filter.order === 'next') {
+        if (last) request = request.gte('next_run_at', last.next_run_at).or(dueAfter(last))
+        request = request.order('next_run_at').order('id')
+      } else {
+        if (last) request = request.lt('id', last.id)
+        request = request.order('id', { ascending: false })
+      }
+      const rows = await answer<JobListRow[] | null>(request.limit(PAGE).abortSignal(signal))
+      return { rows, next: rows.length === PAGE ? rows.at(-1) : null }
     },
   })
 }
+
+const dueAfter = ({ next_run_at: at, id }: JobListRow): string => `next_run_at.gt."${at}",and(next_run_at.eq."${at}",id.gt.${id})`
 
 export interface JobOutcomes {
   outcomes: string[]

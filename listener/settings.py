@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from listener.api_key import key_fault
+from listener.api_key import key_fault, publishable_key_fault
 from listener.errors import SettingsError
 from listener.masking.redaction import redact_text
 from listener.smtp_url import MailServer
@@ -19,7 +19,7 @@ LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
-SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels", "heartbeat_url"})
+SECRET = frozenset({"secret_key", "publishable_key", "smtp_url", "sms_url", "notification_channels", "heartbeat_url"})
 """Settings whose malformed values are not shown either."""
 KEY_CHARACTERS = 12
 """A path that is as long as this may be a key; a shorter one is a word that other lines may have."""
@@ -106,6 +106,14 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[list[str], NoDecode] = Field(
         default=[], description="Origins whose pages may ask for `/api/preview`, such as `https://app.example.com`."
     )
+    publishable_key: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY"),
+        description="`sb_publishable_…` key, or the legacy anon JWT: what /dashboard/ gives to browsers.",
+    )
+    dashboard_supabase_url: HttpUrl | None = Field(
+        default=None, description="The project's URL for browsers, where it is not `SUPABASE_URL`."
+    )
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
@@ -154,6 +162,14 @@ class Settings(BaseSettings):
         if why_not:
             raise ValueError(why_not)
         return SecretStr(text)
+
+    @field_validator("publishable_key")
+    @classmethod
+    def _check_publishable_key(cls, key: str | None) -> str | None:
+        key = key and key.strip()
+        if key and (why_not := publishable_key_fault(key)):
+            raise ValueError(why_not)
+        return key
 
     @field_validator("http_bind")
     @classmethod
@@ -241,6 +257,11 @@ class Settings(BaseSettings):
         return str(self.supabase_url).rstrip("/")
 
     @property
+    def browser_url(self) -> str:
+        """The project's URL for browsers, without a trailing slash and without a password."""
+        return re.sub("//[^/]*@", "//", str(self.dashboard_supabase_url or self.supabase_url)).rstrip("/")
+
+    @property
     def http_address(self) -> tuple[str, int]:
         """Host and port of the service's own HTTP server."""
         host, _, port = self.http_bind.rpartition(":")
@@ -283,13 +304,13 @@ def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     if fault["type"] == "missing":
         return f"{variable} is not set"
     message = fault["msg"].removeprefix("Value error, ")
-    is_secret = variable == _ALIASES["SUPABASE_SECRET_KEY"] or name.lower().removeprefix("listener_") in SECRET
-    shown = "" if is_secret else f" (it is {redact_text(repr(fault.get('input')))})"
+    shown = "" if variable in map(_variable, SECRET) else f" (it is {redact_text(repr(fault.get('input')))})"
     return f"{variable}: {message[:1].lower()}{message[1:]}{shown}"
 
 
 _ALIASES = {
     "SUPABASE_URL": "SUPABASE_URL",
     "SUPABASE_SECRET_KEY": "SUPABASE_SECRET_KEY or SUPABASE_SERVICE_ROLE_KEY",
+    "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_PUBLISHABLE_KEY or SUPABASE_ANON_KEY",
     "ENABLE_MEETING_STATUS_UPDATES": "ENABLE_MEETING_STATUS_UPDATES",
 }

@@ -83,6 +83,8 @@ class Service:
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
+            if self.shared.otlp:
+                closing.push_async_callback(self.shared.otlp.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:
@@ -103,6 +105,8 @@ class Service:
             tasks.start_soon(self._keep, supervisor, "http", self._serve_http)
         if self._pinger:
             tasks.start_soon(self._keep, supervisor, "pinger", self._pinger.run)
+        if self.shared.otlp:
+            tasks.start_soon(self._keep, supervisor, "otlp", self.shared.otlp.run)
         await first_answer(self.shared)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from listener.app.telemetry import build_otlp
 from listener.clock import DatabaseClock
 from listener.distribution import installed_version
 from listener.handler_api.registry import Registry
@@ -24,6 +25,7 @@ from listener.supabase.store import SupabaseStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from listener.observability.otlp import Otlp
     from listener.settings import Settings
     from listener.supabase.client import ClientMaker
 
@@ -70,6 +72,7 @@ class Shared:
     registry: Registry
     client_factory: ClientFactory
     jitter: Callable[[], float]
+    otlp: Otlp | None = None
 
     @property
     def horizon(self) -> timedelta:
@@ -116,4 +119,5 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         registry=registry,
         client_factory=ClientFactory(settings.url, key),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
+        otlp=build_otlp(settings, listener_id, metrics.registry),
     )

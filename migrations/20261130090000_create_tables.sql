@@ -40,7 +40,8 @@ declare
         'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)',
         'public.list_listeners()', 'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
         'public.job_outcomes(bigint[])', 'public.list_failures(uuid, integer, integer)', 'public.bulk_jobs(text,
-        jsonb, integer, boolean)', 'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
+        jsonb, integer, boolean)', 'public.list_quotas(uuid)', 'public.list_workspaces()',
+        'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
+from listener.app.dashboard import BrowserAccess
 from listener.app.drain import LONGEST_SECONDS, drain
 from listener.app.first_answer import first_answer
 from listener.app.http import HttpAccess, application
@@ -168,7 +169,9 @@ class Service:
         shared, settings = self.shared, self.shared.settings
         host, port = settings.http_address
         describe = self.describe if settings.debug else None
-        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins))
+        key = settings.publishable_key
+        project = BrowserAccess(settings.browser_url, key) if key else None
+        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins), project)
         app = application(shared.health, shared.metrics.exposition, describe, shared.clock.now, access)
         await serve(app, host, port)
 

@@ -56,6 +56,7 @@ export default defineConfig({
   },
   test: {
     environment: 'happy-dom',
+    isolate: false, // an environment a file costs more than all the tests
     server: { deps: { inline: [/wouter/, /@tanstack/] } },
   },
 })

@@ -186,3 +186,10 @@ export function variantLabel(variant: Schema, root: Schema, tag?: string): strin
   if (shape.kind === 'constant') return String(shape.value)
   return KIND_WORDS[shape.kind] ?? schema.title ?? (schema.type === 'array' ? 'List as JSON' : 'JSON')
 }
+
+/** Whether a payload of this schema has fields, rather than being JSON of some kind. */
+export function hasForm(schema: Schema | null): schema is Schema {
+  if (!schema) return false
+  const { shape } = partOf(schema, schema)
+  return shape.kind === 'object' || shape.kind === 'union'
+}

@@ -1,20 +1,20 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useMemo, useRef, useState } from 'react'
 import { useTenancy } from '../../data/session'
-import { check, type Faults } from '../../form/check'
+import type { Faults } from '../../form/check'
 import type { JsonObject } from '../../form/json'
-import { hasForm, PayloadEditor } from '../../form/PayloadEditor'
+import { hasForm } from '../../form/schema'
 import { redacted, startOf } from '../../form/values'
 import { isZone } from '../../lib/zoned'
 import { go } from '../../lib/urls'
-import { Button, ErrorNote, Panel, Text } from '../../ui/basics'
+import { Button, ErrorNote, Panel, Skeleton, Text } from '../../ui/basics'
 import { showDone } from '../../ui/toast'
 import { Advanced } from './advanced'
 import { ColumnField, Labeled } from './column-field'
 import { Conflict } from './conflict'
 import { EditingContext } from './context'
 import { changesOf, type Draft, draftOf, insertOf, instantText, scheduleOf } from './draft'
-import { type CatalogueHandler } from './handlers'
+import type { CatalogueHandler } from './handlers'
 import { QuotaLeft } from './quota-left'
 import { type Placed, placed } from './refusals'
 import { type Definition, type JobRow, useHasTestMode } from './row'
@@ -22,6 +22,8 @@ import { SameAs } from './same-as'
 import { insertJob, saveJob } from './save'
 import { TriggerFields } from './trigger-fields'
 import { Upcoming } from './upcoming'
+
+const PayloadEditor = lazy(() => import('../../form/PayloadEditor'))
 
 interface EditorProps {
   /** The job as it was read; null makes a new one. */
@@ -38,7 +40,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
   const [draft, setDraft] = useState(initial)
   const [version, setVersion] = useState(0) // of what was put in from elsewhere
   const [mode, setMode] = useState<'form' | 'json'>('form')
-  const [broken, setBroken] = useState<string>()
+  const [hasFaults, setHasFaults] = useState(false)
   const [showsAll, setShowsAll] = useState(false)
   const [refusal, setRefusal] = useState<Placed | null>(null)
   const [conflict, setConflict] = useState<{ theirs: JobRow; mine: Definition } | null>(null)
@@ -54,7 +56,6 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     const next = handlers.find((each) => each.name === name)?.schema ?? null
     const start = next && hasForm(next) ? startOf(next, next) : {}
     set({ handler: name, payload: payloads.current.get(name) ?? ((start ?? {}) as JsonObject) })
-    setBroken(undefined)
     setVersion(version + 1)
   }
   const write = useMemo(() => {
@@ -68,7 +69,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus()
   })
   const save = async (from: JobRow | null, what: Draft) => {
-    if (broken !== undefined || (schema && mode === 'form' && hasForm(schema) && check(what.payload, schema).size > 0)) {
+    if (hasFaults && what === draft) {
       setShowsAll(true)
       return focusFault()
     }
@@ -132,10 +133,12 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
           {draft.handler !== '' && (
             <Panel title="Payload">
               <div className="panel-body">
-                <PayloadEditor
-                  key={`${draft.handler} ${version}`} schema={schema} value={draft.payload} onChange={(payload) => set({ payload })}
-                  refusals={payloadRefusals} showsAll={showsAll} onBroken={setBroken} mode={mode} onMode={setMode}
-                />
+                <Suspense fallback={<Skeleton rows={3} height={56} />}>
+                  <PayloadEditor
+                    key={`${draft.handler} ${version}`} schema={schema} value={draft.payload} onChange={(payload) => set({ payload })}
+                    refusals={payloadRefusals} showsAll={showsAll} onFaults={setHasFaults} mode={mode} onMode={setMode}
+                  />
+                </Suspense>
               </div>
             </Panel>
           )}

@@ -1,6 +1,6 @@
-import { useEffect, useState } from 'react'
 import { type PreviewRequest, usePreview } from '../../data/preview'
-import { hasZone, loadCronWords, scheduleWords } from '../../lib/schedule'
+import { hasZone, scheduleWords } from '../../lib/schedule'
+import { useCronWords } from '../../lib/use-cron-words'
 import { Text } from '../../ui/basics'
 import { Time } from '../../ui/time'
 
@@ -42,10 +42,3 @@ export function Upcoming({ request, n, left }: UpcomingProps) {
 
 const offlineWords = (request: PreviewRequest) =>
   `${scheduleWords(request)}${hasZone(request.trigger_type) ? `, ${request.timezone}` : ''}`
-
-export function useCronWords(isNeeded: boolean): void {
-  const [, setLoaded] = useState(false)
-  useEffect(() => {
-    if (isNeeded) void loadCronWords().then(() => setLoaded(true), () => undefined)
-  }, [isNeeded])
-}

@@ -45,6 +45,7 @@ export default defineConfig({
   },
   build: {
     target: 'es2022',
+    cssTarget: ['chrome123', 'firefox121', 'safari17.5'], // those that know light-dark()
     manifest: true,
     modulePreload: { polyfill: false },
     rolldownOptions: {

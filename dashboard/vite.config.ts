@@ -56,6 +56,8 @@ export default defineConfig({
     },
   },
   build: {
+    outDir: '../listener/_dashboard', // the listener serves it, and the wheel carries it
+    emptyOutDir: true,
     target: 'es2022',
     cssTarget: ['chrome123', 'firefox121', 'safari17.5'], // those that know light-dark()
     manifest: true,

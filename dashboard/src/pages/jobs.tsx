@@ -1,4 +1,4 @@
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { useSession, useTenancy } from '../data/session'
 import { TRIGGERS } from '../lib/schedule'
 import { go, useParameters } from '../lib/urls'
@@ -26,8 +26,10 @@ export default function Jobs() {
   const jobs = useJobs(filter, workspace, user)
   const outcomes = useOutcomes(jobs.rows.map(({ id }) => id))
   const [chosen, setChosen] = useState<JobListRow | null>(null)
-  const selection = useSelection(JSON.stringify([workspace, filter]))
+  const of = JSON.stringify([workspace, filter])
+  const selection = useSelection(of)
   const [act, setAct] = useState<BulkAct | null>(null)
+  useEffect(() => setAct(null), [of])
   useCronWords(jobs.rows.some((job) => job.trigger_type === 'cron'))
 
   const hasSelection = selection.isAll || selection.ids.size > 0
@@ -88,7 +90,13 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
   const handlers = useHandlerNames()
   const { workspace } = useTenancy()
   return (
-    <div className="toolbar">
+    <form
+      className="toolbar" role="search"
+      onSubmit={(event) => { // Enter leaves the field, so that keys are those of the list again
+        event.preventDefault()
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+      }}
+    >
       <SearchField label="Search by name" value={filter.name} onChange={(name) => setParameters({ name })} />
       <Facet label="Status" options={STATUSES} chosen={filter.status} onChange={(chosen) => setParameters({ status: listed(chosen) })} />
       <Facet label="Handler" options={handlers} chosen={filter.handler} onChange={(chosen) => setParameters({ handler: listed(chosen) })} />
@@ -107,7 +115,7 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
         </select>
       </label>
       {isNarrowed(filter) && <button type="button" className="link" onClick={() => setParameters(NOTHING)}>Clear filter</button>}
-    </div>
+    </form>
   )
 }
 

@@ -32,6 +32,7 @@ export default function Jobs() {
   useEffect(() => setAct(null), [of])
   useCronWords(jobs.rows.some((job) => job.trigger_type === 'cron'))
 
+  const narrows = isNarrowed(filter) || filter.order === 'next'
   const hasSelection = selection.isAll || selection.ids.size > 0
   useCommands([
     { title: 'Select or unselect the row', key: 'x', isListed: false, run: () => chosen && selection.select([chosen.id], !selection.ids.has(chosen.id)) },
@@ -49,11 +50,11 @@ export default function Jobs() {
       <Narrow filter={filter} setParameters={setParameters} />
       {jobs.error && <ErrorNote error={jobs.error} retry={jobs.refetch} />}
       {jobs.isLoading && <Skeleton rows={12} height={44} />}
-      {isFirst && (isNarrowed(filter) || filter.order === 'next' ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
+      {isFirst && (narrows ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
       {hasSelection && (
         <div className="bulk-bar" role="region" aria-label="Selected jobs">
-          <strong>{selectionWords(selection.ids.size, selection.isAll)}</strong>
-          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{isNarrowed(filter) || filter.order === 'next' ? 'Select all that match' : 'Select all jobs'}</button>}
+          <strong>{selectionWords(selection.ids.size, selection.isAll, narrows)}</strong>
+          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{narrows ? 'Select all that match' : 'Select all jobs'}</button>}
           <button type="button" className="link" onClick={selection.none}>Clear</button>
           <span className="spring" />
           {ACTS.map((each) => (
@@ -72,7 +73,7 @@ export default function Jobs() {
       <More hasMore={jobs.hasMore} isLoading={jobs.isLoadingMore} load={jobs.loadMore} />
       {act && (
         <BulkDialog
-          act={act} what={selection.isAll ? 'all jobs of the filter' : wordsFor(selection.ids, jobs.rows)}
+          act={act} what={selection.isAll ? (narrows ? 'all jobs that match' : 'all jobs') : wordsFor(selection.ids, jobs.rows)}
           filterOf={() => selectedFilter(selection, filter, workspace, user)}
           onClose={(isDone) => {
             setAct(null)

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
 import type {} from 'vitest/config'
 
@@ -38,6 +39,7 @@ export default defineConfig({
       'react/jsx-runtime': 'preact/jsx-runtime',
       'react/jsx-dev-runtime': 'preact/jsx-runtime',
       react: 'preact/compat',
+      '@supabase/storage-js': fileURLToPath(new URL('src/lib/no-storage.ts', import.meta.url)),
       'use-sync-external-store/shim/index.js': 'preact/compat',
     },
   },
@@ -54,6 +56,7 @@ export default defineConfig({
   },
   test: {
     environment: 'happy-dom',
+    isolate: false, // an environment a file costs more than all the tests
     server: { deps: { inline: [/wouter/, /@tanstack/] } },
   },
 })

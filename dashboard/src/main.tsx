@@ -1,6 +1,6 @@
 import { MutationCache, QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { createRoot } from 'react-dom/client'
-import { App } from './app'
+import { App, preload } from './app'
 import { connect, Refusal } from './data/client'
 import { loadConfig } from './data/config'
 import { SessionProvider } from './data/session'
@@ -13,6 +13,7 @@ import './styles/shell.css'
 import './styles/parts.css'
 
 applyTheme()
+preload()
 const root = createRoot(document.getElementById('app') as HTMLElement)
 
 const queries = new QueryClient({

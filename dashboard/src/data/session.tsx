@@ -16,6 +16,8 @@ export interface User {
 export interface Session {
   state: SessionState
   user: User | null
+  /** Why coming back from a provider did not sign in. */
+  fault: Error | null
   signIn: (email: string, password: string) => Promise<void>
   signOut: () => Promise<void>
 }
@@ -25,11 +27,13 @@ const SessionContext = createContext<Session | null>(null)
 export function SessionProvider({ children }: { children: ReactNode }) {
   const [state, setState] = useState<SessionState>('loading')
   const [user, setUser] = useState<User | null>(null)
+  const [fault, setFault] = useState<Error | null>(null)
   const queries = useQueryClient()
   const known = useRef<string | null>(null)
   const leaves = useRef(false)
 
   useEffect(() => {
+    void supabase.auth.initialize().then(({ error }) => setFault(error))
     const { data } = supabase.auth.onAuthStateChange((event, session) => {
       if (session) {
         if (known.current !== null && known.current !== session.user.id) queries.clear()
@@ -52,6 +56,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
   const session = useMemo<Session>(() => ({
     state,
     user,
+    fault,
     signIn: async (email, password) => {
       const { error } = await supabase.auth.signInWithPassword({ email, password })
       if (error) throw error
@@ -61,7 +66,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
       const { error } = await supabase.auth.signOut({ scope: 'local' })
       if (error) throw error
     },
-  }), [state, user])
+  }), [state, user, fault])
   return <SessionContext value={session}>{children}</SessionContext>
 }
 

@@ -28,7 +28,7 @@ export function duration(milliseconds: number | null | undefined): string {
   return parts(Math.round(seconds))
 }
 
-const UNITS: [string, number][] = [['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]]
+const UNITS: [string, number][] = [['y', 31_536_000], ['d', 86_400], ['h', 3_600], ['min', 60], ['s', 1]]
 
 function parts(seconds: number): string {
   const first = UNITS.findIndex(([, size]) => seconds >= size)

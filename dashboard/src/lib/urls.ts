@@ -4,7 +4,7 @@ import { useLocation, useSearch } from 'wouter'
 
 export const WORKSPACE = 'workspace'
 
-function current(): { path: string; search: string } {
+export function currentPlace(): { path: string; search: string } {
   const [path = '', search = ''] = location.hash.replace(/^#\/?/, '').split('?', 2)
   return { path: `/${path}`, search }
 }
@@ -19,7 +19,7 @@ function watch(notify: () => void): () => void {
 }
 
 /** The same target in the workspace that is open, unless it names one. */
-export function inWorkspace(target: string, search: string = current().search): string {
+export function inWorkspace(target: string, search: string = currentPlace().search): string {
   const workspace = new URLSearchParams(search).get(WORKSPACE)
   const [path = '/', query = ''] = target.split('?', 2)
   const params = new URLSearchParams(query)
@@ -33,8 +33,8 @@ export function go(target: string, { replace = false }: { replace?: boolean } = 
   dispatchEvent(new HashChangeEvent('hashchange'))
 }
 
-export const useHashPath = (): [string, typeof go] => [useSyncExternalStore(watch, () => current().path), go]
-export const useHashSearch = (): string => useSyncExternalStore(watch, () => current().search)
+export const useHashPath = (): [string, typeof go] => [useSyncExternalStore(watch, () => currentPlace().path), go]
+export const useHashSearch = (): string => useSyncExternalStore(watch, () => currentPlace().search)
 export const hashHref = (target: string): string => `#${inWorkspace(target)}`
 
 /** What the URL says beside the route, and how to change parts of it: null or '' removes a part. */
@@ -42,7 +42,7 @@ export function useParameters(): [URLSearchParams, (changes: Record<string, stri
   const search = useSearch()
   const [path] = useLocation()
   const parameters = useMemo(() => new URLSearchParams(search), [search])
-  return [parameters, (changes) => go(changed(path, current().search, changes), { replace: true })]
+  return [parameters, (changes) => go(changed(path, currentPlace().search, changes), { replace: true })]
 }
 
 export function changed(path: string, search: string, changes: Record<string, string | null>): string {

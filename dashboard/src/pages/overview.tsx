@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { answer, supabase } from '../data/client'
 import { useLiveQuery } from '../data/queries'
 import { useTenancy } from '../data/session'
@@ -21,21 +22,23 @@ export default function OverviewPage() {
   const { data: hasJobs } = useLiveQuery({
     queryKey: ['has-jobs', workspace],
     queryFn: ({ signal }) => hasAnyJob(workspace, signal),
+    touchedBy: useQueryClient().getQueryData(['has-jobs', workspace]) ? 'never' : 'any',
     every: false,
   })
+  const isNew = data && hasJobs === false && data.outcomes.every(({ completed, failed, skipped }) => completed + failed + skipped === 0)
   return (
     <>
       <PageHead title="Overview"><Button icon="plus" kind="primary" right={canWrite} onClick={() => go('/jobs/new')}>New job</Button></PageHead>
       {error && <ErrorNote error={error} retry={() => void refetch()} />}
       {!data && !error && <Skeleton rows={4} height={92} />}
       {data && data.listeners === 0 && <NoListener lastHeartbeat={data.last_heartbeat} />}
-      {data && hasJobs === false && <FirstJob />}
+      {isNew && <FirstJob />}
       {data && (
         <div className="overview">
           <Figures overview={data} />
-          <OutcomesOfTheDay outcomes={data.outcomes} />
-          <NextHours counts={data.next_hours} now={Date.parse(data.now)} isPartial={data.more} />
-          <NewestFailures failures={data.failures} />
+          {!isNew && <OutcomesOfTheDay outcomes={data.outcomes} />}
+          {!isNew && <NextHours counts={data.next_hours} now={Date.parse(data.now)} isPartial={data.more} />}
+          {!isNew && <NewestFailures failures={data.failures} />}
         </div>
       )}
     </>

@@ -1,5 +1,7 @@
+import { useQuery } from '@tanstack/react-query'
 import { useState, type FormEvent } from 'react'
 import { config } from '../data/client'
+import { listProviders, nameOf, signInWith } from '../data/providers'
 import { useSession } from '../data/session'
 import { Button, ErrorNote } from '../ui/basics'
 import { Dialog } from '../ui/dialog'
@@ -30,7 +32,7 @@ export function SignInAgain() {
 }
 
 function Form({ email = '' }: { email?: string }) {
-  const { signIn } = useSession()
+  const { signIn, fault: returned } = useSession()
   const [fault, setFault] = useState<unknown>(null)
   const [isBusy, setIsBusy] = useState(false)
 
@@ -52,8 +54,16 @@ function Form({ email = '' }: { email?: string }) {
         <span>Password</span>
         <input className="input" type="password" name="password" autoComplete="current-password" required autoFocus={Boolean(email)} />
       </label>
-      {fault !== null && <ErrorNote error={fault} />}
+      {(fault ?? returned) !== null && <ErrorNote error={fault ?? returned} />}
       <Button type="submit" kind="primary" isBusy={isBusy}>{isBusy ? 'Signing in…' : 'Sign in'}</Button>
+      <Providers onFault={setFault} />
     </form>
   )
+}
+
+function Providers({ onFault }: { onFault: (fault: unknown) => void }) {
+  const { data } = useQuery({ queryKey: ['providers'], queryFn: ({ signal }) => listProviders(signal), staleTime: Infinity, retry: false })
+  return data?.map((provider) => (
+    <Button key={provider} onClick={() => void signInWith(provider).catch(onFault)}>Continue with {nameOf(provider)}</Button>
+  ))
 }

@@ -48,7 +48,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
   ])
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={label}>
-      <table className="table" aria-rowcount={rows.length + 1}>
+      <table className={`table ${columns.filter((column) => !column.isMinor).length > 3 ? 'many' : ''}`} aria-rowcount={rows.length + 1}>
         <colgroup>{columns.map((column) => <col key={column.key} className={column.isMinor ? 'minor' : ''} style={column.width ? { width: column.width } : undefined} />)}</colgroup>
         <thead>
           <tr>{columns.map((column) => <th key={column.key} scope="col" className={classOf(column)}>{column.title}</th>)}</tr>

@@ -1,4 +1,4 @@
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { useSession, useTenancy } from '../data/session'
 import { TRIGGERS } from '../lib/schedule'
 import { go, useParameters } from '../lib/urls'
@@ -26,10 +26,13 @@ export default function Jobs() {
   const jobs = useJobs(filter, workspace, user)
   const outcomes = useOutcomes(jobs.rows.map(({ id }) => id))
   const [chosen, setChosen] = useState<JobListRow | null>(null)
-  const selection = useSelection(JSON.stringify([workspace, filter]))
+  const of = JSON.stringify([workspace, filter])
+  const selection = useSelection(of)
   const [act, setAct] = useState<BulkAct | null>(null)
+  useEffect(() => setAct(null), [of])
   useCronWords(jobs.rows.some((job) => job.trigger_type === 'cron'))
 
+  const narrows = isNarrowed(filter) || filter.order === 'next'
   const hasSelection = selection.isAll || selection.ids.size > 0
   useCommands([
     { title: 'Select or unselect the row', key: 'x', isListed: false, run: () => chosen && selection.select([chosen.id], !selection.ids.has(chosen.id)) },
@@ -47,11 +50,11 @@ export default function Jobs() {
       <Narrow filter={filter} setParameters={setParameters} />
       {jobs.error && <ErrorNote error={jobs.error} retry={jobs.refetch} />}
       {jobs.isLoading && <Skeleton rows={12} height={44} />}
-      {isFirst && (isNarrowed(filter) || filter.order === 'next' ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
+      {isFirst && (narrows ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
       {hasSelection && (
         <div className="bulk-bar" role="region" aria-label="Selected jobs">
-          <strong>{selectionWords(selection.ids.size, selection.isAll)}</strong>
-          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{isNarrowed(filter) || filter.order === 'next' ? 'Select all that match' : 'Select all jobs'}</button>}
+          <strong>{selectionWords(selection.ids.size, selection.isAll, narrows)}</strong>
+          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{narrows ? 'Select all that match' : 'Select all jobs'}</button>}
           <button type="button" className="link" onClick={selection.none}>Clear</button>
           <span className="spring" />
           {ACTS.map((each) => (
@@ -70,7 +73,7 @@ export default function Jobs() {
       <More hasMore={jobs.hasMore} isLoading={jobs.isLoadingMore} load={jobs.loadMore} />
       {act && (
         <BulkDialog
-          act={act} what={selection.isAll ? 'all jobs of the filter' : wordsFor(selection.ids, jobs.rows)}
+          act={act} what={selection.isAll ? (narrows ? 'all jobs that match' : 'all jobs') : wordsFor(selection.ids, jobs.rows)}
           filterOf={() => selectedFilter(selection, filter, workspace, user)}
           onClose={(isDone) => {
             setAct(null)
@@ -88,7 +91,13 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
   const handlers = useHandlerNames()
   const { workspace } = useTenancy()
   return (
-    <div className="toolbar">
+    <form
+      className="toolbar" role="search"
+      onSubmit={(event) => { // Enter leaves the field, so that keys are those of the list again
+        event.preventDefault()
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+      }}
+    >
       <SearchField label="Search by name" value={filter.name} onChange={(name) => setParameters({ name })} />
       <Facet label="Status" options={STATUSES} chosen={filter.status} onChange={(chosen) => setParameters({ status: listed(chosen) })} />
       <Facet label="Handler" options={handlers} chosen={filter.handler} onChange={(chosen) => setParameters({ handler: listed(chosen) })} />
@@ -107,7 +116,7 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
         </select>
       </label>
       {isNarrowed(filter) && <button type="button" className="link" onClick={() => setParameters(NOTHING)}>Clear filter</button>}
-    </div>
+    </form>
   )
 }
 

@@ -4,7 +4,8 @@ import { answer, supabase } from '../../data/client'
 import { useLivePages, useLiveQuery } from '../../data/queries'
 import type { Instant, JobStatus, TriggerType } from '../../data/types'
 import { patched } from '../../lib/pages'
-import { type JobFilter, narrowed } from './filter'
+import { isNarrowed, type JobFilter, narrowed } from './filter'
+import { withNew } from './fresh'
 
 export interface JobListRow {
   id: number
@@ -35,10 +36,12 @@ const HEAD = 50
 export const titleOf = (job: { name: string | null; job_id: string }): string => job.name || job.job_id
 
 export function useJobs(filter: JobFilter, workspace: string | null, user: string) {
-  return useLivePages<JobListRow>({
+  const top = useRef<number | undefined>(undefined)
+  const showsAll = !isNarrowed(filter) && filter.order === 'new'
+  const list = useLivePages<JobListRow>({
     queryKey: ['jobs', workspace, filter],
     idOf: (job) => job.id,
-    patch: patched,
+    patch: showsAll ? (rows, changes) => withNew(rows, changes, top.current) : patched,
     fetchPage: async (after, signal) => {
       const last = after as JobListRow | null
       let request = narrowed(supabase.from('scheduled_jobs').select(COLUMNS), filter, workspace, user)
@@ -53,6 +56,8 @@ export function useJobs(filter: JobFilter, workspace: string | null, user: strin
       return { rows, next: rows.length === PAGE ? rows.at(-1) : null }
     },
   })
+  top.current = list.rows[0]?.id
+  return list
 }
 
 const dueAfter = ({ next_run_at: at, id }: JobListRow): string => `next_run_at.gt."${at}",and(next_run_at.eq."${at}",id.gt.${id})`

@@ -1,5 +1,5 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { lazy, Suspense, useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { useTenancy } from '../../data/session'
 import type { Faults } from '../../form/check'
 import type { JsonObject } from '../../form/json'
@@ -38,6 +38,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
   const hasTestMode = useHasTestMode()
   const [base, setBase] = useState(read)
   const [draft, setDraft] = useState(initial)
+  const [untouched, setUntouched] = useState(draft)
   const [version, setVersion] = useState(0) // of what was put in from elsewhere
   const [mode, setMode] = useState<'form' | 'json'>('form')
   const [hasFaults, setHasFaults] = useState(false)
@@ -47,6 +48,14 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
   const [isBusy, setIsBusy] = useState(false)
   const payloads = useRef(new Map<string, JsonObject>())
   const form = useRef<HTMLFormElement>(null)
+
+  const isTouched = draft !== untouched && !isBusy
+  useEffect(() => {
+    if (!isTouched) return
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault()
+    addEventListener('beforeunload', ask)
+    return () => removeEventListener('beforeunload', ask)
+  }, [isTouched])
 
   const handler = handlers.find(({ name }) => name === draft.handler)
   const schema = handler?.schema ?? null
@@ -95,6 +104,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     setConflict(null)
     setBase(conflict.theirs)
     setDraft(merged)
+    if (Object.keys(chosen).length === 0) setUntouched(merged)
     setVersion(version + 1)
     if (saves) void save(conflict.theirs, merged)
   }
@@ -173,6 +183,7 @@ const PLACED = new Set([...FIRST, 'run_date', 'ends_at', 'dst_gap', 'dst_fold', 
 
 function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
   if (draft.trigger === 'once' && draft.runDate === null) return <p>Once, at once.</p>
+  if (draft.trigger === 'once' && isPast(draft)) return <p>At once: that time has passed.</p>
   if (!isZone(draft.timezone)) return <p className="muted">Choose a time zone.</p>
   const most = draft.texts.max_runs === '' ? null : Number(draft.texts.max_runs)
   const request = {
@@ -181,4 +192,11 @@ function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
     dst_gap: draft.texts.dst_gap, dst_fold: draft.texts.dst_fold,
   }
   return <Upcoming request={request} n={5} left={most === null || Number.isNaN(most) ? null : Math.max(0, most - (base?.scheduled_runs ?? 0))} />
+}
+
+/** Whether somebody just entered a time that is over; one that the job had is over because it ran. */
+function isPast({ runDate, timezone }: Draft): boolean {
+  if (runDate === null || 'iso' in runDate || !isZone(timezone)) return false
+  const at = instantText(runDate, timezone)
+  return at !== null && Date.parse(at) <= Date.now()
 }

@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { answer, supabase } from '../data/client'
 import { useLiveQuery } from '../data/queries'
 import { useTenancy } from '../data/session'
@@ -21,6 +22,7 @@ export default function OverviewPage() {
   const { data: hasJobs } = useLiveQuery({
     queryKey: ['has-jobs', workspace],
     queryFn: ({ signal }) => hasAnyJob(workspace, signal),
+    touchedBy: useQueryClient().getQueryData(['has-jobs', workspace]) ? 'never' : 'any',
     every: false,
   })
   const isNew = data && hasJobs === false && data.outcomes.every(({ completed, failed, skipped }) => completed + failed + skipped === 0)

@@ -183,6 +183,25 @@ def test_a_job_shows_its_runs_figures_payload_and_audit(visit, team, project) ->
     assert page.url.count("tab=audit") == 1
 
 
+def test_what_the_handler_marks_secret_is_covered(visit, team) -> None:
+    """In the payload of a job, in its form until it is asked for, and in the code that the form offers."""
+    payload = {"title": "Secrets", "recipients": ["a@example.com"], "api_key": "hush-hush"}
+    job = team.insert(handler="send_report", name="Secrets", run_date=LATER, metadata=payload)["id"]
+    window = visit("editor")
+    page = window.go(f"/jobs/{job}", tab="payload")
+    expect(page.get_by_role("region", name="Payload")).to_contain_text("[redacted]")
+    window.go(f"/jobs/{job}/edit")
+    page.get_by_label("Title required").fill("Other")
+    for language in ("SQL", "supabase-js", "curl"):
+        page.get_by_role("tab", name=language).click()
+        expect(page.get_by_role("region", name=language)).to_contain_text("[redacted]")
+    assert "hush-hush" not in page.content()
+    field = page.get_by_label("Api key", exact=True)
+    expect(field).to_have_attribute("type", "password")
+    page.get_by_role("button", name="Show Api key").click()
+    expect(field).to_have_attribute("type", "text")
+
+
 def test_a_job_is_cancelled_after_a_question_and_deleted_unless_it_is_taken_back(visit, team, project) -> None:
     """What was deleted still shows who did it."""
     job = team.insert(name="To go", run_date=LATER)["id"]

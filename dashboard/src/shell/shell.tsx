@@ -1,4 +1,4 @@
-import { useEffect, useState, type ReactNode } from 'react'
+import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
 import { togglePause, useSubscription } from '../data/live'
 import { useSession, useTenancy } from '../data/session'
@@ -51,6 +51,10 @@ export function Shell({ children }: { children: ReactNode }) {
     { title: 'Keys', key: '?', run: () => setShown('help') },
     { title: 'Commands', key: 'mod k', run: () => setShown('palette'), isListed: false },
   ])
+  const side = useRef<HTMLElement>(null)
+  useEffect(() => {
+    if (isNavOpen) side.current?.querySelector<HTMLElement>('[aria-current]')?.focus()
+  }, [isNavOpen])
   useEffect(() => {
     setIsNavOpen(false)
     document.title = place ? `${place.title} · Jobs` : 'Jobs'
@@ -60,7 +64,7 @@ export function Shell({ children }: { children: ReactNode }) {
   return (
     <div className="shell">
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById('main')?.focus() }}>Skip to the page</a>
-      <aside className="side" data-open={isNavOpen || undefined}>
+      <aside className="side" ref={side} data-open={isNavOpen || undefined} onKeyDown={(event) => event.key === 'Escape' && setIsNavOpen(false)}>
         <Link href="/" className="brand"><span className="brand-mark"><Icon name="clock" size={16} /></span>Jobs</Link>
         <nav aria-label="Pages">
           {PLACES.map((one) => (

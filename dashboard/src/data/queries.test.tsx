@@ -23,8 +23,9 @@ const rows = (...ids: number[]): Row[] => ids.map((id) => ({ id, status: 'schedu
 let root: Root
 
 beforeEach(() => void vi.useFakeTimers())
-afterEach(() => {
+afterEach(async () => {
   root.unmount()
+  await vi.advanceTimersByTimeAsync(500) // what Preact has scheduled must not wait for a clock that is gone
   vi.useRealTimers()
 })
 

@@ -92,6 +92,16 @@ def test_the_palette_finds_a_command_by_its_words(visit):
     expect(page.get_by_role("heading", name="Audit")).to_be_visible()
 
 
+def test_the_palette_finds_a_job_by_its_name(visit, team: Team):
+    """Of the workspace that is open."""
+    team.insert(name="A needle", run_date="2999-01-01T00:00:00Z")
+    page = visit("viewer").go("/handlers")
+    page.keyboard.press("ControlOrMeta+k")
+    page.get_by_role("combobox", name="Command").fill("needle")
+    page.get_by_role("option", name="Job A needle").click()
+    expect(page.get_by_role("heading", name="A needle")).to_be_visible()
+
+
 def test_the_first_job_is_inserted_by_the_line_that_is_shown(visit, team: Team):
     """The page has the values of the project, and shows the job once it is there."""
     page = visit("stranger").go("/")

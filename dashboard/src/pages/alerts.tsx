@@ -5,7 +5,7 @@ export default function Alerts() {
     <>
       <PageHead title="Alerts" />
       <Empty icon="alerts" title="No alerts yet">
-        <p className="muted">Rules that tell you when jobs fail, run late or stay away come with a later version.</p>
+        <p className="muted">Rules that notify you when jobs fail, run late or stay away come with a later version.</p>
       </Empty>
     </>
   )

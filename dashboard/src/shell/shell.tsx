@@ -1,12 +1,13 @@
-import { useCallback, useEffect, useState, type ReactNode } from 'react'
+import { useEffect, useState, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
 import { togglePause, useSubscription } from '../data/live'
 import { useSession, useTenancy } from '../data/session'
 import { nextTheme } from '../lib/theme'
 import { go } from '../lib/urls'
 import { Icon, type IconName } from '../ui/icon'
-import { useAllCommands, useCommands, useKeyboard, type Command } from '../ui/keys'
+import { useAllCommands, useCommands, useKeyboard } from '../ui/keys'
 import { Palette } from '../ui/palette'
+import { useFoundJobs } from './found-jobs'
 import { Help } from './help'
 import { TopBar } from './top-bar'
 
@@ -55,9 +56,6 @@ export function Shell({ children }: { children: ReactNode }) {
     document.title = place ? `${place.title} · Jobs` : 'Jobs'
   }, [path])
   const commands = useAllCommands()
-  const search = useCallback((typed: string): Command[] => [
-    { title: `Find jobs named “${typed}”`, run: () => go(`/jobs?name=${encodeURIComponent(typed)}`) },
-  ], [])
 
   return (
     <div className="shell">
@@ -78,7 +76,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <TopBar onMenu={() => setIsNavOpen(!isNavOpen)} isMenuOpen={isNavOpen} onPalette={() => setShown('palette')} onHelp={() => setShown('help')} />
         <main id="main" className="main" tabIndex={-1}>{children}</main>
       </div>
-      {shown === 'palette' && <Palette commands={commands} search={search} onClose={() => setShown(null)} />}
+      {shown === 'palette' && <Palette commands={commands} useFound={useFoundJobs} onClose={() => setShown(null)} />}
       {shown === 'help' && <Help commands={commands} onClose={() => setShown(null)} />}
     </div>
   )

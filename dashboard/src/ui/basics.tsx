@@ -120,7 +120,7 @@ export function Button({ children, onClick, icon, kind = 'plain', size = 'normal
 
 export function PageHead({ title, children, lead }: { title: ReactNode; children?: ReactNode; lead?: ReactNode }) {
   useEffect(() => {
-    if (typeof title === 'string') document.title = `${title} · Jobs`
+    if (typeof title === 'string') document.title = `${visible(title)} · Jobs`
   }, [title])
   return (
     <header className="page-head">

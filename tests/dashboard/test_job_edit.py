@@ -167,6 +167,25 @@ def test_a_job_is_made_with_the_keyboard_alone(visit, project) -> None:
     assert project.job(_saved(page))["name"] == "By keyboard"
 
 
+def test_axe_finds_nothing_in_a_form_with_all_that_it_can_have(visit, team) -> None:
+    """With the fields of the payload and of "Advanced", and what is wrong with them."""
+    window = visit("editor")
+    page = window.go("/jobs/new", handler="send_report")
+    page.get_by_role("button", name="Add to Recipients").click()
+    page.get_by_role("button", name="Add Period").click()
+    page.get_by_role("button", name="Add a key").click()
+    page.get_by_text("Advanced").click()
+    page.get_by_role("button", name="Create job").click()
+    expect(page.get_by_text("Required", exact=True).first).to_be_visible()
+    found = {}
+    for trigger, scheme in (("Weekly", "light"), ("Cron", "light"), ("Monthly", "dark")):
+        page.get_by_text(trigger, exact=True).click()
+        window.settle()
+        page.emulate_media(color_scheme=scheme)
+        found[trigger] = window.violations()
+    assert {place: faults for place, faults in found.items() if faults} == {}
+
+
 def test_a_viewer_may_look_at_the_form_and_not_save(visit, team) -> None:
     """With the reason."""
     page = visit("viewer").go("/jobs/new", handler="noop")

@@ -100,6 +100,21 @@ def test_an_act_on_all_that_match_counts_first_and_leaves_others_alone(visit, te
     assert _status(project, "Bystander") == {"scheduled": 3}
 
 
+def test_an_act_on_all_of_mine_leaves_those_of_others_alone(visit, team, project) -> None:
+    """The database's act knows no "mine": the page names the jobs."""
+    _many(team, 3, name="Mixed")
+    theirs = team.insert("admin", name="Mixed too", run_date=LATER)["id"]
+    page = visit("editor").go("/jobs", name="Mixed", mine="yes")
+    expect(page.locator("tbody tr")).to_have_count(3)
+    page.get_by_label("Select all that are shown").check()
+    page.get_by_role("button", name="Select all that match").click()
+    page.get_by_role("region", name="Selected jobs").get_by_role("button", name="Pause", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Pause 3 jobs").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert _status(project, "Mixed") == {"paused": 3, "scheduled": 1}
+    assert project.job(theirs)["status"] == "scheduled"
+
+
 def test_the_keyboard_selects_and_opens_rows(visit, team, project) -> None:
     """/ searches, Enter leaves the field; j chooses, x selects, Enter opens; p and r act on the job."""
     job = team.insert(name="By keys", run_date=LATER)["id"]
@@ -113,11 +128,13 @@ def test_the_keyboard_selects_and_opens_rows(visit, team, project) -> None:
     page.keyboard.press("j")
     page.keyboard.press("x")
     expect(page.get_by_text("1 job selected")).to_be_visible()
+    page.keyboard.press("p")
+    project.wait(job, "paused")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="By keys")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     page.keyboard.press("p")
-    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
-    project.wait(job, "paused")
+    project.wait(job, "scheduled")
     page.keyboard.press("r")
     expect(page.get_by_text("A run is queued")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="by hand")).to_contain_text("completed")

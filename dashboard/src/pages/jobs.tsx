@@ -7,6 +7,7 @@ import { Button, Empty, ErrorNote, PageHead, Skeleton } from '../ui/basics'
 import { Facet, SearchField } from '../ui/facets'
 import { useCommands } from '../ui/keys'
 import { More, Table } from '../ui/table'
+import { useJobActs } from './job/acts'
 import { BULK_ACTS, type BulkAct } from './jobs/bulk'
 import { BulkDialog } from './jobs/bulk-dialog'
 import { jobColumns, selectionWords } from './jobs/columns'
@@ -39,7 +40,6 @@ export default function Jobs() {
     ...ACTS.map((each) => ({
       title: `${BULK_ACTS[each].title} the selected jobs`, run: () => setAct(each), why: hasSelection ? canWrite.why : 'no job is selected',
     })),
-    { title: 'Edit the job', key: 'e', isListed: false, run: () => chosen && go(`/jobs/${chosen.id}/edit`) },
   ])
   const isFirst = !jobs.isLoading && jobs.rows.length === 0 && !jobs.error
   return (
@@ -71,6 +71,7 @@ export default function Jobs() {
         />
       )}
       <More hasMore={jobs.hasMore} isLoading={jobs.isLoadingMore} load={jobs.loadMore} />
+      {chosen && <ChosenKeys job={chosen} />}
       {act && (
         <BulkDialog
           act={act} what={selection.isAll ? (narrows ? 'all jobs that match' : 'all jobs') : wordsFor(selection.ids, jobs.rows)}
@@ -83,6 +84,18 @@ export default function Jobs() {
       )}
     </>
   )
+}
+
+/** Keys that act on the row that j and k chose. */
+function ChosenKeys({ job }: { job: JobListRow }) {
+  const acts = useJobActs(job)
+  const hold = job.status === 'paused' ? 'resume' : 'pause'
+  useCommands([
+    { title: `Run ${titleOf(job)} now`, key: 'r', run: () => acts.do('run'), why: acts.right('run').why },
+    { title: `${hold === 'resume' ? 'Resume' : 'Pause'} ${titleOf(job)}`, key: 'p', run: () => acts.do(hold), why: acts.right(hold).why },
+    { title: `Edit ${titleOf(job)}`, key: 'e', run: () => go(`/jobs/${job.id}/edit`), why: acts.canEdit.why },
+  ])
+  return null
 }
 
 const NOTHING = { status: null, handler: null, trigger: null, name: null, mine: null, order: null }

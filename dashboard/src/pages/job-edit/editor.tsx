@@ -173,6 +173,7 @@ const PLACED = new Set([...FIRST, 'run_date', 'ends_at', 'dst_gap', 'dst_fold', 
 
 function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
   if (draft.trigger === 'once' && draft.runDate === null) return <p>Once, at once.</p>
+  if (draft.trigger === 'once' && isPast(draft)) return <p>At once: that time has passed.</p>
   if (!isZone(draft.timezone)) return <p className="muted">Choose a time zone.</p>
   const most = draft.texts.max_runs === '' ? null : Number(draft.texts.max_runs)
   const request = {
@@ -181,4 +182,11 @@ function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
     dst_gap: draft.texts.dst_gap, dst_fold: draft.texts.dst_fold,
   }
   return <Upcoming request={request} n={5} left={most === null || Number.isNaN(most) ? null : Math.max(0, most - (base?.scheduled_runs ?? 0))} />
+}
+
+/** Whether somebody just entered a time that is over; one that the job had is over because it ran. */
+function isPast({ runDate, timezone }: Draft): boolean {
+  if (runDate === null || 'iso' in runDate || !isZone(timezone)) return false
+  const at = instantText(runDate, timezone)
+  return at !== null && Date.parse(at) <= Date.now()
 }

@@ -25,7 +25,7 @@ export function Upcoming({ request, n, left }: UpcomingProps) {
       {state.kind === 'refused' && <p className="field-fault"><Text value={state.message} most={500} /></p>}
       {state.kind === 'none' && <p className="muted">The next runs are computed by a listener, and none can be asked from here.</p>}
       {state.kind === 'shown' && (
-        <ol className="upcoming-runs" data-old={state.isOld || undefined}>
+        <ol className="upcoming-runs" aria-busy={state.isOld}>
           {runs.map(({ at, local, note }) => (
             <li key={at}>
               <span className="number">{local}</span>

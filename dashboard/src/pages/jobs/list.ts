@@ -22,12 +22,15 @@ export interface JobListRow {
   progress: number | null
   error: string | null
   source: string | null
+  queued_runs: number
 }
 
 const COLUMNS =
-  'id,job_id,name,handler,status,trigger_type,schedule,timezone,next_run_at,last_run_at,last_run_status,created_by,progress,error,source'
+  'id,job_id,name,handler,status,trigger_type,schedule,timezone,next_run_at,last_run_at,last_run_status,created_by,progress,error,source,queued_runs'
 const PAGE = 50
 const MOST_OUTCOMES = 200
+/** Of more jobs than that, the outcomes of so many at the top are read again, and those at the end. */
+const HEAD = 50
 
 export const titleOf = (job: { name: string | null; job_id: string }): string => job.name || job.job_id
 
@@ -63,7 +66,7 @@ export interface JobOutcomes {
 /** The last outcomes of these jobs; those of more than 200 are read as they are needed, and kept. */
 export function useOutcomes(ids: number[]): Map<number, JobOutcomes> {
   const known = useRef(new Map<number, JobOutcomes>())
-  const wanted = ids.length > MOST_OUTCOMES ? ids.slice(-MOST_OUTCOMES) : ids
+  const wanted = ids.length > MOST_OUTCOMES ? [...ids.slice(0, HEAD), ...ids.slice(HEAD - MOST_OUTCOMES)] : ids
   const members = new Set(wanted)
   const { data } = useLiveQuery({
     queryKey: ['outcomes', wanted],

@@ -47,13 +47,13 @@ create table public.newsletter_action_results (
     error text,
     test_mode boolean not null,
     ended_at timestamptz not null default now(),
-    unique (scheduled_job_id, scheduled_for, action)
+    unique (execution_id, action) -- each attempt has its own
 );
 create index on public.newsletter_issues (workspace_id);
 create index on public.newsletter_deliveries (subscriber_id);
 create index on public.newsletter_deliveries (workspace_id);
 create index on public.newsletter_action_results (workspace_id);
-create index on public.newsletter_action_results (execution_id);
+create index on public.newsletter_action_results (scheduled_job_id, scheduled_for);
 
 -- Members read everything of their workspace; editors and admins write sources and subscribers; the service the rest.
 do $$

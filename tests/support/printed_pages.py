@@ -28,12 +28,13 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = re.compile(r"\b80[23]\d\b")
 SERVER = re.compile(r"listener up|/uvicorn |/aiosmtpd |http\.server")
 TABLE = re.compile(r"^create table public\.(\w+)", re.MULTILINE)
+SETTING = re.compile(r"export |set -a|[A-Z_]+=\S+$")
 USER = re.compile(r"listener token --user (\w+)")
 MARK = "=== command "
 MOST_SECONDS = 240  # a bound: a busy machine starts slowly
 PRELUDE = """
 set -e
-reached() { until "$@" 2>/dev/null; do sleep 0.05; kill -0 $! 2>/dev/null || exit 9; done }
+reached() { until "${@:2}" 2>/dev/null; do sleep 0.05; kill -0 "$1" || exit 9; done }
 answers() { curl -sf -o /dev/null -H "apikey: $SERVICE" -H "Authorization: Bearer $SERVICE" "$1"; }
 accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
 """
@@ -92,7 +93,7 @@ def play(stack: Any, page: Path, folder: Path) -> list[list[str]]:
     variables = {**stack.environment(), "LISTENER_HTTP_URL": f"http://127.0.0.1:{port}"}
     variables["LISTENER_HTTP_BIND"] = f"127.0.0.1:{port}"
     _furnish(folder, stack, variables, commands)
-    script = _with_free_ports(PRELUDE + "".join(_lines(n, command, variables) for n, command in enumerate(commands)))
+    script = _with_free_ports(_script(commands, variables))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE_", "LISTENER_"))}
     programs = str(stack.cluster.programs)
     environment = {
@@ -122,22 +123,25 @@ def play(stack: Any, page: Path, folder: Path) -> list[list[str]]:
     return [part.split("\n", 1)[1].splitlines() for part in printed.split(MARK)[1:]]
 
 
-def _lines(number: int, command: str, variables: dict[str, str]) -> str:
-    """Return the lines of the script for a command, and for the wait until what it starts or creates is there."""
-    mark = f"echo '{MARK}{number}'\n"
-    if SERVER.search(command):
-        background = f"{mark}{{ {command}\n}} > server-{number}.log 2>&1 &\n"
-        if "listener up" in command:
-            return f"{background}reached answers {variables['LISTENER_HTTP_URL']}/readyz\n"
-        port = PORT.findall(command)[-1]
-        return f"{background}reached accepts {port}\n"
-    created = [
-        name
-        for file in re.findall(r"-f (\S+\.sql)", command)
-        for name in TABLE.findall((REPOSITORY / file).read_text(encoding="utf-8"))
-    ]
-    waits = [f"reached answers '{variables['SUPABASE_URL']}/rest/v1/{name}?limit=1'\n" for name in created]
-    return f"{mark}{command}\n{''.join(waits)}"
+def _script(commands: list[str], variables: dict[str, str]) -> str:
+    """Return the script: servers start together, and what follows waits until they and new tables can be reached."""
+    lines, waits = [PRELUDE], []
+    for number, command in enumerate(commands):
+        if SERVER.search(command):
+            lines.append(f"echo '{MARK}{number}'\n{{ {command}\n}} > server-{number}.log 2>&1 &\n")
+            address = variables["LISTENER_HTTP_URL"] + "/readyz"
+            check = f"answers {address}" if "listener up" in command else f"accepts {PORT.findall(command)[-1]}"
+            lines.append(f"server_{number}=$!\n")
+            waits.append(f"reached $server_{number} {check}\n")
+            continue
+        if not SETTING.match(command):
+            lines += waits
+            waits = []
+        lines.append(f"echo '{MARK}{number}'\n{command}\n")
+        for file in re.findall(r"-f (\S+\.sql)", command):
+            tables = TABLE.findall((REPOSITORY / file).read_text(encoding="utf-8"))
+            waits += [f"reached $$ answers '{variables['SUPABASE_URL']}/rest/v1/{name}?limit=1'\n" for name in tables]
+    return "".join([*lines, *waits])
 
 
 def _logs(folder: Path) -> str:

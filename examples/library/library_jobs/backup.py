@@ -1,6 +1,7 @@
 """A dump of the database, by the pg_dump of the server's own version, into a folder or a bucket of Supabase Storage."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -37,8 +38,8 @@ async def program_for(major: int) -> str:
         Fail: there is none of this version.
     """
     for path in programs(major):
-        version = (await anyio.run_process([path, "--version"])).stdout.decode().split()[2]
-        if version.split(".")[0] == str(major):
+        version = (await anyio.run_process([path, "--version"], check=False)).stdout.decode()
+        if re.search(rf" {major}\b", version):  # pg_dump (PostgreSQL) 18.4
             return path
     raise Fail(reason="no_pg_dump", message=f"no pg_dump {major}: install it, or name it in LIBRARY_PG_DUMP")
 

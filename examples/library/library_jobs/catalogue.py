@@ -1,4 +1,4 @@
-"""What keeps the catalogue in order: the books' metadata, and files that belong to no book."""
+"""Jobs that keep the catalogue in order: metadata of books, and files that belong to no book."""
 
 from datetime import timedelta
 

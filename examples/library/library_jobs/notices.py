@@ -1,4 +1,4 @@
-"""Reminders of loans, and the queue of what readers are to be told."""
+"""Reminders of loans, and the queue of notices to readers."""
 
 from datetime import timedelta
 

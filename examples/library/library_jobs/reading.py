@@ -1,4 +1,4 @@
-"""What follows reading: sessions that nobody ended, and statistics."""
+"""Jobs that follow reading: sessions that nobody ended, and statistics."""
 
 from datetime import timedelta
 

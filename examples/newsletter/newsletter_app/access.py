@@ -4,9 +4,11 @@ import os
 from collections.abc import AsyncIterator
 from typing import Annotated
 
+import httpx
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from supabase import AsyncClient, AsyncClientOptions
 
 from listener.client import AsyncSupabaseJobScheduler, Job, JobExists, JobFault, JobForbidden, JobNotFound, JobRefused
 from listener.client.errors import Unreachable
@@ -14,14 +16,19 @@ from newsletter_app.mapping import HANDLER
 
 STATUSES = {JobNotFound: 404, JobExists: 409, JobForbidden: 403, JobRefused: 422, Unreachable: 503}
 WRONG_TOKEN = {"PGRST301", "PGRST302", "PGRST303"}
+SECONDS = 15.0
+AUTHORITIES = httpx.create_ssl_context()
+"""Read once: it takes longer than a request."""
 Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
 
 
 async def scheduler(bearer: Bearer) -> AsyncIterator[AsyncSupabaseJobScheduler]:
     """Open a scheduler with the caller's token."""
     url, key = os.environ["SUPABASE_URL"], os.environ["SUPABASE_ANON_KEY"]
-    async with AsyncSupabaseJobScheduler(url=url, key=key, access_token=bearer.credentials) as own:
-        yield own
+    headers = {"Authorization": f"Bearer {bearer.credentials}"}
+    options = AsyncClientOptions(headers=headers, auto_refresh_token=False, persist_session=False)
+    async with httpx.AsyncClient(verify=AUTHORITIES, timeout=SECONDS) as options.httpx_client:
+        yield AsyncSupabaseJobScheduler(client=AsyncClient(url, key, options))
 
 
 Scheduler = Annotated[AsyncSupabaseJobScheduler, Depends(scheduler)]

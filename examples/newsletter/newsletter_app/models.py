@@ -14,7 +14,7 @@ Time = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["08:
 
 
 class Status(StrEnum):
-    """What a newsletter is, as its readers say it."""
+    """The status of a newsletter, in its readers' words."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -55,7 +55,7 @@ class NewsletterCreate(Schedule):
 
 
 class NewsletterUpdate(BaseModel):
-    """What is to change; `status` is `active`, `paused` or `disabled`."""
+    """Changes of a newsletter; `status` is `active`, `paused` or `disabled`."""
 
     model_config = ConfigDict(extra="forbid")
 

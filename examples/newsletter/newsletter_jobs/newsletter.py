@@ -60,7 +60,7 @@ async def note(job: JobContext, action: str, **outcome: Any) -> None:  # noqa: A
         **outcome,
     }
     table = job.client.table("newsletter_action_results")
-    await table.upsert(row, on_conflict="scheduled_job_id,scheduled_for,action").execute()
+    await table.upsert(row, on_conflict="execution_id,action").execute()
 
 
 def brief(result: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a newsletter's job says: its actions, in their order, and their settings. The app and the handler share it."""
+"""The payload of a newsletter's job: its actions, in their order, and their settings. App and handler share it."""
 
 from typing import Annotated, Literal
 

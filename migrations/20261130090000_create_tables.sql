@@ -384,6 +384,7 @@ create table if not exists public.scheduled_jobs (
     misfire_grace_seconds integer not null default 60,
     dst_gap text not null default 'run_after',
     dst_fold text not null default 'first',
+    test_mode boolean not null default false,
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
@@ -427,6 +428,8 @@ comment on column public.scheduled_jobs.progress is
     'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
+comment on column public.scheduled_jobs.test_mode is
+    'Whether the runs of its schedule rehearse: the handler reports what it would do. Manual runs say so themselves.';
 comment on column public.scheduled_jobs.revision is
     'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
 comment on column public.scheduled_jobs.changed_in is

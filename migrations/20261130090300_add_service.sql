@@ -98,10 +98,11 @@ language sql
 set search_path = ''
 as $$
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     select
         j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-        now(), me
+        now(), me, j.test_mode
     from jsonb_array_elements_text(missed) as m (at)
     on conflict do nothing
 $$;
@@ -204,10 +205,12 @@ declare
     );
 begin
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     values (
         j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
+        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me,
+        j.test_mode
     )
     on conflict do nothing;
     update public.scheduled_jobs
@@ -267,12 +270,13 @@ declare
 begin
     insert into public.job_executions
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
-         listener_id, lease_expires_at, started_at)
+         listener_id, lease_expires_at, started_at, test_mode)
     select
         j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
-        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
+        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end,
+        j.test_mode
     on conflict do nothing
     returning * into e;
     -- A one-time job that is to run again at an instant that it has had gets a new one.
@@ -370,6 +374,7 @@ declare
     free_nexts timestamptz[];
     free_workspaces uuid[];
     free_owners uuid[];
+    free_test_modes boolean[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
@@ -394,7 +399,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, j.workspace_id, j.created_by,
+            j.id, a.due, j.workspace_id, j.created_by, j.test_mode,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -418,8 +423,8 @@ begin
     )
     select
         array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
-        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
+        array_agg(s.test_mode), bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
     if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
@@ -427,7 +432,7 @@ begin
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
-        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
     ) as c;
 
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
@@ -460,7 +465,7 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
     free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
-    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
+    free_test_modes boolean[], held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -469,11 +474,12 @@ begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
-             started_at)
+             started_at, test_mode)
         select
             f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
-            greatest(f.due, now())
-        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+            greatest(f.due, now()), f.test_mode
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners, free_test_modes)
+            as f (id, due, workspace_id, created_by, test_mode)
         where f.id <> all(held)
         on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
@@ -492,7 +498,7 @@ end
 $$;
 revoke all on function
 job_scheduler.claim_free(
-    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], boolean[], bigint[], uuid, timestamptz
 )
 from public;
 

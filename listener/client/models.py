@@ -108,6 +108,7 @@ class Job(_Model):
     misfire_grace_seconds: int
     dst_gap: str
     dst_fold: str
+    test_mode: bool = False
     concurrency_key: str | None = None
     cleanup_after_days: float | None = None
     store_result: bool = True

@@ -37,6 +37,7 @@ EDITS: dict[str, Any] = {
     "concurrency_key": "mine",
     "cleanup_after_days": 9,
     "store_result": False,
+    "test_mode": True,
 }
 
 

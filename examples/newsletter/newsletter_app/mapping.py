@@ -69,6 +69,7 @@ def answer(job: Job) -> NewsletterAnswer:
         "workspace_id",
         "description",
         "timezone",
+        "test_mode",
         "next_run_at",
         "last_run_at",
         "last_run_status",

@@ -52,6 +52,7 @@ class NewsletterCreate(Schedule):
     timezone: str = Field(default="UTC", examples=["America/New_York"])
     actions: list[Action] = Field(default=["scrape", "generate", "send"], min_length=1, max_length=3)
     config: Config = Field(default_factory=Config)
+    test_mode: bool = Field(default=False, description="its schedule rehearses, and sends nothing")
 
 
 class NewsletterUpdate(BaseModel):
@@ -68,6 +69,7 @@ class NewsletterUpdate(BaseModel):
     timezone: str | None = None
     actions: list[Action] | None = Field(default=None, min_length=1, max_length=3)
     config: Config | None = None
+    test_mode: bool | None = None
     status: Literal[Status.ACTIVE, Status.PAUSED, Status.DISABLED] | None = None
 
 
@@ -81,6 +83,7 @@ class NewsletterAnswer(Schedule):
     timezone: str
     actions: list[Action]
     config: Config
+    test_mode: bool
     status: Status
     next_run_at: datetime | None
     last_run_at: datetime | None

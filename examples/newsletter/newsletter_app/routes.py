@@ -33,6 +33,7 @@ async def create(new: NewsletterCreate, own: Scheduler) -> NewsletterAnswer:
         "name": new.name,
         "description": new.description,
         "timezone": new.timezone,
+        "test_mode": new.test_mode,
         "metadata": {"actions": new.actions, "config": new.config.model_dump()},
     }
     return answer(await own.schedule_job(HANDLER, **columns))

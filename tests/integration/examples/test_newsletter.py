@@ -185,6 +185,19 @@ def test_a_rehearsal_sends_nothing(newsroom: Newsroom):
     assert newsroom.call("GET", f"/{digest['id']}").json()["status"] == "active"
 
 
+def test_a_schedule_may_rehearse_first(newsroom: Newsroom):
+    """Every second, and nobody gets a mail; then the same schedule sends."""
+    cron = {"schedule_type": "cron", "schedule_time": None, "cron_expression": "* * * * * *"}
+    trial = newsroom.create(**cron, config={"sources": ["rss"]}, test_mode=True)
+    entry = newsroom.ended(trial, lambda entry: entry["actions"])
+    assert (entry["test_mode"], entry["actions"][-1]["result"]) == (True, {"would_send": READERS})
+    assert newsroom.inbox.mails == []
+    assert newsroom.call("PUT", f"/{trial['id']}", test_mode=False).json()["test_mode"] is False
+    entry = newsroom.ended(trial, lambda entry: not entry["test_mode"] and entry["status"] == "completed")
+    newsroom.call("DELETE", f"/{trial['id']}")
+    assert entry["actions"][-1]["result"] == {"sent": 2, "refused": 0}
+
+
 def test_what_an_action_completed_outlives_the_failure_of_a_later_one(newsroom: Newsroom):
     """The mail server says "later" to one reader: the next attempt only sends, and only to her."""
     digest = newsroom.create(config={"sources": ["rss"]})

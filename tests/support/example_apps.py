@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -28,35 +29,41 @@ def migrated(stack: Any, *files: str) -> Iterator[None]:
             text = (EXAMPLES / file).read_text(encoding="utf-8")
             with psycopg.connect(stack.database_url, autocommit=True) as database:
                 database.execute(text.encode())
-            for table in TABLE.findall(text):
-                until(lambda table=table: _is_known(stack, table), f"PostgREST knows {table}", START_SECONDS)
+            headers = {"apikey": stack.service_key, "Authorization": f"Bearer {stack.service_key}"}
+            with httpx.Client(base_url=f"{stack.url}/rest/v1", headers=headers) as rest:
+                for table in TABLE.findall(text):
+                    until(
+                        lambda name=table, of=rest: of.get(f"/{name}?limit=1").is_success,
+                        f"{table} is known",
+                        START_SECONDS,
+                    )
         yield
 
 
-def _is_known(stack: Any, table: str) -> bool:
-    headers = {"apikey": stack.service_key, "Authorization": f"Bearer {stack.service_key}"}
-    return httpx.get(f"{stack.url}/rest/v1/{table}?limit=1", headers=headers).is_success
-
-
 @contextmanager
-def application(example: str, app: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Run a FastAPI app of an example; gives its URL."""
-    port = free_port()
-    options = ["--app-dir", str(EXAMPLES / example), "--port", str(port), "--no-access-log"]
-    command = [sys.executable, "-m", "uvicorn", *options, app]
-    process = subprocess.Popen(command, env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL)
+def applications(example: str, environment: Mapping[str, str], *apps: str) -> Iterator[list[str]]:
+    """Run FastAPI apps of an example, which start together; gives their URLs."""
+    started = []
     try:
-        url = f"http://127.0.0.1:{port}"
-        until(lambda: process.poll() is not None or _answers(url), f"{app} serves", START_SECONDS)
-        assert process.poll() is None
-        yield url
+        for app in apps:
+            port = free_port()
+            options = ["--app-dir", str(EXAMPLES / example), "--port", str(port), "--no-access-log"]
+            command = [sys.executable, "-m", "uvicorn", *options, app]
+            process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.DEVNULL)
+            started.append((port, process))
+        for port, process in started:
+            until(lambda at=port, of=process: of.poll() is not None or _accepts(at), f"{apps} serve", START_SECONDS)
+            assert process.poll() is None
+        yield [f"http://127.0.0.1:{port}" for port, _ in started]
     finally:
-        process.kill()
-        process.wait()
+        for _, process in started:
+            process.kill()
+            process.wait()
 
 
-def _answers(url: str) -> bool:
+def _accepts(port: int) -> bool:
     try:
-        return httpx.get(f"{url}/openapi.json").is_success
-    except httpx.TransportError:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
         return False
+    return True

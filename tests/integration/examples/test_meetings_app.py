@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import httpx
 import psycopg
+import pytest
 from aiohttp import web
 from answering import answering
 from child_listener import listeners_on
-from example_apps import application, migrated
+from example_apps import applications, migrated
 from patience import until
 from printed_pages import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-    import pytest
 
     from listener.local.stack import Stack
 
@@ -43,6 +42,7 @@ async def app_of(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> AsyncIt
             yield client
 
 
+@pytest.mark.timeout(120)
 async def test_the_start_waits_for_no_job(monkeypatch: pytest.MonkeyPatch):
     """A project that never answers delays nothing; the check goes on until one answers, and then shows its summary."""
     asked, answers = anyio.Event(), anyio.Event()
@@ -86,7 +86,7 @@ def test_users_see_their_own_and_the_app_hears_of_each_end(stack: Stack, tmp_pat
     environment = {**stack.environment(), "HOOK_TOKEN": "a token of the hook"}
     with (
         migrated(stack, "meetings/meetings.sql"),
-        application("meetings", "meetings_app.main:app", environment) as url,
+        applications("meetings", environment, "meetings_app.main:app") as [url],
         listeners_on(stack, tmp_path, tmp_path) as listeners,
         psycopg.connect(stack.database_url, autocommit=True) as database,
         httpx.Client(base_url=url) as http,
@@ -101,7 +101,7 @@ def test_users_see_their_own_and_the_app_hears_of_each_end(stack: Stack, tmp_pat
 
         made = call("POST", "/meetings", "alice", title="By hand", **LATER).json()
         assert call("GET", f"/meetings/{made['id']}", "bob").status_code == 404
-        until(lambda: call("GET", f"/meetings/{made['id']}", "alice").json()["job"], "its job is there", 60)
+        until(lambda: call("GET", f"/meetings/{made['id']}", "alice").json()["job"], "its job is there", 120)
         jobs = call("GET", "/debug/scheduler", "alice").json()["jobs"]
         assert [job["id"] for job in jobs] == [f"meeting-status:{made['id']}"]
         assert call("GET", "/debug/scheduler", "bob").json()["jobs"] == []
@@ -116,7 +116,7 @@ def test_users_see_their_own_and_the_app_hears_of_each_end(stack: Stack, tmp_pat
             database.execute("update meetings set status = 'done'")
         soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()  # noqa: TID251 - as a user plans one
         call("POST", "/meetings", "alice", title="By its job", start_time="2020-01-01T00:00:00Z", end_time=soon)
-        until(lambda: call("GET", "/debug/scheduler", "alice").json()["completed"], "the hook was called", 60)
+        until(lambda: call("GET", "/debug/scheduler", "alice").json()["completed"], "the hook was called", 120)
         hooks = "select metadata -> 'body' ->> 'title', created_by from scheduled_jobs where handler = 'webhook'"
         assert database.execute(hooks).fetchall() == [("By its job", None)]
         headers = {"X-Hook-Token": "guessed", "Idempotency-Key": "1"}

@@ -13,7 +13,7 @@ import httpx
 import psycopg
 import pytest
 from child_listener import listeners_on
-from example_apps import application, migrated
+from example_apps import applications, migrated
 from mail_server import Inbox, serving
 from printed_pages import EXAMPLES
 
@@ -91,7 +91,7 @@ class Newsroom:
             for entry in self.call("GET", f"/{newsletter['id']}/history").json():
                 if which(entry) and entry["status"] not in {"queued", "running"}:
                     return entry
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise TimeoutError
 
     def next_run(self, newsletter: dict[str, Any]) -> datetime:
@@ -101,7 +101,7 @@ class Newsroom:
             shown = self.call("GET", f"/{newsletter['id']}").json()
             if shown["next_run_at"]:
                 return datetime.fromisoformat(shown["next_run_at"]).astimezone(ZoneInfo(shown["timezone"]))
-            time.sleep(0.05)
+            time.sleep(0.1)
         raise TimeoutError
 
 
@@ -112,8 +112,8 @@ def newsroom(emptied_stack: Any, tmp_path_factory: pytest.TempPathFactory) -> It
     with ExitStack() as parts:
         parts.enter_context(migrated(stack, "newsletter/newsletter.sql"))
         mail = parts.enter_context(serving(inbox))
-        feeds = parts.enter_context(application("newsletter", "feeds:app"))
-        app = parts.enter_context(application("newsletter", "newsletter_app.main:app", stack.environment()))
+        apps = applications("newsletter", stack.environment(), "feeds:app", "newsletter_app.main:app")
+        feeds, app = parts.enter_context(apps)
         listeners = parts.enter_context(listeners_on(stack, folder, EXAMPLES / "newsletter"))
         listeners.start(
             handlers="handlers,newsletter_jobs",

@@ -85,6 +85,10 @@ test-given-stack: install ## the integration tests against a stack that is up al
 
 test-given-stack: TESTS := tests/integration
 
+test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and two minutes
+	@test -e /usr/lib/postgresql/15/lib/pg_cron.so || { echo "apt-get install postgresql-15-cron" >&2; exit 1; }
+	LISTENER_POSTGRES_BIN=/usr/lib/postgresql/15/bin $(BIN)/pytest -m cron -s tests/cron
+
 image-test: install ## the image, built and run by Docker or Podman: does it work, and how fast?
 	@$(BIN)/pytest -m image tests/image
 
@@ -112,4 +116,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts

@@ -19,8 +19,10 @@ LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
-SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels"})
+SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels", "heartbeat_url"})
 """Settings whose malformed values are not shown either."""
+KEY_CHARACTERS = 12
+"""A path that is as long as this may be a key; a shorter one is a word that other lines may have."""
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
@@ -83,7 +85,7 @@ class Settings(BaseSettings):
         description="Realtime features to listen on; `none` for polling alone.",
     )
     probe_seconds: float = Field(
-        default=80,
+        default=82,
         ge=0,
         le=3600,
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
@@ -124,6 +126,10 @@ class Settings(BaseSettings):
     notification_channels: dict[str, SecretStr] = Field(
         default={}, description='Names and Apprise URLs of the channels of `notification`: `{"ops": "slack://…"}`.'
     )
+    heartbeat_url: SecretStr | None = Field(
+        default=None, description="Pinged while the listener is ready: `https://hc-ping.com/your-uuid`."
+    )
+    heartbeat_seconds: Seconds = Field(default=60, description="How often `LISTENER_HEARTBEAT_URL` is pinged.")
     meetings: bool = Field(
         default=True,
         validation_alias="ENABLE_MEETING_STATUS_UPDATES",
@@ -189,6 +195,14 @@ class Settings(BaseSettings):
             raise ValueError(message)
         return url
 
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _check_heartbeat(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not PROVIDER.match(url.get_secret_value()):
+            message = "should be an http or https URL, such as https://hc-ping.com/your-uuid"
+            raise ValueError(message)
+        return url
+
     @field_validator("template_folder")
     @classmethod
     def _check_folder(cls, folder: str | None) -> str | None:
@@ -200,10 +214,13 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """The values that no text of this process may show."""
-        urls = [url.get_secret_value() for url in (self.smtp_url, self.sms_url) if url is not None]
+        given = (self.smtp_url, self.sms_url, self.heartbeat_url)
+        urls = [url.get_secret_value() for url in given if url is not None]
         passwords = [unquote(urlsplit(url).password or "") for url in urls]
         channels = [url.get_secret_value().partition("://")[2] for url in self.notification_channels.values()]
-        return [self.secret_key.get_secret_value(), *passwords, *channels]
+        path = urlsplit(self.heartbeat_url.get_secret_value()).path.strip("/") if self.heartbeat_url else ""
+        keys = [path] if len(path) >= KEY_CHARACTERS else []
+        return [self.secret_key.get_secret_value(), *passwords, *channels, *keys]
 
     @property
     def handler_options(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from listener.app.drain import LONGEST_SECONDS, drain
 from listener.app.first_answer import first_answer
 from listener.app.http import HttpAccess, application
 from listener.app.http_server import serve
+from listener.app.monitor import build_pinger
 from listener.app.shared import build_shared
 from listener.app.supervisor import Supervisor
 from listener.app.wiring import build_stages
@@ -57,6 +58,7 @@ class Service:
         self._going, self._serves_http = going, serve_http
         self.shared = build_shared(settings, registry)
         self.stages = build_stages(self.shared)
+        self._pinger = build_pinger(self.shared)
         self._log = structlog.get_logger("service").bind(listener_id=self.shared.listener_id)
 
     async def run(self) -> None:
@@ -98,6 +100,8 @@ class Service:
         supervisor = Supervisor(self.shared.clock)
         if self._serves_http:
             tasks.start_soon(self._keep, supervisor, "http", self._serve_http)
+        if self._pinger:
+            tasks.start_soon(self._keep, supervisor, "pinger", self._pinger.run)
         await first_answer(self.shared)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -128,7 +132,10 @@ class Service:
             await supervisor.run(name, stage)
         except StageFailedError as failed:
             self._log.error(Event.SERVICE_FAILED, error=str(failed), runs=len(self.shared.runs))
-            await self.drain(0)
+            async with anyio.create_task_group() as last:
+                if self._pinger:
+                    last.start_soon(self._pinger.report, str(failed))
+                await self.drain(0)
             raise
 
     async def _announce_ready(self) -> None:

@@ -232,6 +232,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         metrics=shared.metrics,
         clock=shared.clock,
         jitter=shared.jitter,
+        count_others=lambda: len(core.peers.others),
     )
     reflector.doubter = feed
     return Feed(feed, reflector, sources, muter)

@@ -92,6 +92,8 @@ class Event(StrEnum):
     ACTIVITY_NOT_COUNTED = "activity.not_counted"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
+    HEARTBEAT_UNSENT = "heartbeat.unsent"
+    HEARTBEAT_RECOVERED = "heartbeat.recovered"
     SOURCES_CHECKED = "sources.checked"
     SOURCES_FAILED = "sources.failed"
     SOURCE_ROWS_FAILED = "sources.rows_failed"

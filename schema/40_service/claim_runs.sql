@@ -22,21 +22,6 @@ end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
 
--- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
-create or replace function job_scheduler.await_commits(jobs bigint[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-    for attempt in 1 .. 5 loop
-        exit when (select count(*) from public.scheduled_jobs as j where j.id = any(jobs)) = cardinality(jobs);
-        perform pg_sleep(0.001);
-    end loop;
-end
-$$;
-revoke all on function job_scheduler.await_commits(bigint[]) from public;
-
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, max_seconds, claims: [{id, due, next, exhausted, run,
 -- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
@@ -83,7 +68,8 @@ declare
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
-    is_owned boolean; -- by somebody who has bounds
+    is_owned boolean; -- by somebody who has bounds, or may be
+    judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
 begin
@@ -126,11 +112,13 @@ begin
     )
     select
         array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
-        array_agg(s.test_mode), bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
+        array_agg(s.test_mode), count(*) < cardinality(ids) or bool_or(coalesce(s.created_by, s.workspace_id) is not null),
+        bytes_left - coalesce(sum(s.bytes), 0)
     into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
-    if is_owned or coalesce(cardinality(free_jobs), 0) < jsonb_array_length(request -> 'claims') then
-        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(ids) as h;
+    judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
+    if is_owned then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
@@ -141,7 +129,7 @@ begin
     if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
-            request, array(select i.id from unnest(ids) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            request, array(select i.id from unnest(judged) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
             ahead, bytes_left
         ) as l;
         select coalesce(json_agg(j.job_row), '[]') into refused
@@ -228,7 +216,6 @@ begin
     if bytes_left <= 0 then
         return;
     end if;
-    perform job_scheduler.await_commits(ids);
     -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
     select coalesce(array_agg(j.id), '{}') into unusual
     from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz, hinted boolean)

@@ -66,6 +66,7 @@ def test_url_and_key_are_enough(read):
         ("LISTENER_SMTP_URL", "smtp://ada:hush-hush@mail.example.com?tls=yes"),
         ("LISTENER_SMS_URL", "AC1:hush-hush@api.twilio.com"),
         ("LISTENER_NOTIFICATION_CHANNELS", '["slack://hush-hush"]'),
+        ("LISTENER_HEARTBEAT_URL", "hc-ping.com/hush-hush"),
     ],
 )
 def test_a_malformed_setting_that_may_hold_a_password_is_named_and_not_shown(read, name, text):
@@ -83,8 +84,9 @@ def test_passwords_inside_urls_are_among_the_secrets(read):
         LISTENER_SMTP_URL="smtp://ada:hush%2Dhush@mail.example.com",
         LISTENER_SMS_URL="https://AC1:token@api.twilio.com/?From=%2B15550100",
         LISTENER_NOTIFICATION_CHANNELS='{"ops": "slack://A/B/C"}',
+        LISTENER_HEARTBEAT_URL="https://hc-ping.com/a-ping-key/scheduler?create=1",
     )
-    assert settings.secrets == [SECRET, "hush-hush", "token", "A/B/C"]
+    assert settings.secrets == [SECRET, "hush-hush", "token", "", "A/B/C", "a-ping-key/scheduler"]
     assert "hush" not in repr(settings)
 
 

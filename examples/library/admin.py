@@ -1,4 +1,4 @@
-"""The admin of the library, with a token of her own: lists, enables, disables, runs and inspects its jobs."""
+"""The admin of the library, with a token of her own: lists, enables, disables, runs, rehearses and inspects jobs."""
 
 import os
 import sys
@@ -25,26 +25,34 @@ def run(library: SupabaseJobScheduler, name: str, *, test_mode: bool) -> None:
         print(f"{'':20}{line.level}: {line.message}", *line.fields.values())
 
 
-def main(command: str, *names: str) -> None:
-    """Do what the command says: list, enable, disable, run, rehearse or history, and the names of jobs."""
+def history(library: SupabaseJobScheduler, name: str) -> None:
+    """Print the runs of a job, the latest first."""
+    for execution in library.get_history(name):
+        print(f"{name:20}{execution.status} {execution.cause}, test mode {execution.test_mode}")
+
+
+def main(*words: str) -> None:
+    """Do what the words say: list, enable, disable, run, rehearse or history, and the names of jobs after each."""
     access = {"key": os.environ["SUPABASE_ANON_KEY"], "access_token": os.environ["USER_TOKEN"]}
     with SupabaseJobScheduler(**access) as anywhere:
         [workspace] = anywhere.client.table("job_workspaces").select("id").eq("name", "Library").execute().data
     with SupabaseJobScheduler(workspace_id=workspace["id"], **access) as library:
-        if command == "list":
-            for job in library.list_jobs():
-                if not names or job.job_id in names:
+        acts = {
+            "enable": lambda name: show(library.resume_job(name)),
+            "disable": lambda name: show(library.pause_job(name)),
+            "run": lambda name: run(library, name, test_mode=False),
+            "rehearse": lambda name: run(library, name, test_mode=True),
+            "history": lambda name: history(library, name),
+        }
+        act = acts["run"]
+        for word in words:
+            if word == "list":
+                for job in library.list_jobs():
                     show(job)
-        for name in names if command != "list" else ():
-            if command == "enable":
-                show(library.resume_job(name))
-            elif command == "disable":
-                show(library.pause_job(name))
-            elif command == "history":
-                for execution in library.get_history(name):
-                    print(f"{name:20}{execution.status} {execution.cause}, test mode {execution.test_mode}")
+            elif word in acts:
+                act = acts[word]
             else:
-                run(library, name, test_mode=command == "rehearse")
+                act(word)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ public.books, public.assets, public.sessions, public.loans, public.notification_
 public.oauth_tokens
 to service_role;
 grant select on public.books, public.sessions, public.loans, public.reading_statistics to authenticated;
-grant insert, update on public.sessions, public.loans to authenticated;
+grant insert (book_id), update (pages_read, ended_at) on public.sessions to authenticated;
+grant insert (book_id, email, due_on), update (returned_at) on public.loans to authenticated;
 create policy books_select on public.books for select to authenticated using (true);
 create policy sessions_select on public.sessions for select to authenticated using (reader_id = (select auth.uid()));
 create policy sessions_insert on public.sessions for insert to authenticated with check (reader_id = (select auth.uid()));

@@ -56,6 +56,7 @@ def library(stack: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[psycopg.Con
     """Have the library's tables, with a day's rows and a loan that is due; gives the database."""
     monkeypatch.syspath_prepend(EXAMPLES / "library")
     monkeypatch.setenv("LIBRARY_DATABASE_URL", stack.database_url)
+    monkeypatch.setenv("PATH", str(stack.cluster.programs), prepend=os.pathsep)
     with migrated(stack, "library/library.sql"), psycopg.connect(stack.database_url, autocommit=True) as database:
         database.execute((EXAMPLES / "library" / "seed.sql").read_bytes())
         loan = "insert into loans (reader_id, email, book_id, due_on) values (gen_random_uuid(), %s, 2, now())"

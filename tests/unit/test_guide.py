@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-NAMED = sorted(set(re.findall(r"`((?:tests|examples|docs|listener)/[\w/.-]+)(?:::(\w+))?`", PAGE)))
+NAMED = sorted(set(re.findall(r"`((?:tests|examples|docs|listener|dashboard)/[\w/.-]+)(?:::(\w+))?`", PAGE)))
 ROW = re.compile(r"^\| (?!asked|endpoint|job |---)(.*) \|$", re.MULTILINE)
 
 
@@ -24,7 +24,8 @@ def test_each_row_names_a_test():
     """A row without one would be a promise."""
     rows = ROW.findall(PAGE)
     assert len(rows) > 50
-    assert [row for row in rows if not re.search(r"\| `tests/[\w/]+\.py(?:::\w+)?`$", row)] == []
+    shown = re.compile(r"\| `(?:tests/[\w/]+\.py(?:::\w+)?|dashboard/[\w/.-]+\.test\.tsx?)`$")
+    assert [row for row in rows if not shown.search(row)] == []
 
 
 def test_the_eight_jobs_are_there_with_their_schedules():

@@ -37,8 +37,8 @@ as $$
 $$;
 revoke all on function job_scheduler.shown_instant(timestamptz) from public;
 
--- Returns what is wrong: no listener sends heartbeats, or the oldest due job is late. A listener that leaves removes its row, so a time
--- without any row counts from when it was first seen: a restart is no fault.
+-- Returns what is wrong: no listener sends heartbeats, or the oldest due job is late. A listener that leaves removes its row,
+-- so a time without any row counts from when it was first seen: a restart is no fault.
 create or replace function job_scheduler.find_problems(silent_after interval, late_after interval, absent_since timestamptz)
 returns table (problem text, explanation text)
 language sql

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
+from listener.app.dashboard import BrowserAccess
 from listener.app.drain import LONGEST_SECONDS, drain
 from listener.app.first_answer import first_answer
 from listener.app.http import HttpAccess, application
@@ -82,6 +83,8 @@ class Service:
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
+            if self.shared.otlp:
+                closing.push_async_callback(self.shared.otlp.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:
@@ -102,6 +105,8 @@ class Service:
             tasks.start_soon(self._keep, supervisor, "http", self._serve_http)
         if self._pinger:
             tasks.start_soon(self._keep, supervisor, "pinger", self._pinger.run)
+        if self.shared.otlp:
+            tasks.start_soon(self._keep, supervisor, "otlp", self.shared.otlp.run)
         await first_answer(self.shared)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -164,7 +169,9 @@ class Service:
         shared, settings = self.shared, self.shared.settings
         host, port = settings.http_address
         describe = self.describe if settings.debug else None
-        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins))
+        key = settings.publishable_key
+        project = BrowserAccess(settings.browser_url, key) if key else None
+        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins), project)
         app = application(shared.health, shared.metrics.exposition, describe, shared.clock.now, access)
         await serve(app, host, port)
 

@@ -112,6 +112,7 @@ class Job(_Model):
     concurrency_key: str | None = None
     cleanup_after_days: float | None = None
     store_result: bool = True
+    traceparent: str | None = None
     next_run_at: datetime | None = None
     attempt: int = 0
     last_run_at: datetime | None = None

@@ -92,6 +92,7 @@ class Event(StrEnum):
     ACTIVITY_NOT_COUNTED = "activity.not_counted"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
+    OTLP_UNAVAILABLE = "otlp.unavailable"
     HEARTBEAT_UNSENT = "heartbeat.unsent"
     HEARTBEAT_RECOVERED = "heartbeat.recovered"
     SOURCES_CHECKED = "sources.checked"

@@ -12,7 +12,7 @@ begin
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
+            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
         from public.job_executions as e
         -- + 0: no index of the ledger by job is to look useful for this join
         inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id

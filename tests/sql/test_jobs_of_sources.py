@@ -38,6 +38,7 @@ EDITS: dict[str, Any] = {
     "cleanup_after_days": 9,
     "store_result": False,
     "test_mode": True,
+    "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
 }
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from child_listener import free_port
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,7 @@ union all
 select 'source', s.name
 from job_scheduler.sources s
 """
+HANDLERS = "insert into public.job_handlers select * from jsonb_populate_recordset(null::public.job_handlers, %s)"
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,10 @@ def _furnish(folder: Path, stack: Any, variables: dict[str, str], commands: list
 
 @contextmanager
 def leaving_nothing(stack: Any) -> Iterator[None]:
-    """Remove what a page's SQL adds to the database: other tests look at all that is in it."""
+    """Remove what a page adds to the database and to the catalogue: other tests look at all that is in it."""
     with psycopg.connect(stack.admin_dsn, autocommit=True) as database:
         before = set(database.execute(NEW_OBJECTS).fetchall())
+        (handlers,) = database.execute("select jsonb_agg(to_jsonb(h)) from public.job_handlers as h").fetchone()
         try:
             yield
         finally:
@@ -183,4 +186,6 @@ def leaving_nothing(stack: Any) -> Iterator[None]:
                 if kind == "source":
                     database.execute("select job_scheduler.remove_source(%s)", [name])
                 else:
-                    database.execute(sql.SQL(f"drop {kind} if exists {name} cascade"))  # ty: names of the catalog
+                    database.execute(sql.SQL(f"drop {kind} if exists {name} cascade"))
+            database.execute("delete from public.job_handlers")
+            database.execute(HANDLERS, [Jsonb(handlers or [])])

@@ -47,7 +47,7 @@ def main(*words: str) -> None:
         act = acts["run"]
         for word in words:
             if word == "list":
-                for job in library.list_jobs():
+                for job in library.list_jobs(trigger_type="cron"):  # not the mails that were made
                     show(job)
             elif word in acts:
                 act = acts[word]

@@ -28,9 +28,11 @@ def main() -> None:
     """Schedule: with the service's key, since these handlers are not for everybody who is signed in."""
     key = os.environ["SUPABASE_SERVICE_ROLE_KEY"]
     with SupabaseJobScheduler(timezone="Europe/Oslo", key=key, workspace_id=workspace_of_admin()) as operator:
+        there = {job.job_id for job in operator.list_jobs()}
         for name, expression in SCHEDULES.items():
             schedule = {"expression": expression}
-            operator.schedule_recurring(name, "cron", name, schedule=schedule, replace_existing=True)
+            new = {} if name in there else {"status": "paused"}  # the admin enables it
+            operator.schedule_recurring(name, "cron", name, schedule=schedule, columns=new, replace_existing=True)
             print(f"{name:20}{expression}")
 
 

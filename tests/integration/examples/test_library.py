@@ -7,6 +7,7 @@ import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 import psycopg
 import pytest
@@ -152,6 +153,9 @@ async def test_backups_are_dumps_that_can_be_restored(
     assert dumps[-1].name == done["file"]
     assert dumps[-1].read_bytes().startswith(b"PGDMP")
     assert dumps[-1].stat().st_size == done["bytes"]
+    command = [stack.cluster.programs / "pg_restore", "--list", dumps[-1]]
+    listed = await anyio.run_process(command)
+    assert b"TABLE DATA public loans" in listed.stdout
 
 
 async def test_a_backup_may_go_to_storage(

@@ -63,6 +63,7 @@ export default defineConfig({
     manifest: true,
     modulePreload: { polyfill: false },
     rolldownOptions: {
+      checks: { pluginTimings: false },
       onLog: (level, log, report) => log.code === 'MODULE_LEVEL_DIRECTIVE' || report(level, log), // "use client" of libraries
     },
     assetsInlineLimit: 0, // the content security policy allows no data: but in images

@@ -39,6 +39,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
     const next = rows[Math.max(0, Math.min(rows.length - 1, index < 0 ? (step > 0 ? 0 : rows.length - 1) : index + step))]
     if (!next) return
     setChosenId(idOf(next))
+    onChosen?.(next) // at once: the next key may act on it
     body.current?.querySelector(`[data-row="${CSS.escape(String(idOf(next)))}"]`)?.scrollIntoView({ block: 'nearest' })
   }
   useCommands([

@@ -93,7 +93,7 @@ test: install .browser dashboard-check ## every test, on real parts: two process
 test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
 	@.ci/clone
 
-coverage: install ## lines and branches that the tests do not reach, here and in htmlcov/; TESTS=tests/unit
+coverage: install .browser ## lines and branches that the tests do not reach, here and in htmlcov/; TESTS=tests/unit
 	$(BIN)/pytest --cov --cov-branch --cov-report=term --cov-report=html $(TESTS)
 
 test-postgres: install ## what depends on the database, on an older one: POSTGRES=17 (or 15); TESTS=tests/integration

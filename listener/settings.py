@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from listener.api_key import key_fault
+from listener.database_url import DatabaseUrl  # noqa: TC001 - pydantic reads it
 from listener.errors import SettingsError
 from listener.masking.redaction import redact_text
 from listener.smtp_url import MailServer
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
-SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels"})
+SECRET = frozenset({"secret_key", "database_url", "smtp_url", "sms_url", "notification_channels"})
 """Settings whose malformed values are not shown either."""
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
@@ -40,6 +44,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY"),
         description="`sb_secret_…` key, or the legacy service_role JWT.",
     )
+    database_url: DatabaseUrl | None = Field(
+        default=None,
+        description="PostgreSQL itself, in place of PostgREST: `postgresql://user:password@host:5432/postgres`.",
+    )
+    database_connections: int = Field(default=6, ge=2, le=50, description="Connections to it, beside one that listens.")
     handlers: Annotated[list[str], NoDecode] = Field(
         default=["handlers"], description="Modules and packages that declare handlers, separated by commas."
     )
@@ -78,9 +87,9 @@ class Settings(BaseSettings):
     cleanup_after_days: float = Field(
         default=7, gt=0, le=36600, description="Age at which finished jobs and ledger rows go."
     )
-    channels: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
+    channels: Annotated[list[Literal["notify", "broadcast", "postgres_changes"]], NoDecode] = Field(
         default=["broadcast", "postgres_changes"],
-        description="Realtime features to listen on; `none` for polling alone.",
+        description="Realtime features to listen on, and `notify` with a database URL; `none` for polling alone.",
     )
     probe_seconds: float = Field(
         default=80,
@@ -138,7 +147,17 @@ class Settings(BaseSettings):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
         if values.get("channels") == ["none"]:
             values["channels"] = []
+        if values.get("database_url"):
+            values.setdefault("channels", ["notify", "broadcast", "postgres_changes"])
         return values
+
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(cls, channels: list[str], info: ValidationInfo) -> list[str]:
+        if "notify" in channels and info.data.get("database_url", ...) is None:
+            message = "notify needs LISTENER_DATABASE_URL"
+            raise ValueError(message)
+        return channels
 
     @field_validator("secret_key")
     @classmethod
@@ -200,7 +219,8 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """The values that no text of this process may show."""
-        urls = [url.get_secret_value() for url in (self.smtp_url, self.sms_url) if url is not None]
+        secret_urls = (self.smtp_url, self.sms_url, self.database_url)
+        urls = [url.get_secret_value() for url in secret_urls if url is not None]
         passwords = [unquote(urlsplit(url).password or "") for url in urls]
         channels = [url.get_secret_value().partition("://")[2] for url in self.notification_channels.values()]
         return [self.secret_key.get_secret_value(), *passwords, *channels]

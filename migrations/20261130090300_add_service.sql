@@ -1573,6 +1573,31 @@ $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
 
+-- Has statements send a NOTIFY for a while, two minutes at most. A listener calls it again before that ends, as long as it
+-- listens.
+
+-- {listener, seconds} -> {now, until, was_on: whether statements have sent one up to now}
+create or replace function public.listen_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    was_on constant boolean := job_scheduler.is_listened();
+    wanted constant timestamptz := clock_timestamp()
+        + make_interval(secs => least((request ->> 'seconds')::double precision, 120));
+begin
+    insert into job_scheduler.listening as l (until) values (wanted)
+    on conflict (is_only) do update set until = excluded.until where l.until < excluded.until;
+    return json_build_object(
+        'now', clock_timestamp(), 'until', (select l.until from job_scheduler.listening as l), 'was_on', was_on
+    );
+end
+$$;
+revoke all on function public.listen_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.listen_v1(jsonb) to service_role;
+
 -- Jobs whose handler no live listener has: they wait, their rows say why, and after a time their instants end.
 
 -- The names of the handlers that a request names; null where it names none.
@@ -2340,7 +2365,7 @@ declare
     possible constant text[] := case
         when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '{postgres_changes}'::text[]
         else '{broadcast,postgres_changes}'::text[]
-    end;
+    end || case when job_scheduler.is_listened() then '{notify}'::text[] end;
     asked constant jsonb := coalesce(request -> 'channels', to_jsonb(possible));
     through constant text[] := array(select c from unnest(possible) as c where asked ? c);
 begin

@@ -35,7 +35,7 @@ ONE_PROCESS = "tests in several processes would empty one another's tables: run 
 EMPTY_TABLES = """
 select format('%I.%I', schemaname, tablename)
 from pg_tables
-where schemaname = 'public' or tablename in ('changed_rows', 'deliveries', 'mute', 'source_errors')
+where schemaname = 'public' or tablename in ('changed_rows', 'deliveries', 'listening', 'mute', 'source_errors')
 order by 1
 """
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from listener.domain.snapshot import Snapshot
 
 
+NOTIFY = "notify"
+"""The notification channel of PostgreSQL itself, which a mute does not silence."""
 Held = tuple[str, int]
 """A held claim: an execution, and the fence of its claim."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from listener.domain.messages import NOTIFY
 from listener.errors import StoreError
 from listener.observability.events import Event
 
@@ -126,7 +127,7 @@ class Muter:
     def deliver(self, hint: Hint) -> None:
         """Take a hint, and pass it on."""
         allowance = self._allowances.get(hint.source)
-        if allowance is not None:
+        if allowance is not None and not (hint.source == NOTIFY and self._mute.is_on):  # Realtime is spared those
             allowance.spend(self._clock.monotonic(), self._mute.until)
             if self._debt_seconds() and not self._mute.is_on:
                 self._wake.set()

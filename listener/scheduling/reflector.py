@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from listener.domain.messages import NOTIFY
 from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.events import Event
@@ -189,7 +190,7 @@ class Reflector:
         """Return how long after the start of a poll the next one is due."""
         trusts = self._health.receiving and started >= self._wary_until
         usual = self._poll_seconds if trusts else self._stale_poll_seconds
-        if not self._mute.covers(started):
+        if not self._mute.covers(started) or self._health.receives(NOTIFY):
             return usual
         took = self._clock.monotonic() - started
         return min(usual, max(self._muted_poll_seconds, MUTED_SHARE * took))

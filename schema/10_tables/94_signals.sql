@@ -46,3 +46,13 @@ create table if not exists job_scheduler.mute (
 comment on table job_scheduler.mute is 'Until when no statement notifies the listeners, because they poll: see mute_v1.';
 
 alter table job_scheduler.mute enable row level security;
+
+-- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it: at most one row.
+create table if not exists job_scheduler.listening (
+    is_only boolean primary key default true check (is_only),
+    until timestamptz not null
+);
+
+comment on table job_scheduler.listening is 'Until when statements send a NOTIFY to the listeners: see listen_v1.';
+
+alter table job_scheduler.listening enable row level security;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ A_CHANGE = Hint("broadcast", "scheduled_jobs", xid=7)
 def muter_of(clock, parts):
     """Make a muter whose store answers so; it counts six notifications a minute."""
 
-    def make(*answers, per_minute=6):
+    def make(*answers, per_minute=6, channels=CHANNELS):
         store = parts.ScriptedStore(mute=list(answers))
         passed, polls = [], []
         mute = Mute(clock)
@@ -34,7 +35,7 @@ def muter_of(clock, parts):
             mute=mute,
             clock=clock,
             metrics=Metrics(),
-            channels=CHANNELS,
+            channels=channels,
             per_minute=per_minute,
         )
         return muter, SimpleNamespace(store=store, passed=passed, polls=polls, mute=mute)
@@ -46,6 +47,19 @@ def notify(muter, count, hint=A_CHANGE):
     """Deliver so many hints."""
     for _ in range(count):
         muter.deliver(hint)
+
+
+async def test_a_notification_by_notify_counts_while_realtime_is_sent_it_too(muter_of, clock):
+    """A listener may receive nothing else. A mute silences Realtime alone, and what NOTIFY brings is free then."""
+    muter, world = muter_of(clock.now() + timedelta(seconds=20), channels=("notify",))
+    by_notify = replace(A_CHANGE, source="notify")
+    notify(muter, BURST + 2, by_notify)
+    await muter.run_once()
+    assert len(world.store.asked("mute")) == 1
+    notify(muter, 10 * BURST, by_notify)
+    clock.advance(21)
+    await muter.run_once()
+    assert (len(world.store.asked("mute")), len(world.passed)) == (1, 11 * BURST + 2)
 
 
 async def test_lone_jobs_are_never_muted(muter_of, clock):

@@ -226,6 +226,16 @@ class SupabaseStore:
         answer = await self._rpc.call("mute_v1", {"listener": self._id, "seconds": seconds}, "muted_until")
         return rows.instant(answer["muted_until"])
 
+    async def mute_notify(self, seconds: float) -> datetime | None:
+        """Ask the same of NOTIFY; returns until when none is sent.
+
+        Raises:
+            StoreError: it is not known to be so.
+        """
+        request = {"listener": self._id, "seconds": seconds, "notify": True}
+        answer = await self._rpc.call("mute_v1", request, "muted_until")
+        return rows.instant(answer.get("notify_muted_until"))
+
     async def leave(self) -> None:
         """Announce that this listener leaves."""
         await self._rpc.call("leave_v1", {"listener": self._id})

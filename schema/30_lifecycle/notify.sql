@@ -48,7 +48,20 @@ as $$
 $$;
 revoke all on function job_scheduler.is_listened() from public;
 
--- Notifies the listeners of a change: through Realtime unless they poll, and by NOTIFY, which a mute does not concern.
+-- Whether a statement is to send a NOTIFY: somebody receives it, and there are not too many.
+create or replace function job_scheduler.is_notifying()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select
+        job_scheduler.is_listened()
+        and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp())
+$$;
+revoke all on function job_scheduler.is_notifying() from public;
+
+-- Notifies the listeners of a change: through Realtime and by NOTIFY, unless either is muted because they poll.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
 language plpgsql
@@ -66,7 +79,7 @@ begin
     if what = 'job_listeners' or not job_scheduler.is_muted() then
         perform job_scheduler.send(message, '{broadcast,postgres_changes}');
     end if;
-    if job_scheduler.is_listened() then
+    if job_scheduler.is_notifying() then
         perform job_scheduler.send(message, '{notify}');
     end if;
 end
@@ -96,7 +109,7 @@ as $$
 declare
     plain jsonb;
 begin
-    if (job_scheduler.is_muted() and not job_scheduler.is_listened()) or not exists (select from new_rows) then
+    if (job_scheduler.is_muted() and not job_scheduler.is_notifying()) or not exists (select from new_rows) then
         return null;
     end if;
     select case

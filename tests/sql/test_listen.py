@@ -118,6 +118,26 @@ def test_a_mute_is_of_realtime_alone(database, ask, received):
     assert database.execute("select count(*)::int as n from job_scheduler.signals").fetchone()["n"] == 0
 
 
+def test_a_mute_of_notify_lasts_no_longer_than_that_of_realtime_and_is_announced(database, ask, received):
+    """Commits that send a NOTIFY wait for one another; the last one has every listener poll, and learn of it."""
+    ask("listen_v1", seconds=60)
+    assert ask("mute_v1", seconds=10, notify=True)["notify_muted_until"] is None, "three are no flood"
+    for _ in range(3):
+        database.execute(INSERT)
+    ask("mute_v1", seconds=5)
+    received()
+    answer = ask("mute_v1", seconds=60, notify=True)
+    assert answer["notify_muted_until"] == answer["muted_until"]
+    assert ask("mute_v1", seconds=1, notify=True) | {"now": None} == answer | {"now": None}
+    assert [(each["table"], each["rows"]) for each in received()] == [("scheduled_jobs", None)]
+    database.execute(INSERT)
+    assert received() == []
+    polled = ask("poll_jobs_v1", cursor=0, until="2999-01-01T00:00:00Z", after=None, limit=1)
+    assert polled["notify_muted_until"] == answer["notify_muted_until"]
+    assert "notify" in ask("send_probe_v1", channels=["notify"])["channels"]
+    assert [each["table"] for each in received()] == ["probe"]
+
+
 def test_a_probe_takes_the_way_of_every_notification(ask, received):
     """Where nobody has asked for notifications there is no such way."""
     assert "notify" not in ask("send_probe_v1", channels=["notify"])["channels"]

@@ -49,6 +49,18 @@ class Clock(Protocol):
         ...
 
 
+class Monitor(Protocol):
+    """A monitor outside of the project that raises an alarm when no ping arrives."""
+
+    async def ping(self, act: str = "", text: str = "") -> None:
+        """Send a ping: of life, or `start` or `fail`, of which `text` says why.
+
+        Raises:
+            PingFailedError: the monitor did not take it in time.
+        """
+        ...
+
+
 class JobStore(Protocol):
     """The jobs of the database. Each method is one request and one transaction.
 

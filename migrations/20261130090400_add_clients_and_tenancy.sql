@@ -122,8 +122,14 @@ begin
         select
             avg(e.duration_ms) as average,
             percentile_cont(0.95) within group (order by e.duration_ms) as p95
-        from public.job_executions as e
-        where e.scheduled_job_id = j.id and e.status in ('completed', 'failed')
+        from (
+            select l.duration_ms, l.status
+            from public.job_executions as l
+            where l.scheduled_job_id = j.id
+            order by l.scheduled_for desc
+            limit 10000
+        ) as e
+        where e.status in ('completed', 'failed')
     ) as ran
     where j.id = job;
     if stats is null then
@@ -135,7 +141,8 @@ $$;
 revoke all on function public.job_stats(bigint) from public, anon, authenticated, service_role;
 grant execute on function public.job_stats(bigint) to authenticated, service_role;
 
--- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions.
+-- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions. With test_mode
+-- true it rehearses, with false it does not, and with null it does what the runs of the job's schedule do.
 create or replace function public.run_job_now(job bigint, test_mode boolean default false)
 returns uuid
 language plpgsql
@@ -143,14 +150,16 @@ set search_path = ''
 as $$
 declare
     run uuid;
+    rehearses boolean;
 begin
-    perform from public.scheduled_jobs as j where j.id = job for no key update;
+    select coalesce(run_job_now.test_mode, j.test_mode) into rehearses
+    from public.scheduled_jobs as j
+    where j.id = job
+    for no key update;
     if not found then
         perform job_scheduler.refuse_unknown_job(job, 'run');
     end if;
-    insert into public.job_executions (scheduled_job_id, test_mode)
-    values (run_job_now.job, coalesce(run_job_now.test_mode, false))
-    returning id into run;
+    insert into public.job_executions (scheduled_job_id, test_mode) values (run_job_now.job, rehearses) returning id into run;
     return run;
 end
 $$;
@@ -1675,7 +1684,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days', 'store_result', 'job_type'
+        'cleanup_after_days', 'store_result', 'job_type', 'test_mode'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;

@@ -42,8 +42,17 @@ class Feeds:
         }
 
 
-def build_feeds(shared: Shared, tables: tuple[str, ...], deliver: Callable[[Hint], None]) -> Feeds:
-    """Build the feeds of the channels that the settings name; `deliver` receives the hints on these `tables`."""
+def build_feeds(
+    shared: Shared, tables: tuple[str, ...], deliver: Callable[[Hint], None], count_others: Callable[[], int]
+) -> Feeds:
+    """Build the feeds of the channels that the settings name.
+
+    Args:
+        shared: the parts that they share with other stages.
+        tables: the tables whose hints `deliver` receives.
+        deliver: receives each hint.
+        count_others: how many other listeners receive the same probes.
+    """
     settings = shared.settings
     channels = tuple(name for name in settings.channels if name != NOTIFY)
     feed = partial(
@@ -56,6 +65,7 @@ def build_feeds(shared: Shared, tables: tuple[str, ...], deliver: Callable[[Hint
         metrics=shared.metrics,
         clock=shared.clock,
         jitter=shared.jitter,
+        count_others=count_others,
     )
     return Feeds(
         realtime=feed(

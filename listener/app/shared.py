@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from listener.app.telemetry import build_otlp
 from listener.clock import DatabaseClock
 from listener.distribution import installed_version
 from listener.handler_api.registry import Registry
@@ -25,6 +26,7 @@ from listener.supabase.store import SupabaseStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from listener.observability.otlp import Otlp
     from listener.settings import Settings
 
 
@@ -44,6 +46,7 @@ class Shared:
     registry: Registry
     client_factory: Callable[[], Any]
     jitter: Callable[[], float]
+    otlp: Otlp | None = None
 
     @property
     def horizon(self) -> timedelta:
@@ -90,6 +93,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         registry=registry,
         client_factory=_client_factory(settings.url, key),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
+        otlp=build_otlp(settings, listener_id, metrics.registry),
     )
 
 

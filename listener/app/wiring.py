@@ -6,6 +6,7 @@ Takes the shared parts. Gives the stages. Guarantees that nothing runs until the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -137,7 +138,12 @@ def build_execution(shared: Shared, core: Core) -> Execution:
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
     options = settings.handler_options
-    executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
+    make: Callable[..., Executor] = Executor
+    if shared.otlp:
+        from listener.execution.traced_executor import TracedExecutor  # noqa: PLC0415 - only where traces are sent
+
+        make = partial(TracedExecutor, shared.otlp.tracer)
+    executor = make(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
         store,
         shared.runs,
@@ -219,7 +225,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         channels=settings.channels,
         per_minute=settings.notifications_per_minute,
     )
-    feeds = build_feeds(shared, router.tables, muter.deliver)
+    feeds = build_feeds(shared, router.tables, muter.deliver, lambda: len(core.peers.others))
     reflector.doubter = feeds
     return Feed(feeds, reflector, sources, muter)
 

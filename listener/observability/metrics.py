@@ -43,6 +43,7 @@ class Metrics:
 
     def _stages(self) -> None:
         of = self.registry
+        self._pings = Counter("listener_heartbeat_pings", "Pings of the monitor, by outcome.", ["outcome"], registry=of)
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
         self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
@@ -173,6 +174,10 @@ class Metrics:
     def probe_sent(self, outcome: str) -> None:
         """Count a probe: `sent`, or `unsent` where the database did not answer."""
         self._probes.labels(outcome).inc()
+
+    def pinged(self, outcome: str) -> None:
+        """Count a ping of the monitor: `sent` or `unsent`."""
+        self._pings.labels(outcome).inc()
 
     def mute_answered(self, answer: str) -> None:
         """Count a request to mute notifications: `granted` or `refused`."""

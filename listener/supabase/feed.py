@@ -57,6 +57,7 @@ class ChannelFeed:
         jitter: numbers from 0 to 1 that spread reconnections.
         times: intervals and time limits.
         while_running: what lasts as long as the feed.
+        count_others: how many other listeners receive the same probes.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -74,11 +75,13 @@ class ChannelFeed:
         jitter: Callable[[], float],
         times: Times | None = None,
         while_running: Callable[[], AbstractContextManager[None]] = nullcontext,
+        count_others: Callable[[], int] = lambda: 0,
     ) -> None:
         self._name, self._make_session, self._channels, self._tables = name, make_session, channels, tables
         self._while_running = while_running
         self._deliver, self._request_probe, self._health, self._metrics = deliver, send_probe, health, metrics
         self._clock, self._jitter, self._times = clock, jitter, times or Times()
+        self._count_others = count_others
         self._waiting: MemoryObjectSendStream[Hint] | None = None
         self._watched: list[WatchedSession] = []
         self._received: dict[str, bool] = dict.fromkeys(channels, False)
@@ -132,6 +135,7 @@ class ChannelFeed:
             clock=self._clock,
             jitter=self._jitter,
             times=replace(self._times, join_seconds=self._join_seconds()),
+            count_others=self._count_others,
         )
         self._watched.append(watched)
         self._changed()

@@ -20,6 +20,7 @@ OF_PAGES = {
     "list_runs": {},
     "list_failures": {},
     "list_listeners": {},
+    "list_workspaces": {},
     "list_quotas": {},
     "job_outcomes": {"jobs": [1]},
     "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},

@@ -1,11 +1,12 @@
-"""The listener's own way to PostgreSQL, as the URL in `LISTENER_DATABASE_URL` names it."""
+"""The settings of the listener's own way to PostgreSQL."""
 
 from __future__ import annotations
 
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings
 
 SCHEMES = ("postgres", "postgresql")
 TRANSACTION_POOLER_PORT = "6543"
@@ -39,4 +40,11 @@ def check_database_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
-DatabaseUrl = Annotated[SecretStr, AfterValidator(check_database_url)]
+class DatabaseSettings(BaseSettings):
+    """The part of `listener.settings.Settings` on PostgreSQL itself."""
+
+    database_url: Annotated[SecretStr, AfterValidator(check_database_url)] | None = Field(
+        default=None,
+        description="PostgreSQL itself, in place of PostgREST: `postgresql://user:password@host:5432/postgres`.",
+    )
+    database_connections: int = Field(default=6, ge=2, le=50, description="Connections to it, beside one that listens.")

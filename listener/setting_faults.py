@@ -18,7 +18,7 @@ SECRET = frozenset(
         "sms_url",
         "notification_channels",
         "heartbeat_url",
-        "otel_exporter_otlp_headers",
+        "otlp_headers",
     }
 )
 """Settings whose malformed values are not shown either."""

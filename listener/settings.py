@@ -279,9 +279,8 @@ def read_settings() -> Settings:
 def setting_names() -> dict[str, tuple[str, Any, str]]:
     """Return every setting by its variable: its name, its default (`...` where it is required), and its description."""
     described = {}
-    for name, field in sorted(
-        Settings.model_fields.items(), key=lambda each: each[0] in MonitoringSettings.model_fields
-    ):
+    parts = DatabaseSettings.model_fields.keys() | MonitoringSettings.model_fields.keys()
+    for name, field in sorted(Settings.model_fields.items(), key=lambda each: each[0] in parts):
         default = ... if field.is_required() else field.default
         described[_variable(name)] = (name, default, field.description or "")
     return described

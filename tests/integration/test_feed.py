@@ -12,9 +12,11 @@ from typing import Any
 import anyio
 import psycopg
 import pytest
+from faulty_proxy import Mode, TcpRoad, running_proxy
 from psycopg.conninfo import make_conninfo
 
 from listener.clock import DatabaseClock
+from listener.domain.messages import Hint
 from listener.errors import SessionEndedError
 from listener.execution.worker import CarriedClock
 from listener.observability.health import Health
@@ -24,6 +26,7 @@ from listener.supabase.feed import ChannelFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.session import Session
 from listener.supabase.store import SupabaseStore
+from listener.supabase.watched_session import Times
 from listener.testing import NOON
 
 CHANNELS = ("broadcast", "postgres_changes")
@@ -132,7 +135,7 @@ async def store(stack):
 def feed_of(kind, received, store):
     """Make a feed, with its health."""
 
-    def make(port, channels=kind.channels):
+    def make(port, channels=kind.channels, **times):
         clock = CarriedClock(NOON)
         health = Health(clock, channels)
         health.poll_succeeded()
@@ -147,6 +150,7 @@ def feed_of(kind, received, store):
             metrics=Metrics(),
             clock=clock,
             jitter=lambda: 0.1,
+            times=Times(**times),
         )
         return feed, health
 
@@ -280,6 +284,72 @@ async def test_the_feed_comes_back_and_polls_what_it_missed(kind, feed_of, road,
         await until(lambda: sources_of(received, job_id) == set(kind.channels))
         tasks.cancel_scope.cancel()
     assert await tasks_left(before) == set()
+
+
+NOTIFY_ALONE = pytest.mark.parametrize("kind", ["notify"], indirect=True)
+"""Tests of what NOTIFY has of its own; `stale_channels` has those of Realtime."""
+
+
+@NOTIFY_ALONE
+async def test_a_connection_that_went_silent_is_replaced_because_its_probe_does_not_come(
+    kind, feed_of, change, received
+):
+    """No error tells of it."""
+    async with running_proxy(TcpRoad(kind.port)) as proxy:
+        feed, health = feed_of(proxy.port, probe_seconds=0.3)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed.run)
+            await until(lambda: health.receiving)
+            proxy.mode = Mode.HALF_OPEN
+            proxy.mode = Mode.PASS
+            await until(lambda: feed.sessions > 1 and health.receiving)
+            job_id = change()
+            await until(lambda: sources_of(received, job_id) == {"notify"})
+            tasks.cancel_scope.cancel()
+
+
+@NOTIFY_ALONE
+async def test_a_request_for_notifications_that_was_lost_is_made_again(kind, stack, feed_of, change, received):
+    """A restored database does not have it; the probe shows that, and what came meanwhile is looked for."""
+    feed, health = feed_of(kind.port, probe_seconds=0.3)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run)
+        await until(lambda: health.receiving)
+        received.clear()
+        with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
+            connection.execute("delete from job_scheduler.listening")
+        await until(lambda: "feed" in {hint.source for hint in received} and health.receiving)
+        job_id = change()
+        await until(lambda: sources_of(received, job_id) == {"notify"})
+        tasks.cancel_scope.cancel()
+
+
+@NOTIFY_ALONE
+async def test_whatever_somebody_sends_by_notify_only_causes_a_look(kind, stack, change, received):
+    """Anybody may who may connect to the database; the session goes on."""
+    forged = [
+        "",
+        "no JSON",
+        "[]",
+        "7",
+        '{"table": 5}',
+        '{"table": "scheduled_jobs", "rows": [[1]], "xid": "x"}',
+        "[" * 7000,
+    ]
+    works = []
+    session = kind.session(kind.port, received.append, works.append)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(session.live, kind.channels, PATIENCE_SECONDS)
+        await until(lambda: works)
+        with psycopg.connect(stack.database_url, autocommit=True) as connection:
+            for payload in forged:
+                connection.execute("select pg_notify('job_scheduler', %s)", [payload])
+        await until(lambda: len(received) == len(forged))
+        assert set(received) == {Hint("notify", "scheduled_jobs")}
+        job_id = change()
+        await until(lambda: sources_of(received, job_id) == {"notify"})
+        tasks.cancel_scope.cancel()
+    await session.close()
 
 
 async def test_many_sessions_leave_nothing(feed_of, road, monkeypatch):

@@ -106,6 +106,7 @@ async def begin_session(url: str, *, suspect: bool) -> Conversation:
     try:
         with anyio.fail_after(CONNECT_SECONDS):
             backend, *_ = await conversation.query(PREPARE.format(mark=mark))
+            conversation.mark = mark
             if suspect and backend != str(conversation.backend):
                 await _refuse_other_sessions(url, conversation, mark)
     except BaseException as fault:

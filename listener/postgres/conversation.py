@@ -25,6 +25,10 @@ OK, BAD_REQUEST = 200, 400
 JSONB = 3802
 """PostgreSQL's number of the type."""
 FAILED = {ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE}
+SESSION_LOST = "26000"
+"""PostgreSQL's code for a prepared statement that is not there."""
+CALL = "select public.{function}($1) where current_setting('job_scheduler.session', true) = '{mark}'"
+"""The function is not called in a session that another client has prepared, with whatever role."""
 NO_FUNCTION, NOT_IN_SCHEMA_CACHE = "42883", "PGRST202"
 
 
@@ -33,12 +37,15 @@ class Conversation:
 
     Args:
         connection: open, in autocommit mode.
+
+    `mark` is what the session was marked with before the first call, as its setting `job_scheduler.session`.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection) -> None:
         self._connection = connection  # its owner: collected before it is closed, it would warn
         self._pg: PGconn = connection.pgconn
         self._prepared: set[str] = set()
+        self.mark = ""
 
     async def call(self, function: str, content: bytes) -> tuple[int, bytes]:
         """Call a function of schema `public` in a transaction of its own; return its answer as PostgREST would.
@@ -50,7 +57,7 @@ class Conversation:
             ConnectionLostError: it may have been carried out.
         """
         if function not in self._prepared:
-            statement = f"select public.{function}($1)".encode()
+            statement = CALL.format(function=function, mark=self.mark).encode()
             result = await self._ask(lambda: self._pg.send_prepare(function.encode(), statement, [JSONB]))
             if result.status in FAILED:
                 return BAD_REQUEST, _fault(result, function)
@@ -58,6 +65,8 @@ class Conversation:
         result = await self._ask(lambda: self._pg.send_query_prepared(function.encode(), [content]))
         if result.status in FAILED:
             return BAD_REQUEST, _fault(result, function)
+        if not result.ntuples:
+            return BAD_REQUEST, to_json({"code": SESSION_LOST, "message": "another session answers"})
         return OK, result.get_value(0, 0) or b""
 
     async def query(self, statement: str) -> list[str | None]:

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from listener.errors import NotConnectedError, RefusedConnectionError
 from listener.postgres.connecting import CONNECT_SECONDS, NO_SESSION, begin_session
-from listener.postgres.conversation import OK
+from listener.postgres.conversation import OK, SESSION_LOST
 from listener.supabase.error_codes import TRANSACTION_POOLER
 from listener.supabase.rpc import Calls, ignore
 
@@ -28,7 +28,7 @@ CONNECTIONS = 6
 """Of the 60 that a small Supabase project grants, or the 15 of its session pooler."""
 LIFETIME_SECONDS, IDLE_SECONDS = 1800.0, 60.0
 """A session reads the settings of its role when it begins. One connection is kept, however idle."""
-STATEMENT_GONE = {"26000", "42P05"}
+SESSION_CHANGED = {SESSION_LOST, "42P05"}
 """A prepared statement is not there, or is there already: a transaction pooler has changed the session."""
 
 
@@ -66,7 +66,7 @@ class Pool:
     async def _call(self, function: str, content: bytes) -> tuple[int, bytes]:
         conversation, begun_at = self._take_idle() or (await self._begin(), anyio.current_time())
         status, body = await conversation.call(function, content)  # if it raises, it closes the connection
-        if status != OK and from_json(body)["code"] in STATEMENT_GONE:
+        if status != OK and from_json(body)["code"] in SESSION_CHANGED:
             conversation.close()
             self._is_trusted = False
             raise RefusedConnectionError(TRANSACTION_POOLER, NO_SESSION)

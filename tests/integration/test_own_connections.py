@@ -110,12 +110,13 @@ async def test_a_session_pooler_serves(calls_to, embedded_stack):
         await calls.aclose()
 
 
-async def test_a_pooler_that_changes_its_mind_is_noticed(calls_to, sql, monkeypatch):
-    """A statement that was prepared is not there: another session answers."""
+@pytest.mark.parametrize("change", ["deallocate all", "reset all"])
+async def test_a_pooler_that_changes_its_mind_is_noticed_before_anything_is_done(calls_to, change):
+    """A statement that was prepared is not there, or the session's role and mark are not: another session answers."""
     calls = calls_to(connections=1)
     await due(calls)
     ((conversation, *_),) = calls._connections.current().transport._idle
-    await conversation.query("deallocate all")
+    await conversation.query(change)
     assert (await fault_of(calls)).code == "transaction_pooler"
     assert (await due(calls))["ids"] == [], "this one does keep sessions"
 

@@ -294,7 +294,7 @@ NOTIFY_ALONE = pytest.mark.parametrize("kind", ["notify"], indirect=True)
 async def test_a_connection_that_went_silent_is_replaced_because_its_probe_does_not_come(
     kind, feed_of, change, received
 ):
-    """No error tells of it."""
+    """No error reports it."""
     async with running_proxy(TcpRoad(kind.port)) as proxy:
         feed, health = feed_of(proxy.port, probe_seconds=0.3)
         async with anyio.create_task_group() as tasks:

@@ -27,6 +27,7 @@ from listener.supabase.feed import ChannelFeed
 from listener.supabase.rpc import Rpc
 from listener.supabase.session import Session
 from listener.supabase.store import SupabaseStore
+from listener.supabase.unreadable_frames import unreadable_counted
 from listener.supabase.watched_session import Times
 
 if TYPE_CHECKING:
@@ -186,6 +187,7 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
             clock=clock,
             jitter=CHANCE.random,
             times=Times(**times),
+            while_running=partial(unreadable_counted, metrics.frame_unreadable),
             count_others=lambda: 2,  # the tests that run several are about sharing
         )
         received = RunningFeed(feed, health, metrics, hints)

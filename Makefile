@@ -137,10 +137,16 @@ chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--second
 hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
 	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
 
+screenshots: install .browser ## docs/images: a picture of each page of the dashboard
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_tour
+
+dashboard-load: install .browser ## each page of the dashboard with 100,000 jobs and 1,000,000 runs, and Lighthouse; LOAD="--jobs 1000"
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_load $(LOAD)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts

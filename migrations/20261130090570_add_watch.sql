@@ -234,10 +234,10 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-    if to_regclass('cron.job') is not null then
+    delete from job_scheduler.watch_state;
+    if found and to_regclass('cron.job') is not null then -- else pg_cron may be one of others, which this role may not use
         execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1' using 'job_scheduler_watch';
     end if;
-    delete from job_scheduler.watch_state;
 end
 $$;
 revoke all on function job_scheduler.stop_watching() from public;

@@ -83,6 +83,7 @@ class Service:
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
+            closing.push_async_callback(self.shared.client_factory.aclose)
             if self.shared.otlp:
                 closing.push_async_callback(self.shared.otlp.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
@@ -123,6 +124,7 @@ class Service:
             ("notify_feed", stages.feeds.notify.run),
             ("cleaner", stages.cleaner.run),
             ("activity_counter", stages.activity_counter.run),
+            ("alert_evaluator", stages.alert_evaluator.run),
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
             ("sources", stages.sources.run),

@@ -18,6 +18,7 @@ from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
 from listener.maintenance.activity import ActivityCounter
+from listener.maintenance.alerts import AlertEvaluator
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
@@ -35,6 +36,7 @@ from listener.scheduling.replanner import Replanner
 from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.activity import SupabaseActivity
+from listener.supabase.alerts import SupabaseAlerts
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.zone_store import SupabaseZoneStore
 from listener.zone_database import installed_version
@@ -76,6 +78,7 @@ class Maintenance:
     recorder: Recorder
     cleaner: Cleaner
     activity_counter: ActivityCounter
+    alert_evaluator: AlertEvaluator
     watchdog: Watchdog
     publisher: Publisher
 
@@ -114,6 +117,7 @@ def build_stages(shared: Shared) -> Stages:
         recorder=maintenance.recorder,
         cleaner=maintenance.cleaner,
         activity_counter=maintenance.activity_counter,
+        alert_evaluator=maintenance.alert_evaluator,
         watchdog=maintenance.watchdog,
         publisher=maintenance.publisher,
         sources=feed.sources,
@@ -175,12 +179,14 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
     settings, store, jitter = shared.settings, shared.store, shared.jitter
     clock, metrics, health = shared.clock, shared.metrics, shared.health
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
+    alerts = AlertEvaluator(SupabaseAlerts(shared.rpc), metrics, jitter)
     return Maintenance(
-        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, settings.lease_seconds),
+        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, alerts, settings.lease_seconds),
         rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
         activity_counter=ActivityCounter(SupabaseActivity(shared.rpc), jitter),
+        alert_evaluator=alerts,
         watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),
         publisher=Publisher(catalogue, shared.registry.catalogue(), health, jitter),
     )

@@ -90,6 +90,8 @@ class Event(StrEnum):
     CLEANUP_DONE = "cleanup.done"
     CLEANUP_FAILED = "cleanup.failed"
     ACTIVITY_NOT_COUNTED = "activity.not_counted"
+    ALERTS_EVALUATED = "alerts.evaluated"
+    ALERTS_NOT_EVALUATED = "alerts.not_evaluated"
     CATALOGUE_PUBLISHED = "catalogue.published"
     CATALOGUE_FAILED = "catalogue.failed"
     OTLP_UNAVAILABLE = "otlp.unavailable"

@@ -53,6 +53,9 @@ class Metrics:
         self._leases = Gauge("listener_leases_held", "Runs whose lease this listener holds.", registry=of)
         self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
         self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
+        self._alerts = Counter(
+            "listener_alerts", "Alerts opened and resolved, and messages of them to send.", ["what"], registry=of
+        )
         self._unwritten = Gauge("listener_reports_unwritten", "Reports that wait to be written.", registry=of)
         self._tasks = Gauge("listener_tasks", "Tasks on the loop.", registry=of)
         self._loop_lag = Histogram(
@@ -121,6 +124,11 @@ class Metrics:
         """Count the answers of one batch of claims."""
         self._granted.inc(granted)
         self._refused.inc(refused)
+
+    def alerts_evaluated(self, opened: int, resolved: int, deliveries: int) -> None:
+        """Count what an evaluation of alert rules came to."""
+        for what, count in (("opened", opened), ("resolved", resolved), ("deliveries", deliveries)):
+            self._alerts.labels(what).inc(count)
 
     def instants_skipped(self, counts: Mapping[str, int]) -> None:
         """Count due instants that the database entered as skipped, by the ledger's reason."""

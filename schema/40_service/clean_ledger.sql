@@ -115,6 +115,7 @@ begin
     );
     get diagnostics acts = row_count;
     acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
+    acts := acts + job_scheduler.clean_alerts((request ->> 'limit')::integer);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     delete from job_scheduler.stops

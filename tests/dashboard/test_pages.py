@@ -5,7 +5,11 @@ Each window is checked at its end: no request to another host, nothing in the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from dashboard_team import ROLES
@@ -13,6 +17,7 @@ from playwright.sync_api import expect
 
 if TYPE_CHECKING:
     from dashboard_browser import Visit
+    from dashboard_team import Team
 
 ROUTES = ("/", "/jobs", "/jobs/new", "/runs", "/failures", "/alerts", "/listeners", "/handlers", "/audit", "/workspace")
 """Those that need no id; see `every_route`."""
@@ -38,7 +43,7 @@ def test_each_route_shows_what_the_person_may_see(visit, every_route, role: str)
     named = []
     for route in every_route:
         page = window.go(route)
-        assert page.locator("h1").first.inner_text().strip(), route
+        assert page.locator("h1, main h2").first.inner_text().strip(), route
         assert page.get_by_text("Something broke").count() == 0, route
         if OWN_NAME in page.locator("body").inner_text():
             named.append(route)
@@ -61,9 +66,10 @@ def test_axe_finds_nothing_in_the_light_and_in_the_dark_and_no_route_is_too_wide
     found = {}
     for route in every_route:
         page = window.go(route)
-        for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)
-            found[f"{route} {scheme}"] = window.violations()
+        found[f"{route} light"] = window.violations()
+        page.emulate_media(color_scheme="dark")
+        found[f"{route} dark"] = window.violations("color-contrast")
+        page.emulate_media(color_scheme="light")
         page.set_viewport_size(NARROW)
         found[f"{route} narrow"] = _too_wide(window)
         page.set_viewport_size(WIDE)
@@ -104,3 +110,41 @@ def test_the_keyboard_is_enough(visit, every_route) -> None:
     page.keyboard.press("Tab")
     outline = "() => getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) != "none"
+
+
+def test_the_command_line_the_page_and_the_ledger_have_the_same_figures(visit, team, project, listener) -> None:
+    """Of a job that failed, was mended and ran again; what was skipped is a row and no run."""
+    job = team.insert(handler="play", name="Counted", metadata={"fault": "no"})["id"]
+    project.wait(job, "failed")
+    project.update(job, metadata={})
+    project.call("retry_job", job=job)
+    project.wait(job, "completed")
+    project.rows(
+        "insert into public.job_executions (scheduled_job_id, workspace_id, cause, status, reason,"
+        " scheduled_for, completed_at) values (%s, %s, 'schedule', 'skipped', 'overlap', now() - interval '1 d', now())"
+        " returning id",
+        job,
+        team.workspace,
+    )
+    ledger = project.ledger(job)
+    ran = [row for row in ledger if row["started_at"] is not None]
+    failed = [row for row in ran if row["status"] == "failed"]
+    assert (len(ledger), len(ran), len(failed)) == (3, 2, 1)
+
+    shown = {row["id"]: row for row in _listener(team, "runs", str(job))}
+    assert {(id_, row["status"]) for id_, row in shown.items()} == {(str(row["id"]), row["status"]) for row in ledger}
+    (row,) = [row for row in _listener(team, "jobs") if row["id"] == job]
+    assert (row["total_runs"], row["failed_runs"]) == (2, 1)
+
+    page = visit("viewer").go(f"/jobs/{job}", tab="figures")
+    figures = dict(zip(page.locator("dt").all_inner_texts(), page.locator("dd").all_inner_texts(), strict=True))
+    assert (figures["Runs"], figures["Completed"], figures["Failed"]) == ("2", "1", "1")
+    page = visit("viewer").go(f"/jobs/{job}", tab="runs")
+    expect(page.locator("tbody tr[data-row]")).to_have_count(3)
+
+
+def _listener(team: Team, *words: str) -> list[dict[str, Any]]:
+    """Give the rows that a command shows to the service."""
+    command = [sys.executable, "-m", "listener.cli", *words, "--json"]
+    done = subprocess.run(command, env={**os.environ, **team.stack.environment()}, capture_output=True, check=True)
+    return json.loads(done.stdout)

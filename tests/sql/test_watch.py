@@ -252,6 +252,12 @@ def test_it_is_called_by_pg_cron_each_minute_until_it_is_stopped(watched) -> Non
     assert watched.one("select count(*) from cron.job") == 0
 
 
+def test_a_pg_cron_of_others_does_not_hinder_an_uninstallation(watched) -> None:
+    """Where nothing was set up, it is left alone: the role may have no right to its functions."""
+    watched.database.execute("drop function cron.unschedule")
+    watched.database.execute("select job_scheduler.stop_watching()")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -33,7 +33,7 @@ QUIET = (
 )
 BUSY = "[aria-busy=true], .skeletons"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
-RULES = "() => axe.run(document, {resultTypes: ['violations']})"
+RULES = "(only) => axe.run(document, {resultTypes: ['violations'], ...(only.length ? {runOnly: only} : {})})"
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ class Visit:
     def settle(self) -> None:
         """Wait until nothing loads any more."""
         self.page.evaluate(DRAWN)  # a route that was changed is shown
-        expect(self.page.locator("h1").first).to_be_visible()
+        expect(self.page.locator("h1, main h2").first).to_be_visible()
         expect(self.page.locator(BUSY)).to_have_count(0)
 
     def expects(self, pattern: str) -> None:
@@ -99,11 +99,11 @@ class Visit:
         complaints = [each for each in self.complaints if not any(re.search(one, each) for one in self.expected)]
         assert not complaints, complaints
 
-    def violations(self) -> list[str]:
-        """Give what axe finds on the page as it is, one line each: the rule, its impact and the elements."""
+    def violations(self, *only: str) -> list[str]:
+        """Give what axe finds by these rules, or all: one line each with the rule, its impact and the elements."""
         if not self.page.evaluate("() => 'axe' in window"):
             self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = self.page.evaluate(RULES)["violations"]
+        found = self.page.evaluate(RULES, list(only))["violations"]
         return [
             f"{each['id']} ({each['impact']}): {', '.join(str(node['target']) for node in each['nodes'])}"
             for each in found

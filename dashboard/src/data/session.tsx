@@ -64,6 +64,7 @@ export function SessionProvider({ children }: { children: ReactNode }) {
     signOut: async () => {
       leaves.current = true
       const { error } = await supabase.auth.signOut({ scope: 'local' })
+      leaves.current &&= !error
       if (error) throw error
     },
   }), [state, user, fault])

@@ -43,7 +43,7 @@ export function Frame({ path, label, hint, fault, marks, isRequired, isBare, isG
   const name = (
     <>
       <bdi>{label}</bdi>
-      {isRequired && !isBare && <span className="field-required">required</span>}
+      {isRequired && !isBare && <span className="field-required"> required</span>}
     </>
   )
   const notes = (

@@ -1,9 +1,9 @@
-import { useId, useState } from 'react'
+import { useEffect, useId, useState } from 'react'
 import { check, type Faults } from './check'
 import { useJsonText } from './JsonField'
 import { type Json, isObject, type JsonObject } from './json'
 import { SchemaForm } from './SchemaForm'
-import { partOf, type Schema } from './schema'
+import { hasForm, type Schema } from './schema'
 
 interface PayloadEditorProps {
   /** Null: the handler takes anything. */
@@ -13,27 +13,20 @@ interface PayloadEditorProps {
   refusals: Faults
   showsAll: boolean
   isDisabled?: boolean
-  /** Why the payload cannot be saved: a text that is no JSON, or undefined. */
-  onBroken: (fault: string | undefined) => void
+  /** Whether the payload cannot be saved: a text that is no JSON, or a field that does not fit. */
+  onFaults: (hasFaults: boolean) => void
   mode: 'form' | 'json'
   onMode: (mode: 'form' | 'json') => void
 }
 
-export function hasForm(schema: Schema | null): schema is Schema {
-  if (!schema) return false
-  const { shape } = partOf(schema, schema)
-  return shape.kind === 'object' || shape.kind === 'union'
-}
-
 /** A payload as a form, where its handler has a schema, or as JSON. */
-export function PayloadEditor(props: PayloadEditorProps) {
-  const { schema, mode, onMode, onBroken, ...beside } = props
+export default function PayloadEditor(props: PayloadEditorProps) {
+  const { schema, mode, onMode, onFaults, ...beside } = props
   const [brokenIn, setBrokenIn] = useState<string>()
   const offersForm = hasForm(schema)
-  const note = (fault: string | undefined) => {
-    setBrokenIn(fault)
-    onBroken(fault)
-  }
+  const isForm = offersForm && mode === 'form'
+  const hasFaults = brokenIn !== undefined || (isForm && check(props.value, schema).size > 0)
+  useEffect(() => onFaults(hasFaults), [hasFaults])
   return (
     <div className="payload">
       {offersForm && (
@@ -48,16 +41,20 @@ export function PayloadEditor(props: PayloadEditorProps) {
           ))}
         </div>
       )}
-      {offersForm && mode === 'form' ? (
-        <SchemaForm id="payload" schema={schema} {...beside} onBroken={note} />
+      {isForm ? (
+        <SchemaForm id="payload" schema={schema} {...beside} onBroken={setBrokenIn} />
       ) : (
-        <JsonPayload schema={schema} {...beside} onBroken={note} />
+        <JsonPayload schema={schema} {...beside} onBroken={setBrokenIn} />
       )}
     </div>
   )
 }
 
-function JsonPayload({ schema, value, onChange, refusals, isDisabled, onBroken }: Omit<PayloadEditorProps, 'mode' | 'onMode' | 'showsAll'>) {
+type JsonProps = Pick<PayloadEditorProps, 'schema' | 'value' | 'onChange' | 'refusals' | 'isDisabled'> & {
+  onBroken: (fault: string | undefined) => void
+}
+
+function JsonPayload({ schema, value, onChange, refusals, isDisabled, onBroken }: JsonProps) {
   const id = useId()
   const { text, write, fault } = useJsonText(value, (next: Json | undefined) => {
     if (next === undefined || isObject(next)) onChange(next ?? {})

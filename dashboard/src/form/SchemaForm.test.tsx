@@ -162,6 +162,21 @@ test('a secret is covered, and titles and texts of a schema are texts', () => {
   expect(at<HTMLInputElement>('a').type).toBe('text')
 })
 
+test('schemas that go round in circles are shown all the same', () => {
+  const $defs: Record<string, Schema> = {
+    Nothing: { $ref: '#/$defs/Nothing' },
+    Itself: { anyOf: [{ $ref: '#/$defs/Itself' }, { type: 'null' }] },
+    Lists: { type: 'array', items: { $ref: '#/$defs/Lists' } },
+    Tree: { anyOf: [{ type: 'string' }, { type: 'array', items: { $ref: '#/$defs/Tree' } }] },
+    Endless: { type: 'object', properties: { next: { $ref: '#/$defs/Endless' } }, required: ['next'] },
+  }
+  const properties = Object.fromEntries(Object.keys($defs).map((name) => [name, { $ref: `#/$defs/${name}` }]))
+  show({ type: 'object', properties, $defs, required: ['Endless', 'Tree'] }, '{"Tree":["a",["b",["c"]]],"Itself":1}')
+  expect(root.querySelectorAll('[data-path]').length).toBeGreaterThan(5)
+  show({ type: 'object', properties, $defs, required: Object.keys(properties) })
+  expect(JSON.stringify(held).length).toBeLessThan(1000)
+})
+
 test('every control has a name', () => {
   show(HARD)
   for (const field of root.querySelectorAll<HTMLInputElement>('input, select, textarea')) {

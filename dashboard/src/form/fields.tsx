@@ -1,7 +1,7 @@
 import { useState } from 'react'
 import { type FieldProps, useForm } from './context'
 import { Frame, useMarks } from './Frame'
-import { type Json, isNumber, numberOf, writeJson } from './json'
+import { type Json, numberOf, shown } from './json'
 import { labelOf, type Part } from './schema'
 
 export type LeafProps = FieldProps & { part: Part }
@@ -24,12 +24,6 @@ function placeholderOf({ schema }: Part): string {
   if (given !== undefined && given !== null && given !== '') return shown(given)
   if (examples?.[0] !== undefined) return shown(examples[0])
   return EXAMPLES[format ?? ''] ?? ''
-}
-
-export const shown = (value: Json | undefined): string => {
-  if (value === undefined || value === null) return ''
-  if (typeof value === 'string') return value
-  return isNumber(value) ? String(value) : writeJson(value, 0)
 }
 
 /** What an emptied field holds: nothing, so that the handler's default counts; null where it must hold something. */

@@ -45,3 +45,10 @@ function sorted(value: Json): Json {
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
   return Object.fromEntries(entries.map(([key, part]) => [key, sorted(part)]))
 }
+
+/** A value as a field shows it. */
+export const shown = (value: Json | undefined): string => {
+  if (value === undefined || value === null) return ''
+  if (typeof value === 'string') return value
+  return isNumber(value) ? String(value) : writeJson(value, 0)
+}

@@ -77,10 +77,10 @@ function target(reference: string, root: Schema): Schema {
 export const isSecret = (schema: Schema): boolean =>
   schema.secret === true || (schema.format === 'password' && schema.writeOnly === true)
 
-export function partOf(given: Schema | boolean | undefined, root: Schema): Part {
+export function partOf(given: Schema | boolean | undefined, root: Schema, depth = 0): Part {
   const schema = resolved(given, root)
-  const choices = branches(schema)
-  if (choices) return partOfBranches(schema, choices, root)
+  const choices = depth < MAX_DEPTH ? branches(schema) : undefined
+  if (choices) return partOfBranches(schema, choices, root, depth)
   return { schema, nullable: schema.type === 'null' || schema.enum?.includes(null) === true, shape: shapeOf(schema) }
 }
 
@@ -91,12 +91,12 @@ function branches(schema: Schema): Schema[] | undefined {
   return schema.type.map((type) => ({ ...schema, type, title: undefined, description: undefined, default: undefined }))
 }
 
-function partOfBranches(schema: Schema, choices: Schema[], root: Schema): Part {
+function partOfBranches(schema: Schema, choices: Schema[], root: Schema, depth: number): Part {
   const variants = choices.filter((choice) => resolved(choice, root).type !== 'null')
   const nullable = variants.length < choices.length
   if (variants.length === 1 && variants[0]) {
     const { anyOf, oneOf, ...beside } = schema
-    const only = partOf(variants[0], root)
+    const only = partOf(variants[0], root, depth + 1)
     const merged = { ...only.schema, ...(Array.isArray(schema.type) ? {} : beside) }
     return { schema: merged, shape: isSecret(merged) ? { kind: 'secret' } : only.shape, nullable: nullable || only.nullable }
   }
@@ -177,12 +177,19 @@ const KIND_WORDS: Record<string, string> = {
 }
 
 /** What a variant of a union is called: its title, or its type in words. */
-export function variantLabel(variant: Schema, root: Schema, tag?: string): string {
+export function variantLabel(variant: Schema, root: Schema, tag?: string, depth = 0): string {
   const { schema, shape } = partOf(variant, root)
   const tagged = tag === undefined ? undefined : resolved(schema.properties?.[tag], root).const
   if (typeof tagged === 'string') return tagged
   if (shape.kind === 'object' && schema.title) return schema.title
-  if (shape.kind === 'list') return `List of ${variantLabel(shape.item, root).toLowerCase()}`
+  if (shape.kind === 'list') return depth < 2 ? `List of ${variantLabel(shape.item, root, undefined, depth + 1).toLowerCase()}` : 'lists'
   if (shape.kind === 'constant') return String(shape.value)
   return KIND_WORDS[shape.kind] ?? schema.title ?? (schema.type === 'array' ? 'List as JSON' : 'JSON')
+}
+
+/** Whether a payload of this schema has fields, rather than being JSON of some kind. */
+export function hasForm(schema: Schema | null): schema is Schema {
+  if (!schema) return false
+  const { shape } = partOf(schema, schema)
+  return shape.kind === 'object' || shape.kind === 'union'
 }

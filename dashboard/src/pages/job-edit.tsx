@@ -16,7 +16,7 @@ import '../styles/form.css'
 export default function JobEdit() {
   const { id } = useParams<{ id?: string }>()
   const { data: handlers, error, refetch } = useHandlers()
-  if (error) return <ErrorNote error={error} retry={() => void refetch()} />
+  if (error) return <><PageHead title={id ? 'Edit' : 'New job'} /><ErrorNote error={error} retry={() => void refetch()} /></>
   if (!handlers) return <><PageHead title={id ? 'Edit' : 'New job'} /><Skeleton rows={6} height={70} /></>
   return id === undefined ? <NewJob handlers={handlers} /> : <EditJob key={id} id={Number(id)} handlers={handlers} />
 }
@@ -45,14 +45,17 @@ function EditJob({ id, handlers }: { id: number; handlers: CatalogueHandler[] })
     staleTime: Infinity,
     gcTime: 0,
   })
-  if (error) return <ErrorNote error={error} retry={() => void refetch()} />
+  if (error) return <><PageHead title="Edit" /><ErrorNote error={error} retry={() => void refetch()} /></>
   if (job === undefined) return <><PageHead title="Edit" /><Skeleton rows={6} height={70} /></>
-  if (job === null) return <Empty icon="jobs" title="No such job"><p className="muted">It was deleted, or is not yours to see.</p></Empty>
+  if (job === null) return <><PageHead title="Edit" /><Empty icon="jobs" title="No such job"><p className="muted">It was deleted, or is not yours to see.</p></Empty></>
   if (job.source) {
     return (
-      <Empty icon="jobs" title="This job follows a row">
-        <p className="muted">It is made and changed by the source <code><Text value={job.source} /></code>: change the row that it follows.</p>
-      </Empty>
+      <>
+        <PageHead title={<Text value={titleOf(job)} most={120} />} />
+        <Empty icon="jobs" title="This job follows a row">
+          <p className="muted">It is made and changed by the source <code><Text value={job.source} /></code>: change the row that it follows.</p>
+        </Empty>
+      </>
     )
   }
   return (

@@ -1,18 +1,18 @@
-import type { ReactNode } from 'react'
+import { lazy, Suspense, type ReactNode } from 'react'
 import { useParams } from 'wouter'
 import { useLiveQuery } from '../data/queries'
 import { overlaid } from '../lib/pages'
 import { useParameters } from '../lib/urls'
 import { Empty, ErrorNote, PageHead, Skeleton } from '../ui/basics'
-import { FiguresTab } from './job/figures-tab'
 import { Head } from './job/head'
-import { HistoryTab } from './job/history-tab'
-import { PayloadTab } from './job/payload-tab'
 import { RunsTab } from './job/runs-tab'
-import { UpcomingTab } from './job/upcoming-tab'
 import { fetchJob, type JobRow } from './job-edit/row'
-import '../styles/form.css'
 import '../styles/jobs.css'
+
+const UpcomingTab = lazy(() => import('./job/upcoming-tab'))
+const FiguresTab = lazy(() => import('./job/figures-tab'))
+const PayloadTab = lazy(() => import('./job/payload-tab'))
+const HistoryTab = lazy(() => import('./job/history-tab'))
 
 /** The tabs of a job, in their order; what stands here is offered. */
 const TABS: Record<string, { title: string; show: (job: JobRow) => ReactNode }> = {
@@ -36,9 +36,9 @@ export default function Job() {
       return shown && change ? (change.type === 'DELETE' ? null : overlaid(shown, change.row)) : shown
     },
   })
-  if (!isNumber) return <Empty icon="jobs" title="No such job" />
-  if (error && job === undefined) return <ErrorNote error={error} retry={() => void refetch()} />
-  if (job === undefined) return <Skeleton rows={6} height={60} />
+  if (!isNumber) return <><PageHead title="Job" /><Empty icon="jobs" title="No such job" /></>
+  if (error && job === undefined) return <><PageHead title="Job" /><ErrorNote error={error} retry={() => void refetch()} /></>
+  if (job === undefined) return <><PageHead title="Job" /><Skeleton rows={6} height={60} /></>
   if (job === null) return <Gone id={id} />
   return (
     <>
@@ -65,7 +65,9 @@ function Tabs({ job }: { job: JobRow }) {
           </button>
         ))}
       </div>
-      <div role="tabpanel" id="tab-panel" aria-labelledby={`tab-${chosen}`}>{TABS[chosen]?.show(job)}</div>
+      <div role="tabpanel" id="tab-panel" aria-labelledby={`tab-${chosen}`}>
+        <Suspense fallback={<Skeleton rows={4} height={44} />}>{TABS[chosen]?.show(job)}</Suspense>
+      </div>
     </>
   )
 }
@@ -74,7 +76,7 @@ function Gone({ id }: { id: number }) {
   return (
     <>
       <PageHead title={`Job ${id}`} lead="There is no such job: it was deleted, cleaned away, or is not yours to see. This is what is known of it." />
-      <HistoryTab job={id} />
+      <Suspense fallback={<Skeleton rows={4} height={44} />}><HistoryTab job={id} /></Suspense>
     </>
   )
 }

@@ -1,16 +1,17 @@
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { useSession, useTenancy } from '../data/session'
 import { TRIGGERS } from '../lib/schedule'
 import { go, useParameters } from '../lib/urls'
+import { useCronWords } from '../lib/use-cron-words'
 import { Button, Empty, ErrorNote, PageHead, Skeleton } from '../ui/basics'
 import { Facet, SearchField } from '../ui/facets'
 import { useCommands } from '../ui/keys'
 import { More, Table } from '../ui/table'
+import { useJobActs } from './job/acts'
 import { BULK_ACTS, type BulkAct } from './jobs/bulk'
 import { BulkDialog } from './jobs/bulk-dialog'
 import { jobColumns, selectionWords } from './jobs/columns'
 import { bulkFilter, filterOf, isBulk, isNarrowed, type JobFilter, listed, STATUSES } from './jobs/filter'
-import { useCronWords } from './job-edit/upcoming'
 import { FirstJob } from './overview/first-job'
 import { idsOf, type JobListRow, titleOf, useHandlerNames, useJobs, useOutcomes } from './jobs/list'
 import '../styles/jobs.css'
@@ -26,17 +27,19 @@ export default function Jobs() {
   const jobs = useJobs(filter, workspace, user)
   const outcomes = useOutcomes(jobs.rows.map(({ id }) => id))
   const [chosen, setChosen] = useState<JobListRow | null>(null)
-  const selection = useSelection(JSON.stringify([workspace, filter]))
+  const of = JSON.stringify([workspace, filter])
+  const selection = useSelection(of)
   const [act, setAct] = useState<BulkAct | null>(null)
+  useEffect(() => setAct(null), [of])
   useCronWords(jobs.rows.some((job) => job.trigger_type === 'cron'))
 
+  const narrows = isNarrowed(filter) || filter.order === 'next'
   const hasSelection = selection.isAll || selection.ids.size > 0
   useCommands([
     { title: 'Select or unselect the row', key: 'x', isListed: false, run: () => chosen && selection.select([chosen.id], !selection.ids.has(chosen.id)) },
     ...ACTS.map((each) => ({
       title: `${BULK_ACTS[each].title} the selected jobs`, run: () => setAct(each), why: hasSelection ? canWrite.why : 'no job is selected',
     })),
-    { title: 'Edit the job', key: 'e', isListed: false, run: () => chosen && go(`/jobs/${chosen.id}/edit`) },
   ])
   const isFirst = !jobs.isLoading && jobs.rows.length === 0 && !jobs.error
   return (
@@ -47,11 +50,11 @@ export default function Jobs() {
       <Narrow filter={filter} setParameters={setParameters} />
       {jobs.error && <ErrorNote error={jobs.error} retry={jobs.refetch} />}
       {jobs.isLoading && <Skeleton rows={12} height={44} />}
-      {isFirst && (isNarrowed(filter) || filter.order === 'next' ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
+      {isFirst && (narrows ? <NoMatch clear={() => setParameters(NOTHING)} /> : <FirstJob />)}
       {hasSelection && (
         <div className="bulk-bar" role="region" aria-label="Selected jobs">
-          <strong>{selectionWords(selection.ids.size, selection.isAll)}</strong>
-          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{isNarrowed(filter) || filter.order === 'next' ? 'Select all that match' : 'Select all jobs'}</button>}
+          <strong>{selectionWords(selection.ids.size, selection.isAll, narrows)}</strong>
+          {!selection.isAll && <button type="button" className="link" onClick={selection.all}>{narrows ? 'Select all that match' : 'Select all jobs'}</button>}
           <button type="button" className="link" onClick={selection.none}>Clear</button>
           <span className="spring" />
           {ACTS.map((each) => (
@@ -68,9 +71,10 @@ export default function Jobs() {
         />
       )}
       <More hasMore={jobs.hasMore} isLoading={jobs.isLoadingMore} load={jobs.loadMore} />
+      {chosen && <ChosenKeys job={chosen} />}
       {act && (
         <BulkDialog
-          act={act} what={selection.isAll ? 'all jobs of the filter' : wordsFor(selection.ids, jobs.rows)}
+          act={act} what={selection.isAll ? (narrows ? 'all jobs that match' : 'all jobs') : wordsFor(selection.ids, jobs.rows)}
           filterOf={() => selectedFilter(selection, filter, workspace, user)}
           onClose={(isDone) => {
             setAct(null)
@@ -82,13 +86,31 @@ export default function Jobs() {
   )
 }
 
+/** Keys that act on the row that j and k chose. */
+function ChosenKeys({ job }: { job: JobListRow }) {
+  const acts = useJobActs(job)
+  const hold = job.status === 'paused' ? 'resume' : 'pause'
+  useCommands([
+    { title: `Run ${titleOf(job)} now`, key: 'r', run: () => acts.do('run'), why: acts.right('run').why },
+    { title: `${hold === 'resume' ? 'Resume' : 'Pause'} ${titleOf(job)}`, key: 'p', run: () => acts.do(hold), why: acts.right(hold).why },
+    { title: `Edit ${titleOf(job)}`, key: 'e', run: () => go(`/jobs/${job.id}/edit`), why: acts.canEdit.why },
+  ])
+  return null
+}
+
 const NOTHING = { status: null, handler: null, trigger: null, name: null, mine: null, order: null }
 
 function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (changes: Record<string, string | null>) => void }) {
   const handlers = useHandlerNames()
   const { workspace } = useTenancy()
   return (
-    <div className="toolbar">
+    <form
+      className="toolbar" role="search"
+      onSubmit={(event) => { // Enter leaves the field, so that keys are those of the list again
+        event.preventDefault()
+        if (document.activeElement instanceof HTMLElement) document.activeElement.blur()
+      }}
+    >
       <SearchField label="Search by name" value={filter.name} onChange={(name) => setParameters({ name })} />
       <Facet label="Status" options={STATUSES} chosen={filter.status} onChange={(chosen) => setParameters({ status: listed(chosen) })} />
       <Facet label="Handler" options={handlers} chosen={filter.handler} onChange={(chosen) => setParameters({ handler: listed(chosen) })} />
@@ -107,7 +129,7 @@ function Narrow({ filter, setParameters }: { filter: JobFilter; setParameters: (
         </select>
       </label>
       {isNarrowed(filter) && <button type="button" className="link" onClick={() => setParameters(NOTHING)}>Clear filter</button>}
-    </div>
+    </form>
   )
 }
 

@@ -1,3 +1,4 @@
+import { useQueryClient } from '@tanstack/react-query'
 import { answer, supabase } from '../data/client'
 import { useLiveQuery } from '../data/queries'
 import { useTenancy } from '../data/session'
@@ -5,6 +6,7 @@ import type { Overview } from '../data/types'
 import { go } from '../lib/urls'
 import { Button, ErrorNote, PageHead, Skeleton } from '../ui/basics'
 import { Figures } from './overview/figures'
+import { FiringAlerts } from './overview/firing-alerts'
 import { FirstJob } from './overview/first-job'
 import { NewestFailures } from './overview/newest-failures'
 import { NextHours } from './overview/next-hours'
@@ -21,6 +23,7 @@ export default function OverviewPage() {
   const { data: hasJobs } = useLiveQuery({
     queryKey: ['has-jobs', workspace],
     queryFn: ({ signal }) => hasAnyJob(workspace, signal),
+    touchedBy: useQueryClient().getQueryData(['has-jobs', workspace]) ? 'never' : 'any',
     every: false,
   })
   const isNew = data && hasJobs === false && data.outcomes.every(({ completed, failed, skipped }) => completed + failed + skipped === 0)
@@ -30,6 +33,7 @@ export default function OverviewPage() {
       {error && <ErrorNote error={error} retry={() => void refetch()} />}
       {!data && !error && <Skeleton rows={4} height={92} />}
       {data && data.listeners === 0 && <NoListener lastHeartbeat={data.last_heartbeat} />}
+      <FiringAlerts />
       {isNew && <FirstJob />}
       {data && (
         <div className="overview">

@@ -1,12 +1,13 @@
-import { useCallback, useEffect, useState, type ReactNode } from 'react'
+import { useEffect, useRef, useState, type ReactNode } from 'react'
 import { Link, useLocation } from 'wouter'
 import { togglePause, useSubscription } from '../data/live'
 import { useSession, useTenancy } from '../data/session'
 import { nextTheme } from '../lib/theme'
 import { go } from '../lib/urls'
 import { Icon, type IconName } from '../ui/icon'
-import { useAllCommands, useCommands, useKeyboard, type Command } from '../ui/keys'
+import { useAllCommands, useCommands, useKeyboard } from '../ui/keys'
 import { Palette } from '../ui/palette'
+import { useFoundJobs } from './found-jobs'
 import { Help } from './help'
 import { TopBar } from './top-bar'
 
@@ -50,19 +51,20 @@ export function Shell({ children }: { children: ReactNode }) {
     { title: 'Keys', key: '?', run: () => setShown('help') },
     { title: 'Commands', key: 'mod k', run: () => setShown('palette'), isListed: false },
   ])
+  const side = useRef<HTMLElement>(null)
+  useEffect(() => {
+    if (isNavOpen) side.current?.querySelector<HTMLElement>('[aria-current]')?.focus()
+  }, [isNavOpen])
   useEffect(() => {
     setIsNavOpen(false)
     document.title = place ? `${place.title} · Jobs` : 'Jobs'
   }, [path])
   const commands = useAllCommands()
-  const search = useCallback((typed: string): Command[] => [
-    { title: `Find jobs named “${typed}”`, run: () => go(`/jobs?name=${encodeURIComponent(typed)}`) },
-  ], [])
 
   return (
     <div className="shell">
       <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById('main')?.focus() }}>Skip to the page</a>
-      <aside className="side" data-open={isNavOpen || undefined}>
+      <aside className="side" ref={side} data-open={isNavOpen || undefined} onKeyDown={(event) => event.key === 'Escape' && setIsNavOpen(false)}>
         <Link href="/" className="brand"><span className="brand-mark"><Icon name="clock" size={16} /></span>Jobs</Link>
         <nav aria-label="Pages">
           {PLACES.map((one) => (
@@ -78,7 +80,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <TopBar onMenu={() => setIsNavOpen(!isNavOpen)} isMenuOpen={isNavOpen} onPalette={() => setShown('palette')} onHelp={() => setShown('help')} />
         <main id="main" className="main" tabIndex={-1}>{children}</main>
       </div>
-      {shown === 'palette' && <Palette commands={commands} search={search} onClose={() => setShown(null)} />}
+      {shown === 'palette' && <Palette commands={commands} useFound={useFoundJobs} onClose={() => setShown(null)} />}
       {shown === 'help' && <Help commands={commands} onClose={() => setShown(null)} />}
     </div>
   )

@@ -6,6 +6,7 @@ import { visible } from '../lib/text'
 import { chooseZone, LOCAL_ZONE, zoneChoice, type ZoneChoice } from '../lib/time'
 import { Icon } from '../ui/icon'
 import { Keys } from '../ui/keys'
+import { showRefusal } from '../ui/toast'
 
 interface TopBarProps {
   onMenu: () => void
@@ -37,7 +38,7 @@ export function TopBar({ onMenu, isMenuOpen, onPalette, onHelp }: TopBarProps) {
         <summary className="icon-button" aria-label="Account"><Icon name="user" /></summary>
         <div className="menu-body">
           <p className="muted"><bdi>{visible(user?.email ?? '')}</bdi></p>
-          <button type="button" className="menu-item" onClick={() => void signOut()}>Sign out</button>
+          <button type="button" className="menu-item" onClick={() => void signOut().catch((fault: unknown) => showRefusal(fault, () => void signOut()))}>Sign out</button>
         </div>
       </details>
     </header>

@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react'
-import { useState } from 'react'
+import { useEffect, useState } from 'react'
 import { Refusal } from '../data/client'
 import type { Right } from '../data/session'
 import { count } from '../lib/format'
@@ -46,7 +46,7 @@ export function StatusBadge({ status, reason }: { status: string; reason?: strin
     <Badge tone={TONES[status] ?? 'plain'}>
       <span className="badge-dot" />
       {status}
-      {reason && <span className="badge-reason">{visible(reason)}</span>}
+      {reason && <span className="badge-reason" title={visible(reason)}>{visible(reason)}</span>}
     </Badge>
   )
 }
@@ -119,6 +119,9 @@ export function Button({ children, onClick, icon, kind = 'plain', size = 'normal
 }
 
 export function PageHead({ title, children, lead }: { title: ReactNode; children?: ReactNode; lead?: ReactNode }) {
+  useEffect(() => {
+    if (typeof title === 'string') document.title = `${visible(title)} · Jobs`
+  }, [title])
   return (
     <header className="page-head">
       <div>

@@ -1,7 +1,9 @@
 import { useMemo, useState, type KeyboardEvent } from 'react'
-import { visible } from '../lib/text'
+import { Line } from './basics'
 import { Dialog } from './dialog'
 import { Keys, type Command } from './keys'
+
+const MOST = 40
 
 /** Commands whose titles have all the words that are typed, those that begin with them first. */
 export function matching(commands: Command[], typed: string): Command[] {
@@ -11,12 +13,13 @@ export function matching(commands: Command[], typed: string): Command[] {
   return found.sort((a, b) => starts(a) - starts(b))
 }
 
-export function Palette({ commands, onClose, search }: { commands: Command[]; onClose: () => void; search: (typed: string) => Command[] }) {
+export function Palette({ commands, onClose, useFound }: { commands: Command[]; onClose: () => void; useFound: (typed: string) => Command[] }) {
   const [typed, setTyped] = useState('')
   const [index, setIndex] = useState(0)
+  const found = useFound(typed)
   const shown = useMemo(
-    () => [...matching(commands.filter((one) => one.isListed !== false), typed).slice(0, 40), ...(typed ? search(typed) : [])],
-    [commands, typed, search],
+    () => [...matching(commands.filter((one) => one.isListed !== false), typed).slice(0, MOST), ...found],
+    [commands, typed, found],
   )
   const chosen = Math.min(index, shown.length - 1)
 
@@ -51,7 +54,7 @@ export function Palette({ commands, onClose, search }: { commands: Command[]; on
             key={`${place} ${command.title}`} id={`command-${place}`} role="option" aria-selected={place === chosen}
             aria-disabled={Boolean(command.why)} onClick={() => run(command)} onMouseMove={() => setIndex(place)}
           >
-            <bdi>{visible(command.title)}</bdi>
+            <Line value={command.title} />
             {command.why && <span className="muted">{command.why}</span>}
             {command.key && <Keys keys={command.key} />}
           </li>

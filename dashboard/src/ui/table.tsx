@@ -39,6 +39,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
     const next = rows[Math.max(0, Math.min(rows.length - 1, index < 0 ? (step > 0 ? 0 : rows.length - 1) : index + step))]
     if (!next) return
     setChosenId(idOf(next))
+    onChosen?.(next) // at once: the next key may act on it
     body.current?.querySelector(`[data-row="${CSS.escape(String(idOf(next)))}"]`)?.scrollIntoView({ block: 'nearest' })
   }
   useCommands([
@@ -48,7 +49,7 @@ export function Table<Row>({ label, columns, rows, idOf, onOpen, onChosen, rowCl
   ])
   return (
     <div className="table-scroll" tabIndex={0} role="region" aria-label={label}>
-      <table className="table" aria-rowcount={rows.length + 1}>
+      <table className={`table ${columns.filter((column) => !column.isMinor).length > 3 ? 'many' : ''}`} aria-rowcount={rows.length + 1}>
         <colgroup>{columns.map((column) => <col key={column.key} className={column.isMinor ? 'minor' : ''} style={column.width ? { width: column.width } : undefined} />)}</colgroup>
         <thead>
           <tr>{columns.map((column) => <th key={column.key} scope="col" className={classOf(column)}>{column.title}</th>)}</tr>

@@ -26,7 +26,7 @@ export function Time({ at, zone, as = 'clock', none = '–' }: TimeProps) {
       {as === 'exact' && exactTime(instant, shownZone)}
       {(as === 'clock' || as === 'both') && shortTime(instant, shownZone, now)}
       {as === 'both' && ' · '}
-      {(as === 'relative' || as === 'both') && <span className={as === 'both' ? 'muted' : ''}>{relative(instant, ticks === 1 ? now : Date.now())}</span>}
+      {(as === 'relative' || as === 'both') && <span className={as === 'both' ? 'muted' : ''}>{relative(instant, Date.now())}</span>}
     </time>
   )
 }

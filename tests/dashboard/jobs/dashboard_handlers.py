@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SecretStr
 
 from listener import JobContext, handler
 
@@ -67,6 +67,7 @@ class Report(BaseModel):
     period: Period | None = None
     labels: dict[str, str] = {}
     note: str | None = Field(default=None, description="For people.")
+    api_key: SecretStr | None = None
 
 
 @handler("send_report", exposed=True)

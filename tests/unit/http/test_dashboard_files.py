@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,9 +12,6 @@ from starlette.applications import Starlette
 
 from listener.api_key import publishable_key_fault
 from listener.app.dashboard import BrowserAccess, Dashboard
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KEY = "sb_publishable_c2VjcmV0_abcdefgh"
 PAGE = "<!doctype html><title>Jobs</title>"
@@ -88,6 +85,14 @@ async def test_every_answer_is_under_a_strict_policy(built: Path) -> None:
         assert policy["require-trusted-types-for"] == "'script'", "no text becomes markup"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+def test_the_page_for_other_hosts_has_the_same_policy() -> None:
+    """With the listener beside the project, since it is another origin there."""
+    page = (Path(__file__).parents[3] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    policy = BrowserAccess("https://abc.supabase.co", KEY).policy()
+    project = "https://abc.supabase.co wss://abc.supabase.co"
+    assert policy.replace(project, f"{project} https://jobs.example.com") in page
 
 
 async def test_a_new_build_is_served_without_a_restart(built: Path) -> None:

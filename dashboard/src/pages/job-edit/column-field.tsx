@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react'
-import { shown } from '../../form/fields'
+import { shown } from '../../form/json'
 import { Text } from '../../ui/basics'
 import { useEditing } from './context'
 import { DEFAULTS, type TextColumn } from './draft'

@@ -1,20 +1,20 @@
 import { useQueryClient } from '@tanstack/react-query'
-import { useMemo, useRef, useState } from 'react'
+import { lazy, Suspense, useEffect, useMemo, useRef, useState } from 'react'
 import { useTenancy } from '../../data/session'
-import { check, type Faults } from '../../form/check'
+import type { Faults } from '../../form/check'
 import type { JsonObject } from '../../form/json'
-import { hasForm, PayloadEditor } from '../../form/PayloadEditor'
+import { hasForm } from '../../form/schema'
 import { redacted, startOf } from '../../form/values'
 import { isZone } from '../../lib/zoned'
 import { go } from '../../lib/urls'
-import { Button, ErrorNote, Panel, Text } from '../../ui/basics'
+import { Button, ErrorNote, Panel, Skeleton, Text } from '../../ui/basics'
 import { showDone } from '../../ui/toast'
 import { Advanced } from './advanced'
 import { ColumnField, Labeled } from './column-field'
 import { Conflict } from './conflict'
 import { EditingContext } from './context'
 import { changesOf, type Draft, draftOf, insertOf, instantText, scheduleOf } from './draft'
-import { type CatalogueHandler } from './handlers'
+import type { CatalogueHandler } from './handlers'
 import { QuotaLeft } from './quota-left'
 import { type Placed, placed } from './refusals'
 import { type Definition, type JobRow, useHasTestMode } from './row'
@@ -22,6 +22,8 @@ import { SameAs } from './same-as'
 import { insertJob, saveJob } from './save'
 import { TriggerFields } from './trigger-fields'
 import { Upcoming } from './upcoming'
+
+const PayloadEditor = lazy(() => import('../../form/PayloadEditor'))
 
 interface EditorProps {
   /** The job as it was read; null makes a new one. */
@@ -36,15 +38,24 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
   const hasTestMode = useHasTestMode()
   const [base, setBase] = useState(read)
   const [draft, setDraft] = useState(initial)
+  const [untouched, setUntouched] = useState(draft)
   const [version, setVersion] = useState(0) // of what was put in from elsewhere
   const [mode, setMode] = useState<'form' | 'json'>('form')
-  const [broken, setBroken] = useState<string>()
+  const [hasFaults, setHasFaults] = useState(false)
   const [showsAll, setShowsAll] = useState(false)
   const [refusal, setRefusal] = useState<Placed | null>(null)
   const [conflict, setConflict] = useState<{ theirs: JobRow; mine: Definition } | null>(null)
   const [isBusy, setIsBusy] = useState(false)
   const payloads = useRef(new Map<string, JsonObject>())
   const form = useRef<HTMLFormElement>(null)
+
+  const isTouched = draft !== untouched && !isBusy
+  useEffect(() => {
+    if (!isTouched) return
+    const ask = (event: BeforeUnloadEvent) => event.preventDefault()
+    addEventListener('beforeunload', ask)
+    return () => removeEventListener('beforeunload', ask)
+  }, [isTouched])
 
   const handler = handlers.find(({ name }) => name === draft.handler)
   const schema = handler?.schema ?? null
@@ -54,7 +65,6 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     const next = handlers.find((each) => each.name === name)?.schema ?? null
     const start = next && hasForm(next) ? startOf(next, next) : {}
     set({ handler: name, payload: payloads.current.get(name) ?? ((start ?? {}) as JsonObject) })
-    setBroken(undefined)
     setVersion(version + 1)
   }
   const write = useMemo(() => {
@@ -68,7 +78,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus()
   })
   const save = async (from: JobRow | null, what: Draft) => {
-    if (broken !== undefined || (schema && mode === 'form' && hasForm(schema) && check(what.payload, schema).size > 0)) {
+    if (hasFaults && what === draft) {
       setShowsAll(true)
       return focusFault()
     }
@@ -94,6 +104,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     setConflict(null)
     setBase(conflict.theirs)
     setDraft(merged)
+    if (Object.keys(chosen).length === 0) setUntouched(merged)
     setVersion(version + 1)
     if (saves) void save(conflict.theirs, merged)
   }
@@ -132,10 +143,12 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
           {draft.handler !== '' && (
             <Panel title="Payload">
               <div className="panel-body">
-                <PayloadEditor
-                  key={`${draft.handler} ${version}`} schema={schema} value={draft.payload} onChange={(payload) => set({ payload })}
-                  refusals={payloadRefusals} showsAll={showsAll} onBroken={setBroken} mode={mode} onMode={setMode}
-                />
+                <Suspense fallback={<Skeleton rows={3} height={56} />}>
+                  <PayloadEditor
+                    key={`${draft.handler} ${version}`} schema={schema} value={draft.payload} onChange={(payload) => set({ payload })}
+                    refusals={payloadRefusals} showsAll={showsAll} onFaults={setHasFaults} mode={mode} onMode={setMode}
+                  />
+                </Suspense>
               </div>
             </Panel>
           )}
@@ -170,6 +183,7 @@ const PLACED = new Set([...FIRST, 'run_date', 'ends_at', 'dst_gap', 'dst_fold', 
 
 function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
   if (draft.trigger === 'once' && draft.runDate === null) return <p>Once, at once.</p>
+  if (draft.trigger === 'once' && isPast(draft)) return <p>At once: that time has passed.</p>
   if (!isZone(draft.timezone)) return <p className="muted">Choose a time zone.</p>
   const most = draft.texts.max_runs === '' ? null : Number(draft.texts.max_runs)
   const request = {
@@ -178,4 +192,11 @@ function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
     dst_gap: draft.texts.dst_gap, dst_fold: draft.texts.dst_fold,
   }
   return <Upcoming request={request} n={5} left={most === null || Number.isNaN(most) ? null : Math.max(0, most - (base?.scheduled_runs ?? 0))} />
+}
+
+/** Whether somebody just entered a time that is over; one that the job had is over because it ran. */
+function isPast({ runDate, timezone }: Draft): boolean {
+  if (runDate === null || 'iso' in runDate || !isZone(timezone)) return false
+  const at = instantText(runDate, timezone)
+  return at !== null && Date.parse(at) <= Date.now()
 }

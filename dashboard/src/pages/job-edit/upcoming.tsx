@@ -1,6 +1,6 @@
-import { useEffect, useState } from 'react'
 import { type PreviewRequest, usePreview } from '../../data/preview'
-import { hasZone, loadCronWords, scheduleWords } from '../../lib/schedule'
+import { hasZone, scheduleWords } from '../../lib/schedule'
+import { useCronWords } from '../../lib/use-cron-words'
 import { Text } from '../../ui/basics'
 import { Time } from '../../ui/time'
 
@@ -25,7 +25,7 @@ export function Upcoming({ request, n, left }: UpcomingProps) {
       {state.kind === 'refused' && <p className="field-fault"><Text value={state.message} most={500} /></p>}
       {state.kind === 'none' && <p className="muted">The next runs are computed by a listener, and none can be asked from here.</p>}
       {state.kind === 'shown' && (
-        <ol className="upcoming-runs" data-old={state.isOld || undefined}>
+        <ol className="upcoming-runs" aria-busy={state.isOld}>
           {runs.map(({ at, local, note }) => (
             <li key={at}>
               <span className="number">{local}</span>
@@ -42,10 +42,3 @@ export function Upcoming({ request, n, left }: UpcomingProps) {
 
 const offlineWords = (request: PreviewRequest) =>
   `${scheduleWords(request)}${hasZone(request.trigger_type) ? `, ${request.timezone}` : ''}`
-
-export function useCronWords(isNeeded: boolean): void {
-  const [, setLoaded] = useState(false)
-  useEffect(() => {
-    if (isNeeded) void loadCronWords().then(() => setLoaded(true), () => undefined)
-  }, [isNeeded])
-}

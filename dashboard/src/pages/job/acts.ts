@@ -24,6 +24,9 @@ const STATUSES: Partial<Record<Act, JobStatus[]>> = {
   retry: ['completed', 'failed', 'cancelled'],
 }
 
+/** What an act has to know of a job. */
+export type ActingJob = Pick<JobRow, 'id' | 'job_id' | 'name' | 'status' | 'source' | 'queued_runs'>
+
 /** Whether the state machine, and the person's role, allow an act; if not, why. */
 export function rightTo(act: Act, job: Pick<JobRow, 'status' | 'source' | 'queued_runs'>, canWrite: Right): Right {
   if (!canWrite.isAllowed) return canWrite
@@ -35,7 +38,7 @@ export function rightTo(act: Act, job: Pick<JobRow, 'status' | 'source' | 'queue
 }
 
 /** What one can do with a job, besides editing it. */
-export function useJobActs(job: JobRow) {
+export function useJobActs(job: ActingJob) {
   const queries = useQueryClient()
   const { canWrite } = useTenancy()
   const touches = [['job', job.id], ['job runs', job.id], ['jobs']]

@@ -40,7 +40,7 @@ export function percentile(values: number[], part: number): number | null {
   return low + (high - low) * (place - Math.floor(place))
 }
 
-export function FiguresTab({ job }: { job: JobRow }) {
+export default function FiguresTab({ job }: { job: JobRow }) {
   const zone = useZone(job.timezone)
   const { data, error, refetch } = useLiveQuery({
     queryKey: ['job figures', job.id],

@@ -9,7 +9,7 @@ import '../../styles/catalogue.css'
 const PAGE = 50
 
 /** Who changed the job, and how; also of a job that was deleted. */
-export function HistoryTab({ job }: { job: number }) {
+export default function HistoryTab({ job }: { job: number }) {
   const entries = useLivePages<AuditRow>({
     queryKey: ['job audit', job],
     idOf: (entry) => entry.id,

@@ -6,7 +6,7 @@ import { useHandlers } from '../job-edit/handlers'
 import type { JobRow } from '../job-edit/row'
 
 /** The payload without its secrets, and what the last run returned; both with exact numbers. */
-export function PayloadTab({ job }: { job: JobRow }) {
+export default function PayloadTab({ job }: { job: JobRow }) {
   const { data: handlers, error, refetch } = useHandlers()
   if (error) return <ErrorNote error={error} retry={() => void refetch()} />
   if (!handlers) return <Skeleton rows={3} height={60} />

@@ -1,11 +1,12 @@
 import { Panel } from '../../ui/basics'
 import type { JobRow } from '../job-edit/row'
 import { Upcoming } from '../job-edit/upcoming'
+import '../../styles/form.css'
 
 const ENDED = ['completed', 'failed', 'cancelled']
 
 /** The next ten due instants, with what clock changes do to them. */
-export function UpcomingTab({ job }: { job: JobRow }) {
+export default function UpcomingTab({ job }: { job: JobRow }) {
   const left = job.max_runs === null ? null : Math.max(0, job.max_runs - job.scheduled_runs)
   const request = {
     trigger_type: job.trigger_type, schedule: job.schedule, timezone: job.timezone, run_date: job.run_date, ends_at: job.ends_at,

@@ -45,9 +45,9 @@ export function jobColumns({ outcomes, selected, isAllSelected, user, select, ro
         </>
       ),
     },
-    { key: 'status', title: 'Status', width: '118px', cell: (job) => <Status job={job} /> },
+    { key: 'status', title: 'Status', width: '118px', cell: (job) => <><Status job={job} /><span className="narrow-next"><Next job={job} as="relative" /></span></> },
     { key: 'schedule', title: 'Schedule', cell: (job) => <Schedule job={job} />, isMinor: true },
-    { key: 'next', title: 'Next', width: '170px', cell: (job) => <Next job={job} /> },
+    { key: 'next', title: 'Next', width: '170px', isMinor: true, cell: (job) => <Next job={job} as="both" /> },
     {
       key: 'outcomes',
       title: 'Last runs',
@@ -79,8 +79,8 @@ export function Schedule({ job }: { job: Pick<JobListRow, 'trigger_type' | 'sche
   )
 }
 
-function Next({ job }: { job: JobListRow }) {
-  if (job.next_run_at) return <Time at={job.next_run_at} zone={job.timezone} as="both" />
+function Next({ job, as }: { job: JobListRow; as: 'both' | 'relative' }) {
+  if (job.next_run_at) return <Time at={job.next_run_at} zone={job.timezone} as={as} />
   if (job.last_run_at) return <span className="muted">ran <Time at={job.last_run_at} zone={job.timezone} as="relative" /></span>
   return <span className="muted">{job.status === 'scheduled' ? 'being planned' : '–'}</span>
 }
@@ -91,5 +91,7 @@ function Owner({ job, user }: { job: JobListRow; user: string }) {
   return job.created_by === user ? <span>you</span> : <Line value={job.created_by.slice(0, 8)} className="mono muted" />
 }
 
-export const selectionWords = (selected: number, isAll: boolean): string =>
-  isAll ? 'All jobs of the filter are selected' : `${plural(selected, 'job')} selected`
+export function selectionWords(selected: number, isAll: boolean, isNarrowed: boolean): string {
+  if (!isAll) return `${plural(selected, 'job')} selected`
+  return isNarrowed ? 'All jobs that match are selected' : 'All jobs are selected'
+}

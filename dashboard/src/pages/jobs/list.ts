@@ -4,7 +4,8 @@ import { answer, supabase } from '../../data/client'
 import { useLivePages, useLiveQuery } from '../../data/queries'
 import type { Instant, JobStatus, TriggerType } from '../../data/types'
 import { patched } from '../../lib/pages'
-import { type JobFilter, narrowed } from './filter'
+import { isNarrowed, type JobFilter, narrowed } from './filter'
+import { withNew } from './fresh'
 
 export interface JobListRow {
   id: number
@@ -22,20 +23,25 @@ export interface JobListRow {
   progress: number | null
   error: string | null
   source: string | null
+  queued_runs: number
 }
 
 const COLUMNS =
-  'id,job_id,name,handler,status,trigger_type,schedule,timezone,next_run_at,last_run_at,last_run_status,created_by,progress,error,source'
+  'id,job_id,name,handler,status,trigger_type,schedule,timezone,next_run_at,last_run_at,last_run_status,created_by,progress,error,source,queued_runs'
 const PAGE = 50
 const MOST_OUTCOMES = 200
+/** Of more jobs than that, the outcomes of so many at the top are read again, and those at the end. */
+const HEAD = 50
 
 export const titleOf = (job: { name: string | null; job_id: string }): string => job.name || job.job_id
 
 export function useJobs(filter: JobFilter, workspace: string | null, user: string) {
-  return useLivePages<JobListRow>({
+  const top = useRef<number | undefined>(undefined)
+  const showsAll = !isNarrowed(filter) && filter.order === 'new'
+  const list = useLivePages<JobListRow>({
     queryKey: ['jobs', workspace, filter],
     idOf: (job) => job.id,
-    patch: patched,
+    patch: showsAll ? (rows, changes) => withNew(rows, changes, top.current) : patched,
     fetchPage: async (after, signal) => {
       const last = after as JobListRow | null
       let request = narrowed(supabase.from('scheduled_jobs').select(COLUMNS), filter, workspace, user)
@@ -50,6 +56,8 @@ export function useJobs(filter: JobFilter, workspace: string | null, user: strin
       return { rows, next: rows.length === PAGE ? rows.at(-1) : null }
     },
   })
+  top.current = list.rows[0]?.id
+  return list
 }
 
 const dueAfter = ({ next_run_at: at, id }: JobListRow): string => `next_run_at.gt."${at}",and(next_run_at.eq."${at}",id.gt.${id})`
@@ -63,7 +71,7 @@ export interface JobOutcomes {
 /** The last outcomes of these jobs; those of more than 200 are read as they are needed, and kept. */
 export function useOutcomes(ids: number[]): Map<number, JobOutcomes> {
   const known = useRef(new Map<number, JobOutcomes>())
-  const wanted = ids.length > MOST_OUTCOMES ? ids.slice(-MOST_OUTCOMES) : ids
+  const wanted = ids.length > MOST_OUTCOMES ? [...ids.slice(0, HEAD), ...ids.slice(HEAD - MOST_OUTCOMES)] : ids
   const members = new Set(wanted)
   const { data } = useLiveQuery({
     queryKey: ['outcomes', wanted],

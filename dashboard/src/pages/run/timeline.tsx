@@ -1,6 +1,6 @@
 import type { ReactNode } from 'react'
 import type { Run } from '../../data/runs'
-import { duration, relative } from '../../lib/format'
+import { duration } from '../../lib/format'
 import { useNow } from '../../lib/time'
 import { Time } from '../../ui/time'
 
@@ -49,7 +49,7 @@ function stepsOf(run: Run, now: number): Step[] {
     note: run.lateness_ms !== null ? `${duration(run.lateness_ms)} late` : run.started_at ? lateness(run) : '',
   })
   if (isOver) return [...steps, endOf(run, `after ${duration(run.duration_ms)}`)]
-  const note = run.started_at ? `running, since ${relative(Date.parse(run.started_at), now).replace(' ago', '')}` : ''
+  const note = run.started_at ? `running for ${duration(Math.max(0, now - Date.parse(run.started_at)))}` : ''
   return [...steps, { name: 'Ends', at: null, note, state: run.started_at ? 'now' : 'open' }]
 }
 

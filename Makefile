@@ -21,7 +21,7 @@ install: $(STACK) $(OLDER)/.installed $(DASHBOARD) ## everything, from PyPI and 
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs,examples]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json

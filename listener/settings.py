@@ -117,7 +117,7 @@ class Settings(DatabaseSettings, MonitoringSettings):
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
-    webhook_allow_private: bool = Field(default=False, description="Let `webhook` reach private addresses.")
+    webhook_allow_private: bool = Field(default=False, description="Let `webhook` and alerts reach private addresses.")
     smtp_url: SecretStr | None = Field(
         default=None, description="The mail server of `email`: `smtp://user:password@host:587`."
     )

@@ -90,6 +90,11 @@ test: install .browser dashboard-check ## every test, on real parts: two process
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
 	$(BIN)/pytest tests/chaos
 
+test-direct: install ## the service's tests with listeners that speak to PostgreSQL itself, not to PostgREST
+	$(BIN)/pytest --direct $(TESTS)
+
+test-direct: TESTS := tests/integration/service
+
 test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
 	@.ci/clone
 
@@ -144,4 +149,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts

@@ -1440,7 +1440,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until, notify_muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1520,7 +1520,8 @@ begin
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'rows', jobs, 'after', last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m)
+        'muted_until', (select m.until from job_scheduler.mute as m),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
     );
 end
 $$;
@@ -1588,6 +1589,31 @@ as $$
 $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
+
+-- Has statements send a NOTIFY for a while, two minutes at most. A listener calls it again before that ends, as long as it
+-- listens.
+
+-- {listener, seconds} -> {now, until, was_on: whether statements have sent one up to now}
+create or replace function public.listen_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    was_on constant boolean := job_scheduler.is_listened();
+    wanted constant timestamptz := clock_timestamp()
+        + make_interval(secs => least((request ->> 'seconds')::double precision, 120));
+begin
+    insert into job_scheduler.listening as l (until) values (wanted)
+    on conflict (is_only) do update set until = excluded.until where l.until < excluded.until;
+    return json_build_object(
+        'now', clock_timestamp(), 'until', (select l.until from job_scheduler.listening as l), 'was_on', was_on
+    );
+end
+$$;
+revoke all on function public.listen_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.listen_v1(jsonb) to service_role;
 
 -- Jobs whose handler no live listener has: they wait, their rows say why, and after a time their instants end.
 
@@ -2006,7 +2032,10 @@ revoke all on function job_scheduler.mark_spent(bigint[]) from public;
 
 -- The listener counts what it hears, and anybody may send that where a project's policies are wide: so this is granted only if
 -- the database itself has sent three notifications in the last minute. Nothing extends a mute that is on.
--- {listener, seconds} -> {now, muted_until: timestamptz | null}
+-- NOTIFY costs no messages, but commits that send one wait for one another: it is muted too when a listener asks for that, as
+-- long as Realtime is at most. The last NOTIFY has the other listeners poll, and so learn of it.
+-- {listener, seconds, notify: whether to mute NOTIFY too} ->
+--   {now, muted_until: timestamptz | null, notify_muted_until: timestamptz | null}
 create or replace function public.mute_v1(request jsonb)
 returns json
 language plpgsql
@@ -2019,15 +2048,27 @@ declare
         from (select s.at, s.message from job_scheduler.signals as s order by s.id desc limit 20) as s
         where s.at > now() - interval '1 minute' and s.message ->> 'table' not in ('probe', 'job_listeners')
     );
+    wanted constant timestamptz := clock_timestamp()
+        + make_interval(secs => least((request ->> 'seconds')::double precision, 60));
 begin
     if sent >= 3 then
-        insert into job_scheduler.mute as m (until)
-        values (clock_timestamp() + make_interval(secs => least((request ->> 'seconds')::double precision, 60)))
+        insert into job_scheduler.mute as m (until) values (wanted)
         on conflict (is_only) do update set until = excluded.until where m.until <= clock_timestamp();
     end if;
-    return json_build_object(
-        'now', clock_timestamp(),
-        'muted_until', (select m.until from job_scheduler.mute as m where m.until > clock_timestamp())
+    if (request ->> 'notify')::boolean then
+        update job_scheduler.mute as m
+        set notify_until = least(m.until, wanted)
+        where m.until > clock_timestamp() and coalesce(m.notify_until <= clock_timestamp(), true);
+        if found then
+            perform job_scheduler.send(
+                jsonb_build_object('table', 'scheduled_jobs', 'rows', null, 'xid', pg_current_xact_id()::text::bigint), '{notify}'
+            );
+        end if;
+    end if;
+    return (
+        select json_build_object('now', clock_timestamp(), 'muted_until', max(m.until), 'notify_muted_until', max(m.notify_until))
+        from job_scheduler.mute as m
+        where m.until > clock_timestamp()
     );
 end
 $$;
@@ -2356,7 +2397,7 @@ declare
     possible constant text[] := case
         when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '{postgres_changes}'::text[]
         else '{broadcast,postgres_changes}'::text[]
-    end;
+    end || case when job_scheduler.is_listened() then '{notify}'::text[] end;
     asked constant jsonb := coalesce(request -> 'channels', to_jsonb(possible));
     through constant text[] := array(select c from unnest(possible) as c where asked ? c);
 begin

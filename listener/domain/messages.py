@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from listener.domain.snapshot import Snapshot
 
 
+NOTIFY = "notify"
+"""The notification channel of PostgreSQL itself, which has mutes of its own."""
 Held = tuple[str, int]
 """A held claim: an execution, and the fence of its claim."""
 
@@ -24,7 +26,8 @@ class Page:
 
     `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
     from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show. Until
-    `muted_until`, which may be past, no statement notifies the listeners.
+    `muted_until`, which may be past, no statement notifies the listeners through Realtime, until `notify_muted_until`
+    not by NOTIFY either.
     """
 
     jobs: list[Job]
@@ -33,6 +36,7 @@ class Page:
     hints: tuple[Hint, ...] = ()
     snapshot: Snapshot | None = None
     muted_until: datetime | None = None
+    notify_muted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

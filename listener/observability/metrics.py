@@ -89,8 +89,12 @@ class Metrics:
         self._unreadable = Counter(
             "listener_feed_frames_unreadable", "Frames of Realtime that its client could not read.", registry=of
         )
-        self._sessions = Counter("listener_feed_sessions", "Realtime sessions begun.", registry=of)
-        self._state = Enum("listener_feed_session", "State of the Realtime session.", states=FEED_STATES, registry=of)
+        self._sessions = Counter(
+            "listener_feed_sessions", "Sessions begun, by feed: `realtime` or `notify`.", ["feed"], registry=of
+        )
+        self._state = Enum(
+            "listener_feed_session", "State of each feed's session.", ["feed"], states=FEED_STATES, registry=of
+        )
         self._poll = Histogram(
             "listener_poll_duration_seconds", "How long polls take.", buckets=POLL_BUCKETS, registry=of
         )
@@ -168,7 +172,7 @@ class Metrics:
         self._not_armed.labels(reason).set(count)
 
     def hints_received(self, source: str, count: int = 1) -> None:
-        """Count hints; `source` is `postgres_changes` or `broadcast`."""
+        """Count hints; `source` is the channel: `postgres_changes`, `broadcast` or `notify`."""
         self._hints.labels(source).inc(count)
 
     def changes_missed(self, count: int) -> None:
@@ -195,13 +199,13 @@ class Metrics:
         """Count a frame that could not be read."""
         self._unreadable.inc()
 
-    def feed_session_begun(self) -> None:
-        """Count a Realtime session."""
-        self._sessions.inc()
+    def feed_session_begun(self, feed: str) -> None:
+        """Count a session."""
+        self._sessions.labels(feed).inc()
 
-    def feed_state(self, state: str) -> None:
-        """Show the session's state, one of `FEED_STATES`."""
-        self._state.state(state)
+    def feed_state(self, feed: str, state: str) -> None:
+        """Show the state of a feed's session, one of `FEED_STATES`."""
+        self._state.labels(feed).state(state)
 
     def polled(self, seconds: float) -> None:
         """Observe a poll that succeeded."""

@@ -75,7 +75,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until, notify_muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -155,7 +155,8 @@ begin
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'rows', jobs, 'after', last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m)
+        'muted_until', (select m.until from job_scheduler.mute as m),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
     );
 end
 $$;

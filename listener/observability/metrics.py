@@ -45,7 +45,7 @@ class Metrics:
         of = self.registry
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
-        self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
+        self._granted, self._refused, self._taken = map(claims.labels, ("granted", "refused", "taken"))
         self._skipped = Counter(
             "listener_instants_skipped", "Due instants that ran nothing, by why.", ["reason"], registry=of
         )
@@ -112,10 +112,11 @@ class Metrics:
         """Read the number of the wheel's entries from `count` at every scrape."""
         self._wheel.set_function(count)
 
-    def claims_answered(self, granted: int, refused: int) -> None:
+    def claims_answered(self, granted: int, refused: int, taken: int = 0) -> None:
         """Count the answers of one batch of claims."""
         self._granted.inc(granted)
         self._refused.inc(refused)
+        self._taken.inc(taken)
 
     def instants_skipped(self, counts: Mapping[str, int]) -> None:
         """Count due instants that the database entered as skipped, by the ledger's reason."""

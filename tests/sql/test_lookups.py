@@ -172,7 +172,7 @@ def test_a_page_costs_the_same_however_many_rows_of_its_transaction_were_read_be
 
 
 def test_a_batch_is_joined_by_hash_whatever_the_statistics_say(database):
-    """By statistics of a ledger in which nothing runs, extending 2,000 claims took 1.5 s: each was compared with all."""
+    """By statistics of a ledger in which nothing runs, a heartbeat with 2,000 claims took 1.5 s: all times all."""
     batches = {"claim_runs_v1", "finish_runs_v1", "move_jobs", "extend_claims", "note_runs_v1"}
     query = "select proname, proconfig from pg_proc where proname = any(%s)"
     settings = {row["proname"]: row["proconfig"] for row in database.execute(query, [list(batches)]).fetchall()}

@@ -109,7 +109,7 @@ begin
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                j.changed_in = after_xid and j.id > after_id
+                (j.changed_in, j.id) > (after_xid, after_id) and j.changed_in <= after_xid
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'

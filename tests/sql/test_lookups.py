@@ -171,6 +171,32 @@ def test_a_page_costs_the_same_however_many_rows_of_its_transaction_were_read_be
         assert read <= FEW
 
 
+def test_a_poll_costs_the_same_however_many_jobs_one_statement_has_inserted(short, database, call):
+    """By statistics in which all jobs have one transaction, a look for the rest of it read the whole table by id."""
+    insert(database, ROWS)
+    database.execute("analyze public.scheduled_jobs")
+    seen = database.execute("select pg_current_snapshot()::text as seen").fetchone()["seen"]
+    _, read = call("poll_jobs_v1", snapshot=seen, until="2999-01-01T00:00:00Z", after=None, limit=10)
+    assert read <= FEW
+
+
+@pytest.mark.parametrize("old", [0, 1], ids=["nothing", "one"])
+def test_cleaning_costs_the_same_however_many_young_jobs_have_ended(short, database, ask, call, old):
+    """It read all of them for each batch, to find those that are older than any index says."""
+    jobs = insert(database, old)
+    runs, _ = claim(call, jobs) if old else ([], 0)
+    call("finish_runs_v1", results=run_results(runs), logs=[])
+    database.execute("alter table public.scheduled_jobs disable trigger user")
+    database.execute("update public.scheduled_jobs set created_at = '2001-01-01', updated_at = '2001-01-01'")
+    database.execute("alter table public.scheduled_jobs enable trigger user")
+    young, _ = claim(call, insert(database, ROWS))
+    now = database.execute("select now()::text as now").fetchone()["now"]
+    call("finish_runs_v1", results=run_results(young, completed_at=now, started_at=now), logs=[])
+    answer, read = ask("public.clean_ledger_v1(%s::jsonb)", json.dumps({"retention_days": 7, "limit": 500}))
+    assert answer["deleted"] == 2 * old
+    assert read <= FEW
+
+
 def test_a_batch_is_joined_by_hash_whatever_the_statistics_say(database):
     """By statistics of a ledger in which nothing runs, a heartbeat with 2,000 claims took 1.5 s: all times all."""
     batches = {"claim_runs_v1", "finish_runs_v1", "move_jobs", "extend_claims", "note_runs_v1"}

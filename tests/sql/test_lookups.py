@@ -201,13 +201,8 @@ def test_new_rows_come_last_in_the_indexes_of_their_keys(database):
     """Random keys touch a page each: with a long ledger a claim wrote 6.7 kB of WAL after a checkpoint, not 1.5."""
     ids = [database.execute("select pg_sleep(0.002)") and insert(database, 1)[0]["id"] for _ in range(5)]
     rows = database.execute("select job_id from public.scheduled_jobs order by id").fetchall()
-    runs = [
-        database.execute(
-            "insert into public.job_executions (scheduled_job_id) select %s from pg_sleep(0.002) returning id::text as id",
-            [job],
-        ).fetchone()["id"]
-        for job in ids
-    ]
+    query = "insert into public.job_executions (scheduled_job_id) select %s from pg_sleep(0.002) returning id::text"
+    runs = [database.execute(query, [job]).fetchone()["id"] for job in ids]
     for keys in ([row["job_id"] for row in rows], runs):
         assert keys == sorted(keys)
         assert {(uuid.UUID(key).version, uuid.UUID(key).variant) for key in keys} == {(7, uuid.RFC_4122)}

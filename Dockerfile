@@ -1,4 +1,10 @@
-# Stage one installs into a folder of its own; stage two takes that folder and nothing else.
+# The dashboard's files, which need Node to be built and nothing to be served.
+FROM node:22-slim AS dashboard
+WORKDIR /src/dashboard
+COPY dashboard .
+RUN npm ci --no-audit --no-fund --loglevel=error && npm run build
+
+# This stage installs into a folder of its own; the last one takes that folder and nothing else.
 FROM python:3.11-slim AS build
 WORKDIR /src
 # uv trusts whom the system trusts, as pip does: a base image with a company's certificate will do.
@@ -6,8 +12,10 @@ ENV UV_SYSTEM_CERTS=1
 RUN pip install --no-cache-dir --disable-pip-version-check uv
 RUN uv venv --python python3 /opt/listener
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY tools/hatch_build.py tools/
 COPY listener listener
 COPY migrations migrations
+COPY --from=dashboard /src/listener/_dashboard listener/_dashboard
 # With pip, for images that are built on this one and add handlers.
 # Without the embedded stack's PostgreSQL: an image runs against a project.
 RUN uv pip install --python /opt/listener/bin/python --constraint constraints.txt --compile-bytecode --no-cache . pip \

@@ -12,13 +12,16 @@ help: ## list the targets
 
 STACK := $(VENV)/.installed node_modules/.installed
 OLDER := tests/postgres/node_modules
+DASHBOARD := listener/_dashboard/index.html
+DASHBOARD_SOURCES := $(filter-out %.test.ts %.test.tsx,$(shell find dashboard/src dashboard/public -type f)) \
+	$(wildcard dashboard/*.html dashboard/*.ts dashboard/*.json)
 POSTGRES := 15
 
-install: $(STACK) $(OLDER)/.installed ## everything, from PyPI and npm
+install: $(STACK) $(OLDER)/.installed $(DASHBOARD) ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs]'
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs,examples]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
@@ -29,8 +32,23 @@ $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.jso
 	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
 	@touch $@
 
-up: $(STACK) ## the embedded stack and the listener, until Ctrl-C
+$(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
+	@npm run --silent --prefix dashboard build -- --logLevel warn
+	@touch $@
+
+.browser: # Chromium for the tests, unless some browser of its kind is there
+	@tools/browser
+	@touch $@
+
+up: $(STACK) $(DASHBOARD) ## the embedded stack and the listener, until Ctrl-C
 	@$(BIN)/listener up
+
+dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, on the stack that `make up` has started
+	@cd dashboard && npm run --silent dev
+
+dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
+	@touch $@
 
 demo: $(STACK) ## a minute of everything, live in the terminal
 	@$(BIN)/listener demo
@@ -64,7 +82,11 @@ migration: $(STACK) ## what schema/ says beyond migrations/, as a new file: NAME
 first-release: $(STACK) ## migrations/ anew from schema/, with their checksums: only while nothing has been released
 	@PYTHONPATH=tools $(BIN)/python -m migration --first
 
-test: install ## every test, on real parts: two processes, each with a stack, and then what kills and measures, alone
+dashboard-check: dashboard/node_modules/.installed ## the dashboard's types and unit tests
+	@npm run --silent --prefix dashboard types
+	@npm run --silent --prefix dashboard test -- --silent --reporter=dot
+
+test: install .browser dashboard-check ## every test, on real parts: two processes, each with a stack, and then what kills and measures, alone
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
 	$(BIN)/pytest tests/chaos
 
@@ -84,6 +106,10 @@ test-given-stack: install ## the integration tests against a stack that is up al
 	@tools/given_stack "$(STACK_ENV)" $(TESTS)
 
 test-given-stack: TESTS := tests/integration
+
+test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and two minutes
+	@test -e /usr/lib/postgresql/15/lib/pg_cron.so || { echo "apt-get install postgresql-15-cron" >&2; exit 1; }
+	LISTENER_POSTGRES_BIN=/usr/lib/postgresql/15/bin $(BIN)/pytest -m cron -s tests/cron
 
 image-test: install ## the image, built and run by Docker or Podman: does it work, and how fast?
 	@$(BIN)/pytest -m image tests/image
@@ -109,10 +135,16 @@ chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--second
 hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
 	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
 
+screenshots: install .browser ## docs/images: a picture of each page of the dashboard
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_tour
+
+dashboard-load: install .browser ## each page of the dashboard with 100,000 jobs and 1,000,000 runs, and Lighthouse; LOAD="--jobs 1000"
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_load $(LOAD)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psutil
 import psycopg
+from alert_rules import alert_rules
 from figures import summary
 from resting import rest, rest_beside_open, rest_restored
 from sharing import fairness, three_listeners
@@ -240,6 +241,7 @@ MEASUREMENTS = {
         recurring_together,
         fairness,
         three_listeners,
+        alert_rules,
     )
 }
 

@@ -29,11 +29,28 @@ FOLDER = Path(__file__).parent / "peers"
 PYTHON = FOLDER / ".venv/bin/python"
 PEERS = {
     "APScheduler 3": (str(PYTHON), "apscheduler3.py"),
+    "Awa": (str(PYTHON), "awa_peer.py"),
+    "Chancy": (str(PYTHON), "chancy_peer.py"),
+    "DBOS": (str(PYTHON), "dbos_peer.py"),
     "Graphile Worker": ("node", "graphile_worker.mjs"),
+    "Oban for Python": (str(PYTHON), "oban_peer.py"),
     "pg-boss": ("node", "pg_boss.mjs"),
     "PgQueuer": (str(PYTHON), "pgqueuer_peer.py"),
     "Procrastinate": (str(PYTHON), "procrastinate_peer.py"),
 }
+KEEPS = {
+    "this listener": "the job, and a row for each run",
+    "APScheduler 3": "nothing",
+    "Awa": "a row for each run",
+    "Chancy": "the job",
+    "DBOS": "the job",
+    "Graphile Worker": "nothing",
+    "Oban for Python": "the job",
+    "pg-boss": "the job",
+    "PgQueuer": "a log line",
+    "Procrastinate": "the job, and its events",
+}
+"""What is left in the database of a job that has ended, with the settings of these programs."""
 LIMIT_SECONDS = 200
 
 
@@ -58,7 +75,7 @@ def install() -> None:
     """Install the peers, once."""
     if not PYTHON.exists():
         uv, needed = [sys.executable, "-m", "uv"], FOLDER / "requirements.txt"
-        subprocess.run([*uv, "venv", "--quiet", FOLDER / ".venv"], check=True)
+        subprocess.run([*uv, "venv", "--quiet", "--python", ">=3.12", FOLDER / ".venv"], check=True)  # Oban needs it
         subprocess.run([*uv, "pip", "install", "--quiet", "--python", PYTHON, "-r", needed], check=True)
     if not (FOLDER / "node_modules").exists():
         subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"], cwd=FOLDER, check=True)
@@ -94,10 +111,17 @@ def cell(measurement: str, result: dict[str, Any], ours: dict[str, Any]) -> str:
 def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as Markdown, a row for each scheduler."""
     ours = results["this listener"]
-    heads = ["pickup p50 / p99", "lateness p50 / p99", "1,000 at one instant p50 / last", "20,000 no-op jobs"]
+    heads = [
+        "keeps of an ended job",
+        "pickup p50 / p99",
+        "lateness p50 / p99",
+        "1,000 at one instant p50 / last",
+        "20,000 no-op jobs",
+    ]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for name, result in results.items():
-        lines.append(f"| {name} | " + " | ".join(cell(each, result[each], ours[each]) for each in MEASUREMENTS) + " |")
+        cells = [KEEPS[name], *(cell(each, result[each], ours[each]) for each in MEASUREMENTS)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

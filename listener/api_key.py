@@ -23,6 +23,21 @@ def key_fault(key: str) -> str | None:
     return None if role == SERVICE_ROLE else f"is the key of role {role}; the service needs the secret key"
 
 
+def publishable_key_fault(key: str) -> str | None:
+    """Return why browsers must not have this key, or nothing.
+
+    A key of neither kind is refused: it may be secret.
+    """
+    if key.startswith("sb_publishable_") and key.isascii() and key.isprintable() and " " not in key:
+        return None
+    role = SERVICE_ROLE if key.startswith("sb_secret_") else (jwt_claims(key) or {}).get("role")
+    if role == "anon":
+        return None
+    if role is not None:
+        return f"is the key of role {role}, which no browser may see; the dashboard needs the publishable key"
+    return "should be a publishable key (sb_publishable_…) or the legacy anon key"
+
+
 def key_headers(key: str) -> dict[str, str]:
     """Return the headers that give the gateway a key; the new keys are no JWTs, and only the gateway reads them."""
     return {"apikey": key} if key.startswith("sb_") else {"apikey": key, "authorization": f"Bearer {key}"}

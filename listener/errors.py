@@ -24,6 +24,10 @@ class InvalidValueError(ListenerError, ValueError):
         super().__init__(f"{field}: {_shown(value)} is not allowed; expected {allowed}")
 
 
+class PingFailedError(ListenerError):
+    """A monitor outside did not take a ping; the message does not show its URL, which is a key."""
+
+
 class HandlerImportError(ListenerError):
     """A module named in `LISTENER_HANDLERS` could not be imported."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from listener.domain.messages import (
         Claimed,
         ClaimRequest,
+        Evaluated,
         Extended,
         Finished,
         Held,
@@ -46,6 +47,18 @@ class Clock(Protocol):
 
     async def sleep_until(self, instant: datetime) -> None:
         """Return at `instant` or after it, never before."""
+        ...
+
+
+class Monitor(Protocol):
+    """A monitor outside of the project that raises an alarm when no ping arrives."""
+
+    async def ping(self, act: str = "", text: str = "") -> None:
+        """Send a ping: of life, or `start` or `fail`, of which `text` says why.
+
+        Raises:
+            PingFailedError: the monitor did not take it in time.
+        """
         ...
 
 
@@ -133,6 +146,22 @@ class ActivityStore(Protocol):
 
     async def roll_up(self) -> tuple[int, bool]:
         """Count runs that ended since the last call; returns how many, and whether more are left."""
+        ...
+
+
+class AlertStore(Protocol):
+    """Evaluates alert rules. Raises `StoreError`."""
+
+    async def evaluate(self) -> Evaluated:
+        """Evaluate all rules, unless that was done a moment ago."""
+        ...
+
+
+class AlertSwitch(Protocol):
+    """Takes whether there is anything to evaluate: the alert evaluator."""
+
+    def notice(self, *, has_alerts: bool) -> None:
+        """Take what a heartbeat answered."""
         ...
 
 

@@ -8,23 +8,21 @@ from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
-from listener.api_key import key_fault
+from listener.api_key import key_fault, publishable_key_fault
 from listener.errors import SettingsError
-from listener.masking.redaction import redact_text
+from listener.monitoring_settings import MonitoringSettings, Seconds
+from listener.setting_faults import fault_line
 from listener.smtp_url import MailServer
 
 LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
 PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
-SECRET = frozenset({"secret_key", "smtp_url", "sms_url", "notification_channels"})
-"""Settings whose malformed values are not shown either."""
-Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
-class Settings(BaseSettings):
+class Settings(MonitoringSettings):
     """The settings of `listener run`; read from the environment, then `.env.local`, then `.env`."""
 
     model_config = SettingsConfigDict(
@@ -83,7 +81,7 @@ class Settings(BaseSettings):
         description="Realtime features to listen on; `none` for polling alone.",
     )
     probe_seconds: float = Field(
-        default=80,
+        default=82,
         ge=0,
         le=3600,
         description="How long a channel may be silent before a probe checks it; 0 sends no probes.",
@@ -104,10 +102,18 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[list[str], NoDecode] = Field(
         default=[], description="Origins whose pages may ask for `/api/preview`, such as `https://app.example.com`."
     )
+    publishable_key: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY"),
+        description="`sb_publishable_…` key, or the legacy anon JWT: what /dashboard/ gives to browsers.",
+    )
+    dashboard_supabase_url: HttpUrl | None = Field(
+        default=None, description="The project's URL for browsers, where it is not `SUPABASE_URL`."
+    )
     debug: bool = Field(default=False, description="Serve /debug/scheduler.")
     log_format: Literal["console", "json"] = Field(default="console", description="For people, or one object a line.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged.")
-    webhook_allow_private: bool = Field(default=False, description="Let `webhook` reach private addresses.")
+    webhook_allow_private: bool = Field(default=False, description="Let `webhook` and alerts reach private addresses.")
     smtp_url: SecretStr | None = Field(
         default=None, description="The mail server of `email`: `smtp://user:password@host:587`."
     )
@@ -148,6 +154,14 @@ class Settings(BaseSettings):
         if why_not:
             raise ValueError(why_not)
         return SecretStr(text)
+
+    @field_validator("publishable_key")
+    @classmethod
+    def _check_publishable_key(cls, key: str | None) -> str | None:
+        key = key and key.strip()
+        if key and (why_not := publishable_key_fault(key)):
+            raise ValueError(why_not)
+        return key
 
     @field_validator("http_bind")
     @classmethod
@@ -200,10 +214,11 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         """The values that no text of this process may show."""
-        urls = [url.get_secret_value() for url in (self.smtp_url, self.sms_url) if url is not None]
+        given = (self.smtp_url, self.sms_url, self.heartbeat_url)
+        urls = [url.get_secret_value() for url in given if url is not None]
         passwords = [unquote(urlsplit(url).password or "") for url in urls]
         channels = [url.get_secret_value().partition("://")[2] for url in self.notification_channels.values()]
-        return [self.secret_key.get_secret_value(), *passwords, *channels]
+        return [self.secret_key.get_secret_value(), *passwords, *channels, *self.monitoring_secrets]
 
     @property
     def handler_options(self) -> dict[str, Any]:
@@ -224,6 +239,11 @@ class Settings(BaseSettings):
         return str(self.supabase_url).rstrip("/")
 
     @property
+    def browser_url(self) -> str:
+        """The project's URL for browsers, without a trailing slash and without a password."""
+        return re.sub("//[^/]*@", "//", str(self.dashboard_supabase_url or self.supabase_url)).rstrip("/")
+
+    @property
     def http_address(self) -> tuple[str, int]:
         """Host and port of the service's own HTTP server."""
         host, _, port = self.http_bind.rpartition(":")
@@ -239,13 +259,15 @@ def read_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as invalid:
-        raise SettingsError([_line(fault) for fault in invalid.errors()]) from None
+        raise SettingsError([fault_line(fault, _variable) for fault in invalid.errors()]) from None
 
 
 def setting_names() -> dict[str, tuple[str, Any, str]]:
     """Return every setting by its variable: its name, its default (`...` where it is required), and its description."""
     described = {}
-    for name, field in Settings.model_fields.items():
+    for name, field in sorted(
+        Settings.model_fields.items(), key=lambda each: each[0] in MonitoringSettings.model_fields
+    ):
         default = ... if field.is_required() else field.default
         described[_variable(name)] = (name, default, field.description or "")
     return described
@@ -257,22 +279,3 @@ def _variable(name: str) -> str:
     if isinstance(alias, AliasChoices):
         return " or ".join(str(choice) for choice in alias.choices)
     return str(alias) if alias else f"LISTENER_{name.upper()}"
-
-
-def _line(fault: Any) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
-    """Describe a fault in one line, with the variable's name; values that look like secrets are masked."""
-    name = str(fault["loc"][0]) if fault["loc"] else "settings"
-    variable = _ALIASES.get(name) or _variable(name.lower().removeprefix("listener_"))
-    if fault["type"] == "missing":
-        return f"{variable} is not set"
-    message = fault["msg"].removeprefix("Value error, ")
-    is_secret = variable == _ALIASES["SUPABASE_SECRET_KEY"] or name.lower().removeprefix("listener_") in SECRET
-    shown = "" if is_secret else f" (it is {redact_text(repr(fault.get('input')))})"
-    return f"{variable}: {message[:1].lower()}{message[1:]}{shown}"
-
-
-_ALIASES = {
-    "SUPABASE_URL": "SUPABASE_URL",
-    "SUPABASE_SECRET_KEY": "SUPABASE_SECRET_KEY or SUPABASE_SERVICE_ROLE_KEY",
-    "ENABLE_MEETING_STATUS_UPDATES": "ENABLE_MEETING_STATUS_UPDATES",
-}

@@ -4,7 +4,8 @@ declare
     tables constant text[] := array[
         'public.job_workspaces', 'public.job_workspace_invitations', 'public.job_workspace_members',
         'public.scheduled_jobs', 'public.job_executions', 'public.job_execution_logs', 'public.job_listeners',
-        'public.job_handlers', 'public.job_audit', 'public.job_notifications', 'public.job_activity'
+        'public.job_handlers', 'public.job_audit', 'public.job_notifications', 'public.job_activity',
+        'public.job_alert_channels', 'public.job_alert_rules', 'public.job_alerts', 'public.job_alert_deliveries'
     ]::text[];
     indexes constant text[] := array[
         'public.job_workspaces_created_by_idx', 'public.job_workspace_invitations_user_id_idx',
@@ -23,7 +24,14 @@ declare
         'public.job_audit_job_idx', 'public.job_audit_created_by_idx', 'public.job_audit_workspace_id_idx',
         'public.job_audit_at_idx', 'public.job_notifications_recipient_id_idx',
         'public.job_notifications_created_at_idx', 'public.job_executions_failed_idx',
-        'public.job_executions_fingerprint_idx', 'public.job_executions_ended_idx', 'public.job_activity_hour_idx'
+        'public.job_executions_fingerprint_idx', 'public.job_executions_ended_idx', 'public.job_activity_hour_idx',
+        'public.job_alert_channels_tenant_id_idx', 'public.job_alert_rules_tenant_id_idx',
+        'public.job_alert_rules_enabled_idx', 'public.job_alerts_open_key', 'public.job_alerts_rule_id_idx',
+        'public.job_alerts_created_by_idx', 'public.job_alerts_workspace_id_idx', 'public.job_alerts_resolved_at_idx',
+        'public.job_alert_deliveries_alert_id_idx', 'public.job_alert_deliveries_channel_id_idx',
+        'public.job_alert_deliveries_tenant_idx', 'public.job_alert_deliveries_queued_idx',
+        'public.job_alert_deliveries_created_by_idx', 'public.job_alert_deliveries_workspace_id_idx',
+        'public.job_alert_deliveries_created_at_idx'
     ]::text[];
     functions constant text[] := array[
         'public.examine_topic_v1(jsonb)', 'public.claim_runs_v1(jsonb)', 'public.clean_ledger_v1(jsonb)',
@@ -40,7 +48,12 @@ declare
         'public.send_queue_message_v1(jsonb)', 'public.sync_meetings_v1(jsonb)', 'public.roll_up_activity_v1(jsonb)',
         'public.list_listeners()', 'public.dashboard_overview(uuid)', 'public.list_runs(uuid, jsonb, jsonb, integer)',
         'public.job_outcomes(bigint[])', 'public.list_failures(uuid, integer, integer)', 'public.bulk_jobs(text,
-        jsonb, integer, boolean)', 'public.list_quotas(uuid)', 'public.end_meetings_v1(jsonb)'
+        jsonb, integer, boolean)', 'public.list_quotas(uuid)', 'public.list_workspaces()',
+        'public.alert_delivery_v1(jsonb)', 'public.end_alert_delivery_v1(jsonb)', 'public.evaluate_alerts_v1(jsonb)',
+        'public.acknowledge_alert(uuid)', 'public.resolve_alert(uuid)', 'public.mute_alert_rule(uuid, integer)',
+        'public.test_alert_channel(uuid)', 'public.request_alert_confirmation(uuid)',
+        'public.confirm_alert_channel(uuid, text)', 'public.alert_on_failure(uuid, text)',
+        'public.preview_alert_rule(jsonb, integer)', 'public.end_meetings_v1(jsonb)'
     ]::text[];
     taken text;
 begin
@@ -357,6 +370,37 @@ using (
 
 -- One row is one job: columns that clients write, columns that the service writes, and columns that only it reads.
 
+-- Whether a text has the form of a W3C trace context. A bounded repetition in the expression would cost ten times as much.
+create or replace function job_scheduler.is_trace(text)
+returns boolean
+language plpgsql
+immutable
+strict
+set search_path = ''
+as $$
+begin
+    return $1 like '__-________________________________-________________-__' and $1 ~ '^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$';
+end
+$$;
+
+-- The trace context of the request's header; null where it is malformed. The column's default calls it only where there is one.
+create or replace function job_scheduler.sent_trace()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    sent constant text := current_setting('request.headers', true)::json ->> 'traceparent';
+begin
+    return case when job_scheduler.is_trace(sent) then sent end;
+end
+$$;
+revoke all on function job_scheduler.is_trace(text), job_scheduler.sent_trace() from public;
+grant execute on function
+job_scheduler.is_trace(text), job_scheduler.sent_trace()
+to authenticated, service_role; -- their inserts call them
+
 create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
     -- columns that clients write
@@ -387,9 +431,13 @@ create table if not exists public.scheduled_jobs (
     misfire_grace_seconds integer not null default 60,
     dst_gap text not null default 'run_after',
     dst_fold text not null default 'first',
+    test_mode boolean not null default false,
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
+    traceparent text default case
+        when strpos(current_setting('request.headers', true), '"traceparent"') > 0 then job_scheduler.sent_trace()
+    end,
     -- columns that the service writes
     source text,
     created_by uuid default auth.uid(),
@@ -430,6 +478,10 @@ comment on column public.scheduled_jobs.progress is
     'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
+comment on column public.scheduled_jobs.test_mode is
+    'Whether the runs of its schedule rehearse: the handler reports what it would do. Manual runs say so themselves.';
+comment on column public.scheduled_jobs.traceparent is
+    'The W3C trace context in which the job was made, of the request''s header unless it is written: its runs belong to it.';
 comment on column public.scheduled_jobs.revision is
     'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
 comment on column public.scheduled_jobs.changed_in is
@@ -873,6 +925,7 @@ insert into job_scheduler.limits (name, value, description) values
 ('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
 ('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds'),
 ('max_workspaces', 20, 'workspaces that a signed-in user has created'),
+('max_alert_requests_per_hour', 20, 'tests of channels and confirmations of addresses that a signed-in user asks for in an hour'),
 ('max_invitations', 500, 'invitations into a workspace that wait for an answer'),
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
@@ -883,7 +936,10 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
 ('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
 ('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise'),
+('quota_max_alert_channels', 20, 'channels of a tenant''s alerts, unless its workspace says otherwise'),
+('quota_max_alert_rules', 100, 'alert rules of a tenant, unless its workspace says otherwise'),
+('quota_max_alert_deliveries_per_hour', 200, 'messages of a tenant''s alerts in an hour, unless its workspace says otherwise')
 on conflict (name) do nothing;
 
 -- A copy, because reading pg_timezone_names opens 1,200 files (about 50 ms), and because PostgreSQL alone would

@@ -392,18 +392,25 @@ begin
 end
 $$;
 
--- Refuse a retention that is no number, NaN and infinity included: the cleaner computes with all jobs' retentions at once.
-create or replace function job_scheduler.check_cleanup()
+-- Refuse a retention that is no number, NaN and infinity included: the cleaner computes with all jobs' retentions at once. Refuse
+-- a trace context that is none; one in a header is left out instead.
+create or replace function job_scheduler.check_optional()
 returns trigger
 language plpgsql
 set search_path = ''
 as $$
 begin
     perform job_scheduler.check_number('cleanup_after_days', new.cleanup_after_days, 0.00001, 36500);
+    if not job_scheduler.is_trace(new.traceparent) then
+        perform job_scheduler.refuse(
+            'traceparent', to_jsonb(left(new.traceparent, 100)),
+            'a W3C trace context such as "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"'
+        );
+    end if;
     return new;
 end
 $$;
-revoke all on function job_scheduler.check_cleanup() from public;
+revoke all on function job_scheduler.check_optional() from public;
 revoke all on function job_scheduler.check_definition(public.scheduled_jobs) from public;
 grant execute on function job_scheduler.check_definition(public.scheduled_jobs) to authenticated, service_role;
 

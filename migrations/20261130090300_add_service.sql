@@ -1,6 +1,27 @@
 do $migration$
 declare
     body constant text := $file$
+-- Waits a moment for jobs that no query shows, and returns those that one shows: a channel reports a commit shortly before it
+-- becomes visible.
+create or replace function job_scheduler.await_commits(jobs bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+set enable_indexonlyscan = off -- an index that has the id in its second place looks as good while the table is empty
+as $$
+declare
+    visible bigint[];
+begin
+    for attempt in 1 .. 5 loop
+        visible := array(select j.id from public.scheduled_jobs as j where j.id = any(jobs));
+        exit when cardinality(visible) = cardinality(jobs);
+        perform pg_sleep(0.001);
+    end loop;
+    return visible;
+end
+$$;
+revoke all on function job_scheduler.await_commits(bigint[]) from public;
+
 -- The cases that the one statement of claim_runs_v1 leaves: queued runs, missed instants, a job that still runs, a shared
 -- key. Answers the executions to start. It changes what it decides and leaves all else to a later claim.
 create or replace function job_scheduler.claim_one(
@@ -98,10 +119,11 @@ language sql
 set search_path = ''
 as $$
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     select
         j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-        now(), me
+        now(), me, j.test_mode
     from jsonb_array_elements_text(missed) as m (at)
     on conflict do nothing
 $$;
@@ -204,10 +226,12 @@ declare
     );
 begin
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     values (
         j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
+        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me,
+        j.test_mode
     )
     on conflict do nothing;
     update public.scheduled_jobs
@@ -267,12 +291,13 @@ declare
 begin
     insert into public.job_executions
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
-         listener_id, lease_expires_at, started_at)
+         listener_id, lease_expires_at, started_at, test_mode)
     select
         j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
-        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
+        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end,
+        j.test_mode
     on conflict do nothing
     returning * into e;
     -- A one-time job that is to run again at an instant that it has had gets a new one.
@@ -333,13 +358,15 @@ declare
     free_nexts timestamptz[];
     free_workspaces uuid[];
     free_owners uuid[];
+    free_test_modes boolean[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
-    contested bigint[] := ids; -- those that are granted, or answered by their rows
-    is_owned boolean; -- by somebody who has bounds
+    contested bigint[] := ids; -- all but one-time jobs that somebody has claimed
+    is_owned boolean; -- by somebody who has bounds, or may be
+    judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
 begin
@@ -358,7 +385,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, j.workspace_id, j.created_by,
+            j.id, a.due, j.workspace_id, j.created_by, j.test_mode,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -382,26 +409,28 @@ begin
     )
     select
         array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
-        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
+        array_agg(s.test_mode), count(*) < cardinality(ids) or bool_or(coalesce(s.created_by, s.workspace_id) is not null),
+        bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
+    judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
     if coalesce(cardinality(free_jobs), 0) < cardinality(ids) then
         contested := job_scheduler.not_taken(ids);
     end if;
-    if is_owned or coalesce(cardinality(free_jobs), 0) < cardinality(contested) then
-        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(contested) as h;
+    if is_owned and cardinality(contested) > 0 then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
-        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
     ) as c;
 
     if cardinality(claimed_jobs) < cardinality(contested) then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
-            request, array(select i.id from unnest(contested) as i (id) where i.id <> all(held)), claimed_jobs, me,
-            good_until, ahead, bytes_left
+            request, array(select i.id from unnest(judged) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, bytes_left
         ) as l;
         select coalesce(json_agg(j.job_row), '[]') into refused
         from job_scheduler.job_rows as j
@@ -427,7 +456,7 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
     free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
-    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
+    free_test_modes boolean[], held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -436,11 +465,12 @@ begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
-             started_at)
+             started_at, test_mode)
         select
             f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
-            greatest(f.due, now())
-        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+            greatest(f.due, now()), f.test_mode
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners, free_test_modes)
+            as f (id, due, workspace_id, created_by, test_mode)
         where f.id <> all(held)
         on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
@@ -459,7 +489,7 @@ end
 $$;
 revoke all on function
 job_scheduler.claim_free(
-    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], boolean[], bigint[], uuid, timestamptz
 )
 from public;
 
@@ -486,7 +516,6 @@ begin
     if bytes_left <= 0 then
         return;
     end if;
-    perform job_scheduler.await_commits(ids);
     -- Jobs that another listener has claimed before are only answered with their rows; so are plain ones that others are to claim
     -- first, and had locked just now.
     select coalesce(array_agg(j.id), '{}') into unusual
@@ -559,7 +588,7 @@ begin
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
+            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
         from public.job_executions as e
         -- + 0: no index of the ledger by job is to look useful for this join
         inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
@@ -568,21 +597,6 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
--- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
-create or replace function job_scheduler.await_commits(jobs bigint[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-    for attempt in 1 .. 5 loop
-        exit when (select count(*) from public.scheduled_jobs as j where j.id = any(jobs)) = cardinality(jobs);
-        perform pg_sleep(0.001);
-    end loop;
-end
-$$;
-revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Of these jobs all but the one-time jobs whose run somebody has claimed, which have nothing more to do. It runs with the
 -- settings of its caller.
@@ -800,6 +814,7 @@ begin
     );
     get diagnostics acts = row_count;
     acts := acts + job_scheduler.clean_deliveries(most);
+    acts := acts + job_scheduler.clean_alerts(most);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     delete from job_scheduler.stops
@@ -1377,7 +1392,7 @@ revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, in
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
 --   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
---   have other handlers}
+--   have other handlers, has_alerts: whether to call evaluate_alerts_v1}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -1412,6 +1427,7 @@ begin
         'now', clock_timestamp(),
         'lost', claims.lost,
         'unsure', claims.unsure,
+        'has_alerts', job_scheduler.has_alerts(),
         'listeners', (
             select json_object_agg(l.id, l.heartbeat_at)
             from public.job_listeners as l

@@ -122,8 +122,14 @@ begin
         select
             avg(e.duration_ms) as average,
             percentile_cont(0.95) within group (order by e.duration_ms) as p95
-        from public.job_executions as e
-        where e.scheduled_job_id = j.id and e.status in ('completed', 'failed')
+        from (
+            select l.duration_ms, l.status
+            from public.job_executions as l
+            where l.scheduled_job_id = j.id
+            order by l.scheduled_for desc
+            limit 10000
+        ) as e
+        where e.status in ('completed', 'failed')
     ) as ran
     where j.id = job;
     if stats is null then
@@ -135,7 +141,8 @@ $$;
 revoke all on function public.job_stats(bigint) from public, anon, authenticated, service_role;
 grant execute on function public.job_stats(bigint) to authenticated, service_role;
 
--- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions.
+-- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions. With test_mode
+-- true it rehearses, with false it does not, and with null it does what the runs of the job's schedule do.
 create or replace function public.run_job_now(job bigint, test_mode boolean default false)
 returns uuid
 language plpgsql
@@ -143,14 +150,16 @@ set search_path = ''
 as $$
 declare
     run uuid;
+    rehearses boolean;
 begin
-    perform from public.scheduled_jobs as j where j.id = job for no key update;
+    select coalesce(run_job_now.test_mode, j.test_mode) into rehearses
+    from public.scheduled_jobs as j
+    where j.id = job
+    for no key update;
     if not found then
         perform job_scheduler.refuse_unknown_job(job, 'run');
     end if;
-    insert into public.job_executions (scheduled_job_id, test_mode)
-    values (run_job_now.job, coalesce(run_job_now.test_mode, false))
-    returning id into run;
+    insert into public.job_executions (scheduled_job_id, test_mode) values (run_job_now.job, rehearses) returning id into run;
     return run;
 end
 $$;
@@ -198,6 +207,8 @@ begin
         delete from public.meetings as m where m.workspace_id = forget_workspace.id;
     end if;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
+    delete from public.job_alert_channels as c where c.workspace_id = forget_workspace.id;
+    delete from public.job_alert_rules as r where r.workspace_id = forget_workspace.id; -- and with them their alerts
     perform set_config('job_scheduler.actor', actor, true);
 end
 $$;
@@ -253,7 +264,8 @@ begin
     end if;
     foreach quota in array array[
         'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
-        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
+        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds',
+        'max_alert_channels', 'max_alert_rules', 'max_alert_deliveries_per_hour'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,
@@ -1678,7 +1690,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days', 'store_result', 'job_type'
+        'cleanup_after_days', 'store_result', 'job_type', 'test_mode'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;

@@ -132,6 +132,9 @@ set search_path = ''
 as $$
 begin
     insert into job_scheduler.late_ends (execution_id) values (new.id) on conflict do nothing;
+    if exists (select from public.job_alert_rules as r where r.enabled) then
+        insert into job_scheduler.late_ends_for_alerts (execution_id) values (new.id) on conflict do nothing;
+    end if;
     return null;
 end
 $$;
@@ -879,12 +882,13 @@ grant execute on function public.bulk_jobs(text, jsonb, integer, boolean) to aut
 
 create or replace function job_scheduler.used_of(tenant uuid, quota text)
 returns numeric
-language sql
+language plpgsql
 stable
 set search_path = ''
 set enable_seqscan = off
 as $$
-    select case quota
+begin
+    return case quota
         when 'max_active_jobs' then job_scheduler.active_jobs(tenant)
         when 'max_stored_bytes' then job_scheduler.stored_bytes(tenant, null)
         when 'max_running' then (
@@ -902,7 +906,11 @@ as $$
                 coalesce(e.workspace_id, e.created_by) = tenant and e.cause = 'manual'
                 and e.scheduled_for > clock_timestamp() - interval '1 minute'
         )
-    end
+        when 'max_alert_channels' then (select count(*) from public.job_alert_channels as c where c.tenant_id = tenant)
+        when 'max_alert_rules' then (select count(*) from public.job_alert_rules as r where r.tenant_id = tenant)
+        when 'max_alert_deliveries_per_hour' then job_scheduler.alert_deliveries_of(tenant)
+    end;
+end
 $$;
 revoke all on function job_scheduler.used_of(uuid, text) from public;
 
@@ -925,7 +933,8 @@ begin
         ))
         from unnest(array[
             'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
-            'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
+            'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds',
+            'max_alert_channels', 'max_alert_rules', 'max_alert_deliveries_per_hour'
         ]) as q (quota)
     );
 end
@@ -944,6 +953,26 @@ as $$
 $$;
 revoke all on function public.list_quotas(uuid) from public, anon, authenticated, service_role;
 grant execute on function public.list_quotas(uuid) to authenticated, service_role;
+
+-- The workspaces of the caller, with the strongest role in each. A workspace of a project with teams of its own, which is in
+-- no table of ours, has no name.
+create or replace function public.list_workspaces()
+returns table (id uuid, name text, role text)
+language sql
+stable
+set search_path = ''
+as $$
+    select
+        m.workspace_id,
+        max(w.name),
+        (array_agg(m.role order by array_position(array['admin', 'editor', 'viewer'], m.role)))[1]
+    from job_scheduler.memberships() as m
+    left join public.job_workspaces as w on m.workspace_id = w.id
+    group by m.workspace_id
+    order by max(w.name), m.workspace_id
+$$;
+revoke all on function public.list_workspaces() from public, anon, authenticated, service_role;
+grant execute on function public.list_workspaces() to authenticated, service_role;
 $file$;
     left_alone constant text := null;
 begin

@@ -42,7 +42,7 @@ create or replace trigger t35_keep_to_source
 before update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, max_attempts,
 retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds, dst_gap, dst_fold,
-concurrency_key, cleanup_after_days, store_result
+concurrency_key, cleanup_after_days, store_result, test_mode, traceparent
 on public.scheduled_jobs
 for each row when (old.source is not null and row_security_active('public.scheduled_jobs'::regclass))
 execute function job_scheduler.keep_to_source();
@@ -65,10 +65,10 @@ for each row when (
 )
 execute function job_scheduler.refuse_transition();
 
-create or replace trigger t50_check_cleanup
-before insert or update of cleanup_after_days on public.scheduled_jobs
-for each row when (new.cleanup_after_days is not null)
-execute function job_scheduler.check_cleanup();
+create or replace trigger t50_check_optional
+before insert or update of cleanup_after_days, traceparent on public.scheduled_jobs
+for each row when (new.cleanup_after_days is not null or not job_scheduler.is_trace(new.traceparent))
+execute function job_scheduler.check_optional();
 
 create or replace trigger t60_define_job
 before insert on public.scheduled_jobs
@@ -78,7 +78,7 @@ create or replace trigger t60_redefine_job
 before update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
 job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key
+dst_gap, dst_fold, concurrency_key, test_mode
 on public.scheduled_jobs
 for each row execute function job_scheduler.redefine_job();
 
@@ -174,7 +174,7 @@ create or replace trigger t50_audit_change
 after update of
 job_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs, status,
 max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result, job_type
+dst_gap, dst_fold, concurrency_key, cleanup_after_days, store_result, job_type, test_mode
 on public.scheduled_jobs
 for each row when (
     (
@@ -211,7 +211,7 @@ create or replace trigger t60_notify_updated
 after update of
 job_id, workspace_id, name, description, handler, metadata, trigger_type, run_date, schedule, timezone, ends_at, max_runs,
 job_type, max_attempts, retry_delay_seconds, retry_backoff, timeout_seconds, priority, overlap, misfire, misfire_grace_seconds,
-dst_gap, dst_fold, concurrency_key, status
+dst_gap, dst_fold, concurrency_key, test_mode, status
 on public.scheduled_jobs
 for each statement when (
     coalesce(current_setting('job_scheduler.stage', true), '') <> 'service'

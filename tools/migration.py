@@ -44,6 +44,8 @@ SUBJECTS = {
     "20261130090460_add_deliveries": ["64_handlers"],
     "20261130090500_leave_own_meetings_alone": ["65_own_meetings.sql"],
     "20261130090550_add_dashboard": ["80_dashboard"],
+    "20261130090560_add_alerts": ["82_alerts"],
+    "20261130090570_add_watch": ["85_watch"],
     "20261130090600_create_triggers": ["90_triggers.sql", "92_workspace_triggers.sql"],
     "20261130090700_add_meetings": ["67_meetings.sql", "70_meetings", "95_meeting_triggers.sql"],
 }

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
-import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,10 +32,10 @@ class Peer(Protocol):
 
 
 class Drill:
-    """One measurement of one peer."""
+    """One measurement of one peer; `throughput` says how many jobs that one has, where 20,000 take minutes."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._count = name, JOBS[name]
+    def __init__(self, name: str, throughput: int = JOBS["throughput"]) -> None:
+        self._name, self._count = name, throughput if name == "throughput" else JOBS[name]
         self._began: dict[int, float] = {}
         self._all = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,4 +103,4 @@ def summary(values: Sequence[float]) -> dict[str, float]:
 def main(peer: type[Peer], drill: Drill) -> None:
     """Measure and print one line of JSON."""
     print(json.dumps(asyncio.run(drill.run(peer()))), flush=True)
-    sys.exit(0)
+    os._exit(0)  # no peer is waited for

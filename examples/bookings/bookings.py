@@ -1,15 +1,14 @@
-"""Book a room twice, move one booking, cancel the other, and see what becomes of their jobs."""
-
-from __future__ import annotations
+"""A signed-in user books two rooms, cancels one booking, moves the other, and sees what becomes of their jobs."""
 
 import os
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from supabase import create_client
+from supabase import ClientOptions, create_client
 
-client = create_client(os.environ["SUPABASE_URL"], os.environ["SUPABASE_SERVICE_ROLE_KEY"])
+options = ClientOptions(headers={"Authorization": f"Bearer {os.environ['USER_TOKEN']}"})
+client = create_client(os.environ["SUPABASE_URL"], os.environ["SUPABASE_ANON_KEY"], options)
 bookings = client.table("bookings")
 
 
@@ -19,19 +18,20 @@ def in_seconds(seconds: float) -> str:
 
 
 def job_once(booking: dict[str, Any], status: str) -> dict[str, Any]:
-    """Wait until the booking's job has this status."""
-    for _ in range(300):
-        jobs = client.table("scheduled_jobs").select("*").eq("job_id", f"booking-ended:{booking['id']}").execute().data
+    """Wait until the booking's job has this status; its key has the row's, a bigint."""
+    job_id = f"booking-ended:{booking['id']}"
+    while True:
+        jobs = client.table("scheduled_jobs").select("*").eq("job_id", job_id).execute().data
         if jobs and jobs[0]["status"] == status:
             return jobs[0]
         time.sleep(0.1)
-    raise TimeoutError(status)
 
 
 blue = bookings.insert({"room": "blue", "ends_at": in_seconds(3600)}).execute().data[0]
 green = bookings.insert({"room": "green", "ends_at": in_seconds(3600)}).execute().data[0]
 for booking in (blue, green):
-    print(booking["room"], "is booked, its job is", job_once(booking, "scheduled")["status"])
+    job = job_once(booking, "scheduled")
+    print(f"{job['name']}: {job['status']}, at its end: {job['run_date'] == booking['ends_at']}")
 
 bookings.update({"status": "cancelled"}).eq("id", green["id"]).execute()
 print("green is free again, its job is", job_once(green, "cancelled")["status"])
@@ -40,3 +40,6 @@ bookings.update({"ends_at": in_seconds(1)}).eq("id", blue["id"]).execute()
 job = job_once(blue, "completed")
 print("blue's job is completed:", job["result"])
 print("blue is", bookings.select("status").eq("id", blue["id"]).execute().data[0]["status"])
+
+bookings.update({"status": "confirmed", "ends_at": in_seconds(3600)}).eq("id", blue["id"]).execute()
+print("blue is booked once more, the same job is", job_once(blue, "scheduled")["status"], "again")

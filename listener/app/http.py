@@ -1,4 +1,4 @@
-"""The HTTP server of the service: liveness, readiness, metrics, debug page and schedule preview."""
+"""The HTTP server of the service: liveness, readiness, metrics, debug page, schedule preview and dashboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from listener.app.dashboard import Dashboard
 from listener.app.http_guard import RequestGuard
 from listener.errors import InvalidValueError
 from listener.preview.answers import PreviewAnswers, TooManyPreviewsError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from starlette.requests import Request
+
+    from listener.app.dashboard import BrowserAccess
 
 
 class Readiness(Protocol):
@@ -37,10 +40,14 @@ class Readiness(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HttpAccess:
-    """Access to the pages: `hosts` are names of the port, `origins` are the web pages that may request previews."""
+    """Access to the pages: `hosts` are names of the port, `origins` are the web pages that may request previews.
+
+    `project` is the dashboard's; without it, the dashboard is off.
+    """
 
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    project: BrowserAccess | None = None
 
 
 def application(
@@ -57,7 +64,7 @@ def application(
         exposition: metrics in Prometheus' text format.
         describe: what `/debug/scheduler` shows; None leaves that page out.
         now: the present instant, the default start of `/api/preview`.
-        access: the hosts and origins with access.
+        access: the hosts and origins with access, and the project's for the dashboard.
     """
 
     async def livez(_: Request) -> Response:
@@ -83,6 +90,7 @@ def application(
         Route("/readyz", readyz),
         Route("/metrics", metrics),
         Route("/api/preview", _preview_page(now), methods=["GET", "OPTIONS"], middleware=[cors]),
+        *Dashboard(access.project).routes(),
     ]
     if describe is not None:
         routes.append(Route("/debug/scheduler", debug))

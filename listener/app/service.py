@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import structlog
 
+from listener.app.dashboard import BrowserAccess
 from listener.app.drain import LONGEST_SECONDS, drain
 from listener.app.first_answer import first_answer
 from listener.app.http import HttpAccess, application
 from listener.app.http_server import serve
+from listener.app.monitor import build_pinger
 from listener.app.shared import build_shared
 from listener.app.supervisor import Supervisor
 from listener.app.wiring import build_stages
@@ -57,6 +59,7 @@ class Service:
         self._going, self._serves_http = going, serve_http
         self.shared = build_shared(settings, registry)
         self.stages = build_stages(self.shared)
+        self._pinger = build_pinger(self.shared)
         self._log = structlog.get_logger("service").bind(listener_id=self.shared.listener_id)
 
     async def run(self) -> None:
@@ -80,6 +83,9 @@ class Service:
         self._log.info(Event.SERVICE_STARTING, url=self.shared.settings.url, handlers=self.shared.registry.names)
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.shared.rpc.aclose)
+            closing.push_async_callback(self.shared.client_factory.aclose)
+            if self.shared.otlp:
+                closing.push_async_callback(self.shared.otlp.aclose)
             closing.push_async_callback(self.stages.executor.aclose)
             self.shared.client_factory()  # its library is heavy: imported before the stages run
             async with anyio.create_task_group() as tasks:
@@ -98,6 +104,10 @@ class Service:
         supervisor = Supervisor(self.shared.clock)
         if self._serves_http:
             tasks.start_soon(self._keep, supervisor, "http", self._serve_http)
+        if self._pinger:
+            tasks.start_soon(self._keep, supervisor, "pinger", self._pinger.run)
+        if self.shared.otlp:
+            tasks.start_soon(self._keep, supervisor, "otlp", self.shared.otlp.run)
         await first_answer(self.shared)
         stages = self.stages
         ordered: list[tuple[str, Callable[[], Awaitable[None]]]] = [
@@ -113,6 +123,7 @@ class Service:
             ("feed", stages.feed.run),
             ("cleaner", stages.cleaner.run),
             ("activity_counter", stages.activity_counter.run),
+            ("alert_evaluator", stages.alert_evaluator.run),
             ("watchdog", stages.watchdog.run),
             ("publisher", stages.publisher.run),
             ("sources", stages.sources.run),
@@ -128,7 +139,10 @@ class Service:
             await supervisor.run(name, stage)
         except StageFailedError as failed:
             self._log.error(Event.SERVICE_FAILED, error=str(failed), runs=len(self.shared.runs))
-            await self.drain(0)
+            async with anyio.create_task_group() as last:
+                if self._pinger:
+                    last.start_soon(self._pinger.report, str(failed))
+                await self.drain(0)
             raise
 
     async def _announce_ready(self) -> None:
@@ -157,7 +171,9 @@ class Service:
         shared, settings = self.shared, self.shared.settings
         host, port = settings.http_address
         describe = self.describe if settings.debug else None
-        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins))
+        key = settings.publishable_key
+        project = BrowserAccess(settings.browser_url, key) if key else None
+        access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins), project)
         app = application(shared.health, shared.metrics.exposition, describe, shared.clock.now, access)
         await serve(app, host, port)
 

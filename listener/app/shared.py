@@ -8,9 +8,9 @@ import socket
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from listener.app.telemetry import build_otlp
 from listener.clock import DatabaseClock
 from listener.distribution import installed_version
 from listener.handler_api.registry import Registry
@@ -25,7 +25,35 @@ from listener.supabase.store import SupabaseStore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from listener.observability.otlp import Otlp
     from listener.settings import Settings
+    from listener.supabase.client import ClientMaker
+
+
+class ClientFactory:
+    """Makes the clients of runs; imports their library, which is heavy, when it makes the first.
+
+    Args:
+        url: the project's URL.
+        key: the service's key.
+    """
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self._maker: ClientMaker | None = None
+
+    def __call__(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
+        """Make a client."""
+        if self._maker is None:
+            from listener.supabase.client import ClientMaker  # noqa: PLC0415 - as above
+
+            self._maker = ClientMaker(self._url, self._key)
+        return self._maker()
+
+    async def aclose(self) -> None:
+        """Close the connections that the clients share."""
+        if self._maker is not None:
+            await self._maker.aclose()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +70,9 @@ class Shared:
     rpc: Rpc
     store: SupabaseStore
     registry: Registry
-    client_factory: Callable[[], Any]
+    client_factory: ClientFactory
     jitter: Callable[[], float]
+    otlp: Otlp | None = None
 
     @property
     def horizon(self) -> timedelta:
@@ -88,21 +117,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         rpc=rpc,
         store=store,
         registry=registry,
-        client_factory=_client_factory(settings.url, key),
+        client_factory=ClientFactory(settings.url, key),
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
+        otlp=build_otlp(settings, listener_id, metrics.registry),
     )
-
-
-def _client_factory(url: str, key: str) -> Callable[[], Any]:
-    """Return a maker of clients that imports their library when it makes the first."""
-
-    @cache
-    def maker() -> Callable[[], Any]:
-        from listener.supabase.client import client_maker  # noqa: PLC0415 - heavy
-
-        return client_maker(url, key)
-
-    def make() -> Any:  # noqa: ANN401 - as above
-        return maker()()
-
-    return make

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from listener.execution.dispatcher import Dispatcher
     from listener.execution.executor import Executor
     from listener.maintenance.activity import ActivityCounter
+    from listener.maintenance.alerts import AlertEvaluator
     from listener.maintenance.cleaner import Cleaner
     from listener.maintenance.lease_keeper import LeaseKeeper
     from listener.maintenance.publisher import Publisher
@@ -50,6 +51,7 @@ class Stages:
     recorder: Recorder
     cleaner: Cleaner
     activity_counter: ActivityCounter
+    alert_evaluator: AlertEvaluator
     watchdog: Watchdog
     publisher: Publisher
     sources: SourceSync
@@ -69,6 +71,7 @@ class Stages:
             "runs_executing": self.dispatcher.executing,
             "reports_unwritten": self.completer.unwritten,
             "listeners": self.lease_keeper.listeners,
+            "evaluates_alerts": self.alert_evaluator.is_evaluating,
             "meetings": self.sources.meetings,
             "sources": self.sources.summary,
         }

@@ -6,6 +6,7 @@ Takes the shared parts. Gives the stages. Guarantees that nothing runs until the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -16,6 +17,7 @@ from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
 from listener.maintenance.activity import ActivityCounter
+from listener.maintenance.alerts import AlertEvaluator
 from listener.maintenance.cleaner import Cleaner
 from listener.maintenance.lease_keeper import BELIEVED_SHARE, TRUSTED_SHARE, LeaseKeeper
 from listener.maintenance.publisher import Publisher
@@ -33,6 +35,7 @@ from listener.scheduling.replanner import Replanner
 from listener.scheduling.sources import SourceSync
 from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.activity import SupabaseActivity
+from listener.supabase.alerts import SupabaseAlerts
 from listener.supabase.catalogue import SupabaseCatalogue
 from listener.supabase.feed import RealtimeFeed
 from listener.supabase.watched_session import Times
@@ -76,6 +79,7 @@ class Maintenance:
     recorder: Recorder
     cleaner: Cleaner
     activity_counter: ActivityCounter
+    alert_evaluator: AlertEvaluator
     watchdog: Watchdog
     publisher: Publisher
 
@@ -114,6 +118,7 @@ def build_stages(shared: Shared) -> Stages:
         recorder=maintenance.recorder,
         cleaner=maintenance.cleaner,
         activity_counter=maintenance.activity_counter,
+        alert_evaluator=maintenance.alert_evaluator,
         watchdog=maintenance.watchdog,
         publisher=maintenance.publisher,
         sources=feed.sources,
@@ -138,7 +143,12 @@ def build_execution(shared: Shared, core: Core) -> Execution:
     settings, store = shared.settings, shared.store
     limits = Limits(settings.thread_concurrency, settings.process_concurrency, settings.tenant_share)
     options = settings.handler_options
-    executor = Executor(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
+    make: Callable[..., Executor] = Executor
+    if shared.otlp:
+        from listener.execution.traced_executor import TracedExecutor  # noqa: PLC0415 - only where traces are sent
+
+        make = partial(TracedExecutor, shared.otlp.tracer)
+    executor = make(shared.registry, shared.clock, shared.client_factory, shared.metrics, limits, options=options)
     completer = Completer(
         store,
         shared.runs,
@@ -170,12 +180,14 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
     settings, store, jitter = shared.settings, shared.store, shared.jitter
     clock, metrics, health = shared.clock, shared.metrics, shared.health
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
+    alerts = AlertEvaluator(SupabaseAlerts(shared.rpc), metrics, jitter)
     return Maintenance(
-        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, settings.lease_seconds),
+        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, alerts, settings.lease_seconds),
         rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),
         activity_counter=ActivityCounter(SupabaseActivity(shared.rpc), jitter),
+        alert_evaluator=alerts,
         watchdog=Watchdog(clock, health, metrics, core.agenda, execution.dispatcher),
         publisher=Publisher(catalogue, shared.registry.catalogue(), health, jitter),
     )
@@ -232,6 +244,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         metrics=shared.metrics,
         clock=shared.clock,
         jitter=shared.jitter,
+        count_others=lambda: len(core.peers.others),
     )
     reflector.doubter = feed
     return Feed(feed, reflector, sources, muter)

@@ -58,6 +58,7 @@ def schedule_one_time_job(  # noqa: PLR0913 - each is one keyword of the call
     job_type: JobType | str = JobType.CUSTOM,
     metadata: Mapping[str, Any] | None = None,
     timezone: str | None = None,
+    test_mode: bool | None = None,
     replace_existing: bool = False,
     columns: Mapping[str, Any] | None = None,
     **payload: object,
@@ -74,6 +75,7 @@ def schedule_one_time_job(  # noqa: PLR0913 - each is one keyword of the call
         job_type: names the handler where none is given; it is kept with the job.
         metadata: the handler's payload.
         timezone: of an instant without an offset; by default the scheduler's.
+        test_mode: let its runs rehearse: the handler reports what it would do instead of doing it.
         replace_existing: see `schedule_job`.
         columns: further columns of the row.
         **payload: joins `metadata`.
@@ -90,6 +92,7 @@ def schedule_one_time_job(  # noqa: PLR0913 - each is one keyword of the call
             "run_date": run_date or run_at,
             "job_id": job_id,
             "timezone": timezone,
+            "test_mode": test_mode,
             "job_type": str(job_type) if (handler or func) and job_type != JobType.CUSTOM else None,
             **(columns or {}),
         },
@@ -112,6 +115,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
     timezone: str | None = None,
     ends_at: datetime | str | None = None,
     max_runs: int | None = None,
+    test_mode: bool | None = None,
     replace_existing: bool = False,
     columns: Mapping[str, Any] | None = None,
     **words: object,
@@ -131,6 +135,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
         timezone: of the schedule; by default the scheduler's.
         ends_at: no run after this.
         max_runs: no more runs than this.
+        test_mode: let its runs rehearse: the handler reports what it would do instead of doing it.
         replace_existing: see `schedule_job`.
         columns: further columns of the row.
         **words: `hour`, `minute`, `second`, `days`, `day`, `hours`, `minutes`, `seconds`, `cron_expression` and the
@@ -156,6 +161,7 @@ def schedule_recurring(  # noqa: PLR0913 - each is one keyword of the call
         job_type=job_type,
         metadata={**(metadata or {}), **words},
         timezone=timezone,
+        test_mode=test_mode,
         replace_existing=replace_existing,
         columns={
             "trigger_type": str(trigger_type),
@@ -181,6 +187,7 @@ def schedule_reminder(  # noqa: PLR0913 - each is one keyword of the call
     run_date: datetime | str | None = None,
     metadata: Mapping[str, Any] | None = None,
     timezone: str | None = None,
+    test_mode: bool | None = None,
     replace_existing: bool = False,
     columns: Mapping[str, Any] | None = None,
     **payload: object,
@@ -198,6 +205,7 @@ def schedule_reminder(  # noqa: PLR0913 - each is one keyword of the call
         run_date: when it is due, instead of `minutes_before`.
         metadata: the handler's payload.
         timezone: of instants without an offset; by default the scheduler's.
+        test_mode: see `schedule_one_time_job`.
         replace_existing: move a reminder that is there; see `schedule_job`.
         columns: further columns of the row.
         **payload: joins `metadata`: `message`, `user_id` and the like.
@@ -218,6 +226,7 @@ def schedule_reminder(  # noqa: PLR0913 - each is one keyword of the call
         job_id or (f"reminder_{event_id}" if event_id is not None else None),
         metadata={**event, **(metadata or {}), **payload},
         timezone=timezone,
+        test_mode=test_mode,
         replace_existing=replace_existing,
         columns=columns,
     )

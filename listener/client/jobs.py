@@ -189,13 +189,13 @@ def retry_job(own: Defaults, job: JobRef) -> Plan[Job]:
     return (yield from _move(own, "retry_job", job))
 
 
-def run_job_now(own: Defaults, job: JobRef, test_mode: bool = False) -> Plan[Execution]:  # noqa: FBT001, FBT002 - as the function of the database takes it
+def run_job_now(own: Defaults, job: JobRef, test_mode: bool | None = False) -> Plan[Execution]:  # noqa: FBT001, FBT002 - as the function of the database takes it
     """Run a job once, whatever its status and schedule; returns the run, queued.
 
     Args:
         own: the scheduler's defaults.
         job: which one.
-        test_mode: let the handler report what it would do instead of doing it.
+        test_mode: let the handler report what it would do instead of doing it; None does what the job's schedule does.
 
     Raises:
         JobNotFound: no such job that the caller may run.

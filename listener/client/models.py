@@ -108,9 +108,11 @@ class Job(_Model):
     misfire_grace_seconds: int
     dst_gap: str
     dst_fold: str
+    test_mode: bool = False
     concurrency_key: str | None = None
     cleanup_after_days: float | None = None
     store_result: bool = True
+    traceparent: str | None = None
     next_run_at: datetime | None = None
     attempt: int = 0
     last_run_at: datetime | None = None

@@ -24,6 +24,7 @@ SPARE_SECONDS = 1.5
 def run() -> None:
     """Run the listener against SUPABASE_URL until SIGTERM."""
     # The settings' faults are reported before anything heavy is loaded.
+    from listener.app.telemetry import add_trace_to_log  # noqa: PLC0415
     from listener.observability.events import configure_logging  # noqa: PLC0415
     from listener.os_signals import exit_on_early_signal  # noqa: PLC0415
     from listener.settings import read_settings  # noqa: PLC0415
@@ -31,6 +32,7 @@ def run() -> None:
     exit_on_early_signal()
     settings = read_settings()
     configure_logging(settings.log_format, settings.log_level)
+    add_trace_to_log(settings)
     _warn_of_legacy_key(settings.secret_key.get_secret_value())
     import listener.supabase.client  # noqa: PLC0415, F401 - thousands of objects, for the collector to leave alone
     from listener.app.event_loop import run_to_its_end  # noqa: PLC0415

@@ -40,6 +40,9 @@ FUNCTIONS: Final = (
     "end_unhandled_v1",
     "clean_ledger_v1",
     "roll_up_activity_v1",
+    "evaluate_alerts_v1",
+    "alert_delivery_v1",
+    "end_alert_delivery_v1",
     "publish_handlers_v1",
     "send_probe_v1",
     "mute_v1",
@@ -47,7 +50,7 @@ FUNCTIONS: Final = (
     "send_queue_message_v1",
 )
 MEETINGS_FUNCTIONS = ("end_meetings_v1",)
-TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs", "job_notifications")
+TABLES: Final = ("scheduled_jobs", "job_executions", "job_execution_logs", "job_notifications", "job_alerts")
 NOTHING_DUE = {"until": "1970-01-01T00:00:00Z", "limit": 1}
 MIGRATE = 'run `listener migrate --db-url "$DATABASE_URL"`, or `listener migrations export` and `supabase db push`'
 RELOAD = f"{MIGRATE}; where that was done just now, `notify pgrst, 'reload schema'`"

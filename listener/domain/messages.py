@@ -166,13 +166,24 @@ class Extended:
     """Executions whose claim is lost, and the last heartbeat of each listener alive, by id.
 
     A heartbeat only matters as equal to, or different from, the previous one. `handlers` has the names of the handlers
-    of each listener that does not have the same as this one.
+    of each listener that does not have the same as this one. `has_alerts`: there are alert rules to evaluate.
     """
 
     lost: list[Held]
     listeners: Mapping[str, object]
     unsure: list[Held] = field(default_factory=list)
     handlers: Mapping[str, Collection[str]] = field(default_factory=dict)
+    has_alerts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The answer to an evaluation of alert rules: alerts opened and resolved, messages to send, time to the next."""
+
+    opened: int
+    resolved: int
+    deliveries: int
+    wait_seconds: float
 
 
 @dataclass(frozen=True, slots=True)

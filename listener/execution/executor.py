@@ -260,7 +260,7 @@ class Executor:
         slots.close()
 
     async def _in_process(self, claimed_run: ClaimedRun, handler: Handler, arguments: tuple[Any, ...]) -> Outcome:
-        run = replace(claimed_run.run, payload=dict(claimed_run.run.payload), row=dict(claimed_run.run.row))
+        run = replace(claimed_run.run, payload=dict(claimed_run.run.payload), row=claimed_run.context.carried_row())
         options = dict(self._surroundings.options)
         masker = claimed_run.context.masker
         secrets = masker.secrets if masker else frozenset()

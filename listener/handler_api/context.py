@@ -72,7 +72,7 @@ CHECKPOINT = Checkpoint()
 class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
-    __slots__ = ("_client", "_log", "_progress", "_run", "_run_log", "_stopped", "_surroundings", "masker")
+    __slots__ = ("_client", "_log", "_progress", "_run", "_run_log", "_span", "_stopped", "_surroundings", "masker")
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
         self._run, self._surroundings = run, surroundings
@@ -80,6 +80,7 @@ class JobContext:
         self._log: FilteringBoundLogger | None = None
         self._client: Any = None
         self._progress: float | None = None
+        self._span: str | None = None
         self._stopped = False
         self.masker: Masker | None = None  # over the payload's secret values; set by the executor
 
@@ -117,6 +118,11 @@ class JobContext:
     def idempotency_key(self) -> str:
         """The same for all attempts at one due instant, another for any other: `17:2026-03-07T12:00:00+00:00`."""
         return f"{self._run.job_id}:{self._run.scheduled_for.isoformat()}"
+
+    @property
+    def traceparent(self) -> str | None:
+        """The W3C trace context for requests of this run: that of its own span, else the job's; None: neither."""
+        return self._span or self._run.row.get("traceparent")
 
     @property
     def client(self) -> Any:  # noqa: ANN401 - supabase.AsyncClient, which only listener.supabase may name
@@ -193,6 +199,14 @@ class JobContext:
     def stop(self) -> None:
         """Ask the handler to stop; called by the executor."""
         self._stopped = True
+
+    def belongs_to(self, span: str) -> None:
+        """Let `traceparent` name the span of this run; called by the executor."""
+        self._span = span
+
+    def carried_row(self) -> dict[str, Any]:
+        """Return the row for a worker process, with this run's own `traceparent`; called by the executor."""
+        return {**self._run.row, "traceparent": self.traceparent}
 
     def take_logs(self) -> tuple[LogLine, ...]:
         """Remove and return the lines logged since the last call; called by the executor and the recorder."""

@@ -36,8 +36,10 @@ KEPT_HEADERS = ("content-type", "content-length", "content-encoding", "location"
 
 
 def identity_headers(job: JobContext) -> dict[str, str]:
-    """Return the headers that name the job, the run and the attempt, and ask for an answer that is not compressed."""
+    """Return the headers that name the job, the run, the attempt and the trace, and ask for no compressed answer."""
+    trace = {"traceparent": job.traceparent} if job.traceparent else {}
     return {
+        **trace,
         "x-job-id": str(job.job_id),
         "x-execution-id": job.execution_id,
         "x-attempt": str(job.attempt),

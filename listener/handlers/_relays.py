@@ -28,12 +28,22 @@ async def relay(job: JobContext, channel: str, title: str | None, message: str) 
         raise Fail(reason="unknown_channel", message=message)
 
     async def send() -> dict[str, Any]:
-        call = functools.partial(_send, channels[channel], title, message)
-        if not await anyio.to_thread.run_sync(call, abandon_on_cancel=True):
-            raise Retry(message=f"the channel {channel!r} did not take the message")
+        await relay_to(channels[channel], channel, title, message)
         return {"channel": channel}
 
     await once(job, f"channel {channel}", send)
+
+
+async def relay_to(url: str, channel: str, title: str | None, message: str) -> None:
+    """Send a message to an Apprise URL; `channel` names it in messages.
+
+    Raises:
+        Fail: `not_configured` where Apprise is not installed.
+        Retry: it was not taken.
+    """
+    call = functools.partial(_send, url, title, message)
+    if not await anyio.to_thread.run_sync(call, abandon_on_cancel=True):
+        raise Retry(message=f"the channel {channel!r} did not take the message")
 
 
 def _send(url: str, title: str | None, message: str) -> bool:

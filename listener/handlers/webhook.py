@@ -83,6 +83,6 @@ def _request(job: JobContext, payload: Call) -> httpx.Request:
 
 def _shown(request: httpx.Request, payload: Call) -> dict[str, Any]:
     """Show the request that would be sent, without the keys: readers of the ledger may not know them."""
-    ours = ("x-job-id", "x-execution-id", "x-attempt", "idempotency-key", "content-type")
+    ours = ("x-job-id", "x-execution-id", "x-attempt", "idempotency-key", "content-type", "traceparent")
     headers = {name: value if name in ours else "…" for name, value in request.headers.items()}
     return {"method": request.method, "url": place(request.url), "headers": headers, "body": payload.body}

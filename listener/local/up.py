@@ -57,7 +57,7 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
             async with running_stack(state_dir, with_listener=with_listener) as stack:
                 users = await to_thread.run_sync(add_demo_users, stack)
                 with written(env_file, {**stack.environment(), "SUPABASE_JWT_SECRET": stack.keys.jwt_secret}):
-                    _greet(console, stack, env_file, users)
+                    _greet(console, stack, env_file, users, with_listener=with_listener)
                     await anyio.sleep_forever()
 
 
@@ -68,13 +68,18 @@ async def _stop_at(signals: AsyncIterator[signal.Signals], console: Console, sco
         return
 
 
-def _greet(console: Console, stack: Stack, env_file: Path, users: Sequence[DemoUser]) -> None:
+def _greet(
+    console: Console, stack: Stack, env_file: Path, users: Sequence[DemoUser], *, with_listener: bool = True
+) -> None:
     """Show how to connect. Lines are not wrapped, so that they can be copied."""
     environment = stack.environment()
     console.rule("the stack is up")
     for name in SHOWN:
         console.print(f"[bold]{name}[/bold]={environment[name]}", highlight=False, soft_wrap=True)
     console.print(f"[dim]All of them are in[/dim] {env_file}", highlight=False, soft_wrap=True)
+    if with_listener:
+        console.print("\n[dim]The dashboard:[/dim]")
+        console.print(f"{stack.http_url}/dashboard/", highlight=False, soft_wrap=True)
     if users:
         console.print("\n[dim]Sign in as one of these, members of the workspace Demo:[/dim]", highlight=False)
     for user in users:

@@ -1,8 +1,9 @@
 """The lease keeper keeps this listener's claims alive.
 
 Takes the runs that are held. Gives extended leases, and, once it has joined, a heartbeat that the other listeners
-see; it passes their heartbeats to `Peers`. Guarantees that a handler is stopped before its lease
-could pass to another listener: a claim is trusted for less time than the database grants it.
+see; it passes their heartbeats to `Peers`, and to the alert evaluator whether there are rules. Guarantees that a
+handler is stopped before its lease could pass to another listener: a claim is trusted for less time than the database
+grants it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from listener.observability.events import Event
 if TYPE_CHECKING:
     from listener.domain.messages import Held
     from listener.observability.metrics import Metrics
-    from listener.ports import Clock, LeaseStore
+    from listener.ports import AlertSwitch, Clock, LeaseStore
     from listener.runs.held_runs import HeldRuns
     from listener.scheduling.peers import Peers
 
@@ -48,6 +49,7 @@ class LeaseKeeper:
         runs: the runs that this listener holds.
         metrics: where lost leases are counted.
         peers: receives the heartbeats of the other listeners.
+        alerts: receives whether there are alert rules.
         lease_seconds: how long a claim is good.
     """
 
@@ -58,10 +60,11 @@ class LeaseKeeper:
         clock: Clock,
         metrics: Metrics,
         peers: Peers,
+        alerts: AlertSwitch,
         lease_seconds: float,
     ) -> None:
         self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
-        self._peers = peers
+        self._peers, self._alerts = peers, alerts
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
         self._watch = lease_seconds * WATCH_SHARE
@@ -132,6 +135,7 @@ class LeaseKeeper:
         extended = await self._store.extend(held, shares=self._shares)
         self.listeners = list(extended.listeners)
         self._peers.received(extended.listeners, extended.handlers)
+        self._alerts.notice(has_alerts=extended.has_alerts)
         self._runs.trust(set(held).difference(extended.lost, extended.unsure), requested_at)
         # A run that ended while the request was under way is not lost, and no longer held either.
         self._stop(extended.lost, "the database has given it up")

@@ -18,10 +18,10 @@ begin
             outcome := 'kept in scheduled_jobs_before: neither job_type nor handler names a handler';
         else
             begin
-                insert into public.scheduled_jobs (job_id, handler, metadata, run_date)
+                insert into public.scheduled_jobs (job_id, handler, metadata, run_date, test_mode)
                 values (
                     old ->> 'job_id', found_handler, payload - array['handler', 'job_type'],
-                    (old ->> 'run_date')::timestamptz
+                    (old ->> 'run_date')::timestamptz, coalesce((old ->> 'test_mode')::boolean, false)
                 );
                 outcome := format('moved: handler %s, due %s', found_handler, old ->> 'run_date') || case
                     when (old ->> 'run_date')::timestamptz < now() then ', so it runs when a listener starts' else ''

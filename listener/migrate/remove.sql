@@ -51,6 +51,9 @@ begin
         raise exception 'nothing was removed; these objects of the project depend on the job scheduler: %', kept
         using errcode = 'dependent_objects_still_exist', hint = 'drop them, or take the job scheduler out of them';
     end if;
+    if to_regprocedure('job_scheduler.stop_watching()') is not null then
+        perform job_scheduler.stop_watching();
+    end if;
     foreach one in array tables loop
         execute format('drop table if exists %s cascade', one);
     end loop;

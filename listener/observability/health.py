@@ -124,6 +124,11 @@ class Health:
         """Note that the service shuts down, so that load balancers stop using it."""
         self._draining = True
 
+    @property
+    def draining(self) -> bool:
+        """Whether the service shuts down."""
+        return self._draining
+
     def fault(self) -> str | None:
         """The reason why the service is not ready, or None."""
         if self._draining:

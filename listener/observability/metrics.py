@@ -43,6 +43,7 @@ class Metrics:
 
     def _stages(self) -> None:
         of = self.registry
+        self._pings = Counter("listener_heartbeat_pings", "Pings of the monitor, by outcome.", ["outcome"], registry=of)
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
         self._granted, self._refused, self._taken = map(claims.labels, ("granted", "refused", "taken"))
@@ -52,6 +53,9 @@ class Metrics:
         self._leases = Gauge("listener_leases_held", "Runs whose lease this listener holds.", registry=of)
         self._leases_lost = Counter("listener_leases_lost", "Leases that were taken over.", registry=of)
         self._rescued = Counter("listener_runs_rescued", "Runs taken over from listeners that died.", registry=of)
+        self._alerts = Counter(
+            "listener_alerts", "Alerts opened and resolved, and messages of them to send.", ["what"], registry=of
+        )
         self._unwritten = Gauge("listener_reports_unwritten", "Reports that wait to be written.", registry=of)
         self._tasks = Gauge("listener_tasks", "Tasks on the loop.", registry=of)
         self._loop_lag = Histogram(
@@ -118,6 +122,11 @@ class Metrics:
         self._refused.inc(refused)
         self._taken.inc(taken)
 
+    def alerts_evaluated(self, opened: int, resolved: int, deliveries: int) -> None:
+        """Count what an evaluation of alert rules came to."""
+        for what, count in (("opened", opened), ("resolved", resolved), ("deliveries", deliveries)):
+            self._alerts.labels(what).inc(count)
+
     def instants_skipped(self, counts: Mapping[str, int]) -> None:
         """Count due instants that the database entered as skipped, by the ledger's reason."""
         for reason, count in counts.items():
@@ -170,6 +179,10 @@ class Metrics:
     def probe_sent(self, outcome: str) -> None:
         """Count a probe: `sent`, or `unsent` where the database did not answer."""
         self._probes.labels(outcome).inc()
+
+    def pinged(self, outcome: str) -> None:
+        """Count a ping of the monitor: `sent` or `unsent`."""
+        self._pings.labels(outcome).inc()
 
     def mute_answered(self, answer: str) -> None:
         """Count a request to mute notifications: `granted` or `refused`."""

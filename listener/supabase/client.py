@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import httpx
 from supabase import AsyncClient, AsyncClientOptions
 
 from listener.supabase.admitted_transport import AdmittedTransport
 from listener.supabase.rpc import proxy_to
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 TIMEOUTS = httpx.Timeout(15.0, connect=5.0, pool=60.0)
 """Many runs may wait for a connection; their own time limits are shorter, or longer."""
@@ -30,13 +26,27 @@ class _Lent(httpx.AsyncBaseTransport):
         return await self._transport.handle_async_request(request)
 
 
-def client_maker(url: str, key: str) -> Callable[[], AsyncClient]:
-    """Return a function that makes clients: they share connections and nothing else, and one costs about 0.2 ms.
+class ClientMaker:
+    """Makes clients: they share connections and nothing else, and one costs about 0.2 ms.
 
     A handler that signs in as a user, changes a header or closes its client does so for its own run.
+
+    Args:
+        url: the project's URL.
+        key: the service's key.
     """
-    transport = AdmittedTransport(CONNECTIONS, partial(_pool, url))
-    return lambda: _client(url, key, _Lent(transport))
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._key = url, key
+        self._transport = AdmittedTransport(CONNECTIONS, partial(_pool, url))
+
+    def __call__(self) -> AsyncClient:
+        """Make a client."""
+        return _client(self._url, self._key, _Lent(self._transport))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
 
 
 def make_client(url: str, key: str) -> AsyncClient:

@@ -57,6 +57,7 @@ class RealtimeFeed:
         clock: measures how long sessions live.
         jitter: numbers from 0 to 1 that spread reconnections.
         times: intervals and time limits.
+        count_others: how many other listeners receive the same probes.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
@@ -73,10 +74,12 @@ class RealtimeFeed:
         clock: Clock,
         jitter: Callable[[], float],
         times: Times | None = None,
+        count_others: Callable[[], int] = lambda: 0,
     ) -> None:
         self._url, self._key, self._channels, self._tables = url, key, channels, tables
         self._deliver, self._request_probe, self._health, self._metrics = deliver, send_probe, health, metrics
         self._clock, self._jitter, self._times = clock, jitter, times or Times()
+        self._count_others = count_others
         self._waiting: MemoryObjectSendStream[Hint] | None = None
         self._watched: list[WatchedSession] = []
         self._received: dict[str, bool] = dict.fromkeys(channels, False)
@@ -131,6 +134,7 @@ class RealtimeFeed:
             clock=self._clock,
             jitter=self._jitter,
             times=replace(self._times, join_seconds=self._join_seconds()),
+            count_others=self._count_others,
         )
         self._watched.append(watched)
         self._changed()

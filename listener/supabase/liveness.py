@@ -17,7 +17,10 @@ EARLIEST_SHARE = 0.95
 NEAR_SHARE = 0.5
 """A signal on one channel is a probe for each other channel that has been silent for this share of its silence."""
 SPARE_FACTOR = 2
-"""The channels after the first may be silent for so much longer: while the first is received, they delay nothing."""
+"""The channels after the first may be silent for so much longer where many listeners receive, and pay for, each probe:
+while the first is received, they delay nothing."""
+MANY_OTHERS = 2
+"""So many other listeners are many."""
 LEAST_DOUBT_SECONDS = 5.0
 """Between a doubt that a probe has refuted and the next one; twice as long each time, until a signal comes."""
 
@@ -34,28 +37,31 @@ class _ChannelState:
 class Liveness:
     """The channels of one session: each is subscribed, then repeatedly received, or lost.
 
-    Every frame proves its channel: a probe of this or another listener, or the signal of a real change. A channel that
-    was silent for `silence_seconds` needs a probe, the ones after the first after `SPARE_FACTOR` times as long. A
-    channel that does not deliver its probe within `answer_seconds` is lost, and then all others are asked at once. A
-    channel that is not subscribed at `subscribe_by` is lost, too. Nothing is expected of a channel on which the
-    database cannot send, until the answer to a later probe names it.
+    Every frame proves its channel: a probe of this or another listener, or the signal of a real change. A channel
+    that was silent for `silence_seconds` needs a probe; beside `MANY_OTHERS` listeners, the ones after the first
+    after `SPARE_FACTOR` times as long. A channel that does not deliver its probe within `answer_seconds` is lost,
+    and then all others are asked at once. A channel that is not subscribed at `subscribe_by` is lost, too. Nothing
+    is expected of a channel on which the database cannot send, until the answer to a later probe names it.
 
     Args:
         channels: their names, the most important first.
-        silence_seconds: how long the first channel may be silent; 0 means no probes.
+        silence_seconds: how long a channel may be silent; 0 means no probes.
         answer_seconds: how long a probe may take.
         subscribe_by: when every channel has to be subscribed.
         jitter: numbers from 0 to 1.
+        count_others: how many other listeners receive the same probes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one caller, and its tests
         self,
         channels: Collection[str],
         silence_seconds: float,
         answer_seconds: float,
         subscribe_by: float,
         jitter: Callable[[], float],
+        count_others: Callable[[], int] = lambda: 0,
     ) -> None:
+        self._count_others = count_others
         self._states = {name: _ChannelState() for name in channels}
         self._silence_seconds, self._answer_seconds = silence_seconds, answer_seconds
         self._subscribe_by, self._jitter = subscribe_by, jitter
@@ -149,7 +155,8 @@ class Liveness:
 
     def _silence(self, name: str) -> float:
         first = next((each for each, state in self._states.items() if state.is_sendable), name)
-        return self._silence_seconds if name == first else SPARE_FACTOR * self._silence_seconds
+        is_spare = name != first and self._count_others() >= MANY_OTHERS
+        return SPARE_FACTOR * self._silence_seconds if is_spare else self._silence_seconds
 
     def _may_probe(self, state: _ChannelState) -> bool:
         is_silent = state.subscribed_at is not None and state.requested_at is None

@@ -34,6 +34,7 @@ CALL_SECONDS = 15.0
 OWN_SECONDS = {
     "leave_v1": 5.0,  # the process is going
     "clean_ledger_v1": 60.0,  # nobody waits for them
+    "evaluate_alerts_v1": 60.0,
     "sync_sources_v1": 60.0,
 }
 """Other time limits, by function."""

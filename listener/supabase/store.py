@@ -159,7 +159,8 @@ class SupabaseStore:
         }
         answer = await self._rpc.call("extend_leases_v1", request, "lost", "unsure", "listeners")
         others = answer.get("handlers") or {}
-        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others)
+        has_alerts = bool(answer.get("has_alerts"))
+        return Extended(_held(answer["lost"]), answer["listeners"] or {}, _held(answer["unsure"]), others, has_alerts)
 
     async def note(self, notes: Sequence[Note]) -> frozenset[str]:
         """Write progress and log lines of runs that have not ended; return the runs whose rows are locked just now."""

@@ -40,15 +40,15 @@ class Times:
     """Intervals and time limits of a feed, in seconds.
 
     Args:
-        probe_seconds: how long a channel may be silent before a probe is sent; the ones after the first may be silent
-            for twice as long; 0 for no probes.
+        probe_seconds: how long a channel may be silent before a probe is sent; beside two other listeners, the ones
+            after the first may be silent for twice as long; 0 for no probes.
         answer_seconds: how long a probe may take. Measured: 260 ms, 510 ms at the 99th percentile.
         join_seconds: how long connecting and subscribing may take. Measured: up to 2.5 s. Supabase answers a refused
             join after 5 s, and every other join on that socket only then.
         rotate_seconds: the age at which a session is replaced: hosted projects end a socket after 24 hours.
     """
 
-    probe_seconds: float = 80.0
+    probe_seconds: float = 82.0
     answer_seconds: float = 2.5
     join_seconds: float = 7.0
     rotate_seconds: float = 20 * 3600.0
@@ -70,6 +70,7 @@ class WatchedSession:
         clock: measures silences.
         jitter: numbers from 0 to 1.
         times: intervals and time limits.
+        count_others: how many other listeners receive the same probes.
     """
 
     def __init__(  # noqa: PLR0913 - the feed names each
@@ -87,13 +88,16 @@ class WatchedSession:
         clock: Clock,
         jitter: Callable[[], float],
         times: Times,
+        count_others: Callable[[], int],
     ) -> None:
         self._channels, self._publish, self._request_probe, self._changed = channels, publish, send_probe, changed
         self._resync, self._metrics, self._clock, self._times = resync, metrics, clock, times
         self._session = Session(url, key, self._hint, self._subscribed, self._went_stale)
         self.born_at = clock.monotonic()
         subscribe_by = self.born_at + times.join_seconds
-        self._liveness = Liveness(channels, times.probe_seconds, times.answer_seconds, subscribe_by, jitter)
+        self._liveness = Liveness(
+            channels, times.probe_seconds, times.answer_seconds, subscribe_by, jitter, count_others
+        )
         self._scope = anyio.CancelScope()
         self._news = anyio.Event()
         self._not_before = 0.0

@@ -1,5 +1,36 @@
 -- One row is one job: columns that clients write, columns that the service writes, and columns that only it reads.
 
+-- Whether a text has the form of a W3C trace context. A bounded repetition in the expression would cost ten times as much.
+create or replace function job_scheduler.is_trace(text)
+returns boolean
+language plpgsql
+immutable
+strict
+set search_path = ''
+as $$
+begin
+    return $1 like '__-________________________________-________________-__' and $1 ~ '^[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+$';
+end
+$$;
+
+-- The trace context of the request's header; null where it is malformed. The column's default calls it only where there is one.
+create or replace function job_scheduler.sent_trace()
+returns text
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    sent constant text := current_setting('request.headers', true)::json ->> 'traceparent';
+begin
+    return case when job_scheduler.is_trace(sent) then sent end;
+end
+$$;
+revoke all on function job_scheduler.is_trace(text), job_scheduler.sent_trace() from public;
+grant execute on function
+job_scheduler.is_trace(text), job_scheduler.sent_trace()
+to authenticated, service_role; -- their inserts call them
+
 create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
     -- columns that clients write
@@ -30,9 +61,13 @@ create table if not exists public.scheduled_jobs (
     misfire_grace_seconds integer not null default 60,
     dst_gap text not null default 'run_after',
     dst_fold text not null default 'first',
+    test_mode boolean not null default false,
     concurrency_key text,
     cleanup_after_days numeric check (cleanup_after_days between 0.00001 and 36500),
     store_result boolean not null default true,
+    traceparent text default case
+        when strpos(current_setting('request.headers', true), '"traceparent"') > 0 then job_scheduler.sent_trace()
+    end,
     -- columns that the service writes
     source text,
     created_by uuid default auth.uid(),
@@ -73,6 +108,10 @@ comment on column public.scheduled_jobs.progress is
     'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
+comment on column public.scheduled_jobs.test_mode is
+    'Whether the runs of its schedule rehearse: the handler reports what it would do. Manual runs say so themselves.';
+comment on column public.scheduled_jobs.traceparent is
+    'The W3C trace context in which the job was made, of the request''s header unless it is written: its runs belong to it.';
 comment on column public.scheduled_jobs.revision is
     'Grows with each change of what the job is: at least to the transaction of it, and beyond what it was.';
 comment on column public.scheduled_jobs.changed_in is

@@ -26,6 +26,7 @@ insert into job_scheduler.limits (name, value, description) values
 ('max_retry_delay_seconds', 2592000, 'retry_delay_seconds'),
 ('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds'),
 ('max_workspaces', 20, 'workspaces that a signed-in user has created'),
+('max_alert_requests_per_hour', 20, 'tests of channels and confirmations of addresses that a signed-in user asks for in an hour'),
 ('max_invitations', 500, 'invitations into a workspace that wait for an answer'),
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),
@@ -36,5 +37,8 @@ insert into job_scheduler.limits (name, value, description) values
 ('quota_max_runs_per_minute', 60000, 'runs of a user that start in a minute, unless a workspace says otherwise'),
 ('quota_max_stored_bytes', 67108864, 'metadata of all active jobs of a tenant or user, unless a workspace says otherwise'),
 ('quota_max_timeout_seconds', 3600, 'timeout_seconds of a tenant''s job, unless its workspace says otherwise'),
-('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise')
+('quota_max_past_seconds', 86400, 'how long ago run_date of a one-time job may be, unless its workspace says otherwise'),
+('quota_max_alert_channels', 20, 'channels of a tenant''s alerts, unless its workspace says otherwise'),
+('quota_max_alert_rules', 100, 'alert rules of a tenant, unless its workspace says otherwise'),
+('quota_max_alert_deliveries_per_hour', 200, 'messages of a tenant''s alerts in an hour, unless its workspace says otherwise')
 on conflict (name) do nothing;

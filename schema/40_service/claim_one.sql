@@ -95,10 +95,11 @@ language sql
 set search_path = ''
 as $$
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     select
         j.id, j.workspace_id, j.created_by, m.at::timestamptz, m.at::timestamptz, 'schedule', 'skipped', missed_reason,
-        now(), me
+        now(), me, j.test_mode
     from jsonb_array_elements_text(missed) as m (at)
     on conflict do nothing
 $$;
@@ -201,10 +202,12 @@ declare
     );
 begin
     insert into public.job_executions
-        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id)
+        (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, completed_at, listener_id,
+         test_mode)
     values (
         j.id, j.workspace_id, j.created_by, run_for, run_for, 'schedule',
-        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me
+        case when must_skip then 'skipped' else 'queued' end, 'overlap', case when must_skip then now() end, me,
+        j.test_mode
     )
     on conflict do nothing;
     update public.scheduled_jobs
@@ -264,12 +267,13 @@ declare
 begin
     insert into public.job_executions
         (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, reason, blocked_since,
-         listener_id, lease_expires_at, started_at)
+         listener_id, lease_expires_at, started_at, test_mode)
     select
         j.id, j.workspace_id, j.created_by, run_for, case when not key_is_taken then run_for end, 'schedule',
         case when key_is_taken then 'queued' else 'running' end, case when key_is_taken then 'concurrency' end,
         case when key_is_taken then run_for end, case when not key_is_taken then me end,
-        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end
+        case when not key_is_taken then good_until end, case when not key_is_taken then greatest(run_for, now()) end,
+        j.test_mode
     on conflict do nothing
     returning * into e;
     -- A one-time job that is to run again at an instant that it has had gets a new one.

@@ -40,13 +40,15 @@ declare
     free_nexts timestamptz[];
     free_workspaces uuid[];
     free_owners uuid[];
+    free_test_modes boolean[];
     claimed uuid[];
     claimed_jobs bigint[];
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
-    contested bigint[] := ids; -- those that are granted, or answered by their rows
-    is_owned boolean; -- by somebody who has bounds
+    contested bigint[] := ids; -- all but one-time jobs that somebody has claimed
+    is_owned boolean; -- by somebody who has bounds, or may be
+    judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
 begin
@@ -65,7 +67,7 @@ begin
             )
     ), free as (
         select
-            j.id, a.due, j.workspace_id, j.created_by,
+            j.id, a.due, j.workspace_id, j.created_by, j.test_mode,
             case
                 when j.trigger_type = 'once' or a.exhausted or j.scheduled_runs + 1 >= j.max_runs then null
                 else a.next
@@ -89,26 +91,28 @@ begin
     )
     select
         array_agg(s.id), array_agg(s.due), array_agg(s.next), array_agg(s.workspace_id), array_agg(s.created_by),
-        bool_or(coalesce(s.created_by, s.workspace_id) is not null), bytes_left - coalesce(sum(s.bytes), 0)
-    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, is_owned, bytes_left
+        array_agg(s.test_mode), count(*) < cardinality(ids) or bool_or(coalesce(s.created_by, s.workspace_id) is not null),
+        bytes_left - coalesce(sum(s.bytes), 0)
+    into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
+    judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
     if coalesce(cardinality(free_jobs), 0) < cardinality(ids) then
         contested := job_scheduler.not_taken(ids);
     end if;
-    if is_owned or coalesce(cardinality(free_jobs), 0) < cardinality(contested) then
-        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(contested) as h;
+    if is_owned and cardinality(contested) > 0 then
+        select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
 
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
-        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, held, me, good_until
+        free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
     ) as c;
 
     if cardinality(claimed_jobs) < cardinality(contested) then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
-            request, array(select i.id from unnest(contested) as i (id) where i.id <> all(held)), claimed_jobs, me,
-            good_until, ahead, bytes_left
+            request, array(select i.id from unnest(judged) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
+            ahead, bytes_left
         ) as l;
         select coalesce(json_agg(j.job_row), '[]') into refused
         from job_scheduler.job_rows as j
@@ -134,7 +138,7 @@ grant execute on function public.claim_runs_v1(jsonb) to service_role;
 -- the way. It runs with the settings of its caller.
 create or replace function job_scheduler.claim_free(
     free_jobs bigint[], free_dues timestamptz[], free_nexts timestamptz[], free_workspaces uuid[], free_owners uuid[],
-    held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
+    free_test_modes boolean[], held bigint[], me uuid, good_until timestamptz, out claimed uuid[], out claimed_jobs bigint[]
 )
 language plpgsql
 set search_path = ''
@@ -143,11 +147,12 @@ begin
     with entered as (
         insert into public.job_executions
             (scheduled_job_id, workspace_id, created_by, scheduled_for, run_at, cause, status, listener_id, lease_expires_at,
-             started_at)
+             started_at, test_mode)
         select
             f.id, f.workspace_id, f.created_by, f.due, f.due, 'schedule', 'running', me, good_until,
-            greatest(f.due, now())
-        from unnest(free_jobs, free_dues, free_workspaces, free_owners) as f (id, due, workspace_id, created_by)
+            greatest(f.due, now()), f.test_mode
+        from unnest(free_jobs, free_dues, free_workspaces, free_owners, free_test_modes)
+            as f (id, due, workspace_id, created_by, test_mode)
         where f.id <> all(held)
         on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
         returning id, scheduled_job_id
@@ -166,7 +171,7 @@ end
 $$;
 revoke all on function
 job_scheduler.claim_free(
-    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], bigint[], uuid, timestamptz
+    bigint[], timestamptz[], timestamptz[], uuid[], uuid[], boolean[], bigint[], uuid, timestamptz
 )
 from public;
 
@@ -193,7 +198,6 @@ begin
     if bytes_left <= 0 then
         return;
     end if;
-    perform job_scheduler.await_commits(ids);
     -- Jobs that another listener has claimed before are only answered with their rows; so are plain ones that others are to claim
     -- first, and had locked just now.
     select coalesce(array_agg(j.id), '{}') into unusual

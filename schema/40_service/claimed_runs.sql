@@ -12,7 +12,7 @@ begin
             e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
             j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
             j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result
+            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
         from public.job_executions as e
         -- + 0: no index of the ledger by job is to look useful for this join
         inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
@@ -21,21 +21,6 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
--- Waits a moment for jobs that no query shows: a channel reports a commit shortly before it becomes visible.
-create or replace function job_scheduler.await_commits(jobs bigint[])
-returns void
-language plpgsql
-set search_path = ''
-as $$
-begin
-    for attempt in 1 .. 5 loop
-        exit when (select count(*) from public.scheduled_jobs as j where j.id = any(jobs)) = cardinality(jobs);
-        perform pg_sleep(0.001);
-    end loop;
-end
-$$;
-revoke all on function job_scheduler.await_commits(bigint[]) from public;
 
 -- Of these jobs all but the one-time jobs whose run somebody has claimed, which have nothing more to do. It runs with the
 -- settings of its caller.

@@ -177,6 +177,7 @@ begin
     );
     get diagnostics acts = row_count;
     acts := acts + job_scheduler.clean_deliveries(most);
+    acts := acts + job_scheduler.clean_alerts(most);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     delete from job_scheduler.stops

@@ -86,7 +86,7 @@ revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, in
 -- A listener's heartbeat, and the extension of its claims.
 -- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
 --   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
---   have other handlers}
+--   have other handlers, has_alerts: whether to call evaluate_alerts_v1}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
 create or replace function public.extend_leases_v1(request jsonb)
 returns json
@@ -121,6 +121,7 @@ begin
         'now', clock_timestamp(),
         'lost', claims.lost,
         'unsure', claims.unsure,
+        'has_alerts', job_scheduler.has_alerts(),
         'listeners', (
             select json_object_agg(l.id, l.heartbeat_at)
             from public.job_listeners as l

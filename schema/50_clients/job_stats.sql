@@ -23,8 +23,14 @@ begin
         select
             avg(e.duration_ms) as average,
             percentile_cont(0.95) within group (order by e.duration_ms) as p95
-        from public.job_executions as e
-        where e.scheduled_job_id = j.id and e.status in ('completed', 'failed')
+        from (
+            select l.duration_ms, l.status
+            from public.job_executions as l
+            where l.scheduled_job_id = j.id
+            order by l.scheduled_for desc
+            limit 10000
+        ) as e
+        where e.status in ('completed', 'failed')
     ) as ran
     where j.id = job;
     if stats is null then

@@ -1,4 +1,5 @@
--- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions.
+-- Queue a manual run of a job, whatever its status and schedule; returns the id of the run in job_executions. With test_mode
+-- true it rehearses, with false it does not, and with null it does what the runs of the job's schedule do.
 create or replace function public.run_job_now(job bigint, test_mode boolean default false)
 returns uuid
 language plpgsql
@@ -6,14 +7,16 @@ set search_path = ''
 as $$
 declare
     run uuid;
+    rehearses boolean;
 begin
-    perform from public.scheduled_jobs as j where j.id = job for no key update;
+    select coalesce(run_job_now.test_mode, j.test_mode) into rehearses
+    from public.scheduled_jobs as j
+    where j.id = job
+    for no key update;
     if not found then
         perform job_scheduler.refuse_unknown_job(job, 'run');
     end if;
-    insert into public.job_executions (scheduled_job_id, test_mode)
-    values (run_job_now.job, coalesce(run_job_now.test_mode, false))
-    returning id into run;
+    insert into public.job_executions (scheduled_job_id, test_mode) values (run_job_now.job, rehearses) returning id into run;
     return run;
 end
 $$;

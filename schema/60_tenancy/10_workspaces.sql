@@ -39,6 +39,8 @@ begin
         delete from public.meetings as m where m.workspace_id = forget_workspace.id;
     end if;
     delete from public.scheduled_jobs as j where j.workspace_id = forget_workspace.id;
+    delete from public.job_alert_channels as c where c.workspace_id = forget_workspace.id;
+    delete from public.job_alert_rules as r where r.workspace_id = forget_workspace.id; -- and with them their alerts
     perform set_config('job_scheduler.actor', actor, true);
 end
 $$;
@@ -94,7 +96,8 @@ begin
     end if;
     foreach quota in array array[
         'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
-        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
+        'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds',
+        'max_alert_channels', 'max_alert_rules', 'max_alert_deliveries_per_hour'
     ] loop
         if jsonb_typeof(new.settings -> quota) not in ('number', 'null') or (new.settings ->> quota)::numeric < 0 then
             raise exception 'job_workspaces.settings: "%": % is not allowed; expected a number of at least 0', quota,

@@ -82,6 +82,9 @@ set search_path = ''
 as $$
 begin
     insert into job_scheduler.late_ends (execution_id) values (new.id) on conflict do nothing;
+    if exists (select from public.job_alert_rules as r where r.enabled) then
+        insert into job_scheduler.late_ends_for_alerts (execution_id) values (new.id) on conflict do nothing;
+    end if;
     return null;
 end
 $$;

@@ -2,12 +2,13 @@
 
 create or replace function job_scheduler.used_of(tenant uuid, quota text)
 returns numeric
-language sql
+language plpgsql
 stable
 set search_path = ''
 set enable_seqscan = off
 as $$
-    select case quota
+begin
+    return case quota
         when 'max_active_jobs' then job_scheduler.active_jobs(tenant)
         when 'max_stored_bytes' then job_scheduler.stored_bytes(tenant, null)
         when 'max_running' then (
@@ -25,7 +26,11 @@ as $$
                 coalesce(e.workspace_id, e.created_by) = tenant and e.cause = 'manual'
                 and e.scheduled_for > clock_timestamp() - interval '1 minute'
         )
-    end
+        when 'max_alert_channels' then (select count(*) from public.job_alert_channels as c where c.tenant_id = tenant)
+        when 'max_alert_rules' then (select count(*) from public.job_alert_rules as r where r.tenant_id = tenant)
+        when 'max_alert_deliveries_per_hour' then job_scheduler.alert_deliveries_of(tenant)
+    end;
+end
 $$;
 revoke all on function job_scheduler.used_of(uuid, text) from public;
 
@@ -48,7 +53,8 @@ begin
         ))
         from unnest(array[
             'max_active_jobs', 'min_interval_seconds', 'max_payload_bytes', 'max_queued_runs', 'max_manual_runs_per_minute',
-            'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds'
+            'max_running', 'max_runs_per_minute', 'max_stored_bytes', 'max_timeout_seconds', 'max_past_seconds',
+            'max_alert_channels', 'max_alert_rules', 'max_alert_deliveries_per_hour'
         ]) as q (quota)
     );
 end

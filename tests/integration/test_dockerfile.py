@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.stack
 REPOSITORY = Path(__file__).parents[2]
-NO_CACHES = shutil.ignore_patterns("__pycache__")
+NO_CACHES = shutil.ignore_patterns("__pycache__", "node_modules", "_dashboard")
 
 
 @dataclass
@@ -41,6 +41,7 @@ class Image:
 
     root: Path
     base: Path
+    stage: str = ""
     folder: str = "/"
     variables: dict[str, str] = field(default_factory=dict)
     last: dict[str, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 
 def _carry_out(image: Image, name: str, rest: str) -> None:
     if name == "FROM":
-        _begin_stage(image)
+        _begin_stage(image, rest.partition(" AS ")[2])
     elif name == "WORKDIR":
         image.folder = rest
         Path(image.inside(rest)).mkdir(parents=True, exist_ok=True)
@@ -97,23 +98,27 @@ def _carry_out(image: Image, name: str, rest: str) -> None:
         image.last[name] = rest
 
 
-def _begin_stage(image: Image) -> None:
+def _begin_stage(image: Image, name: str) -> None:
     """Put the stage before aside; the next has the same paths, because scripts name the interpreter by its path."""
     if image.root.exists():
-        image.root.rename(image.root.with_name("build"))
+        image.root.rename(image.root.with_name(image.stage))
     image.root.mkdir()
-    image.folder, image.variables = "/", {}
+    image.stage, image.folder, image.variables = name, "/", {}
 
 
 def _copy(image: Image, words: list[str]) -> None:
     from_stage = words[0].startswith("--from=")
     *sources, target = words[1:] if from_stage else words
     for source in sources:
-        origin = image.root.with_name("build") / source.lstrip("/") if from_stage else REPOSITORY / source
+        stage = words[0].removeprefix("--from=")
+        origin = image.root.with_name(stage) / source.lstrip("/") if from_stage else REPOSITORY / source
         onto = Path(image.inside(target)) if target.startswith("/") else Path(image.inside(image.folder)) / target
         if origin.is_dir():
-            shutil.copytree(origin, onto, symlinks=True, ignore=None if from_stage else NO_CACHES)
+            ignore = None if from_stage else NO_CACHES
+            shutil.copytree(origin, onto, symlinks=True, ignore=ignore, dirs_exist_ok=True)
         else:
+            if target.endswith("/"):
+                onto.mkdir(parents=True, exist_ok=True)
             shutil.copy(origin, onto)
 
 
@@ -148,6 +153,14 @@ def test_handlers_and_migrations_are_inside(image: Image):
     )
     migrations = sorted(path.name for path in (REPOSITORY / "migrations").glob("*.sql"))
     assert image.run("python", "-c", listed).stdout.split() == migrations
+
+
+def test_the_dashboard_is_inside(image: Image):
+    """Built in a stage of its own: the checkout's copy stays out, and so does npm."""
+    found = "from listener.app.dashboard import BUILT; print(BUILT, *sorted(path.name for path in BUILT.iterdir()))"
+    folder, *names = image.run("python", "-c", found).stdout.split()
+    assert folder.startswith(str(image.root))
+    assert {"assets", "index.html"} <= set(names)
 
 
 def test_without_settings_it_says_what_is_missing(image: Image):

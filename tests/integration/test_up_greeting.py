@@ -36,6 +36,17 @@ def test_it_shows_whom_to_sign_in_as(stack: Stack, tmp_path: Path) -> None:
     assert "Sign in as" not in shown[1]
 
 
+def test_it_shows_where_the_dashboard_is(stack: Stack, tmp_path: Path) -> None:
+    """On a line of its own; without a listener nobody serves it."""
+    shown = {}
+    for with_listener in (True, False):
+        console = Console(file=io.StringIO(), width=500)
+        _greet(console, stack, tmp_path / "env", [], with_listener=with_listener)
+        shown[with_listener] = console.file.getvalue()
+    assert f"\n{stack.http_url}/dashboard/\n" in shown[True]
+    assert "dashboard" not in shown[False]
+
+
 def _handlers(stack: Stack) -> list[tuple[str]]:
     with psycopg.connect(stack.database_url) as connection:
         return connection.execute("select handler from public.scheduled_jobs").fetchall()

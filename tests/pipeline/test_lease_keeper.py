@@ -10,6 +10,7 @@ from listener.app.service import Service
 from listener.domain.messages import ClaimRequest, Extended
 from listener.errors import StoreError
 from listener.handler_api.registry import Registry
+from listener.maintenance.alerts import AlertEvaluator
 from listener.maintenance.lease_keeper import LeaseKeeper
 from listener.settings import Settings
 from listener.testing import NOON
@@ -32,7 +33,8 @@ def keeper_of(clock, parts):
             world.runs.add(claimed_run)
             return claimed_run
 
-        return LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, 30), hold, world
+        alerts = AlertEvaluator(store, world.metrics, lambda: 0.5)
+        return LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, alerts, 30), hold, world
 
     return make
 
@@ -189,7 +191,8 @@ async def test_a_request_that_hangs_does_not_keep_runs_from_being_stopped(parts,
     claimed_run.trusted_since = anyio.current_time()
     world.runs.add(claimed_run)
     monkeypatch.setattr(clock, "monotonic", anyio.current_time)
-    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, 0.3)
+    alerts = AlertEvaluator(store, world.metrics, lambda: 0.5)
+    keeper = LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, alerts, 0.3)
     with anyio.move_on_after(0.29):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(keeper.run)

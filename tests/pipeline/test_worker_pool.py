@@ -110,6 +110,7 @@ async def test_what_is_printed_is_in_the_runs_log(run, what, reported):
     assert (await run("act"))[1] == ["begun"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "error"),
     [
@@ -130,6 +131,7 @@ async def test_a_worker_that_dies_says_how_and_the_next_is_new(run, what, error)
     assert isinstance((await run("look"))[0], Completed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "what",
     [
@@ -155,6 +157,7 @@ async def test_a_child_that_comes_back_from_a_handler_does_not_answer(run):
     assert second == first
 
 
+@pytest.mark.slow
 async def test_a_flood_does_not_hold_up_the_loop_and_is_cut(run):
     """The handler goes on; most of what it prints is not kept, and the loop turns meanwhile."""
     lags: list[float] = []

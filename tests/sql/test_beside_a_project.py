@@ -240,6 +240,8 @@ def test_a_hand_written_table_is_met_with_what_to_do(project, url):
 def test_adopting_moves_pending_jobs_and_says_what_became_of_each_row(project, url):
     """The table is kept under another name, with all its rows; a second time there is nothing to adopt."""
     project.execute(HAND_WRITTEN)
+    project.execute("alter table public.scheduled_jobs add test_mode boolean")
+    project.execute("update public.scheduled_jobs set test_mode = true where job_id = 'later'")
     assert migrate(url, migrations_folder(), adopt=True).adopted == [
         "due (1): moved: handler event_reminder, due 2020-01-01T00:00:00+00:00, so it runs when a listener starts",
         "done (3): kept in scheduled_jobs_before: its status is completed",
@@ -247,10 +249,10 @@ def test_adopting_moves_pending_jobs_and_says_what_became_of_each_row(project, u
         "odd (4): kept in scheduled_jobs_before: neither job_type nor handler names a handler",
         f"never (5): kept in scheduled_jobs_before: {REFUSED}",
     ]
-    query = "select job_id, handler, metadata, status, run_date::text from public.scheduled_jobs order by id"
+    query = "select job_id, handler, metadata, status, run_date::text, test_mode from public.scheduled_jobs order by id"
     assert project.execute(query).fetchall() == [
-        ("due", "event_reminder", {"event_id": "7"}, "scheduled", "2020-01-01 00:00:00+00"),
-        ("later", "noop", {}, "scheduled", "2100-01-01 00:00:00+00"),
+        ("due", "event_reminder", {"event_id": "7"}, "scheduled", "2020-01-01 00:00:00+00", False),
+        ("later", "noop", {}, "scheduled", "2100-01-01 00:00:00+00", True),
     ]
     assert project.execute("select count(*) from public.scheduled_jobs_before").fetchone() == (5,)
     assert migrate(url, migrations_folder(), adopt=True).adopted is None

@@ -154,3 +154,20 @@ def test_job_stats_count_the_runs_of_the_ledger(embedded_stack: Stack, alice: ht
     assert (stats["total_runs"], stats["success_rate"]) == (100, 0.75)
     assert stats["avg_duration_ms"] == pytest.approx(50.5)
     assert stats["p95_duration_ms"] == pytest.approx(95.05)
+
+
+def test_job_stats_read_the_newest_10_000_runs_of_a_job(embedded_stack: Stack, alice: httpx.Client, job_in):
+    """However long its ledger is: here the run before them took an hour."""
+    job = job_in("scheduled")
+    with psycopg.connect(embedded_stack.database_url) as connection:
+        connection.execute("select set_config('job_scheduler.stage', 'service', true)")
+        connection.execute(
+            """
+            insert into job_executions (scheduled_job_id, created_by, scheduled_for, cause, status, duration_ms)
+            select %s, %s, now() - n * interval '1 second', 'schedule', 'completed',
+                case when n > 10000 then 9999 else 5 end
+            from generate_series(1, 10001) as n
+            """,
+            [job["id"], job["created_by"]],
+        )
+    assert alice.post("/rpc/job_stats", json={"job": job["id"]}).json()["avg_duration_ms"] == 5

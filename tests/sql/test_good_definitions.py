@@ -37,7 +37,7 @@ GOOD: list[dict[str, Any]] = [
     {"max_attempts": 1, "retry_delay_seconds": 0, "retry_backoff": 1, "timeout_seconds": 0.5},
     {"max_attempts": 100, "retry_delay_seconds": 2_592_000, "retry_backoff": 100, "timeout_seconds": 3_600},
     {"overlap": "replace", "misfire": "run_all", "dst_gap": "skip", "dst_fold": "both", "misfire_grace_seconds": 0},
-    {"priority": -32768, "concurrency_key": "printer", "name": "", "description": ""},
+    {"test_mode": True, "priority": -32768, "concurrency_key": "printer", "name": "", "description": ""},
     {"job_type": "invoice"},
     {"metadata": {"deep": [{"er": None}], "text": "ü" * 1000}},
     {"status": "paused"},

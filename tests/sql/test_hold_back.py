@@ -73,6 +73,25 @@ def test_beyond_its_bound_runs_of_a_user_wait_the_most_urgent_go_first(database:
     assert claim(database, mine[:3])[0] == [mine[0]["id"]]
 
 
+@pytest.mark.parametrize(("seen", "bounded"), [("'{}'", []), ("jobs", [ALICE])], ids=["too late", "in time"])
+def test_a_job_that_becomes_visible_while_its_claim_goes_on_stays_within_the_bound(
+    database: Database, bounds: Callable[..., None], seen: str, bounded: list[str]
+) -> None:
+    """A channel reports a commit shortly before it becomes visible; here the claim's wait itself makes the job."""
+    bounds(max_running=1)
+    late, running = insert(database, 2, ALICE)
+    assert claim(database, [running])[0] == [running["id"]]
+    database.execute("delete from scheduled_jobs where id = %s", [late["id"]])
+    with database.transaction(force_rollback=True):
+        database.execute(
+            "create or replace function job_scheduler.await_commits(jobs bigint[])"  # noqa: S608 - written here
+            " returns bigint[] language plpgsql as $f$ begin"
+            " insert into public.scheduled_jobs (id, handler, created_by, run_date) overriding system value"
+            f" values ({late['id']}, 'noop', '{ALICE}', '{late['due']}'); return {seen}; end $f$"
+        )
+        assert claim(database, [late]) == ([], [late["id"]], bounded)
+
+
 def test_a_workspace_with_a_bound_of_its_own_counts_by_itself(database: Database, bounds) -> None:
     """All users in it together; for the service key only where it says so."""
     bounds(max_running=1)

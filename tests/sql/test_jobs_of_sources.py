@@ -37,6 +37,8 @@ EDITS: dict[str, Any] = {
     "concurrency_key": "mine",
     "cleanup_after_days": 9,
     "store_result": False,
+    "test_mode": True,
+    "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
 }
 
 

@@ -52,6 +52,19 @@ def test_members_of_a_team_see_its_jobs_and_nobody_else_does(project):
     assert (jobs_seen_by(project, USER), jobs_seen_by(project, STRANGER)) == (1, 0)
 
 
+def test_a_user_learns_of_teams_from_the_replaced_function(project):
+    """A team has no name here; of several roles the strongest counts, as it does for the policies."""
+    project.execute("insert into public.team_members values (%s, %s, false), (%s, %s, true)", [TEAM, USER, TEAM, USER])
+    project.execute("insert into public.team_members values (%s, %s, true)", [STRANGER, STRANGER])
+    with project.transaction():
+        project.execute("set local role authenticated")
+        project.execute(
+            "select set_config('request.jwt.claims', jsonb_build_object('sub', %s::text)::text, true)", [USER]
+        )
+        found = project.execute("select id::text, name, role from public.list_workspaces()").fetchall()
+    assert found == [(TEAM, None, "editor")]
+
+
 def test_the_schema_does_not_overwrite_a_replaced_function(project):
     """Applied again, as a later migration might."""
     assert "memberships" in schema_text(("00_schema.sql",))

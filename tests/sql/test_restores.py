@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+import tempfile
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from anyio.from_thread import start_blocking_portal
 from migration import made_database
 from psycopg.rows import dict_row
 
 from listener.local.installation import _wheel
+from listener.local.postgres import bootstrap, cluster_in, create_cluster, postgres_program
+from listener.local.program import running
+from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Iterator
 
     from listener.local.stack import Stack
 
@@ -133,21 +139,62 @@ def test_a_confirmation_counts_wherever_in_a_transaction_it_is_given(own: Databa
     assert not is_restored(own)
 
 
+@contextlib.asynccontextmanager
+async def _another_cluster() -> AsyncIterator[str]:
+    with tempfile.TemporaryDirectory(prefix="restored-") as folder:
+        state = StateFolder.at(Path(folder))
+        state.root.chmod(0o711)
+        try:
+            with state.held():
+                cluster = cluster_in(state, state.keys(), state.choose_ports()["postgres"])
+                await create_cluster(cluster)
+                async with running(postgres_program(cluster)):
+                    await bootstrap(cluster)
+                    yield cluster.database_url
+        finally:
+            state.discard_outside()
+
+
+@pytest.fixture
+def another_cluster() -> Iterator[str]:
+    """A database of a PostgreSQL of its own, which has counted few transactions."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_another_cluster()) as url:
+        yield url
+
+
+@pytest.fixture
+def another_database(embedded_stack: Stack) -> Iterator[str]:
+    """A database beside the one that is dumped."""
+    with made_database(embedded_stack) as url:
+        yield url
+
+
+@pytest.mark.parametrize("place", ["another_database", "another_cluster"])
 def test_a_dump_that_is_restored_elsewhere_is_noticed(
-    own: Database, migrated_database: str, embedded_stack: Stack, tmp_path: Path
+    own: Database, migrated_database: str, place: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """By PostgreSQL's own programs; the original goes on."""
+    """By PostgreSQL's own programs; the original goes on. At rest no poll reads the other cluster's rows again."""
+    url = request.getfixturevalue(place)
+    own.execute("do 'begin for n in 1 .. 3000 loop perform pg_current_xact_id(); commit; end loop; end'")
+    own.execute("insert into public.scheduled_jobs (handler, status) values ('noop', 'paused')")
     own.execute("insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 3)")
     programs, dump = _wheel()[0], tmp_path / "dump"
     schemas = ["--schema=public", "--schema=job_scheduler"]
     subprocess.run([programs / "pg_dump", "-Fc", *schemas, f"--file={dump}", migrated_database], check=True, timeout=60)
-    with made_database(embedded_stack) as url:
-        # Older servers do not know a setting that it begins with, and go on.
-        restore = [programs / "pg_restore", "--no-owner", f"--dbname={url}", dump]
-        subprocess.run(restore, check=False, timeout=60, capture_output=True)
-        with psycopg.connect(url, autocommit=True, row_factory=dict_row) as elsewhere:
-            assert is_restored(elsewhere)
-            elsewhere.execute(CONFIRM)
-            assert len(claim(elsewhere)) == 3
+    # Older servers do not know a setting that it begins with, and go on.
+    restore = [programs / "pg_restore", "--no-owner", f"--dbname={url}", dump]
+    subprocess.run(restore, check=False, timeout=60, capture_output=True)
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as elsewhere:
+        assert is_restored(elsewhere)
+        elsewhere.execute(CONFIRM)
+        assert len(claim(elsewhere)) == 3
+        poll = {"cursor": 1, "until": "2100-01-01", "limit": 100}
+        seen = call(elsewhere, "poll_jobs_v1", **poll)["snapshot"]
+        assert call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll)["rows"] == []
+        (edited,) = elsewhere.execute(
+            "update public.scheduled_jobs set priority = 1 where status = 'paused' returning id"
+        )
+        rows = call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll)["rows"]
+        assert [row["id"] for row in rows] == [edited["id"]]
     assert not is_restored(own)
     assert len(claim(own)) == 3

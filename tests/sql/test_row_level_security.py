@@ -213,6 +213,7 @@ def test_anon_may_call_none_of_the_functions(embedded_stack: Stack):
     of_jobs = {"cancel_job", "pause_job", "resume_job", "retry_job", "run_job_now", "job_stats"}
     of_users = {"accept_invitation", "decline_invitation"}
     of_pages = {"dashboard_overview", "list_runs", "list_failures", "list_listeners", "list_quotas", "job_outcomes"}
+    of_pages |= {"list_workspaces"}
     assert reachable["anon"] == set()
     assert reachable["authenticated"] == of_jobs | of_users | of_pages | {"bulk_jobs"}
     assert reachable["service_role"] >= of_jobs | of_pages | {"sync_meetings_v1"}

@@ -1,4 +1,4 @@
-"""A container engine: Docker or Podman as they are, or Podman with a base image made from Debian's packages."""
+"""A container engine: Docker or Podman as they are, or Podman with base images made from Debian's packages and Node."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BASE = "docker.io/library/python:3.11-slim"
+BASE, NODE_BASE = "docker.io/library/python:3.11-slim", "docker.io/library/node:22-slim"
 BUILD_SECONDS, COMMAND_SECONDS = 600, 60
 MISSING = (
     "make image-test needs a running Docker, or podman; as root on Debian, where neither can fetch images: "
@@ -27,6 +27,13 @@ LIKE_PYTHON_SLIM = (
     "copy-in /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs",  # this machine may trust an authority of its own
 )
 """Packages that make Debian with its Python 3.11 stand in for the base image."""
+WITH_NODE = f"""
+FROM {BASE}
+COPY node /usr/local/bin/
+COPY npm /usr/local/lib/node_modules/npm
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+"""
 
 
 class MissingEngineError(Exception):
@@ -99,6 +106,7 @@ def _podman_of_its_own() -> Iterator[Engine]:
         )
         _make_base(Path(folder, "base.tar"))
         engine.call("import", f"{folder}/base.tar", BASE, within=BUILD_SECONDS)
+        _build_node_base(engine, Path(folder, "node"))
         try:
             yield engine
         finally:
@@ -111,3 +119,13 @@ def _make_base(archive: Path) -> None:
     command = ["mmdebstrap", "--quiet", "--variant=minbase", packages, *hooks, "bookworm", str(archive)]
     made = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     assert made.returncode == 0, made.stderr
+
+
+def _build_node_base(engine: Engine, folder: Path) -> None:
+    """Put this machine's Node and npm, newer than Debian's, into an image."""
+    node, npm = (Path(shutil.which(name) or name).resolve() for name in ("node", "npm"))
+    folder.mkdir()
+    shutil.copy(node, folder / "node")
+    shutil.copytree(npm.parents[1], folder / "npm")
+    (folder / "Dockerfile").write_text(WITH_NODE, encoding="utf-8")
+    engine.build(folder, NODE_BASE)

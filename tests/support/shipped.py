@@ -1,6 +1,7 @@
 """The handlers that ship with the service."""
 
 SHIPPED = [
+    "alert_delivery",
     "database_function",
     "edge_function",
     "email",

@@ -66,6 +66,8 @@ def test_url_and_key_are_enough(read):
         ("LISTENER_SMTP_URL", "smtp://ada:hush-hush@mail.example.com?tls=yes"),
         ("LISTENER_SMS_URL", "AC1:hush-hush@api.twilio.com"),
         ("LISTENER_NOTIFICATION_CHANNELS", '["slack://hush-hush"]'),
+        ("LISTENER_HEARTBEAT_URL", "hc-ping.com/hush-hush"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hush-hush"),
     ],
 )
 def test_a_malformed_setting_that_may_hold_a_password_is_named_and_not_shown(read, name, text):
@@ -83,8 +85,11 @@ def test_passwords_inside_urls_are_among_the_secrets(read):
         LISTENER_SMTP_URL="smtp://ada:hush%2Dhush@mail.example.com",
         LISTENER_SMS_URL="https://AC1:token@api.twilio.com/?From=%2B15550100",
         LISTENER_NOTIFICATION_CHANNELS='{"ops": "slack://A/B/C"}',
+        LISTENER_HEARTBEAT_URL="https://hc-ping.com/a-ping-key/scheduler?create=1",
+        OTEL_EXPORTER_OTLP_HEADERS="Api-Key=one%20long%20key==,x-tenant=me",
     )
-    assert settings.secrets == [SECRET, "hush-hush", "token", "A/B/C"]
+    assert settings.secrets == [SECRET, "hush-hush", "token", "", "A/B/C", "a-ping-key/scheduler", "one long key=="]
+    assert settings.headers_of_otlp == {"api-key": "one long key==", "x-tenant": "me"}
     assert "hush" not in repr(settings)
 
 
@@ -218,3 +223,23 @@ def test_every_setting_has_a_name_and_a_description():
     assert len(described) == len(Settings.model_fields)
     assert all(description for _, _, description in described.values())
     assert {"SUPABASE_URL", KEY, "LISTENER_HANDLERS", "ENABLE_MEETING_STATUS_UPDATES"} <= set(described)
+
+
+@pytest.mark.parametrize("name", ["SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY"])
+def test_a_secret_key_in_the_place_of_the_publishable_one_is_refused_and_not_shown(read, name):
+    """The dashboard would give it to every browser."""
+    for wrong in (SECRET, _jwt("service_role"), "hush-hush"):
+        (fault,) = _faults(read, SUPABASE_URL="https://abc.supabase.co", SUPABASE_SECRET_KEY=SECRET, **{name: wrong})
+        assert fault.startswith("SUPABASE_PUBLISHABLE_KEY or SUPABASE_ANON_KEY: ")
+        assert wrong not in fault
+
+
+def test_browsers_get_the_projects_url_as_they_reach_it_and_no_password(read):
+    """Inside a network of containers it may be another one; a gateway may have asked for a password."""
+    known = {"SUPABASE_SECRET_KEY": SECRET, "SUPABASE_ANON_KEY": f" {_jwt('anon')}\n"}
+    settings = read(SUPABASE_URL="http://ada:hush@kong:8000/", **known)
+    assert (settings.browser_url, settings.publishable_key) == ("http://kong:8000", _jwt("anon"))
+    settings = read(
+        SUPABASE_URL="http://kong:8000", LISTENER_DASHBOARD_SUPABASE_URL="https://api.example.com/", **known
+    )
+    assert settings.browser_url == "https://api.example.com"

@@ -184,6 +184,7 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
             clock=clock,
             jitter=CHANCE.random,
             times=Times(**times),
+            count_others=lambda: 2,  # the tests that run several are about sharing
         )
         received = RunningFeed(feed, health, metrics, hints)
         async with anyio.create_task_group() as tasks:

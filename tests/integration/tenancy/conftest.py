@@ -70,3 +70,6 @@ def tenancy(
     database.execute("delete from public.job_listeners where heartbeat_at > '2090-01-01'")
     database.execute("delete from public.job_handlers where name ~ '^h[0-9a-f]{32}$'")
     database.execute("delete from public.job_workspaces")
+    for table in ("public.job_alert_channels", "public.job_alert_rules", "job_scheduler.alert_requests"):
+        database.execute(f"delete from {table}")  # noqa: S608 - ours; private ones, which quotas count
+    database.execute("delete from public.scheduled_jobs where handler = 'alert_delivery'")

@@ -34,6 +34,14 @@ MATRIX = """
     job_listeners       any        ---- ----     ----   ----   ----  ----  s---
     job_notifications   own        ---- s-ud     s-ud   s-ud   s-ud  s-ud  siud
     job_notifications   another    ---- ----     ----   ----   ----  ----  siud
+    job_alert_channels  private    ---- ----     ----   ----   ----  siud  siud
+    job_alert_channels  workspace  ---- ----     s---   s---   siud  ----  siud
+    job_alert_rules     private    ---- ----     ----   ----   ----  siud  siud
+    job_alert_rules     workspace  ---- ----     s---   siud   siud  ----  siud
+    job_alerts          private    ---- ----     ----   ----   ----  s-u-  s-ud
+    job_alerts          workspace  ---- ----     s---   s-u-   s-u-  ----  s-ud
+    job_alert_deliveries private   ---- ----     ----   ----   ----  s---  s---
+    job_alert_deliveries workspace ---- ----     s---   s---   s---  ----  s---
     job_activity        private    ---- ----     ----   ----   ----  s---  s---
     job_activity        workspace  ---- ----     s---   s---   s---  ----  s---
     job_workspaces          workspace  ---- -i--     si--   si--   siud  -i--  siud
@@ -105,6 +113,35 @@ def _activity(tenancy: Tenancy, kind: str) -> Target:
     return Target(where, {"failed": 7}, another)
 
 
+def _channel(tenancy: Tenancy, kind: str) -> Target:
+    owner = {name: str(value) for name, value in _owner(tenancy, kind).items()}
+    where = {"id": tenancy.add("job_alert_channels", kind="email", target="a@example.com", **tenancy.owned(kind))}
+    fresh = {"kind": "webhook", "target": "https://example.com/", "secret": "whsec_" + "c2VjcmV0" * 4, **owner}
+    return Target(where, {"name": "changed"}, fresh)
+
+
+def _rule(tenancy: Tenancy, kind: str) -> Target:
+    owner = {name: str(value) for name, value in _owner(tenancy, kind).items()}
+    where = {"id": tenancy.add("job_alert_rules", condition="failed", **tenancy.owned(kind))}
+    return Target(where, {"name": "changed"}, {"condition": "failing", **owner})
+
+
+def _alert(tenancy: Tenancy, kind: str) -> Target:
+    rule = tenancy.add("job_alert_rules", condition="failed", **tenancy.owned(kind))
+    owner = {name: str(value) for name, value in tenancy.owned(kind).items()}
+    row = {"rule_id": str(rule), "condition": "failed", "subject": "handler:noop", **owner}
+    return Target({"id": tenancy.add("job_alerts", **row)}, {"status": "acknowledged"}, {**row, "subject": "all"})
+
+
+def _delivery(tenancy: Tenancy, kind: str) -> Target:
+    row = {"kind": "test", "status": "sent", **{name: str(value) for name, value in tenancy.owned(kind).items()}}
+    return Target({"id": tenancy.add("job_alert_deliveries", **row)}, {"status": "failed"}, row)
+
+
+def _owner(tenancy: Tenancy, kind: str) -> dict[str, object]:
+    return {"created_by": user_id("owner")} if kind == "private" else {"workspace_id": tenancy.workspace}
+
+
 def _workspace(tenancy: Tenancy, _kind: str) -> Target:
     return Target({"id": tenancy.workspace}, {"name": "changed"}, {"name": "Another"})
 
@@ -132,6 +169,10 @@ TARGETS: dict[str, Callable[[Tenancy, str], Target]] = {
     "job_handlers": _handler,
     "job_listeners": _listener,
     "job_activity": _activity,
+    "job_alert_channels": _channel,
+    "job_alert_rules": _rule,
+    "job_alerts": _alert,
+    "job_alert_deliveries": _delivery,
     "job_workspaces": _workspace,
 }
 

@@ -20,11 +20,22 @@ OF_PAGES = {
     "list_runs": {},
     "list_failures": {},
     "list_listeners": {},
+    "list_workspaces": {},
     "list_quotas": {},
     "job_outcomes": {"jobs": [1]},
     "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},
 }
 """Functions for a dashboard: see tests/sql/test_pages_of_a_dashboard.py and test_bulk_jobs.py."""
+OF_ALERTS = {
+    "acknowledge_alert": ("job_alerts", "alert", "editor"),
+    "resolve_alert": ("job_alerts", "alert", "editor"),
+    "mute_alert_rule": ("job_alert_rules", "rule", "editor"),
+    "test_alert_channel": ("job_alert_channels", "channel", "admin"),
+    "request_alert_confirmation": ("job_alert_channels", "channel", "admin"),
+    "confirm_alert_channel": ("job_alert_channels", "channel", "admin"),
+}
+"""The table whose row each one names, by which argument, and the least role that it takes in a workspace."""
+OF_ALERT_RULES = ("alert_on_failure", "preview_alert_rule")  # see tests/sql/test_alert_channels.py
 UNTIL_READY = {"resume_job": "paused", "retry_job": "cancelled"}
 MAY_WRITE = {"private": {"owner", "service"}, "workspace": {"editor", "admin", "service"}}
 MAY_READ = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "admin", "service"}}
@@ -63,13 +74,50 @@ def test_what_the_service_calls_is_refused_to_everybody_else(tenancy: Tenancy):
     """Any argument is refused, and so are functions that were added since this was written."""
     query = "select proname, pronargs from pg_proc where pronamespace = 'public'::regnamespace"
     functions = {row["proname"] for row in tenancy.database.execute(query).fetchall()}
-    functions -= {*WRITING, *READING, *OF_INVITATIONS, *OF_PAGES}
+    functions -= {*WRITING, *READING, *OF_INVITATIONS, *OF_PAGES, *OF_ALERTS, *OF_ALERT_RULES}
     assert {"publish_handlers_v1", "claim_runs_v1", "sync_meetings_v1"} <= functions
     for function in sorted(functions):
         for role in set(ROLES) - {"service"}:
             for arguments in ({"request": {}}, {"request": {"limit": 1, "ids": [str(uuid.uuid4())]}}, {}):
                 answer = call(tenancy.clients[role], function, **arguments)
                 assert answer.status_code in DENIED, (function, role, answer.text)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("kind", ["private", "workspace"])
+@pytest.mark.parametrize("function", OF_ALERTS)
+def test_a_function_of_alerts_works_for_whoever_may_do_what_it_does(
+    tenancy: Tenancy, function: str, kind: str, role: str
+):
+    """For all others there is no such alert, rule or channel."""
+    table, argument, least = OF_ALERTS[function]
+    rule = tenancy.add("job_alert_rules", condition="failed", **tenancy.owned(kind))
+    rows = {
+        "job_alert_rules": rule,
+        "job_alert_channels": tenancy.add(
+            "job_alert_channels", kind="email", target="ada@example.com", **tenancy.owned(kind)
+        ),
+        "job_alerts": tenancy.add("job_alerts", rule_id=rule, condition="failed", subject="all", **tenancy.owned(kind)),
+    }
+    code = {"code": "no"} if function == "confirm_alert_channel" else {}
+    answer = call(tenancy.clients[role], function, **{argument: str(rows[table])}, **code)
+    may = MAY_WRITE[kind] - ({"editor"} if least == "admin" else set())
+    assert answer.is_success is (role in may), answer.text
+    if not answer.is_success:
+        assert answer.status_code in ({401, 403} if role == "anon" else {404})
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_anything_fails_is_a_rule_that_an_editor_makes(tenancy: Tenancy, role: str):
+    """Its preview shows nothing of other tenants."""
+    answer = call(tenancy.clients[role], "alert_on_failure", workspace=str(tenancy.workspace))
+    assert answer.is_success is (role in MAY_WRITE["workspace"]), answer.text
+    preview = {"condition": "failed", "workspace_id": str(tenancy.workspace)}
+    fail = "update public.job_executions set status = 'failed', completed_at = now() where id = %s"
+    tenancy.database.execute(fail, [tenancy.run("workspace")])
+    answer = call(tenancy.clients[role], "preview_alert_rule", rule=preview)
+    shown = answer.json()["occurrences"] if answer.is_success else None
+    assert shown == (None if role == "anon" else int(role in MAY_READ["workspace"]))
 
 
 @pytest.mark.parametrize("function", OF_PAGES)

@@ -105,6 +105,8 @@ COLUMNS: dict[str, st.SearchStrategy[Any]] = {
     "misfire_grace_seconds": st.sampled_from([0, 60, -1, 2**31]),
     "dst_gap": st.sampled_from(["run_after", "skip", "x"]),
     "dst_fold": st.sampled_from(["first", "second", "both", "x"]),
+    "test_mode": st.booleans(),
+    "traceparent": st.sampled_from([None, "x", f"00-{'a' * 32}-{'b' * 16}-01"]),
     "concurrency_key": st.sampled_from(["printer", "", " "]) | st.text(max_size=5),
     "cleanup_after_days": st.sampled_from([1, 0, -1, "NaN", "Infinity", 1e300]),
     "workspace_id": st.sampled_from([None, "00000000-0000-4000-8000-000000000000", "mine"]),

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from listener.local.stack import Stack
 
-TABLES = ("scheduled_jobs", "meetings")
-CHANGE = {"scheduled_jobs": "name", "meetings": "title"}
+TABLES = ("scheduled_jobs", "meetings", "job_alerts")
+CHANGE = {"scheduled_jobs": "name", "meetings": "title", "job_alerts": "message"}
 HEARS = {"private": {"owner", "service"}, "workspace": {"viewer", "editor", "admin", "service"}}
 
 
@@ -58,7 +58,7 @@ class Receiver:
 
 @asynccontextmanager
 async def listening(stack: Stack, role: str) -> AsyncIterator[Receiver]:
-    """Subscribe to both tables as this role, without a filter."""
+    """Subscribe to all tables as this role, without a filter."""
     key = stack.service_key if role == "service" else stack.anon_key
     client = await acreate_client(stack.url, key, AsyncClientOptions(auto_refresh_token=False))
     await client.realtime.set_auth(key if role in {"anon", "service"} else stack.user_token(role))
@@ -91,6 +91,9 @@ def insert(tenancy: Tenancy, table: str, kind: str) -> str:
     """Insert a row; give its key."""
     if table == "scheduled_jobs":
         return str(tenancy.job(kind))
+    if table == "job_alerts":
+        rule = tenancy.add("job_alert_rules", condition="failed", **tenancy.owned(kind))
+        return str(tenancy.add(table, rule_id=rule, condition="failed", subject="all", **tenancy.owned(kind)))
     return str(tenancy.add("meetings", end_time="2099-01-01Z", **tenancy.owned(kind)))
 
 

@@ -111,6 +111,20 @@ def test_a_function_travels_as_the_name_of_its_handler(named, name):
     assert inserted(job_creation.schedule_job(Defaults(), named))["handler"] == name
 
 
+def test_every_way_to_schedule_takes_a_test_mode():
+    """It is a column, never part of the payload that a handler would get while the job runs for real."""
+    plans = [
+        job_creation.schedule_job(Defaults(), "noop", test_mode=True),
+        job_creation.schedule_one_time_job(Defaults(), "noop", test_mode=True),
+        job_creation.schedule_recurring(Defaults(), "noop", hour=8, test_mode=True),
+        job_creation.schedule_reminder(Defaults(), "123", NOON, test_mode=True),
+        job_creation.schedule_notification(Defaults(), "7", "Soon!", test_mode=True),
+    ]
+    rows = [inserted(plan) for plan in plans]
+    assert [row["test_mode"] for row in rows] == [True] * 5
+    assert not any("test_mode" in row.get("metadata", {}) for row in rows)
+
+
 @pytest.mark.parametrize(
     ("given", "written"),
     [

@@ -129,6 +129,7 @@ WORDS = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(WORDS)
 def test_whatever_is_asked_is_answered_or_refused(words: dict[str, str]) -> None:
     """No input is a fault of the service."""

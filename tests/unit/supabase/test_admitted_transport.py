@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from listener.supabase import client as client_module
 from listener.supabase.admitted_transport import STUCK_AFTER, AdmittedTransport
-from listener.supabase.client import client_maker, make_client
+from listener.supabase.client import ClientMaker, make_client
 
 CONNECTIONS = 5
 
@@ -132,7 +132,7 @@ async def test_the_client_of_handlers_is_admitted_and_asks_the_proxy_of_the_envi
 
 async def test_clients_of_runs_share_connections_and_nothing_else(server):
     """A run that harms its client harms no other's; a closed one closes no connection."""
-    make = client_maker(server.url, "sb_secret_x")
+    make = ClientMaker(server.url, "sb_secret_x")
     first, second = make(), make()
     first.postgrest.auth("a token")
     first.options.headers["x-mine"] = "1"

@@ -6,7 +6,7 @@ import pytest
 
 from listener.settings import Settings
 from listener.supabase.feed import FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS, SOON_PAUSES, SOON_SECONDS, pause_seconds
-from listener.supabase.liveness import EARLIEST_SHARE, SPARE_FACTOR, Liveness
+from listener.supabase.liveness import EARLIEST_SHARE, MANY_OTHERS, SPARE_FACTOR, Liveness
 from listener.supabase.watched_session import Times
 
 CHANNELS = ("broadcast", "postgres_changes")
@@ -16,7 +16,7 @@ LONGEST_JOIN = 1.5  # connecting, joining and receiving of the first probe, wher
 @pytest.fixture
 def liveness():
     """Both channels: silent for 4 seconds at most, an answer within 2, subscribed until 5."""
-    return Liveness(CHANNELS, 4, 2, 5, lambda: 1.0)
+    return Liveness(CHANNELS, 4, 2, 5, lambda: 1.0, lambda: MANY_OTHERS)
 
 
 def subscribed(liveness, at=0.0):
@@ -220,12 +220,24 @@ def test_the_longest_way_from_stale_to_hearing_is_under_ten_seconds():
     assert times.probe_seconds + 2 * times.answer_seconds < 90
 
 
-@pytest.mark.parametrize(("listeners", "budget"), [(1, 100_000), (3, 200_000)])
+@pytest.mark.parametrize(("others", "second"), [(0, 80.0), (1, 80.0), (2, 160.0)])
+def test_the_second_channel_is_asked_as_often_as_the_first_unless_many_pay_for_it(others, second):
+    """Each listener pays for each probe that it receives."""
+    liveness = subscribed(Liveness(CHANNELS, 80, 2, 5, lambda: 1.0, lambda: others))
+    for channel in CHANNELS:
+        liveness.received(channel, 0.0, CHANNELS)
+    assert liveness.probe_due() == 80.0
+    liveness.received("broadcast", 80.0, ["broadcast"])
+    assert liveness.probe_due() == second
+
+
+@pytest.mark.parametrize(("listeners", "budget"), [(1, 100_000), (2, 200_000), (3, 200_000)])
 def test_probes_at_rest_cost_little(listeners, budget):
     """Counted as Supabase bills a month of 30 days, with channels that are asked as early as they may be."""
     silence = Times().probe_seconds
     earliest = EARLIEST_SHARE * silence
-    broadcasts, changes = 30 * 86400 / earliest, 30 * 86400 / (SPARE_FACTOR * earliest)
+    spare = SPARE_FACTOR if listeners > MANY_OTHERS else 1
+    broadcasts, changes = 30 * 86400 / earliest, 30 * 86400 / (spare * earliest)
     assert broadcasts * (1 + listeners) + changes * listeners < budget
 
 

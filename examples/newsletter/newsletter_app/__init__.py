@@ -1,0 +1,1 @@
+"""The newsletters' HTTP interface: ten endpoints, each of which acts as the signed-in user who calls it."""

@@ -125,6 +125,9 @@ bench: install ## this scheduler, on this machine
 budget: install ## Realtime messages as Supabase bills them: at rest, in a burst, on a busy day; BUDGET="--rest 160 --burst 60"
 	$(BIN)/python benchmarks/budget.py $(BUDGET)
 
+many-listeners: install ## simulates 3, 10 and 100 listeners over one database: claims in vain, and lateness when a third dies; LISTENERS="3 10"
+	$(BIN)/python benchmarks/many_listeners.py $(LISTENERS)
+
 profile: install ## where a run's processor time goes, into benchmarks/PROFILE.md; two minutes
 	$(BIN)/python benchmarks/account.py
 
@@ -149,4 +152,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts

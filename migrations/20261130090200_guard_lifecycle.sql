@@ -522,7 +522,7 @@ begin
         insert into job_scheduler.signals (message) values (message);
     end if;
     if 'broadcast' = any(channels) and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+        perform realtime.send(message, 'changed', 'job_scheduler', true);
     end if;
 exception when others then
     raise warning 'job_scheduler.notify: %', sqlerrm;
@@ -534,11 +534,13 @@ revoke all on function job_scheduler.send(jsonb, text[]) from public;
 -- they find what a statement before it has written; a later commit of it is found by an ordinary poll.
 create or replace function job_scheduler.is_muted()
 returns boolean
-language sql
+language plpgsql -- which keeps its plan; so do the others that each insert calls
 stable
 set search_path = ''
 as $$
-    select exists (select from job_scheduler.mute as m where m.until > clock_timestamp())
+begin
+    return exists (select from job_scheduler.mute as m where m.until > clock_timestamp());
+end
 $$;
 revoke all on function job_scheduler.is_muted() from public;
 
@@ -627,7 +629,10 @@ begin
             )
     end into plain
     from (select * from new_rows limit 101) as n;
-    perform job_scheduler.notify('scheduled_jobs', plain);
+    perform job_scheduler.send(
+        jsonb_build_object('table', 'scheduled_jobs', 'rows', plain, 'xid', pg_current_xact_id()::text::bigint),
+        '{broadcast,postgres_changes}'
+    );
     return null;
 end
 $$;

@@ -46,7 +46,7 @@ class Metrics:
         self._pings = Counter("listener_heartbeat_pings", "Pings of the monitor, by outcome.", ["outcome"], registry=of)
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
-        self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
+        self._granted, self._refused, self._taken = map(claims.labels, ("granted", "refused", "taken"))
         self._skipped = Counter(
             "listener_instants_skipped", "Due instants that ran nothing, by why.", ["reason"], registry=of
         )
@@ -120,10 +120,11 @@ class Metrics:
         """Read the number of the wheel's entries from `count` at every scrape."""
         self._wheel.set_function(count)
 
-    def claims_answered(self, granted: int, refused: int) -> None:
+    def claims_answered(self, granted: int, refused: int, taken: int = 0) -> None:
         """Count the answers of one batch of claims."""
         self._granted.inc(granted)
         self._refused.inc(refused)
+        self._taken.inc(taken)
 
     def alerts_evaluated(self, opened: int, resolved: int, deliveries: int) -> None:
         """Count what an evaluation of alert rules came to."""

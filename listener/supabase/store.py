@@ -122,6 +122,7 @@ class SupabaseStore:
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
             bounded=tuple(answer.get("bounded", ())),
+            taken=answer.get("taken", 0),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:

@@ -105,12 +105,11 @@ begin
         end
     into ids, last
     from (
-        (
+        ( -- the rest of a transaction by its key: one may have written a million rows, and each page would read them all
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                j.changed_in = any(unseen.ended) and j.changed_in >= after_xid
-                and (j.changed_in > after_xid or j.id > after_id)
+                (j.changed_in, j.id) > (after_xid, after_id) and j.changed_in <= after_xid
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -123,9 +122,20 @@ begin
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                -- not a comparison of rows: the index would be read from where that begins
-                j.changed_in >= greatest(unseen.first, after_xid) and j.changed_in < unseen.next
-                and (j.changed_in > after_xid or j.id > after_id)
+                j.changed_in = any(unseen.ended) and j.changed_in > after_xid
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        union all
+        (
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
+            where
+                j.changed_in >= greatest(unseen.first, after_xid + 1) and j.changed_in < unseen.next
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'

@@ -46,7 +46,7 @@ declare
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
-    contested bigint[] := ids; -- all but one-time jobs that somebody has claimed
+    contested bigint[]; -- all but one-time jobs that somebody has claimed
     is_owned boolean; -- by somebody who has bounds, or may be
     judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
@@ -96,13 +96,10 @@ begin
     into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
     judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
-    if coalesce(cardinality(free_jobs), 0) < cardinality(ids) then
-        contested := job_scheduler.not_taken(ids);
-    end if;
+    contested := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.not_taken(ids) end;
     if is_owned and cardinality(contested) > 0 then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
-
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
         free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
@@ -118,9 +115,8 @@ begin
         from job_scheduler.job_rows as j
         where j.id = any(contested) and j.id <> all(claimed_jobs);
     end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
+    claimed := claimed
+        || case when again_jobs is not null then job_scheduler.granted_before(again_jobs, claimed, me, good_until) end;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;

@@ -3,7 +3,7 @@ import { answer, supabase } from '../../data/client'
 import { useAct } from '../../data/queries'
 import { useTenancy } from '../../data/session'
 import { count } from '../../lib/format'
-import { Button, Empty, ErrorNote, Line, Skeleton, StatusBadge } from '../../ui/basics'
+import { Button, Empty, ErrorNote, Line, Skeleton, StatusBadge, Text } from '../../ui/basics'
 import { Table } from '../../ui/table'
 import { Time } from '../../ui/time'
 import { CONDITIONS, useTenantRows, type AlertRow, type RuleRow } from './data'
@@ -50,7 +50,7 @@ export function Firing() {
               {alert.last_execution_id ? <Link href={`/runs/${alert.last_execution_id}`}><Line value={alert.message} /></Link> : <Line value={alert.message} />}
               <span className="muted">
                 {CONDITIONS[alert.condition].title} ·{' '}
-                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}>job {alert.scheduled_job_id}</Link> : <Line value={alert.handler ?? 'all jobs'} />}
+                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}>job {alert.scheduled_job_id}</Link> : <Text value={alert.handler ?? 'all jobs'} />}
               </span>
               <div className="acts-below">{actsOf(alert)}</div>
             </div>

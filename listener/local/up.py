@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
 import signal
@@ -16,9 +17,10 @@ from listener.local.env_file import remove_stale, written
 from listener.local.errors import lone_fault
 from listener.local.stack import Stack, running_stack
 from listener.local.state import StateFolder
-from listener.local.users import add_demo_users
+from listener.local.users import DEMO_WORKSPACE, add_demo_users
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
@@ -86,9 +88,10 @@ def _greet(
     for user in users:
         line = f"{user.email}  password {user.password}  {user.role}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    workspace = DEMO_WORKSPACE if users else None
     for title, text in (
-        ("Insert a job", curl_line(stack)),
-        ("The same with supabase-js, as job.mjs", snippet(stack)),
+        ("Insert a job of this workspace" if users else "Insert a job", curl_line(stack, workspace)),
+        ("The same with supabase-js, as job.mjs", snippet(stack, workspace)),
         ("See it, in another terminal", shown_jobs(env_file)),
     ):
         console.print(f"\n[dim]{title}:[/dim]")
@@ -96,22 +99,24 @@ def _greet(
     console.rule("Ctrl-C stops everything; database and keys stay")
 
 
-def curl_line(stack: Stack) -> str:
-    """Return a shell command that inserts a job and shows its row."""
+def curl_line(stack: Stack, workspace: uuid.UUID | None = None) -> str:
+    """Return a shell command that inserts a job of the workspace, or of the service, and shows its row."""
+    row = json.dumps({"handler": "noop"} | ({"workspace_id": str(workspace)} if workspace else {}))
     return (
         f"curl -s '{stack.url}/rest/v1/scheduled_jobs' -H 'apikey: {stack.service_key}' "
-        "-H 'Content-Type: application/json' -H 'Prefer: return=representation' -d '{\"handler\": \"noop\"}'"
+        f"-H 'Content-Type: application/json' -H 'Prefer: return=representation' -d '{row}'"
     )
 
 
-def snippet(stack: Stack) -> str:
-    """Return a JavaScript module that inserts a job and shows its row."""
+def snippet(stack: Stack, workspace: uuid.UUID | None = None) -> str:
+    """Return a JavaScript module that inserts a job of the workspace, or of the service, and shows its row."""
+    row = "handler: 'noop'" + (f", workspace_id: '{workspace}'" if workspace else "")
     return f"""\
 // npm install @supabase/supabase-js ws && node job.mjs
 import {{ createClient }} from '@supabase/supabase-js'
 import ws from 'ws' // only before Node 22, which has a WebSocket of its own
 const supabase = createClient('{stack.url}', '{stack.service_key}', {{ realtime: {{ transport: ws }} }})
-const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ handler: 'noop' }}).select().single()
+const {{ data, error }} = await supabase.from('scheduled_jobs').insert({{ {row} }}).select().single()
 console.log(data ?? error)"""
 
 

@@ -26,11 +26,12 @@ def test_one_click_makes_the_rule_and_its_channel_and_a_failure_fires(visit, tea
     """The first page says so, too; an editor acknowledges it, and it is over when the editor says that it is."""
     page = visit("admin").go("/alerts")
     page.get_by_role("button", name="Notify me when anything fails").click()
-    expect(page.get_by_text("has a code")).to_be_visible()
+    expect(page.get_by_text("A code goes to")).to_be_visible()
     page.get_by_role("tab", name="Rules").click()
     expect(page.get_by_text("When a run fails for good")).to_be_visible()
     page.get_by_role("tab", name="Channels").click()
     expect(page.get_by_role("listitem").filter(has_text="admin@acme.example.com")).to_have_count(1)
+    expect(page.get_by_text("The mail was not sent: the handler needs the setting LISTENER_SMTP_URL")).to_be_visible()
     page.get_by_label("Code of the mail").fill("00000000")
     page.get_by_role("button", name="Confirm").click()
     expect(page.get_by_text("This is not the code")).to_be_visible()
@@ -47,6 +48,22 @@ def test_one_click_makes_the_rule_and_its_channel_and_a_failure_fires(visit, tea
     acknowledged = editor.get_by_role("row").filter(has_text="acknowledged")
     acknowledged.get_by_role("button", name="Resolve").click()
     expect(editor.get_by_role("row").filter(has_text="resolved")).to_be_visible()
+
+
+def test_a_phone_shows_what_fired_above_what_to_do_about_it(visit, team: Team) -> None:
+    """The buttons cover no words of the alert, and acknowledge it."""
+    page = visit("admin", width=390).go("/alerts")
+    page.get_by_role("button", name="Notify me when anything fails").click()
+    expect(page.get_by_text("Nothing has fired")).to_be_visible()
+    team.insert(handler="play", name="Doomed", metadata={"fault": "no"}, max_attempts=1)
+    row = page.get_by_role("row").filter(has_text="firing")
+    expect(row.get_by_role("button", name="Acknowledge")).to_be_visible()
+    words, acts = (
+        each.bounding_box() for each in (row.locator(".muted").first, row.get_by_role("button", name="Acknowledge"))
+    )
+    assert acts["y"] >= words["y"] + words["height"]
+    row.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_role("row").filter(has_text="acknowledged")).to_be_visible()
 
 
 def test_a_rule_is_a_sentence_that_says_how_often_it_would_have_fired(visit, team: Team, project: Project) -> None:

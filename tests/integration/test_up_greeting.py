@@ -17,7 +17,7 @@ from rich.console import Console
 
 from listener.local.env_file import written
 from listener.local.up import _greet, curl_line, shown_jobs, snippet
-from listener.local.users import DemoUser
+from listener.local.users import DEMO_WORKSPACE, DemoUser, add_demo_users
 
 if TYPE_CHECKING:
     from listener.local.stack import Stack
@@ -57,6 +57,19 @@ def test_the_curl_line_inserts_a_job_and_shows_it(stack: Stack) -> None:
     done = subprocess.run(["bash", "-c", curl_line(stack)], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)[0]["handler"] == "noop"
     assert _handlers(stack) == [("noop",)]
+
+
+def test_the_job_of_the_curl_line_belongs_to_the_workspace_of_those_who_sign_in(stack: Stack, tmp_path: Path) -> None:
+    """So that the dashboard shows it to them."""
+    console = Console(file=io.StringIO(), width=500)
+    _greet(console, stack, tmp_path / "env", add_demo_users(stack))
+    shown = console.file.getvalue()
+    line = next(each for each in shown.splitlines() if each.startswith("curl "))
+    subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    with psycopg.connect(stack.database_url) as connection:
+        found = connection.execute("select workspace_id from public.scheduled_jobs").fetchall()
+    assert found == [(DEMO_WORKSPACE,)]
+    assert f"insert({{ handler: 'noop', workspace_id: '{DEMO_WORKSPACE}' }})" in shown
 
 
 @pytest.mark.slow

@@ -48,7 +48,8 @@ def exposed() -> dict[str, set[str]]:
         labels = {label for sample in family.samples for label in sample.labels}
         # a family without a sample yet has the labels of its declaration
         declared = getattr(metrics.registry._names_to_collectors.get(family.name), "_labelnames", ())
-        series.update({name: labels | set(declared) for name in names})
+        of_state = {family.name} if family.type == "stateset" else set()
+        series.update({name: labels | set(declared) | of_state for name in names})
     return series
 
 

@@ -50,7 +50,7 @@ export default function Listeners() {
 function Summary({ alive }: { alive: ListenerRow[] }) {
   const capacity = alive.reduce((sum, one) => sum + one.capacity, 0)
   const versions = new Set(alive.map((one) => one.version)).size
-  return <>{plural(alive.length, 'listener')} alive, which run {count(capacity)} jobs at a time{versions > 1 && `, of ${versions} versions`}. Each also runs jobs of others that you do not see.</>
+  return <>{plural(alive.length, 'listener')} alive, {alive.length === 1 ? 'which runs' : 'which run'} {count(capacity)} jobs at a time{versions > 1 && `, of ${versions} versions`}. Each also runs jobs of others that you do not see.</>
 }
 
 function Load({ running, capacity }: { running: number; capacity: number }) {

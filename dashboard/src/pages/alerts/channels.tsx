@@ -5,7 +5,7 @@ import { useTenancy } from '../../data/session'
 import { Badge, Button, Empty, ErrorNote, Skeleton, Text } from '../../ui/basics'
 import { Confirm } from '../../ui/dialog'
 import { showDone, showRefusal } from '../../ui/toast'
-import { useTenantRows, type ChannelRow } from './data'
+import { useTenantRows, type ChannelRow, type DeliveryRow } from './data'
 import { ChannelDialog } from './channel-dialog'
 
 const TOUCHES = [['job_alert_channels'], ['job_alert_deliveries']]
@@ -82,6 +82,8 @@ function Confirmation({ channel }: { channel: ChannelRow }) {
     touches: TOUCHES,
     done: () => showDone('Another mail with a code is on its way.'),
   })
+  const { data: deliveries } = useTenantRows<DeliveryRow>('job_alert_deliveries', 'created_at', 200, 5_000)
+  const mail = deliveries?.find((one) => one.channel_id === channel.id && one.kind === 'confirmation')
   const submit = (event: FormEvent) => {
     event.preventDefault()
     confirm.mutate(undefined)
@@ -91,6 +93,7 @@ function Confirmation({ channel }: { channel: ChannelRow }) {
       <input className="input small mono" aria-label="Code of the mail" placeholder="code of the mail" required size={12} value={code} onInput={(event) => setCode(event.currentTarget.value)} />
       <Button type="submit" size="small" kind="primary" isBusy={confirm.isPending}>Confirm</Button>
       <Button size="small" right={canAdminister} isBusy={again.isPending} onClick={() => again.mutate(undefined)}>Send another</Button>
+      {mail && mail.status !== 'sent' && mail.error && <p className="bad">The mail was not sent: <Text value={mail.error} most={300} /></p>}
     </form>
   )
 }

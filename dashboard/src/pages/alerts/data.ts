@@ -52,6 +52,7 @@ export interface ChannelRow {
 export interface DeliveryRow {
   id: string
   alert_id: string | null
+  channel_id: string | null
   kind: 'firing' | 'repeat' | 'recovery' | 'test' | 'confirmation'
   channel_kind: ChannelKind | null
   target: string | null

@@ -1,4 +1,4 @@
-import { Badge, Empty, ErrorNote, Line, Skeleton } from '../../ui/basics'
+import { Badge, Empty, ErrorNote, Line, Skeleton, Text } from '../../ui/basics'
 import { Table } from '../../ui/table'
 import { Time } from '../../ui/time'
 import { useTenantRows, type DeliveryRow } from './data'
@@ -16,11 +16,11 @@ export function Deliveries() {
       label="Deliveries" rows={data} idOf={(delivery) => delivery.id}
       columns={[
         { key: 'status', title: 'Status', width: '7rem', cell: ({ status }) => <Badge tone={TONES[status]}>{status}</Badge> },
-        { key: 'kind', title: 'Message', width: '8rem', cell: ({ kind }) => kind },
+        { key: 'kind', title: 'Message', width: '9rem', isMinor: true, cell: ({ kind }) => kind },
         { key: 'to', title: 'To', cell: ({ channel_kind, target }) => <Line value={[channel_kind, target].filter(Boolean).join(' ') || '–'} /> },
-        { key: 'error', title: 'Why not', cell: ({ error: why }) => (why ? <Line value={why} /> : '') },
+        { key: 'error', title: 'Why not', cell: ({ error: why }) => (why ? <Text value={why} most={300} /> : '') },
         { key: 'attempts', title: 'Attempts', align: 'end', width: '6rem', isMinor: true, cell: ({ attempts }) => attempts },
-        { key: 'at', title: 'At', width: '10rem', cell: ({ sent_at, created_at }) => <Time at={sent_at ?? created_at} /> },
+        { key: 'at', title: 'At', width: '9rem', isMinor: true, cell: ({ sent_at, created_at }) => <Time at={sent_at ?? created_at} /> },
       ]}
     />
   )

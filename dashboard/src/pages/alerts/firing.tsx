@@ -3,7 +3,7 @@ import { answer, supabase } from '../../data/client'
 import { useAct } from '../../data/queries'
 import { useTenancy } from '../../data/session'
 import { count } from '../../lib/format'
-import { Button, Empty, ErrorNote, Line, Skeleton, StatusBadge } from '../../ui/basics'
+import { Button, Empty, ErrorNote, Line, Skeleton, StatusBadge, Text } from '../../ui/basics'
 import { Table } from '../../ui/table'
 import { Time } from '../../ui/time'
 import { CONDITIONS, useTenantRows, type AlertRow, type RuleRow } from './data'
@@ -14,7 +14,7 @@ const ORDER = { firing: 0, acknowledged: 1, resolved: 2 }
 /** What fires now first, then what is over. */
 export function Firing() {
   const { canWrite } = useTenancy()
-  const { data, error, isPending, refetch } = useTenantRows<AlertRow>('job_alerts', 'last_at')
+  const { data, error, isPending, refetch } = useTenantRows<AlertRow>('job_alerts', 'last_at', 200, 5_000)
   const rules = useTenantRows<RuleRow>('job_alert_rules', 'created_at')
   const write = useAct({
     act: async ({ id, call }: { id: string; call: 'acknowledge_alert' | 'resolve_alert' }) => await answer(supabase.rpc(call, { alert: id })),
@@ -29,12 +29,20 @@ export function Firing() {
       </Empty>
     )
   }
+  const actsOf = (alert: AlertRow) => alert.status !== 'resolved' && (
+    <div className="row-acts">
+      {alert.status === 'firing' && (
+        <Button size="small" right={canWrite} onClick={() => write.mutate({ id: alert.id, call: 'acknowledge_alert' })}>Acknowledge</Button>
+      )}
+      <Button size="small" right={canWrite} onClick={() => write.mutate({ id: alert.id, call: 'resolve_alert' })}>Resolve</Button>
+    </div>
+  )
   const rows = [...data].sort((one, other) => ORDER[one.status] - ORDER[other.status])
   return (
     <Table<AlertRow>
       label="Alerts" rows={rows} idOf={(alert) => alert.id}
       columns={[
-        { key: 'status', title: 'Status', width: '9rem', cell: (alert) => <StatusBadge status={alert.status} /> },
+        { key: 'status', title: 'Status', width: '8.5rem', cell: (alert) => <StatusBadge status={alert.status} /> },
         {
           key: 'what', title: 'Alert',
           cell: (alert) => (
@@ -42,25 +50,16 @@ export function Firing() {
               {alert.last_execution_id ? <Link href={`/runs/${alert.last_execution_id}`}><Line value={alert.message} /></Link> : <Line value={alert.message} />}
               <span className="muted">
                 {CONDITIONS[alert.condition].title} ·{' '}
-                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}>job {alert.scheduled_job_id}</Link> : <Line value={alert.handler ?? 'all jobs'} />}
+                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}>job {alert.scheduled_job_id}</Link> : <Text value={alert.handler ?? 'all jobs'} />}
               </span>
+              <div className="acts-below">{actsOf(alert)}</div>
             </div>
           ),
         },
         { key: 'occurrences', title: 'Occurrences', align: 'end', width: '7rem', isMinor: true, cell: (alert) => count(alert.occurrences) },
-        { key: 'first', title: 'First', width: '10rem', isMinor: true, cell: (alert) => <Time at={alert.first_at} /> },
-        { key: 'last', title: 'Last', width: '7.5rem', isMinor: true, cell: (alert) => <Time at={alert.last_at} as="relative" /> },
-        {
-          key: 'acts', title: <span className="visually-hidden">Acts</span>, width: '13.5rem',
-          cell: (alert) => alert.status !== 'resolved' && (
-            <div className="row-acts">
-              {alert.status === 'firing' && (
-                <Button size="small" right={canWrite} onClick={() => write.mutate({ id: alert.id, call: 'acknowledge_alert' })}>Acknowledge</Button>
-              )}
-              <Button size="small" right={canWrite} onClick={() => write.mutate({ id: alert.id, call: 'resolve_alert' })}>Resolve</Button>
-            </div>
-          ),
-        },
+        { key: 'first', title: 'First', width: '8.5rem', isMinor: true, cell: (alert) => <Time at={alert.first_at} /> },
+        { key: 'last', title: 'Last', width: '7rem', isMinor: true, cell: (alert) => <Time at={alert.last_at} as="relative" /> },
+        { key: 'acts', title: <span className="visually-hidden">Acts</span>, width: '15rem', isMinor: true, cell: actsOf },
       ]}
     />
   )

@@ -11,7 +11,7 @@ export function NotifyOfFailures() {
   const make = useAct({
     act: async () => await answer(supabase.rpc('alert_on_failure', { workspace, email: user?.email ?? null })),
     touches: [['job_alert_rules'], ['job_alert_channels'], ['job_alert_deliveries']],
-    done: () => showDone(`A mail to ${user?.email ?? 'your address'} has a code; enter it under “Channels”.`),
+    done: () => showDone(`A code goes to ${user?.email ?? 'your address'} by mail; enter it under “Channels”.`),
   })
   return (
     <>

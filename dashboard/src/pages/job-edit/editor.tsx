@@ -182,7 +182,7 @@ const PLACED = new Set([...FIRST, 'run_date', 'ends_at', 'dst_gap', 'dst_fold', 
   'timeout_seconds', 'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'concurrency_key', 'cleanup_after_days'])
 
 function NextRuns({ draft, base }: { draft: Draft; base: JobRow | null }) {
-  if (draft.trigger === 'once' && draft.runDate === null) return <p>Once, at once.</p>
+  if (draft.trigger === 'once' && draft.runDate === null) return <p>Once, as soon as it is created.</p>
   if (draft.trigger === 'once' && isPast(draft)) return <p>At once: that time has passed.</p>
   if (!isZone(draft.timezone)) return <p className="muted">Choose a time zone.</p>
   const most = draft.texts.max_runs === '' ? null : Number(draft.texts.max_runs)

@@ -9,7 +9,7 @@ const MOST = 3
 
 /** The alerts that fire and that nobody has acknowledged. */
 export function FiringAlerts() {
-  const { data } = useTenantRows<AlertRow>('job_alerts', 'last_at', 20, 15_000, 'firing')
+  const { data } = useTenantRows<AlertRow>('job_alerts', 'last_at', 20, 5_000, 'firing')
   if (!data?.length) return null
   return (
     <section className="note note-bad firing" aria-label="Firing alerts">

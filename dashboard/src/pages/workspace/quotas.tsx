@@ -16,6 +16,9 @@ const NAMES: Record<string, { title: string; show: (value: number) => string }> 
   max_payload_bytes: { title: 'Payload of one job', show: bytes },
   min_interval_seconds: { title: 'Shortest interval', show: (seconds) => duration(seconds * 1000) },
   max_timeout_seconds: { title: 'Longest timeout', show: (seconds) => duration(seconds * 1000) },
+  max_alert_rules: { title: 'Alert rules', show: count },
+  max_alert_channels: { title: 'Alert channels', show: count },
+  max_alert_deliveries_per_hour: { title: 'Messages of alerts in an hour', show: count },
   max_past_seconds: { title: 'Oldest due instant', show: (seconds) => duration(seconds * 1000) },
 }
 

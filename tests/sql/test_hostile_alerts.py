@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from alerting import Alerting
+from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
     import psycopg
 
 ATTACKER = "a0000000-0000-4000-8000-00000000000a"
 LIMIT = "update job_scheduler.limits set value = %s where name = 'quota_max_alert_deliveries_per_hour'"
+RUNS = """
+insert into public.job_executions
+    (scheduled_job_id, created_by, scheduled_for, cause, attempt, status, started_at, completed_at)
+select %s, %s, now() - make_interval(secs => n), 'schedule', 1, 'completed', now(), now() - make_interval(secs => n)
+from generate_series(1, 20000) as n
+"""
+CLAIMS = (
+    "select set_config('request.jwt.claims', json_build_object('sub', %s::text, 'role', 'authenticated')::text, true)"
+)
+READ = "select seq_tup_read + idx_tup_fetch as tuples from pg_stat_xact_user_tables where relname = 'job_executions'"
 MOVE = "update public.scheduled_jobs set next_run_at = now() - make_interval(secs => %s) where id = any(%s)"
 
 
@@ -80,3 +91,20 @@ def test_what_is_beyond_the_quota_fills_no_table(world):
         world.connection.execute(LIMIT, [200])
     rows = world.connection.execute("select status, error from public.job_alert_deliveries").fetchall()
     assert sorted(row["status"] for row in rows) == ["queued"] * 2 + ["skipped"] * 2
+
+
+@pytest.mark.parametrize("condition", ["failed", "failing", "late"])
+def test_a_preview_reads_no_run_of_another(world, condition):
+    """It costs what the caller's own ledger has, however much that of all others has."""
+    others = "b0000000-0000-4000-8000-00000000000b"
+    own, foreign = world.job(created_by=ATTACKER), world.job(created_by=others)
+    world.as_service(RUNS, [foreign, others])
+    world.connection.execute("analyze public.job_executions")
+    world.end(own)
+    rule = Jsonb({"condition": condition, "threshold": 2 if condition == "failing" else 1})
+    with world.connection.transaction():
+        world.connection.execute(CLAIMS, [ATTACKER])
+        world.connection.execute("set local role authenticated")
+        found = world.one("select public.preview_alert_rule(%s, 90) ->> 'occurrences' as found", rule)
+        read = world.one(READ)
+    assert (found, read < 1000) == ("1" if condition == "failed" else "0", True), read

@@ -75,6 +75,9 @@ def test_jobs_that_another_lets_wait_hide_no_missed_instant(world):
     world.as_service(MOVE, [60, [world.job()]])
     world.evaluate()
     assert of_service(world) == [("missed", "firing", 1)]
+    world.evaluate()
+    looked_at = world.one("select max(f.jobs) as jobs from job_scheduler.findings('0') as f")
+    assert looked_at <= 2, "rules times jobs that wait still would be many"
 
 
 def test_what_is_beyond_the_quota_fills_no_table(world):

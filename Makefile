@@ -90,10 +90,15 @@ test: install .browser dashboard-check ## every test, on real parts: two process
 	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/chaos
 	$(BIN)/pytest tests/chaos
 
+test-direct: install ## the service's tests with listeners that speak to PostgreSQL itself, not to PostgREST
+	$(BIN)/pytest --direct $(TESTS)
+
+test-direct: TESTS := tests/integration/service
+
 test-clone: ## a clone of what is committed, with nothing beside it, in a closed folder: does it play the demo?
 	@.ci/clone
 
-coverage: install ## lines and branches that the tests do not reach, here and in htmlcov/; TESTS=tests/unit
+coverage: install .browser ## lines and branches that the tests do not reach, here and in htmlcov/; TESTS=tests/unit
 	$(BIN)/pytest --cov --cov-branch --cov-report=term --cov-report=html $(TESTS)
 
 test-postgres: install ## what depends on the database, on an older one: POSTGRES=17 (or 15); TESTS=tests/integration
@@ -120,6 +125,9 @@ bench: install ## this scheduler, on this machine
 budget: install ## Realtime messages as Supabase bills them: at rest, in a burst, on a busy day; BUDGET="--rest 160 --burst 60"
 	$(BIN)/python benchmarks/budget.py $(BUDGET)
 
+many-listeners: install ## simulates 3, 10 and 100 listeners over one database: claims in vain, and lateness when a third dies; LISTENERS="3 10"
+	$(BIN)/python benchmarks/many_listeners.py $(LISTENERS)
+
 profile: install ## where a run's processor time goes, into benchmarks/PROFILE.md; two minutes
 	$(BIN)/python benchmarks/account.py
 
@@ -144,4 +152,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-clone coverage test-postgres test-given-stack test-cron image-test bench profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts

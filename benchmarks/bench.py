@@ -97,8 +97,13 @@ async def _pickup(bench: Bench, channels: str, samples: int) -> dict[str, float]
 
 
 async def pickup(bench: Bench) -> dict[str, float]:
-    """Commit of an insert to handler start, both channels, 200 samples."""
-    return await _pickup(bench, "broadcast,postgres_changes", 200)
+    """Commit of an insert to handler start, all channels, 200 samples."""
+    return await _pickup(bench, "notify," * bench.stack.is_direct + "broadcast,postgres_changes", 200)
+
+
+async def pickup_notify(bench: Bench) -> dict[str, float]:
+    """The same by NOTIFY alone; only with `--direct`."""
+    return await _pickup(bench, "notify", 200)
 
 
 async def pickup_changes(bench: Bench) -> dict[str, float]:
@@ -229,6 +234,7 @@ MEASUREMENTS = {
     for each in (
         pickup,
         pickup_changes,
+        pickup_notify,
         lateness,
         throughput,
         burst,
@@ -246,17 +252,17 @@ MEASUREMENTS = {
 }
 
 
-async def main(names: list[str]) -> None:
+async def main(names: list[str], direct: bool) -> None:  # noqa: FBT001 - `anyio.run` passes no names on
     """Measure, print, and write the results beside this file."""
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="listener-bench-") as folder:
         Path(folder).chmod(0o711)
-        async with running_stack(Path(folder)) as stack:
+        async with running_stack(Path(folder), direct=direct) as stack:
             bench = Bench(stack, StateFolder(Path(folder)))
             for name in names:
                 results[name] = await MEASUREMENTS[name](bench)
                 print(f"{name:16} {json.dumps(results[name])}", flush=True)
-    target = Path(__file__).parent / "results.json"
+    target = Path(__file__).parent / ("results_direct.json" if direct else "results.json")
     target.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n")
 
 
@@ -268,7 +274,9 @@ def machine() -> dict[str, object]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASUREMENTS)}; all of them if absent")
-    wanted = parser.parse_args().names or list(MEASUREMENTS)
+    parser.add_argument("--direct", action="store_true", help="listeners with PostgreSQL connections of their own")
+    options = parser.parse_args()
+    wanted = options.names or [name for name in MEASUREMENTS if options.direct or name != "pickup_notify"]
     for unknown in set(wanted).difference(MEASUREMENTS):
         parser.error(f"{unknown}: expected {', '.join(MEASUREMENTS)}")
-    anyio.run(main, wanted)
+    anyio.run(main, wanted, options.direct)

@@ -50,7 +50,7 @@ KEEPS = {
     "PgQueuer": "a log line",
     "Procrastinate": "the job, and its events",
 }
-"""What is left in the database of a job that has ended, with the settings of these programs."""
+"""The traces in the database of a job that has ended, with the settings of these programs."""
 LIMIT_SECONDS = 200
 
 

@@ -61,6 +61,7 @@ export default defineConfig({
     target: 'es2022',
     cssTarget: ['chrome123', 'firefox121', 'safari17.5'], // those that know light-dark()
     manifest: true,
+    cssCodeSplit: false, // one file is smaller than nine, and what comes later in it does not depend on the way there
     modulePreload: { polyfill: false },
     rolldownOptions: {
       checks: { pluginTimings: false },

@@ -189,6 +189,35 @@ class StoreError(ListenerError):
         super().__init__(f"{function}: {code} {message}")
 
 
+class TransportError(ListenerError):
+    """A connection to the database failed, not a statement."""
+
+
+class NotConnectedError(TransportError):
+    """There was no connection, so nothing was sent."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection broke after something was sent: it may have been carried out."""
+
+
+class RefusedConnectionError(TransportError):
+    """The database, or a pooler before it, refuses connections until an operator acts.
+
+    Args:
+        code: PostgreSQL's code, or a word where it gives none.
+        message: what it says.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+class SessionEndedError(ListenerError):
+    """A session that receives notification channels ended; the message gives the reason."""
+
+
 class StageFailedError(ListenerError):
     """A stage failed repeatedly; the process ends rather than continue without it."""
 

@@ -241,6 +241,10 @@ class MuteStore(Protocol):
         """Ask that no statement notifies the listeners for so long; returns until when that is so, None: refused."""
         ...
 
+    async def mute_notify(self, seconds: float) -> datetime | None:
+        """Ask that no statement sends a NOTIFY for so long; returns until when that is so, None: refused."""
+        ...
+
 
 class Doubter(Protocol):
     """Checks the notification channels: the feed."""

@@ -13,6 +13,7 @@ SECRET = frozenset(
     {
         "secret_key",
         "publishable_key",
+        "database_url",
         "smtp_url",
         "sms_url",
         "notification_channels",

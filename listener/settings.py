@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AliasChoices, Field, HttpUrl, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from listener.api_key import key_fault, publishable_key_fault
+from listener.database_settings import DatabaseSettings
 from listener.errors import SettingsError
 from listener.monitoring_settings import MonitoringSettings, Seconds
 from listener.setting_faults import fault_line
 from listener.smtp_url import MailServer
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
 
 LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
@@ -22,7 +26,7 @@ ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\
 PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
 
 
-class Settings(MonitoringSettings):
+class Settings(DatabaseSettings, MonitoringSettings):
     """The settings of `listener run`; read from the environment, then `.env.local`, then `.env`."""
 
     model_config = SettingsConfigDict(
@@ -76,9 +80,9 @@ class Settings(MonitoringSettings):
     cleanup_after_days: float = Field(
         default=7, gt=0, le=36600, description="Age at which finished jobs and ledger rows go."
     )
-    channels: Annotated[list[Literal["broadcast", "postgres_changes"]], NoDecode] = Field(
+    channels: Annotated[list[Literal["notify", "broadcast", "postgres_changes"]], NoDecode] = Field(
         default=["broadcast", "postgres_changes"],
-        description="Realtime features to listen on; `none` for polling alone.",
+        description="Realtime features to listen on, and `notify` with a database URL; `none` for polling alone.",
     )
     probe_seconds: float = Field(
         default=82,
@@ -144,7 +148,17 @@ class Settings(MonitoringSettings):
                 values[name] = [part.strip() for part in values[name].split(",") if part.strip()]
         if values.get("channels") == ["none"]:
             values["channels"] = []
+        if values.get("database_url"):
+            values.setdefault("channels", ["notify", "broadcast", "postgres_changes"])
         return values
+
+    @field_validator("channels")
+    @classmethod
+    def _check_channels(cls, channels: list[str], info: ValidationInfo) -> list[str]:
+        if "notify" in channels and info.data.get("database_url", ...) is None:
+            message = "notify needs LISTENER_DATABASE_URL"
+            raise ValueError(message)
+        return channels
 
     @field_validator("secret_key")
     @classmethod
@@ -214,7 +228,7 @@ class Settings(MonitoringSettings):
     @property
     def secrets(self) -> list[str]:
         """The values that no text of this process may show."""
-        given = (self.smtp_url, self.sms_url, self.heartbeat_url)
+        given = (self.smtp_url, self.sms_url, self.heartbeat_url, self.database_url)
         urls = [url.get_secret_value() for url in given if url is not None]
         passwords = [unquote(urlsplit(url).password or "") for url in urls]
         channels = [url.get_secret_value().partition("://")[2] for url in self.notification_channels.values()]
@@ -265,9 +279,8 @@ def read_settings() -> Settings:
 def setting_names() -> dict[str, tuple[str, Any, str]]:
     """Return every setting by its variable: its name, its default (`...` where it is required), and its description."""
     described = {}
-    for name, field in sorted(
-        Settings.model_fields.items(), key=lambda each: each[0] in MonitoringSettings.model_fields
-    ):
+    parts = DatabaseSettings.model_fields.keys() | MonitoringSettings.model_fields.keys()
+    for name, field in sorted(Settings.model_fields.items(), key=lambda each: each[0] in parts):
         default = ... if field.is_required() else field.default
         described[_variable(name)] = (name, default, field.description or "")
     return described

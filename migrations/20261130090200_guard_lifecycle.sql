@@ -503,19 +503,26 @@ end
 $$;
 revoke all on function job_scheduler.queue_manual_run() from public;
 
--- Sends a message through these channels: a row that postgres_changes delivers, and a private broadcast where the database has
--- that function. Either may be lost, so it never fails the write that sends it.
+-- Sends a message through these channels: a row that postgres_changes delivers, a private broadcast where the database has that
+-- function, and a NOTIFY. Each may be lost, so it never fails the write that sends it. A NOTIFY has less than 8,000 bytes: a
+-- longer message becomes one that causes a poll. It would fail the commit if half of PostgreSQL's queue were not free.
 create or replace function job_scheduler.send(message jsonb, channels text[])
 returns void
 language plpgsql
 set search_path = ''
 as $$
 begin
+    if 'notify' = any(channels) and pg_notification_queue_usage() < 0.5 then
+        perform pg_notify('job_scheduler', case
+            when octet_length(message::text) < 8000 then message
+            else message || '{"table": "scheduled_jobs", "rows": null}'
+        end::text);
+    end if;
     if 'postgres_changes' = any(channels) then
         insert into job_scheduler.signals (message) values (message);
     end if;
     if 'broadcast' = any(channels) and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-        execute 'select realtime.send($1, $2, $3, true)' using message, 'changed', 'job_scheduler';
+        perform realtime.send(message, 'changed', 'job_scheduler', true);
     end if;
 exception when others then
     raise warning 'job_scheduler.notify: %', sqlerrm;
@@ -527,15 +534,41 @@ revoke all on function job_scheduler.send(jsonb, text[]) from public;
 -- they find what a statement before it has written; a later commit of it is found by an ordinary poll.
 create or replace function job_scheduler.is_muted()
 returns boolean
+language plpgsql -- which keeps its plan; so do the others that each insert calls
+stable
+set search_path = ''
+as $$
+begin
+    return exists (select from job_scheduler.mute as m where m.until > clock_timestamp());
+end
+$$;
+revoke all on function job_scheduler.is_muted() from public;
+
+-- Whether a listener receives NOTIFY. Without one nothing is sent: commits that send one wait for one another.
+create or replace function job_scheduler.is_listened()
+returns boolean
 language sql
 stable
 set search_path = ''
 as $$
-    select exists (select from job_scheduler.mute as m where m.until > clock_timestamp())
+    select exists (select from job_scheduler.listening as l where l.until > clock_timestamp())
 $$;
-revoke all on function job_scheduler.is_muted() from public;
+revoke all on function job_scheduler.is_listened() from public;
 
--- Notifies the listeners of a change by all channels, unless they poll.
+-- Whether a statement is to send a NOTIFY: somebody receives it, and there are not too many.
+create or replace function job_scheduler.is_notifying()
+returns boolean
+language sql
+stable
+set search_path = ''
+as $$
+    select
+        job_scheduler.is_listened()
+        and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp())
+$$;
+revoke all on function job_scheduler.is_notifying() from public;
+
+-- Notifies the listeners of a change: through Realtime and by NOTIFY, unless either is muted because they poll.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
 language plpgsql
@@ -552,6 +585,9 @@ begin
     end if;
     if what = 'job_listeners' or not job_scheduler.is_muted() then
         perform job_scheduler.send(message, '{broadcast,postgres_changes}');
+    end if;
+    if job_scheduler.is_notifying() then
+        perform job_scheduler.send(message, '{notify}');
     end if;
 end
 $$;
@@ -580,7 +616,7 @@ as $$
 declare
     plain jsonb;
 begin
-    if job_scheduler.is_muted() or not exists (select from new_rows) then
+    if (job_scheduler.is_muted() and not job_scheduler.is_notifying()) or not exists (select from new_rows) then
         return null;
     end if;
     select case
@@ -593,7 +629,10 @@ begin
             )
     end into plain
     from (select * from new_rows limit 101) as n;
-    perform job_scheduler.notify('scheduled_jobs', plain);
+    perform job_scheduler.send(
+        jsonb_build_object('table', 'scheduled_jobs', 'rows', plain, 'xid', pg_current_xact_id()::text::bigint),
+        '{broadcast,postgres_changes}'
+    );
     return null;
 end
 $$;

@@ -316,44 +316,22 @@ revoke all on function
 job_scheduler.start_due_run(public.scheduled_jobs, timestamptz, timestamptz, boolean, uuid, timestamptz)
 from public;
 
--- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
--- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
-create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
-returns json
-language plpgsql
-set search_path = ''
-as $$
-begin
-    return (select coalesce(json_agg(r), '[]')
-    from (
-        select
-            e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
-            j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
-            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
-        from public.job_executions as e
-        -- + 0: no index of the ledger by job is to look useful for this join
-        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
-        where e.id = any(executions) and j.id = any(jobs)
-    ) as r);
-end
-$$;
-revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, max_seconds, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
+-- missed: [instant], missed_reason, hinted, turn}], run_restored}. Jobs of other handlers than these are refused. Once the
 -- metadata of what is granted has `max_bytes`, or claims one by one took `max_seconds`, the answer is `full`: the rest is left
 -- to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
+-- `turn`: so many listeners were to claim the job first, and may be about to.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs], skipped: {reason: count}}
--- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], taken: count, bounded: [workspace
+-- or user that is at its quota of runs], skipped: {reason: count}}
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet. Nor is a
+-- one-time job that somebody else has claimed: `taken` counts these, since listeners try the jobs of the others soon after them.
 -- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and
 -- joined by hash, so that a plan, made once for a connection, is the same whenever it is made. Planning anew cost as much as
 -- the claim of one job. What is called for unusual claims only has settings of its own.
@@ -386,6 +364,7 @@ declare
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
+    contested bigint[]; -- all but one-time jobs that somebody has claimed
     is_owned boolean; -- by somebody who has bounds, or may be
     judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
@@ -435,16 +414,16 @@ begin
     into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
     judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
-    if is_owned then
+    contested := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.not_taken(ids) end;
+    if is_owned and cardinality(contested) > 0 then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
-
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
         free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
     ) as c;
 
-    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+    if cardinality(claimed_jobs) < cardinality(contested) then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(judged) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
@@ -452,18 +431,17 @@ begin
         ) as l;
         select coalesce(json_agg(j.job_row), '[]') into refused
         from job_scheduler.job_rows as j
-        where j.id = any(ids) and j.id <> all(claimed_jobs);
+        where j.id = any(contested) and j.id <> all(claimed_jobs);
     end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
+    claimed := claimed
+        || case when again_jobs is not null then job_scheduler.granted_before(again_jobs, claimed, me, good_until) end;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
     return json_build_object(
         'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
-        'bounded', bounded, 'skipped', job_scheduler.skipped()
+        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -534,15 +512,21 @@ begin
     if bytes_left <= 0 then
         return;
     end if;
-    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows; so are plain ones that others are to claim
+    -- first, and had locked just now.
     select coalesce(array_agg(j.id), '{}') into unusual
-    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz, hinted boolean)
+    from jsonb_to_recordset(request -> 'claims')
+        as c (id bigint, due timestamptz, hinted boolean, missed jsonb, turn integer)
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
         and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
-        and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
+        and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null)
+        and not (
+            c.turn > 0 and j.status = 'scheduled' and j.due_at = c.due and j.queued_runs = 0 and j.concurrency_key is null
+            and c.missed is null
+        ) is true;
     perform job_scheduler.lock_keys(unusual);
     for left_over in
         select
@@ -586,6 +570,52 @@ revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
 
+-- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
+-- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
+returns json
+language plpgsql
+set search_path = ''
+as $$
+begin
+    return (select coalesce(json_agg(r), '[]')
+    from (
+        select
+            e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
+            j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
+            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
+            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
+        from public.job_executions as e
+        -- + 0: no index of the ledger by job is to look useful for this join
+        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
+        where e.id = any(executions) and j.id = any(jobs)
+    ) as r);
+end
+$$;
+revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
+
+-- Of these jobs all but the one-time jobs whose run somebody has claimed, which have nothing more to do. It runs with the
+-- settings of its caller.
+create or replace function job_scheduler.not_taken(jobs bigint[])
+returns bigint[]
+language plpgsql
+set search_path = ''
+as $$
+begin
+    return array(
+        select i.id
+        from unnest(jobs) as i (id)
+        left join public.scheduled_jobs as j
+            on
+                i.id = j.id and j.id = any(jobs) and j.trigger_type = 'once'
+                and j.status in ('running', 'completed', 'failed') and j.due_at is null and j.next_run_at is null
+                and j.queued_runs = 0
+        where j.id is null
+    );
+end
+$$;
+revoke all on function job_scheduler.not_taken(bigint[]) from public;
+
 -- Lets the leases of runs that were claimed just now begin now.
 create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
 returns void
@@ -607,6 +637,7 @@ returns bigint[]
 language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- with the array at hand it is hashed
+set enable_seqscan = off
 as $$
 declare
     free constant uuid[] := array(
@@ -665,6 +696,87 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
+-- Ended jobs past their retention, at most so many, and locked; those without a retention of their own in the order of their
+-- ids. No index can have the time of the last write, which each run changes; but no job is older than its row, so that the
+-- first row that is young enough ends the search.
+create or replace function job_scheduler.expired_jobs(retention_days numeric, most integer)
+returns bigint[]
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+    long_ago constant timestamptz := now() - retention_days::double precision * interval '1 day';
+    expired bigint[] := array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.cleanup_after_days is not null and j.status in ('completed', 'failed', 'cancelled')
+            and j.updated_at < now() - j.cleanup_after_days::double precision * interval '1 day'
+        limit most
+    );
+    job record;
+begin
+    for job in
+        select j.id, j.created_at, j.updated_at, j.status, j.cleanup_after_days from public.scheduled_jobs as j order by j.id
+    loop
+        exit when job.created_at >= long_ago or cardinality(expired) >= most;
+        if job.updated_at < long_ago and job.cleanup_after_days is null
+            and job.status in ('completed', 'failed', 'cancelled') then
+            expired := expired || job.id;
+        end if;
+    end loop;
+    return array(
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(expired) and j.status in ('completed', 'failed', 'cancelled')
+        for update skip locked
+    );
+end
+$$;
+revoke all on function job_scheduler.expired_jobs(numeric, integer) from public;
+
+-- Final ledger rows past their retention, at most so many, and locked: those of jobs with a retention of their own by these
+-- jobs, all others in the order in which they ended.
+create or replace function job_scheduler.expired_runs(retention_days numeric, most integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+    of_their_own constant bigint[] := array(
+        select j.id from public.scheduled_jobs as j where j.cleanup_after_days is not null
+    );
+    expired constant uuid[] := array(
+        select e.id
+        from public.job_executions as e
+        where
+            e.scheduled_job_id = any(of_their_own) and e.status not in ('queued', 'running')
+            and e.completed_at < now() - (
+                select j.cleanup_after_days::double precision from public.scheduled_jobs as j where j.id = e.scheduled_job_id
+            ) * interval '1 day'
+        limit most
+        for update skip locked
+    );
+begin
+    return expired || array(
+        select e.id
+        from public.job_executions as e
+        where
+            e.completed_at < now() - retention_days::double precision * interval '1 day'
+            and e.status not in ('queued', 'running') and (
+                select j.cleanup_after_days from public.scheduled_jobs as j where j.id = e.scheduled_job_id
+            ) is null
+        order by e.completed_at
+        limit most - cardinality(expired)
+        for update skip locked
+    );
+end
+$$;
+revoke all on function job_scheduler.expired_runs(numeric, integer) from public;
+
 -- Deletes expired rows: final ledger rows, jobs that ended and will not run again, the audit, notifications and deliveries.
 -- {retention_days, limit} -> {deleted, acts}: runs and jobs, and what else; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
@@ -676,10 +788,7 @@ set lock_timeout = '100ms' -- of a row that goes with those that are locked here
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
-    -- the least retention of all: younger rows need not be read
-    youngest constant timestamptz := now() - least(
-        retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
-    )::double precision * interval '1 day';
+    most constant integer := request ->> 'limit';
     old_runs uuid[];
     old_jobs bigint[];
     deleted integer;
@@ -689,36 +798,19 @@ begin
     if job_scheduler.is_restored() then -- what was restored is to be looked at first
         return json_build_object('now', clock_timestamp(), 'deleted', 0, 'acts', 0);
     end if;
-    old_runs := array(
-        select e.id
-        from public.job_executions as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where
-            e.completed_at < youngest and e.status not in ('queued', 'running')
-            and e.completed_at
-            < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
-        for update of e skip locked
-    );
-    old_jobs := array(
-        select j.id from public.scheduled_jobs as j
-        where
-            j.status in ('completed', 'failed', 'cancelled')
-            and j.updated_at < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
-        for update skip locked
-    );
+    old_runs := job_scheduler.expired_runs(retention_days, most);
+    old_jobs := job_scheduler.expired_jobs(retention_days, most);
     deleted := job_scheduler.forget(old_runs, job_scheduler.with_free_ledger(old_jobs));
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
         where a.at < now() - retention_days::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
+        limit most
         for update skip locked
     );
     get diagnostics acts = row_count;
-    acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
-    acts := acts + job_scheduler.clean_alerts((request ->> 'limit')::integer);
+    acts := acts + job_scheduler.clean_deliveries(most);
+    acts := acts + job_scheduler.clean_alerts(most);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     delete from job_scheduler.stops
@@ -1217,17 +1309,20 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off -- thousands of claims at a time would be compared with one another
+set enable_mergejoin = off
 as $$
 declare
     ids constant uuid[] := array(select (x ->> 0)::uuid from jsonb_array_elements(executions) as x);
+    fences constant integer[] := array(select (x ->> 1)::integer from jsonb_array_elements(executions) as x);
     extended uuid[];
     jobs bigint[];
 begin
     with mine as (
         select e.id
-        from jsonb_array_elements(executions) as x
-        inner join public.job_executions as e on (x ->> 0)::uuid = e.id
-        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        from unnest(ids, fences) as x (id, fence)
+        inner join public.job_executions as e on x.id = e.id
+        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = x.fence
         for no key update of e skip locked
     ), written as (
         update public.job_executions as e
@@ -1255,13 +1350,14 @@ begin
     ));
 
     select
-        coalesce(json_agg(x) filter (where e.id is null), '[]'), coalesce(json_agg(x) filter (where e.id is not null), '[]')
+        coalesce(json_agg(json_build_array(x.id, x.fence)) filter (where e.id is null), '[]'),
+        coalesce(json_agg(json_build_array(x.id, x.fence)) filter (where e.id is not null), '[]')
     into lost, unsure
-    from jsonb_array_elements(executions) as x
+    from unnest(ids, fences) as x (id, fence)
+    left join unnest(extended) as w (id) on x.id = w.id
     left join public.job_executions as e
-        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me
-        and e.fence = (x ->> 1)::integer
-    where (x ->> 0)::uuid <> all(extended) or e.id is null;
+        on e.id = any(ids) and x.id = e.id and e.status = 'running' and e.listener_id = me and e.fence = x.fence
+    where w.id is null or e.id is null;
 end
 $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;
@@ -1440,7 +1536,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until, notify_muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1470,12 +1566,11 @@ begin
         end
     into ids, last
     from (
-        (
+        ( -- the rest of a transaction by its key: one may have written a million rows, and each page would read them all
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                j.changed_in = any(unseen.ended) and j.changed_in >= after_xid
-                and (j.changed_in > after_xid or j.id > after_id)
+                (j.changed_in, j.id) > (after_xid, after_id) and j.changed_in <= after_xid
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -1488,9 +1583,20 @@ begin
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                -- not a comparison of rows: the index would be read from where that begins
-                j.changed_in >= greatest(unseen.first, after_xid) and j.changed_in < unseen.next
-                and (j.changed_in > after_xid or j.id > after_id)
+                j.changed_in = any(unseen.ended) and j.changed_in > after_xid
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        union all
+        (
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
+            where
+                j.changed_in >= greatest(unseen.first, after_xid + 1) and j.changed_in < unseen.next
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -1520,7 +1626,8 @@ begin
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'rows', jobs, 'after', last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m)
+        'muted_until', (select m.until from job_scheduler.mute as m),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
     );
 end
 $$;
@@ -1588,6 +1695,31 @@ as $$
 $$;
 revoke all on function public.unplanned_jobs_v1(jsonb) from public, anon, authenticated;
 grant execute on function public.unplanned_jobs_v1(jsonb) to service_role;
+
+-- Has statements send a NOTIFY for a while, two minutes at most. A listener calls it again before that ends, as long as it
+-- listens.
+
+-- {listener, seconds} -> {now, until, was_on: whether statements have sent one up to now}
+create or replace function public.listen_v1(request jsonb)
+returns json
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+    was_on constant boolean := job_scheduler.is_listened();
+    wanted constant timestamptz := clock_timestamp()
+        + make_interval(secs => least((request ->> 'seconds')::double precision, 120));
+begin
+    insert into job_scheduler.listening as l (until) values (wanted)
+    on conflict (is_only) do update set until = excluded.until where l.until < excluded.until;
+    return json_build_object(
+        'now', clock_timestamp(), 'until', (select l.until from job_scheduler.listening as l), 'was_on', was_on
+    );
+end
+$$;
+revoke all on function public.listen_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.listen_v1(jsonb) to service_role;
 
 -- Jobs whose handler no live listener has: they wait, their rows say why, and after a time their instants end.
 
@@ -2006,7 +2138,10 @@ revoke all on function job_scheduler.mark_spent(bigint[]) from public;
 
 -- The listener counts what it hears, and anybody may send that where a project's policies are wide: so this is granted only if
 -- the database itself has sent three notifications in the last minute. Nothing extends a mute that is on.
--- {listener, seconds} -> {now, muted_until: timestamptz | null}
+-- NOTIFY costs no messages, but commits that send one wait for one another: it is muted too when a listener asks for that, as
+-- long as Realtime is at most. The last NOTIFY has the other listeners poll, and so learn of it.
+-- {listener, seconds, notify: whether to mute NOTIFY too} ->
+--   {now, muted_until: timestamptz | null, notify_muted_until: timestamptz | null}
 create or replace function public.mute_v1(request jsonb)
 returns json
 language plpgsql
@@ -2019,15 +2154,27 @@ declare
         from (select s.at, s.message from job_scheduler.signals as s order by s.id desc limit 20) as s
         where s.at > now() - interval '1 minute' and s.message ->> 'table' not in ('probe', 'job_listeners')
     );
+    wanted constant timestamptz := clock_timestamp()
+        + make_interval(secs => least((request ->> 'seconds')::double precision, 60));
 begin
     if sent >= 3 then
-        insert into job_scheduler.mute as m (until)
-        values (clock_timestamp() + make_interval(secs => least((request ->> 'seconds')::double precision, 60)))
+        insert into job_scheduler.mute as m (until) values (wanted)
         on conflict (is_only) do update set until = excluded.until where m.until <= clock_timestamp();
     end if;
-    return json_build_object(
-        'now', clock_timestamp(),
-        'muted_until', (select m.until from job_scheduler.mute as m where m.until > clock_timestamp())
+    if (request ->> 'notify')::boolean then
+        update job_scheduler.mute as m
+        set notify_until = least(m.until, wanted)
+        where m.until > clock_timestamp() and coalesce(m.notify_until <= clock_timestamp(), true);
+        if found then
+            perform job_scheduler.send(
+                jsonb_build_object('table', 'scheduled_jobs', 'rows', null, 'xid', pg_current_xact_id()::text::bigint), '{notify}'
+            );
+        end if;
+    end if;
+    return (
+        select json_build_object('now', clock_timestamp(), 'muted_until', max(m.until), 'notify_muted_until', max(m.notify_until))
+        from job_scheduler.mute as m
+        where m.until > clock_timestamp()
     );
 end
 $$;
@@ -2068,6 +2215,8 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s'
 as $$
 declare
@@ -2356,7 +2505,7 @@ declare
     possible constant text[] := case
         when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '{postgres_changes}'::text[]
         else '{broadcast,postgres_changes}'::text[]
-    end;
+    end || case when job_scheduler.is_listened() then '{notify}'::text[] end;
     asked constant jsonb := coalesce(request -> 'channels', to_jsonb(possible));
     through constant text[] := array(select c from unnest(possible) as c where asked ? c);
 begin

@@ -968,10 +968,9 @@ set search_path = ''
 as $$
 declare
     by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
+    workspaces constant uuid[] := array(select distinct n.workspace_id from new_rows as n where n.workspace_id is not null);
 begin
-    if not by_client and not job_scheduler.any_limits_service(
-        array(select distinct n.workspace_id from new_rows as n where n.workspace_id is not null)
-    ) then
+    if not by_client and (workspaces = '{}' or not job_scheduler.any_limits_service(workspaces)) then
         return null;
     end if;
     perform job_scheduler.check_shape_quotas(n.workspace_id, n.trigger_type, n.schedule, n.metadata, by_client)
@@ -1559,16 +1558,20 @@ $$;
 -- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
-language sql
+language plpgsql
 stable
 security definer -- see check_handler
 set search_path = ''
 as $$
-    select coalesce(array_agg(h.name), '{}')
-    from public.job_handlers as h
-    where h.name = any(handlers) and h.payload_schema ?| array[
-        'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
-    ]
+begin
+    return array(
+        select h.name
+        from public.job_handlers as h
+        where h.name = any(handlers) and h.payload_schema ?| array[
+            'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
+        ]
+    );
+end
 $$;
 
 -- All of a statement's new jobs at once, so that thousands cost about as much as one.
@@ -1687,7 +1690,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days', 'store_result', 'job_type', 'test_mode'
+        'cleanup_after_days', 'store_result', 'job_type', 'test_mode', 'traceparent'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;

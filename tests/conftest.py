@@ -35,7 +35,7 @@ ONE_PROCESS = "tests in several processes would empty one another's tables: run 
 EMPTY_TABLES = """
 select format('%I.%I', schemaname, tablename)
 from pg_tables
-where schemaname = 'public' or tablename in ('changed_rows', 'deliveries', 'mute', 'source_errors')
+where schemaname = 'public' or tablename in ('changed_rows', 'deliveries', 'listening', 'mute', 'source_errors')
 order by 1
 """
 
@@ -46,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--stack-env", type=Path, metavar="FILE", help="its URL, keys and DATABASE_URL, NAME=value a line")
     group.addoption("--stack-url", metavar="URL", help="its URL, where it is not the one in the file")
     group.addoption("--stack-may-be-emptied", action="store_true", help="its jobs, meetings and users are for tests")
+    parser.addoption("--direct", action="store_true", help="let listeners speak to PostgreSQL itself, not to PostgREST")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,11 +61,18 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(ONE_PROCESS)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs the stack, wherever it lies: `make check` leaves it out."""
+    if config.option.direct:
+        items[:] = [item for item in items if _way_of(item) != "postgrest"]
     for item in items:
         if "embedded_stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.stack)
+
+
+def _way_of(item: pytest.Item) -> str | None:
+    """Return by which way to the database a test is to run, where it names one."""
+    return item.callspec.params.get("way") if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
 
 
 @pytest.fixture(scope="session")

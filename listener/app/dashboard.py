@@ -46,7 +46,7 @@ PRIVATE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BrowserAccess:
-    """What a browser needs to reach the project: its URL there, and the publishable key."""
+    """A browser's way to the project: its URL there, and the publishable key."""
 
     url: str
     key: str

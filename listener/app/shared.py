@@ -19,7 +19,7 @@ from listener.masking.redaction import hide_always
 from listener.observability.health import Health
 from listener.observability.metrics import Metrics
 from listener.runs.held_runs import HeldRuns
-from listener.supabase.rpc import CALL_SECONDS, Rpc
+from listener.supabase.rpc import CALL_SECONDS, Calls, Rpc
 from listener.supabase.store import SupabaseStore
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Shared:
     metrics: Metrics
     health: Health
     runs: HeldRuns
-    rpc: Rpc
+    rpc: Calls
     store: SupabaseStore
     registry: Registry
     client_factory: ClientFactory
@@ -91,7 +91,7 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
     hide_always(settings.secrets)
     health = Health(clock, tuple(settings.channels), max(settings.poll_seconds, settings.stale_poll_seconds))
     within_seconds = {"extend_leases_v1": min(CALL_SECONDS, settings.lease_seconds * CALL_SHARE)}
-    rpc = Rpc(settings.url, key, clock, health.answered, within_seconds)
+    rpc = _calls(settings, clock, health, within_seconds)
     metrics = Metrics()
     store = SupabaseStore(
         rpc,
@@ -121,3 +121,14 @@ def build_shared(settings: Settings, registry: Registry | None = None) -> Shared
         jitter=random.Random(listener_id).random,  # noqa: S311 - spreads load, hides nothing
         otlp=build_otlp(settings, listener_id, metrics.registry),
     )
+
+
+def _calls(settings: Settings, clock: DatabaseClock, health: Health, within_seconds: dict[str, float]) -> Calls:
+    """Choose the way to the database: connections of the listener's own, or PostgREST."""
+    if settings.database_url is None:
+        key = settings.secret_key.get_secret_value()
+        return Rpc(settings.url, key, clock, health.answered, within_seconds)
+    from listener.postgres.pool import DirectCalls  # noqa: PLC0415 - psycopg is loaded where it is used
+
+    url, connections = settings.database_url.get_secret_value(), settings.database_connections
+    return DirectCalls(url, clock, health.answered, within_seconds, connections=connections)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from listener.app.feeds import Feeds
     from listener.execution.completer import Completer
     from listener.execution.dispatcher import Dispatcher
     from listener.execution.executor import Executor
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from listener.scheduling.replanner import Replanner
     from listener.scheduling.sources import SourceSync
     from listener.scheduling.timekeeper import Timekeeper
-    from listener.supabase.feed import RealtimeFeed
 
 ARMED_SHOWN = 20
 """How many of the next jobs `/debug/scheduler` lists."""
@@ -35,7 +35,7 @@ ARMED_SHOWN = 20
 class Stages:
     """The stages that a row passes, in that order, and the maintenance agents."""
 
-    feed: RealtimeFeed
+    feeds: Feeds
     reflector: Reflector
     muter: Muter
     reconciler: Reconciler
@@ -59,8 +59,7 @@ class Stages:
     def describe(self) -> dict[str, Any]:
         """Describe the state of each stage."""
         return {
-            "feed_state": self.feed.state,
-            "feed_sessions": self.feed.sessions,
+            **self.feeds.describe(),
             "jobs_armed": len(self.agenda),
             "next_due_ms": self.agenda.next_due(),
             "armed_next": [

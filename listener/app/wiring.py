@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from listener.app.feeds import Feeds, build_feeds
 from listener.app.stages import Stages
 from listener.domain.shares import Shares
 from listener.execution.completer import Completer
@@ -37,8 +38,6 @@ from listener.scheduling.timekeeper import Timekeeper
 from listener.supabase.activity import SupabaseActivity
 from listener.supabase.alerts import SupabaseAlerts
 from listener.supabase.catalogue import SupabaseCatalogue
-from listener.supabase.feed import RealtimeFeed
-from listener.supabase.watched_session import Times
 from listener.supabase.zone_store import SupabaseZoneStore
 from listener.zone_database import installed_version
 
@@ -88,7 +87,7 @@ class Maintenance:
 class Feed:
     """The parts that bring rows and hints."""
 
-    feed: RealtimeFeed
+    feeds: Feeds
     reflector: Reflector
     sources: SourceSync
     muter: Muter
@@ -102,7 +101,7 @@ def build_stages(shared: Shared) -> Stages:
     feed = build_feed(shared, core, maintenance)
     watch_metrics(shared, core, execution)
     return Stages(
-        feed=feed.feed,
+        feeds=feed.feeds,
         reflector=feed.reflector,
         muter=feed.muter,
         reconciler=core.reconciler,
@@ -232,22 +231,9 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
         channels=settings.channels,
         per_minute=settings.notifications_per_minute,
     )
-    feed = RealtimeFeed(
-        url=settings.url,
-        key=shared.key,
-        channels=tuple(settings.channels),
-        tables=router.tables,
-        deliver=muter.deliver,
-        send_probe=store.send_probe,
-        times=Times(probe_seconds=settings.probe_seconds),
-        health=health,
-        metrics=shared.metrics,
-        clock=shared.clock,
-        jitter=shared.jitter,
-        count_others=lambda: len(core.peers.others),
-    )
-    reflector.doubter = feed
-    return Feed(feed, reflector, sources, muter)
+    feeds = build_feeds(shared, router.tables, muter.deliver, lambda: len(core.peers.others))
+    reflector.doubter = feeds
+    return Feed(feeds, reflector, sources, muter)
 
 
 def _stopper(runs: HeldRuns, reflector: Reflector, reason: str) -> Callable[[Hint], object]:

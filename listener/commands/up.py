@@ -24,8 +24,11 @@ def up(
     no_listener: Annotated[
         bool, typer.Option("--no-listener", help="Start the stack alone; run `listener run` yourself.")
     ] = False,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Let the listener speak to PostgreSQL itself: LISTENER_DATABASE_URL.")
+    ] = False,
 ) -> None:
     """Start PostgreSQL, PostgREST, Realtime and the listener on loopback; Ctrl-C stops them."""
     from listener.local.up import stay_up  # noqa: PLC0415 - help must not need what only the stack needs
 
-    anyio.run(partial(stay_up, state_dir, env_file, with_listener=not no_listener))
+    anyio.run(partial(stay_up, state_dir, env_file, with_listener=not no_listener, direct=direct))

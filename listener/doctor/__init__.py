@@ -9,6 +9,7 @@ from listener.doctor.finding import Finding
 from listener.doctor.handler_check import examine_catalogue, examine_waiting
 from listener.doctor.interface import examine_interface
 from listener.doctor.membership_check import examine_memberships
+from listener.doctor.own_connection import examine_own_connection
 from listener.doctor.restore_check import examine_restore
 from listener.doctor.topic import examine_topic
 from listener.errors import ListenerError
@@ -29,6 +30,10 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
     async for finding in examine_interface(settings):
         is_well = is_well and finding.is_well
         yield finding
+    if is_well:
+        async for finding in examine_own_connection(settings):
+            is_well = is_well and finding.is_well
+            yield finding
     if is_well:
         yield await examine_restore(settings)
         yield await examine_memberships(settings)

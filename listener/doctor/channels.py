@@ -10,10 +10,14 @@ import anyio
 from postgrest.exceptions import APIError
 from realtime import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 
+from listener.clock import DatabaseClock
 from listener.doctor.finding import Finding
+from listener.domain.messages import NOTIFY
+from listener.errors import SessionEndedError
 from listener.supabase.client import make_client
 from listener.supabase.hints import PROBE
-from listener.supabase.session import Session, SessionEndedError
+from listener.supabase.rpc import Rpc
+from listener.supabase.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -22,17 +26,20 @@ if TYPE_CHECKING:
 
     from listener.domain.messages import Hint
     from listener.settings import Settings
+    from listener.supabase.watched_session import WatchableSession
 
 SETTLE_SECONDS, RECEIVE_SECONDS = 15.0, 5.0
 SHOWN_CHARACTERS = 300
 FAR = "2999-12-31T00:00:00Z"
 CLIENTS = "clients"
 SUBJECTS: Final = {
+    NOTIFY: "channel notify",
     "broadcast": "channel broadcast",
     "postgres_changes": "channel postgres_changes",
     CLIENTS: "clients' subscription",
 }
 FIXES: Final = {
+    NOTIFY: "LISTENER_DATABASE_URL should lead to the database of SUPABASE_URL, directly or through its session pooler",
     "broadcast": "this project's Realtime may lack broadcasts from the database: LISTENER_CHANNELS=postgres_changes",
     "postgres_changes": "alter publication supabase_realtime add table job_scheduler.signals; and look whether Realtime"
     " is enabled in the project's settings",
@@ -124,13 +131,28 @@ async def examine_channels(settings: Settings) -> AsyncIterator[Finding]:
 async def _receive(settings: Settings, trip: RoundTrip, receiver: Receiver) -> None:
     """Run a listener's session with one channel only: a fault of the other one must not end it."""
     key = settings.secret_key.get_secret_value()
-    session = Session(settings.url, key, trip.hint_for(receiver), receiver.subscribed)
+    rpc = Rpc(settings.url, key, DatabaseClock())
+    session: WatchableSession
+    if receiver.name == NOTIFY and settings.database_url is not None:
+        session = _notify_session(settings.database_url.get_secret_value(), rpc, trip, receiver)
+    else:
+        session = Session(settings.url, key, trip.hint_for(receiver), receiver.subscribed)
     try:
-        await session.live((receiver.name,))
+        await session.live((receiver.name,), SETTLE_SECONDS)
     except SessionEndedError as ended:
         receiver.failed(ended)
     finally:
         await session.close()
+        await rpc.aclose()
+
+
+def _notify_session(url: str, rpc: Rpc, trip: RoundTrip, receiver: Receiver) -> WatchableSession:
+    from listener.postgres.notify_session import NotifySession  # noqa: PLC0415 - psycopg is loaded where it is used
+
+    async def request(seconds: float) -> bool:
+        return bool((await rpc.call("listen_v1", {"seconds": seconds}, "was_on"))["was_on"])
+
+    return NotifySession(url, request, trip.hint_for(receiver), receiver.subscribed)
 
 
 async def _watch(client: AsyncClient, trip: RoundTrip, receiver: Receiver) -> None:

@@ -46,6 +46,7 @@ FUNCTIONS: Final = (
     "publish_handlers_v1",
     "send_probe_v1",
     "mute_v1",
+    "listen_v1",
     "delivery_v1",
     "send_queue_message_v1",
 )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from listener.domain.snapshot import Snapshot
 
 
+NOTIFY = "notify"
+"""The notification channel of PostgreSQL itself, which has mutes of its own."""
 Held = tuple[str, int]
 """A held claim: an execution, and the fence of its claim."""
 
@@ -24,7 +26,8 @@ class Page:
 
     `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
     from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show. Until
-    `muted_until`, which may be past, no statement notifies the listeners.
+    `muted_until`, which may be past, no statement notifies the listeners through Realtime, until `notify_muted_until`
+    not by NOTIFY either.
     """
 
     jobs: list[Job]
@@ -33,6 +36,7 @@ class Page:
     hints: tuple[Hint, ...] = ()
     snapshot: Snapshot | None = None
     muted_until: datetime | None = None
+    notify_muted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,8 @@ class ClaimRequest:
     follows; `exhausted` means that no instant does. With `missed`, those instants become skipped in the ledger for
     `missed_reason`, and `run` is the instant to run instead of `due`, or None. `defined_at` names the definition from
     which they were computed: an edit may lead to the same `due`, and to another `next_due`. `hinted` means that only a
-    notification named the job: the database grants it if the job runs once and is not skipped when it is late.
+    notification named the job: the database grants it if the job runs once and is not skipped when it is late. `turn`
+    listeners were to claim it before this one.
     """
 
     job_id: int
@@ -101,6 +106,7 @@ class ClaimRequest:
     again: bool = False
     defined_at: datetime | None = None
     hinted: bool = False
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +115,14 @@ class Claimed:
 
     `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
     `bounded` names the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
+    `taken` counts one-time jobs that another listener has claimed: they are in neither list.
     """
 
     runs: list[Run]
     jobs: list[Job]
     full: bool = False
     bounded: tuple[str, ...] = ()
+    taken: int = 0
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

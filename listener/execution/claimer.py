@@ -39,6 +39,8 @@ FIRST_REPEAT_SECONDS, MAX_REPEAT_SECONDS = 0.1, 2.0
 """Pauses, first and longest, before a claim whose answer was lost is repeated."""
 REFUSED_PAUSE = timedelta(seconds=60)
 """Pause of a job whose claim makes the database's function fail."""
+BULK_SECONDS = 0.5
+"""How soon one claim of very many follows another."""
 LONGEST_HOLD_SECONDS = 0.005
 """Time limit for computing claims at one go, plus one job: the loop is held for so long."""
 
@@ -152,9 +154,11 @@ class Claimer:
             else:
                 break
         self._answered(part)
+        self._peers.claims(part, BULK_SECONDS)
         self._rearm(part, claims, claimed)
         self._see_who_sleeps(part, claimed)
-        self._metrics.claims_answered(len(claimed.runs), max(0, len(part) - len(claimed.runs)))
+        refused = max(0, len(part) - len(claimed.runs) - claimed.taken)
+        self._metrics.claims_answered(len(claimed.runs), refused, claimed.taken)
         self._sink.granted(claimed, requested_at)
 
     def _answered(self, jobs: list[Job]) -> None:
@@ -167,10 +171,17 @@ class Claimer:
 
     def _see_who_sleeps(self, jobs: list[Job], claimed: Claimed) -> None:
         """Stop waiting for listeners that did not claim the jobs that were theirs to claim first."""
-        left = {job.id for job in jobs if job.turn}
-        for run in claimed.runs if left else ():
-            if run.job_id in left:
-                self._peers.suspect(run.job_id, run.handler)
+        theirs = [job for job in jobs if job.turn]
+        if not theirs:
+            return
+        granted, refused = {run.job_id for run in claimed.runs}, {job.id: job.due_at for job in claimed.jobs}
+        left = [(job.id, job.handler) for job in theirs if job.id in granted]
+        taken = [
+            (job.id, job.handler)
+            for job in theirs
+            if job.id not in granted and (job.id not in refused or refused[job.id] != job.due_at)
+        ]
+        self._peers.judge(left, taken)
 
     async def _claim_requests(self, jobs: list[Job], now: datetime) -> dict[int, ClaimRequest]:
         claims, step, began = {}, step_for(jobs, now), self._clock.monotonic()
@@ -180,6 +191,7 @@ class Claimer:
                 began = self._clock.monotonic()
             try:
                 claims[job.id] = claim_request(job, now, step)
+                claims[job.id].turn = job.turn
             except MALFORMED as malformed:
                 self._log.error(Event.ROW_INVALID, job_id=job.id, error=str(malformed))
                 self._reconciler.explain(job, malformed)

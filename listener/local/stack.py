@@ -38,6 +38,7 @@ class Stack:
 
     cluster: Cluster
     ports: Mapping[str, int]
+    is_direct: bool = False  # whether its listeners have connections of their own
 
     @property
     def keys(self) -> Keys:
@@ -90,6 +91,7 @@ class Stack:
             "LISTENER_HTTP_BIND": f"127.0.0.1:{self.ports['listener']}",
             "LISTENER_HTTP_URL": self.http_url,
             "LISTENER_DEBUG": "true",  # for developers: on loopback, nobody else can read it
+            **({"LISTENER_DATABASE_URL": self.database_url} if self.is_direct else {}),
         }
 
 
@@ -108,7 +110,7 @@ async def temporary_stack(*, with_listener: bool = False) -> AsyncIterator[Stack
 
 @contextlib.asynccontextmanager
 async def running_stack(
-    state_dir: Path, *, migrations: Path | None = None, with_listener: bool = False
+    state_dir: Path, *, migrations: Path | None = None, with_listener: bool = False, direct: bool = False
 ) -> AsyncIterator[Stack]:
     """Run the stack on `state_dir`, its database migrated, until the block is left.
 
@@ -116,6 +118,7 @@ async def running_stack(
         state_dir: Created if need be; databases, keys and ports in it last over restarts.
         migrations: Folder of the migrations; by default the project's own.
         with_listener: Start `listener run` too, and wait until it is ready.
+        direct: Let it speak to PostgreSQL itself, by connections of its own.
 
     Raises:
         StateFolderInUseError: Another stack runs on `state_dir`.
@@ -127,7 +130,7 @@ async def running_stack(
     async with contextlib.AsyncExitStack() as programs:
         programs.enter_context(state.held())
         keys, ports = state.keys(), state.choose_ports()
-        stack = Stack(cluster_in(state, keys, ports["postgres"]), ports)
+        stack = Stack(cluster_in(state, keys, ports["postgres"]), ports, direct)
         binary = await postgrest_binary(state)
         await create_cluster(stack.cluster)
         await programs.enter_async_context(running(postgres_program(stack.cluster)))

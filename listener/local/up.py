@@ -35,13 +35,14 @@ SHOWN = (
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool) -> None:
+async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool, direct: bool = False) -> None:
     """Run the stack until a signal asks for its end.
 
     Args:
         state_dir: The state folder.
         env_file: Holds the environment of the stack's clients while it is up; None is `env` in the state folder.
         with_listener: Start the listener too.
+        direct: Let it speak to PostgreSQL itself; the file has `LISTENER_DATABASE_URL` then.
 
     Raises:
         ListenerError: The stack did not start; see `running_stack`. Or the file is not this command's.
@@ -54,7 +55,7 @@ async def stay_up(state_dir: Path, env_file: Path | None, *, with_listener: bool
     with lone_fault(), anyio.open_signal_receiver(*STOP_SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_stop_at, signals, console, tasks.cancel_scope)
-            async with running_stack(state_dir, with_listener=with_listener) as stack:
+            async with running_stack(state_dir, with_listener=with_listener, direct=direct) as stack:
                 users = await to_thread.run_sync(add_demo_users, stack)
                 with written(env_file, {**stack.environment(), "SUPABASE_JWT_SECRET": stack.keys.jwt_secret}):
                     _greet(console, stack, env_file, users, with_listener=with_listener)

@@ -57,6 +57,10 @@ class Health:
         """Whether at least one channel is received."""
         return any(self._received.values())
 
+    def receives(self, channel: str) -> bool:
+        """Whether this channel is received."""
+        return self._received.get(channel, False)
+
     @property
     def channels(self) -> dict[str, bool]:
         """Each channel and whether it is received."""

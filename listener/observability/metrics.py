@@ -46,7 +46,7 @@ class Metrics:
         self._pings = Counter("listener_heartbeat_pings", "Pings of the monitor, by outcome.", ["outcome"], registry=of)
         self._wheel = Gauge("listener_wheel_entries", "Jobs armed in the wheel.", registry=of)
         claims = Counter("listener_claims", "Claims, by the database's answer.", ["answer"], registry=of)
-        self._granted, self._refused = claims.labels("granted"), claims.labels("refused")
+        self._granted, self._refused, self._taken = map(claims.labels, ("granted", "refused", "taken"))
         self._skipped = Counter(
             "listener_instants_skipped", "Due instants that ran nothing, by why.", ["reason"], registry=of
         )
@@ -89,8 +89,12 @@ class Metrics:
         self._unreadable = Counter(
             "listener_feed_frames_unreadable", "Frames of Realtime that its client could not read.", registry=of
         )
-        self._sessions = Counter("listener_feed_sessions", "Realtime sessions begun.", registry=of)
-        self._state = Enum("listener_feed_session", "State of the Realtime session.", states=FEED_STATES, registry=of)
+        self._sessions = Counter(
+            "listener_feed_sessions", "Sessions begun, by feed: `realtime` or `notify`.", ["feed"], registry=of
+        )
+        self._state = Enum(
+            "listener_feed_session", "State of each feed's session.", ["feed"], states=FEED_STATES, registry=of
+        )
         self._poll = Histogram(
             "listener_poll_duration_seconds", "How long polls take.", buckets=POLL_BUCKETS, registry=of
         )
@@ -116,10 +120,11 @@ class Metrics:
         """Read the number of the wheel's entries from `count` at every scrape."""
         self._wheel.set_function(count)
 
-    def claims_answered(self, granted: int, refused: int) -> None:
+    def claims_answered(self, granted: int, refused: int, taken: int = 0) -> None:
         """Count the answers of one batch of claims."""
         self._granted.inc(granted)
         self._refused.inc(refused)
+        self._taken.inc(taken)
 
     def alerts_evaluated(self, opened: int, resolved: int, deliveries: int) -> None:
         """Count what an evaluation of alert rules came to."""
@@ -168,7 +173,7 @@ class Metrics:
         self._not_armed.labels(reason).set(count)
 
     def hints_received(self, source: str, count: int = 1) -> None:
-        """Count hints; `source` is `postgres_changes` or `broadcast`."""
+        """Count hints; `source` is the channel: `postgres_changes`, `broadcast` or `notify`."""
         self._hints.labels(source).inc(count)
 
     def changes_missed(self, count: int) -> None:
@@ -195,13 +200,13 @@ class Metrics:
         """Count a frame that could not be read."""
         self._unreadable.inc()
 
-    def feed_session_begun(self) -> None:
-        """Count a Realtime session."""
-        self._sessions.inc()
+    def feed_session_begun(self, feed: str) -> None:
+        """Count a session."""
+        self._sessions.labels(feed).inc()
 
-    def feed_state(self, state: str) -> None:
-        """Show the session's state, one of `FEED_STATES`."""
-        self._state.state(state)
+    def feed_state(self, feed: str, state: str) -> None:
+        """Show the state of a feed's session, one of `FEED_STATES`."""
+        self._state.labels(feed).state(state)
 
     def polled(self, seconds: float) -> None:
         """Observe a poll that succeeded."""

@@ -7,14 +7,23 @@ only for those that have its handler.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from listener.domain.rendezvous import seed, turn, weight
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from listener.domain.job import Job
     from listener.ports import Clock
+
+Answered: TypeAlias = "tuple[int, str | None]"
+"""A job that was claimed, by id, and its handler."""
+
+
+MANY = 100
+"""Jobs of one claim: so many are no longer due one by one."""
 
 
 class Peers:
@@ -35,6 +44,8 @@ class Peers:
         self._handlers: dict[int, Collection[str]] = {}  # of listeners that have other handlers than this one
         self._others: tuple[int, ...] = ()
         self._having: dict[str | None, tuple[int, ...]] = {}  # the others that have a handler
+        self._busy_until = 0.0
+        self.suspicions = 0  # how often a listener was found to leave its jobs: whoever waits for it looks again
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -55,13 +66,33 @@ class Peers:
         }
         self._settle()
 
-    def suspect(self, job_id: int, handler: str | None = None) -> None:
-        """Stop waiting for the listeners that should have claimed this job, until their next heartbeat."""
-        own = weight(job_id, self._mine)
-        for each in self._that_have(handler):
-            if weight(job_id, each) > own:
-                self._suspected[each] = self._heartbeats[each]
-        self._settle()
+    @property
+    def are_busy(self) -> bool:
+        """Whether the others are likely to claim hundreds of jobs at a time, as this listener does or did just now."""
+        return self._clock.monotonic() < self._busy_until
+
+    def claims(self, jobs: Collection[Job], within_seconds: float) -> None:
+        """Note that this listener claims these jobs: if they are many, so do the others, within so many seconds."""
+        if len(jobs) >= MANY and sum(not job.turn for job in jobs) >= MANY:
+            self._busy_until = max(self._busy_until, self._clock.monotonic() + within_seconds)
+
+    def judge(self, left: Iterable[Answered], taken: Iterable[Answered]) -> None:
+        """Stop waiting, until their next heartbeat, for the listeners that left jobs to this one and have taken none.
+
+        Args:
+            left: jobs that other listeners were to claim before this one, and that were granted to this one.
+            taken: jobs of the same time that another listener has claimed, most likely the first in their order.
+        """
+        awake = {max(others, key=partial(weight, job_id)) for job_id, of in taken if (others := self._that_have(of))}
+        before = len(self._suspected)
+        for job_id, handler in left:
+            own = weight(job_id, self._mine)
+            for each in self._that_have(handler):
+                if each not in awake and weight(job_id, each) > own:
+                    self._suspected[each] = self._heartbeats[each]
+        if len(self._suspected) > before:
+            self._settle()
+            self.suspicions += 1
 
     def _settle(self) -> None:
         self._others = tuple(each for each in self._heartbeats if each not in self._suspected)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
+from listener.domain.messages import NOTIFY
 from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.events import Event
@@ -189,7 +190,8 @@ class Reflector:
         """Return how long after the start of a poll the next one is due."""
         trusts = self._health.receiving and started >= self._wary_until
         usual = self._poll_seconds if trusts else self._stale_poll_seconds
-        if not self._mute.covers(started):
+        is_notified = self._health.receives(NOTIFY) and not self._mute.covers_notify(started)
+        if is_notified or not self._mute.covers(started):
             return usual
         took = self._clock.monotonic() - started
         return min(usual, max(self._muted_poll_seconds, MUTED_SHARE * took))
@@ -231,7 +233,7 @@ class Reflector:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
-        self._mute.learned(page.muted_until)
+        self._mute.learned(page.muted_until, page.notify_muted_until)
         self._reconciler.apply(page.jobs, requested_at, listed=listed)
         for hint in page.hints:
             if self._sink is not None:

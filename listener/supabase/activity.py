@@ -1,4 +1,4 @@
-"""Counts what ended, through PostgREST."""
+"""Counts what ended, through SQL functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from listener.errors import StoreError
 
 if TYPE_CHECKING:
-    from listener.supabase.rpc import Rpc
+    from listener.supabase.rpc import Calls
 
 TRANSACTIONS = 200_000
 """In one request: fewer follow one that took too long."""
@@ -16,7 +16,7 @@ TRANSACTIONS = 200_000
 class SupabaseActivity:
     """`ActivityStore` of `listener.ports`; `rpc` calls the SQL functions."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: Calls) -> None:
         self._rpc, self._limit = rpc, TRANSACTIONS
 
     async def roll_up(self) -> tuple[int, bool]:

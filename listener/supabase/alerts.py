@@ -9,13 +9,13 @@ from listener.errors import StoreError
 from listener.supabase.activity import TRANSACTIONS
 
 if TYPE_CHECKING:
-    from listener.supabase.rpc import Rpc
+    from listener.supabase.rpc import Calls
 
 
 class SupabaseAlerts:
     """`AlertStore` of `listener.ports`; `rpc` calls the SQL functions."""
 
-    def __init__(self, rpc: Rpc) -> None:
+    def __init__(self, rpc: Calls) -> None:
         self._rpc, self._limit = rpc, TRANSACTIONS
 
     async def evaluate(self) -> Evaluated:

@@ -1,4 +1,4 @@
-"""Publishes the catalogue of handlers through PostgREST."""
+"""Publishes the catalogue of handlers through SQL functions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from listener.supabase.rpc import Rpc
+    from listener.supabase.rpc import Calls
 
 
 class SupabaseCatalogue:
@@ -18,7 +18,7 @@ class SupabaseCatalogue:
         listener_id: this process's random id.
     """
 
-    def __init__(self, rpc: Rpc, listener_id: str) -> None:
+    def __init__(self, rpc: Calls, listener_id: str) -> None:
         self._rpc, self._id = rpc, listener_id
 
     async def publish(self, handlers: Sequence[dict[str, Any]]) -> int:

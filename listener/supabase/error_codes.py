@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import aiohttp
 from pydantic_core import from_json
 
-from listener.errors import StoreError
+from listener.errors import NotConnectedError, RefusedConnectionError, StoreError, TransportError
 
 NO_RIGHT_TO_CALL = "permission denied for function"
 """PostgreSQL gives this message the code of a missing right to a row, but no row is the cause."""
@@ -31,6 +31,18 @@ REMEDIES = {
     "53100": "give the database more disk",
 }
 OF_TRANSPORT = "check SUPABASE_URL, and whether this machine reaches its host and port"
+OF_CONNECTION = (
+    "check LISTENER_DATABASE_URL, and whether this machine reaches its host and port: a project's direct connection has"
+    " an IPv6 address only, its session pooler has an IPv4 address too"
+)
+TRANSACTION_POOLER = "transaction_pooler"
+"""The word for a pooler that gives each transaction another session."""
+LOG_IN = "LISTENER_DATABASE_URL should name a role that may log in and become service_role, such as postgres"
+OF_REFUSAL = {
+    TRANSACTION_POOLER: "LISTENER_DATABASE_URL should lead to the database itself or to its session pooler, port 5432",
+    "42501": LOG_IN,
+}
+"""Remedies of refused connections, by code; for others, `LOG_IN`."""
 OWN_CODES = re.compile(r"[0-9A-Z]{5}|PGRST\w+")
 """Codes of PostgreSQL and PostgREST; proxies have codes of their own, for which the HTTP status is used instead."""
 
@@ -88,7 +100,7 @@ STATUSES: dict[int, Meaning] = {
     **dict.fromkeys([425, 429], NOT_DONE),
     **dict.fromkeys([408, 500, 502, 503, 504], MAYBE_APPLIED),
 }
-NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, NotConnectedError)
 
 
 def of_code(code: str) -> Meaning:
@@ -117,6 +129,10 @@ def of_answer(function: str, status: int, body: bytes, *, overdue: bool) -> Stor
 
 def remedy(fault: StoreError) -> str:
     """Return what an operator may do about a fault."""
+    if isinstance(fault.__cause__, RefusedConnectionError):
+        return OF_REFUSAL.get(fault.code, LOG_IN)
+    if isinstance(fault.__cause__, TransportError):
+        return OF_CONNECTION
     of_others = (
         OF_TRANSPORT if fault.code.isalpha() or fault.code.startswith("5") else "`listener doctor` looks for the cause"
     )
@@ -128,8 +144,10 @@ def text_of(body: bytes) -> str:
     return body[:200].decode(errors="replace")
 
 
-def of_transport(function: str, error: aiohttp.ClientError | TimeoutError) -> StoreError:
+def of_transport(function: str, error: aiohttp.ClientError | TimeoutError | TransportError) -> StoreError:
     """Return the meaning of a transport fault."""
+    if isinstance(error, RefusedConnectionError):
+        return fault(function, error.code, str(error), NEVER)
     meaning = NOT_DONE if isinstance(error, NOT_SENT) else MAYBE_APPLIED
     return fault(function, type(error).__name__, str(error) or "no answer in time", meaning)
 

@@ -1,4 +1,4 @@
-"""The feed delivers a hint when Supabase Realtime reports changed rows.
+"""A feed delivers a hint when its channels, of Supabase Realtime or of PostgreSQL itself, report changed rows.
 
 Takes nothing. Gives hints. Guarantees that a channel counts as receiving only while it delivers probes or signals. A
 session that receives less than it should is replaced by a fresh one; the old one ends only after that if it still
@@ -7,8 +7,7 @@ receives. A resync hint for every table then makes up for changes that may have 
 
 from __future__ import annotations
 
-import contextlib
-import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,8 @@ from listener.supabase.feed_log import FeedLog
 from listener.supabase.watched_session import Times, WatchedSession
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterator
+    from collections.abc import Awaitable, Callable, Collection
+    from contextlib import AbstractContextManager
 
     from anyio.abc import TaskGroup
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from listener.observability.health import Health
     from listener.observability.metrics import Metrics
     from listener.ports import Clock
+    from listener.supabase.watched_session import SessionMaker
 
 FIRST_PAUSE_SECONDS, SOON_SECONDS, MAX_PAUSE_SECONDS = 0.5, 4.0, 60.0
 SOON_PAUSES = 20
@@ -37,17 +38,15 @@ STEADY_SECONDS = 30.0
 """A session that received for this long resets the pauses."""
 MOST_WAITING_HINTS = 1000
 """Beyond this number hints are dropped, and one resync replaces them."""
-CLIENT_LOG = "realtime._async.client"
-UNREADABLE = "Unrecognized message format"
 
 
-class RealtimeFeed:
+class ChannelFeed:
     """Runs one session after another, until cancelled.
 
     Args:
-        url: the project's URL.
-        key: the service's key.
-        channels: `broadcast`, `postgres_changes`, or both.
+        name: of the metrics: `realtime` or `notify`.
+        make_session: makes a session that receives the channels.
+        channels: their names; without any, the feed only waits.
         tables: the tables whose changes `deliver` takes.
         deliver: receives every hint.
         send_probe: sends a probe through the channels named; returns those that the database can send on. It may
@@ -57,14 +56,15 @@ class RealtimeFeed:
         clock: measures how long sessions live.
         jitter: numbers from 0 to 1 that spread reconnections.
         times: intervals and time limits.
+        while_running: what lasts as long as the feed.
         count_others: how many other listeners receive the same probes.
     """
 
     def __init__(  # noqa: PLR0913 - the composition root names each
         self,
         *,
-        url: str,
-        key: str,
+        name: str,
+        make_session: SessionMaker,
         channels: tuple[str, ...],
         tables: tuple[str, ...],
         deliver: Callable[[Hint], None],
@@ -74,9 +74,11 @@ class RealtimeFeed:
         clock: Clock,
         jitter: Callable[[], float],
         times: Times | None = None,
+        while_running: Callable[[], AbstractContextManager[None]] = nullcontext,
         count_others: Callable[[], int] = lambda: 0,
     ) -> None:
-        self._url, self._key, self._channels, self._tables = url, key, channels, tables
+        self._name, self._make_session, self._channels, self._tables = name, make_session, channels, tables
+        self._while_running = while_running
         self._deliver, self._request_probe, self._health, self._metrics = deliver, send_probe, health, metrics
         self._clock, self._jitter, self._times = clock, jitter, times or Times()
         self._count_others = count_others
@@ -94,7 +96,7 @@ class RealtimeFeed:
         if not self._channels:
             await anyio.sleep_forever()
         self._waiting, hints = anyio.create_memory_object_stream[Hint](MOST_WAITING_HINTS)
-        with self._unreadable_counted(), self._waiting, hints:
+        with self._while_running(), self._waiting, hints:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._pass_on, hints)
                 while True:
@@ -120,10 +122,9 @@ class RealtimeFeed:
 
     def _begin(self, tasks: TaskGroup) -> WatchedSession:
         self.sessions += 1
-        self._metrics.feed_session_begun()
+        self._metrics.feed_session_begun(self._name)
         watched = WatchedSession(
-            url=self._url,
-            key=self._key,
+            make_session=self._make_session,
             channels=self._channels,
             publish=self._publish,
             send_probe=self._request_probe,
@@ -194,7 +195,7 @@ class RealtimeFeed:
             self.state = "joined"
         else:
             self.state = "connecting" if self._watched else "down"
-        self._metrics.feed_state(self.state)
+        self._metrics.feed_state(self._name, self.state)
 
     def _publish(self, hint: Hint) -> None:
         """Take a hint in a session's callback, which must neither wait nor raise."""
@@ -212,26 +213,6 @@ class RealtimeFeed:
     def _resync_all(self) -> None:
         for table in self._tables:
             self._deliver(Hint(source="feed", table=table))
-
-    @contextlib.contextmanager
-    def _unreadable_counted(self) -> Iterator[None]:
-        """Count the frames that realtime-py drops: it reports them only in its log."""
-        log, receiver = logging.getLogger(CLIENT_LOG), _Unreadable(self._metrics.frame_unreadable)
-        log.addHandler(receiver)
-        try:
-            yield
-        finally:
-            log.removeHandler(receiver)
-
-
-class _Unreadable(logging.Handler):
-    def __init__(self, count: Callable[[], None]) -> None:
-        super().__init__()
-        self._count = count
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.getMessage().startswith(UNREADABLE):
-            self._count()
 
 
 def pause_seconds(failures: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import aiohttp
 import anyio
@@ -17,6 +17,7 @@ import anyio.lowlevel
 import sniffio
 import structlog
 
+from listener.errors import TransportError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SUCCESS = range(200, 300)
-FAULTS = (aiohttp.ClientError, TimeoutError)
+FAULTS = (aiohttp.ClientError, TimeoutError, TransportError)
 LEAST_SECONDS, MANY_TIMES = 1.0, 8
 """A call is repeated after so long at the earliest, and after so many times what its like take."""
 REPEAT_SECONDS, FEW_TIMES = 2.5, 2
@@ -53,7 +54,7 @@ async def hedged(attempt: Callable[[int], Awaitable[T]], pauses: Iterator[float]
     """Give the first answer of attempts 0, 1, …, each begun after its pause; two at most go on, the first and the last.
 
     Raises:
-        aiohttp.ClientError, TimeoutError: all attempts under way have failed.
+        aiohttp.ClientError, TimeoutError, TransportError: all attempts under way have failed.
     """
     first_pause = next(pauses, None)
     if first_pause is None:
@@ -112,9 +113,21 @@ class _Hedge(Generic[T]):
             self._tasks.cancel_scope.cancel()
 
 
+class Transport(Protocol):
+    """Connections to the project: over HTTP, or to its database."""
+
+    async def post(self, function: str, content: bytes) -> tuple[int, bytes]:
+        """Send the argument of a function; return the HTTP status of the answer, and its body."""
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
 @dataclass(eq=False)
 class _Pool:
-    session: aiohttp.ClientSession
+    transport: Transport
     calls: int = 0
 
 
@@ -125,7 +138,7 @@ class Connections:
         make: opens a pool.
     """
 
-    def __init__(self, make: Callable[[], aiohttp.ClientSession]) -> None:
+    def __init__(self, make: Callable[[], Transport]) -> None:
         self._make = make
         self._current = _Pool(make())
         self._fresh: _Pool | None = None
@@ -144,11 +157,10 @@ class Connections:
         return self._fresh
 
     async def post(self, pool: _Pool, function: str, content: bytes) -> tuple[int, bytes]:
-        """Give the status and the body of the answer; a redirect is not followed, for the key would travel with it."""
+        """Give the status and the body of the answer."""
         pool.calls += 1
         try:
-            async with pool.session.post(function, data=content, allow_redirects=False) as response:
-                answer = response.status, await response.read()
+            answer = await pool.transport.post(function, content)
             if pool is self._fresh and answer[0] in SUCCESS:
                 self._log.warning(Event.CONNECTIONS_REPLACED, function=function)
                 self._current, self._fresh = pool, None
@@ -162,9 +174,9 @@ class Connections:
         """Close a pool that nobody uses any more, with what is dead in it."""
         self._fresh = None if pool is self._fresh else self._fresh
         with anyio.CancelScope(shield=True):
-            await pool.session.close()
+            await pool.transport.close()
 
     async def aclose(self) -> None:
         """Close every connection."""
         for pool in filter(None, (self._current, self._fresh)):
-            await pool.session.close()
+            await pool.transport.close()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def page(answer: Mapping[str, Any]) -> Page:
-    """Read `{rows, cursor, after}`, and what a poll adds: `{snapshot, signals, muted_until}`."""
+    """Read `{rows, cursor, after}`, and what a poll adds: `{snapshot, signals, muted_until, notify_muted_until}`."""
     return Page(
         rows.readable(answer["rows"], rows.job),
         answer["cursor"],
@@ -22,6 +22,7 @@ def page(answer: Mapping[str, Any]) -> Page:
         tuple(read_signal("poll", message) for message in answer.get("signals", ())),
         snapshot(answer),
         rows.instant(answer.get("muted_until")),
+        rows.instant(answer.get("notify_muted_until")),
     )
 
 

@@ -36,6 +36,8 @@ def claim(request: ClaimRequest) -> dict[str, Any]:
         message["exhausted"] = True
     if request.defined_at is not None:
         message["defined_at"] = request.defined_at
+    if request.turn:
+        message["turn"] = request.turn
     if request.again:
         message["again"] = True
     if request.missed is not None:

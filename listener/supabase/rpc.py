@@ -1,4 +1,4 @@
-"""Calls the scheduler's SQL functions through PostgREST: one request, one transaction, one JSON answer.
+"""Calls the scheduler's SQL functions: one request, one transaction, one JSON answer; by default through PostgREST.
 
 supabase-py's own `rpc` loses the HTTP status of an error and retries by rules of its own, so this is plain HTTP with
 the same key, by aiohttp, which takes a tenth of httpx's processor time. A call has a time limit that suits it, and is
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from listener.clock import DatabaseClock
+    from listener.supabase.hedging import Transport
 
 CALL_SECONDS = 15.0
 """More than the eight seconds that Supabase grants a statement, and less than half a lease."""
@@ -48,29 +49,25 @@ BOUNDED_SECONDS = 60.0
 OPERATOR_NOTICE_SECONDS = 60.0
 
 
-def _nobody(_function: str, _fault: StoreError | None) -> None:
+def ignore(_function: str, _fault: StoreError | None) -> None:
     """Ignore the result."""
 
 
-class Rpc:
+class Calls:
     """Calls functions as `service_role` and lets the clock learn from the answers.
 
     Args:
-        url: the project's URL.
-        key: `sb_secret_…` or the legacy service_role JWT.
+        make: opens the connections; they are used and closed in one event loop.
         clock: learns the database's time.
         answered: called after each call, with its function, and the fault or None.
         within_seconds: time limits of functions that must answer sooner.
-
-    It is made, used and closed in one event loop.
     """
 
     def __init__(
         self,
-        url: str,
-        key: str,
+        make: Callable[[], Transport],
         clock: DatabaseClock,
-        answered: Callable[[str, StoreError | None], None] = _nobody,
+        answered: Callable[[str, StoreError | None], None] = ignore,
         within_seconds: Mapping[str, float] | None = None,
     ) -> None:
         self._clock, self._answered = clock, answered
@@ -78,8 +75,7 @@ class Rpc:
         self._failing_since: dict[str, float] = {}
         self._reported_at: dict[str, float] = {}
         self._log = structlog.get_logger("rpc")
-        headers = {**key_headers(key), "content-type": "application/json"}
-        self._connections = Connections(partial(_session, url, headers))
+        self._connections = Connections(make)
         self._durations = Durations()
 
     async def call(
@@ -166,15 +162,51 @@ class Rpc:
         await self._connections.aclose()
 
 
-def _session(url: str, headers: dict[str, str]) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        f"{url}/rest/v1/rpc/",
-        headers=headers,
-        proxy=proxy_to(url),
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
-        timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # the whole call has its own
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
+class Rpc(Calls):
+    """Calls through PostgREST.
+
+    Args:
+        url: the project's URL.
+        key: `sb_secret_…` or the legacy service_role JWT.
+        clock: as `Calls` has it, and so are the others.
+        answered: as above.
+        within_seconds: as above.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        clock: DatabaseClock,
+        answered: Callable[[str, StoreError | None], None] = ignore,
+        within_seconds: Mapping[str, float] | None = None,
+    ) -> None:
+        headers = {**key_headers(key), "content-type": "application/json"}
+        super().__init__(partial(_PostgrestPool, url, headers), clock, answered, within_seconds)
+
+
+class _PostgrestPool:
+    """Connections to PostgREST, or to whatever stands before it."""
+
+    def __init__(self, url: str, headers: dict[str, str]) -> None:
+        self._session = aiohttp.ClientSession(
+            f"{url}/rest/v1/rpc/",
+            headers=headers,
+            proxy=proxy_to(url),
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=IDLE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),  # the whole call has its own
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def post(self, function: str, content: bytes) -> tuple[int, bytes]:
+        """Send one request; a redirect is not followed, for the key would travel with it."""
+        data = b'{"request":%b}' % content
+        async with self._session.post(function, data=data, allow_redirects=False) as response:
+            return response.status, await response.read()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
 
 
 def proxy_to(url: str) -> str | None:
@@ -185,7 +217,7 @@ def proxy_to(url: str) -> str | None:
 
 def _content(function: str, request: dict[str, Any]) -> bytes:
     try:
-        return to_json({"request": request})
+        return to_json(request)
     except ValueError as error:
         raise error_codes.fault(function, "unserializable", str(error), error_codes.ROW) from error
 

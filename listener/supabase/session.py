@@ -13,7 +13,7 @@ import anyio
 from realtime import RealtimePostgresChangesListenEvent, RealtimeSubscribeStates
 from websockets.exceptions import ConnectionClosed
 
-from listener.errors import ListenerError
+from listener.errors import SessionEndedError
 from listener.supabase.discard import discard
 from listener.supabase.hints import read_hint
 from listener.supabase.quick_frames import QuickClient
@@ -33,10 +33,6 @@ JOIN_SECONDS = 15.0
 LONGEST_REASON = 300
 SIGNALS = "signals"
 """The table in schema job_scheduler that gets a row for each relevant statement, not for each changed row."""
-
-
-class SessionEndedError(ListenerError):
-    """A Realtime session ended; the message gives the reason."""
 
 
 class Session:

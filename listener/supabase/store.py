@@ -1,4 +1,4 @@
-"""The stages' access to the database through PostgREST. A batch is one request; each error is a `StoreError`."""
+"""The stages' access to the database by SQL functions. A batch is one request; each error is a `StoreError`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from listener.domain.messages import ClaimRequest, Held, Note, Page, Plan, RunResult
     from listener.domain.snapshot import Snapshot
-    from listener.supabase.rpc import Rpc
+    from listener.supabase.rpc import Calls
 
 PAGE = 1000
 PAGE_FIELDS = ("rows", "cursor", "after")
@@ -50,7 +50,7 @@ class SupabaseStore:
 
     def __init__(  # noqa: PLR0913 - the composition root names each
         self,
-        rpc: Rpc,
+        rpc: Calls,
         *,
         listener_id: str,
         name: str,
@@ -122,6 +122,7 @@ class SupabaseStore:
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
             bounded=tuple(answer.get("bounded", ())),
+            taken=answer.get("taken", 0),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:
@@ -209,6 +210,15 @@ class SupabaseStore:
         request = {"listener": self._id, "channels": list(channels)}
         return list((await self._rpc.call("send_probe_v1", request, "channels"))["channels"])
 
+    async def listen(self, seconds: float) -> bool:
+        """Have each statement send a NOTIFY for so long; returns whether that has been so up to now.
+
+        Raises:
+            StoreError: it is not known to be so.
+        """
+        answer = await self._rpc.call("listen_v1", {"listener": self._id, "seconds": seconds}, "was_on")
+        return bool(answer["was_on"])
+
     async def mute(self, seconds: float) -> datetime | None:
         """Ask that no statement notifies the listeners for so long; returns until when that is so.
 
@@ -217,6 +227,16 @@ class SupabaseStore:
         """
         answer = await self._rpc.call("mute_v1", {"listener": self._id, "seconds": seconds}, "muted_until")
         return rows.instant(answer["muted_until"])
+
+    async def mute_notify(self, seconds: float) -> datetime | None:
+        """Ask the same of NOTIFY; returns until when none is sent.
+
+        Raises:
+            StoreError: it is not known to be so.
+        """
+        request = {"listener": self._id, "seconds": seconds, "notify": True}
+        answer = await self._rpc.call("mute_v1", request, "muted_until")
+        return rows.instant(answer.get("notify_muted_until"))
 
     async def leave(self) -> None:
         """Announce that this listener leaves."""

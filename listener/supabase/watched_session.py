@@ -8,16 +8,15 @@ the socket itself is pinged.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
 
-from listener.errors import StoreError
+from listener.errors import SessionEndedError, StoreError
 from listener.observability.events import Event
 from listener.supabase.hints import PROBE
 from listener.supabase.liveness import Liveness
-from listener.supabase.session import Session, SessionEndedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -33,6 +32,36 @@ RETRY_SECONDS = 1.0
 PONG_SECONDS = 5.0
 LAG_SECONDS = 0.25
 """A wake-up this late means a busy loop: waiting frames are then read before a channel counts as stale."""
+
+
+class WatchableSession(Protocol):
+    """One connection that receives channels, used once; a channel that went stale stays stale."""
+
+    async def live(self, channels: tuple[str, ...], join_seconds: float) -> None:
+        """Connect, subscribe, and receive until no channel is left; raises `SessionEndedError`."""
+        ...
+
+    def mark_stale(self, channel: str, why: str) -> None:
+        """Give a channel up; a session without channels ends."""
+        ...
+
+    async def ping(self, within_seconds: float) -> None:
+        """End the session if the other end does not answer in time."""
+        ...
+
+    async def close(self) -> None:
+        """Stop everything that the session runs."""
+        ...
+
+
+class SessionMaker(Protocol):
+    """Makes sessions."""
+
+    def __call__(
+        self, on_hint: Callable[[Hint], None], subscribed: Callable[[str], None], went_stale: Callable[[str, str], None]
+    ) -> WatchableSession:
+        """Make a session that takes hints, confirmed subscriptions and stale channels, with reasons, to these."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +87,8 @@ class WatchedSession:
     """One session and its liveness.
 
     Args:
-        url: the project's URL.
-        key: the service's key.
-        channels: `broadcast`, `postgres_changes`, or both.
+        make_session: makes the session.
+        channels: the channels that it receives.
         publish: receives each hint, probes excepted.
         send_probe: sends a probe through the channels named; returns those that the database can send on.
         changed: called whenever a channel starts or stops being received.
@@ -76,8 +104,7 @@ class WatchedSession:
     def __init__(  # noqa: PLR0913 - the feed names each
         self,
         *,
-        url: str,
-        key: str,
+        make_session: SessionMaker,
         channels: tuple[str, ...],
         publish: Callable[[Hint], None],
         send_probe: Callable[[Collection[str]], Awaitable[Collection[str]]],
@@ -92,7 +119,7 @@ class WatchedSession:
     ) -> None:
         self._channels, self._publish, self._request_probe, self._changed = channels, publish, send_probe, changed
         self._resync, self._metrics, self._clock, self._times = resync, metrics, clock, times
-        self._session = Session(url, key, self._hint, self._subscribed, self._went_stale)
+        self._session = make_session(self._hint, self._subscribed, self._went_stale)
         self.born_at = clock.monotonic()
         subscribe_by = self.born_at + times.join_seconds
         self._liveness = Liveness(

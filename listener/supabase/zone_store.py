@@ -1,4 +1,4 @@
-"""Corrects plans after a change of the zone database, through PostgREST."""
+"""Corrects plans after a change of the zone database, through SQL functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from listener.domain.messages import Replan
-    from listener.supabase.rpc import Rpc
+    from listener.supabase.rpc import Calls
 
 PAGE = 500
 
@@ -24,7 +24,7 @@ class SupabaseZoneStore:
         listener_id: this process's random id.
     """
 
-    def __init__(self, rpc: Rpc, listener_id: str) -> None:
+    def __init__(self, rpc: Calls, listener_id: str) -> None:
         self._rpc, self._id = rpc, listener_id
 
     async def zone_database(self, version: str, replanned: str | None = None) -> ZoneDatabases:

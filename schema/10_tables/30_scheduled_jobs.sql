@@ -34,7 +34,10 @@ to authenticated, service_role; -- their inserts call them
 create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
     -- columns that clients write
-    job_id text not null default gen_random_uuid()::text,
+    job_id text not null default ( -- as the id of job_executions
+        lpad(to_hex((extract(epoch from clock_timestamp())::double precision * 1000)::bigint), 12, '0')
+        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+    )::uuid::text,
     workspace_id uuid,
     name text,
     description text,

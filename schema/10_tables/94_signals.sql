@@ -37,12 +37,24 @@ create index if not exists stops_xid_idx on job_scheduler.stops (xid);
 
 alter table job_scheduler.stops enable row level security;
 
--- Until when listeners poll at short intervals, and no statement notifies them: at most one row.
+-- Until when listeners poll at short intervals, and no statement notifies them through Realtime; and until when not by NOTIFY
+-- either. At most one row.
 create table if not exists job_scheduler.mute (
     is_only boolean primary key default true check (is_only),
-    until timestamptz not null
+    until timestamptz not null,
+    notify_until timestamptz
 );
 
 comment on table job_scheduler.mute is 'Until when no statement notifies the listeners, because they poll: see mute_v1.';
 
 alter table job_scheduler.mute enable row level security;
+
+-- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it: at most one row.
+create table if not exists job_scheduler.listening (
+    is_only boolean primary key default true check (is_only),
+    until timestamptz not null
+);
+
+comment on table job_scheduler.listening is 'Until when statements send a NOTIFY to the listeners: see listen_v1.';
+
+alter table job_scheduler.listening enable row level security;

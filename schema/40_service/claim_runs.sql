@@ -1,41 +1,19 @@
--- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
--- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
-create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
-returns json
-language plpgsql
-set search_path = ''
-as $$
-begin
-    return (select coalesce(json_agg(r), '[]')
-    from (
-        select
-            e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
-            j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
-            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
-        from public.job_executions as e
-        -- + 0: no index of the ledger by job is to look useful for this join
-        inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
-        where e.id = any(executions) and j.id = any(jobs)
-    ) as r);
-end
-$$;
-revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
 -- Claims due instants: one statement checks status and due time, writes the ledger and moves the job on.
 -- {listener, handlers: [name], lease_seconds, ahead_seconds, max_bytes, max_seconds, claims: [{id, due, next, exhausted, run,
--- missed: [instant], missed_reason, hinted}], run_restored}. Jobs of other handlers than these are refused. Once the
+-- missed: [instant], missed_reason, hinted, turn}], run_restored}. Jobs of other handlers than these are refused. Once the
 -- metadata of what is granted has `max_bytes`, or claims one by one took `max_seconds`, the answer is `full`: the rest is left
 -- to the next.
 -- `hinted`: a notification alone named the job, and anybody may have sent it; so only a job that its claim says all about is
 -- granted.
+-- `turn`: so many listeners were to claim the job first, and may be about to.
 -- `again` repeats a claim whose answer was lost: it is also granted what it was granted then.
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], bounded: [workspace or user
--- that is at its quota of runs], skipped: {reason: count}}
--- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet.
+-- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], taken: count, bounded: [workspace
+-- or user that is at its quota of runs], skipped: {reason: count}}
+-- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet. Nor is a
+-- one-time job that somebody else has claimed: `taken` counts these, since listeners try the jobs of the others soon after them.
 -- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and
 -- joined by hash, so that a plan, made once for a connection, is the same whenever it is made. Planning anew cost as much as
 -- the claim of one job. What is called for unusual claims only has settings of its own.
@@ -68,6 +46,7 @@ declare
     again_jobs bigint[];
     bytes_left bigint := coalesce((request ->> 'max_bytes')::bigint, 1000000000);
     refused json := '[]';
+    contested bigint[]; -- all but one-time jobs that somebody has claimed
     is_owned boolean; -- by somebody who has bounds, or may be
     judged bigint[]; -- whose bounds have been looked at: a job that becomes visible after that is left to the next claim
     held bigint[] := '{}'; -- at the bounds of their parties
@@ -117,16 +96,16 @@ begin
     into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
     judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
-    if is_owned then
+    contested := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.not_taken(ids) end;
+    if is_owned and cardinality(contested) > 0 then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;
-
     select c.claimed, c.claimed_jobs into claimed, claimed_jobs
     from job_scheduler.claim_free(
         free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, held, me, good_until
     ) as c;
 
-    if cardinality(claimed_jobs) < jsonb_array_length(request -> 'claims') then
+    if cardinality(claimed_jobs) < cardinality(contested) then
         select l.bytes_left, claimed || l.granted into bytes_left, claimed
         from job_scheduler.claim_left_over(
             request, array(select i.id from unnest(judged) as i (id) where i.id <> all(held)), claimed_jobs, me, good_until,
@@ -134,18 +113,17 @@ begin
         ) as l;
         select coalesce(json_agg(j.job_row), '[]') into refused
         from job_scheduler.job_rows as j
-        where j.id = any(ids) and j.id <> all(claimed_jobs);
+        where j.id = any(contested) and j.id <> all(claimed_jobs);
     end if;
-    if again_jobs is not null then
-        claimed := claimed || job_scheduler.granted_before(again_jobs, claimed, me, good_until);
-    end if;
+    claimed := claimed
+        || case when again_jobs is not null then job_scheduler.granted_before(again_jobs, claimed, me, good_until) end;
     if clock_timestamp() > good_until - lease * 0.9 then -- it waited for locks, and what is granted is granted now
         perform job_scheduler.lease_anew(claimed, me, clock_timestamp() + lease);
     end if;
 
     return json_build_object(
         'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
-        'bounded', bounded, 'skipped', job_scheduler.skipped()
+        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped()
     );
 end
 $$;
@@ -216,15 +194,21 @@ begin
     if bytes_left <= 0 then
         return;
     end if;
-    -- Jobs that another listener has claimed before are only answered with their rows: most refusals are of that kind.
+    -- Jobs that another listener has claimed before are only answered with their rows; so are plain ones that others are to claim
+    -- first, and had locked just now.
     select coalesce(array_agg(j.id), '{}') into unusual
-    from jsonb_to_recordset(request -> 'claims') as c (id bigint, due timestamptz, hinted boolean)
+    from jsonb_to_recordset(request -> 'claims')
+        as c (id bigint, due timestamptz, hinted boolean, missed jsonb, turn integer)
     inner join public.scheduled_jobs as j on c.id = j.id
     where
         j.id = any(ids) and j.id <> all(claimed_jobs)
         and (j.handler = any(job_scheduler.handlers_of(request))) is not false
         and (c.hinted is null or j.trigger_type = 'once' and j.misfire <> 'skip')
-        and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null);
+        and (j.due_at = c.due or j.queued_runs > 0 or c.due is null and j.next_run_at is not null)
+        and not (
+            c.turn > 0 and j.status = 'scheduled' and j.due_at = c.due and j.queued_runs = 0 and j.concurrency_key is null
+            and c.missed is null
+        ) is true;
     perform job_scheduler.lock_keys(unusual);
     for left_over in
         select
@@ -267,18 +251,3 @@ $$;
 revoke all on function
 job_scheduler.claim_left_over(jsonb, bigint[], bigint[], uuid, timestamptz, interval, bigint)
 from public;
-
--- Lets the leases of runs that were claimed just now begin now.
-create or replace function job_scheduler.lease_anew(executions uuid[], me uuid, good_until timestamptz)
-returns void
-language sql
-set search_path = ''
-as $$
-    update public.job_executions set lease_expires_at = good_until where id = any(executions);
-    update public.scheduled_jobs as j
-    set lease_expires_at = good_until
-    where j.claimed_by = me and j.id = any(
-        array(select e.scheduled_job_id from public.job_executions as e where e.id = any(executions))
-    );
-$$;
-revoke all on function job_scheduler.lease_anew(uuid[], uuid, timestamptz) from public;

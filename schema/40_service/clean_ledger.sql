@@ -4,6 +4,7 @@ returns bigint[]
 language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- with the array at hand it is hashed
+set enable_seqscan = off
 as $$
 declare
     free constant uuid[] := array(
@@ -62,6 +63,87 @@ end
 $$;
 revoke all on function job_scheduler.forget(uuid[], bigint[]) from public;
 
+-- Ended jobs past their retention, at most so many, and locked; those without a retention of their own in the order of their
+-- ids. No index can have the time of the last write, which each run changes; but no job is older than its row, so that the
+-- first row that is young enough ends the search.
+create or replace function job_scheduler.expired_jobs(retention_days numeric, most integer)
+returns bigint[]
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+declare
+    long_ago constant timestamptz := now() - retention_days::double precision * interval '1 day';
+    expired bigint[] := array(
+        select j.id
+        from public.scheduled_jobs as j
+        where
+            j.cleanup_after_days is not null and j.status in ('completed', 'failed', 'cancelled')
+            and j.updated_at < now() - j.cleanup_after_days::double precision * interval '1 day'
+        limit most
+    );
+    job record;
+begin
+    for job in
+        select j.id, j.created_at, j.updated_at, j.status, j.cleanup_after_days from public.scheduled_jobs as j order by j.id
+    loop
+        exit when job.created_at >= long_ago or cardinality(expired) >= most;
+        if job.updated_at < long_ago and job.cleanup_after_days is null
+            and job.status in ('completed', 'failed', 'cancelled') then
+            expired := expired || job.id;
+        end if;
+    end loop;
+    return array(
+        select j.id
+        from public.scheduled_jobs as j
+        where j.id = any(expired) and j.status in ('completed', 'failed', 'cancelled')
+        for update skip locked
+    );
+end
+$$;
+revoke all on function job_scheduler.expired_jobs(numeric, integer) from public;
+
+-- Final ledger rows past their retention, at most so many, and locked: those of jobs with a retention of their own by these
+-- jobs, all others in the order in which they ended.
+create or replace function job_scheduler.expired_runs(retention_days numeric, most integer)
+returns uuid[]
+language plpgsql
+set search_path = ''
+set enable_seqscan = off
+as $$
+declare
+    of_their_own constant bigint[] := array(
+        select j.id from public.scheduled_jobs as j where j.cleanup_after_days is not null
+    );
+    expired constant uuid[] := array(
+        select e.id
+        from public.job_executions as e
+        where
+            e.scheduled_job_id = any(of_their_own) and e.status not in ('queued', 'running')
+            and e.completed_at < now() - (
+                select j.cleanup_after_days::double precision from public.scheduled_jobs as j where j.id = e.scheduled_job_id
+            ) * interval '1 day'
+        limit most
+        for update skip locked
+    );
+begin
+    return expired || array(
+        select e.id
+        from public.job_executions as e
+        where
+            e.completed_at < now() - retention_days::double precision * interval '1 day'
+            and e.status not in ('queued', 'running') and (
+                select j.cleanup_after_days from public.scheduled_jobs as j where j.id = e.scheduled_job_id
+            ) is null
+        order by e.completed_at
+        limit most - cardinality(expired)
+        for update skip locked
+    );
+end
+$$;
+revoke all on function job_scheduler.expired_runs(numeric, integer) from public;
+
 -- Deletes expired rows: final ledger rows, jobs that ended and will not run again, the audit, notifications and deliveries.
 -- {retention_days, limit} -> {deleted, acts}: runs and jobs, and what else; at most `limit` of each kind
 create or replace function public.clean_ledger_v1(request jsonb)
@@ -73,10 +155,7 @@ set lock_timeout = '100ms' -- of a row that goes with those that are locked here
 as $$
 declare
     retention_days constant numeric := (request ->> 'retention_days')::numeric;
-    -- the least retention of all: younger rows need not be read
-    youngest constant timestamptz := now() - least(
-        retention_days, (select min(j.cleanup_after_days) from public.scheduled_jobs as j)
-    )::double precision * interval '1 day';
+    most constant integer := request ->> 'limit';
     old_runs uuid[];
     old_jobs bigint[];
     deleted integer;
@@ -86,36 +165,19 @@ begin
     if job_scheduler.is_restored() then -- what was restored is to be looked at first
         return json_build_object('now', clock_timestamp(), 'deleted', 0, 'acts', 0);
     end if;
-    old_runs := array(
-        select e.id
-        from public.job_executions as e
-        inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
-        where
-            e.completed_at < youngest and e.status not in ('queued', 'running')
-            and e.completed_at
-            < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
-        for update of e skip locked
-    );
-    old_jobs := array(
-        select j.id from public.scheduled_jobs as j
-        where
-            j.status in ('completed', 'failed', 'cancelled')
-            and j.updated_at < now() - coalesce(j.cleanup_after_days, retention_days)::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
-        for update skip locked
-    );
+    old_runs := job_scheduler.expired_runs(retention_days, most);
+    old_jobs := job_scheduler.expired_jobs(retention_days, most);
     deleted := job_scheduler.forget(old_runs, job_scheduler.with_free_ledger(old_jobs));
     delete from public.job_audit
     where id in (
         select a.id from public.job_audit as a
         where a.at < now() - retention_days::double precision * interval '1 day'
-        limit (request ->> 'limit')::int
+        limit most
         for update skip locked
     );
     get diagnostics acts = row_count;
-    acts := acts + job_scheduler.clean_deliveries((request ->> 'limit')::integer);
-    acts := acts + job_scheduler.clean_alerts((request ->> 'limit')::integer);
+    acts := acts + job_scheduler.clean_deliveries(most);
+    acts := acts + job_scheduler.clean_alerts(most);
     delete from job_scheduler.signals
     where id in (select s.id from job_scheduler.signals as s where s.at < now() - interval '1 hour' for update skip locked);
     delete from job_scheduler.stops

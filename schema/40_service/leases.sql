@@ -7,17 +7,20 @@ language plpgsql
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off -- thousands of claims at a time would be compared with one another
+set enable_mergejoin = off
 as $$
 declare
     ids constant uuid[] := array(select (x ->> 0)::uuid from jsonb_array_elements(executions) as x);
+    fences constant integer[] := array(select (x ->> 1)::integer from jsonb_array_elements(executions) as x);
     extended uuid[];
     jobs bigint[];
 begin
     with mine as (
         select e.id
-        from jsonb_array_elements(executions) as x
-        inner join public.job_executions as e on (x ->> 0)::uuid = e.id
-        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = (x ->> 1)::integer
+        from unnest(ids, fences) as x (id, fence)
+        inner join public.job_executions as e on x.id = e.id
+        where e.id = any(ids) and e.status = 'running' and e.listener_id = me and e.fence = x.fence
         for no key update of e skip locked
     ), written as (
         update public.job_executions as e
@@ -45,13 +48,14 @@ begin
     ));
 
     select
-        coalesce(json_agg(x) filter (where e.id is null), '[]'), coalesce(json_agg(x) filter (where e.id is not null), '[]')
+        coalesce(json_agg(json_build_array(x.id, x.fence)) filter (where e.id is null), '[]'),
+        coalesce(json_agg(json_build_array(x.id, x.fence)) filter (where e.id is not null), '[]')
     into lost, unsure
-    from jsonb_array_elements(executions) as x
+    from unnest(ids, fences) as x (id, fence)
+    left join unnest(extended) as w (id) on x.id = w.id
     left join public.job_executions as e
-        on e.id = any(ids) and (x ->> 0)::uuid = e.id and e.status = 'running' and e.listener_id = me
-        and e.fence = (x ->> 1)::integer
-    where (x ->> 0)::uuid <> all(extended) or e.id is null;
+        on e.id = any(ids) and x.id = e.id and e.status = 'running' and e.listener_id = me and e.fence = x.fence
+    where w.id is null or e.id is null;
 end
 $$;
 revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from public;

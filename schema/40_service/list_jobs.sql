@@ -75,7 +75,7 @@ revoke all on function job_scheduler.unseen(jsonb) from public;
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until}
+-- limit} -> {now, cursor, snapshot, rows, after, signals: [message], muted_until, notify_muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -105,12 +105,11 @@ begin
         end
     into ids, last
     from (
-        (
+        ( -- the rest of a transaction by its key: one may have written a million rows, and each page would read them all
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                j.changed_in = any(unseen.ended) and j.changed_in >= after_xid
-                and (j.changed_in > after_xid or j.id > after_id)
+                (j.changed_in, j.id) > (after_xid, after_id) and j.changed_in <= after_xid
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -123,9 +122,20 @@ begin
             select j.changed_in, j.id
             from public.scheduled_jobs as j
             where
-                -- not a comparison of rows: the index would be read from where that begins
-                j.changed_in >= greatest(unseen.first, after_xid) and j.changed_in < unseen.next
-                and (j.changed_in > after_xid or j.id > after_id)
+                j.changed_in = any(unseen.ended) and j.changed_in > after_xid
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+            order by j.changed_in, j.id
+            limit most
+        )
+        union all
+        (
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
+            where
+                j.changed_in >= greatest(unseen.first, after_xid + 1) and j.changed_in < unseen.next
                 and (
                     j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
                     or not j.is_planned and j.status = 'scheduled'
@@ -155,7 +165,8 @@ begin
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'rows', jobs, 'after', last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m)
+        'muted_until', (select m.until from job_scheduler.mute as m),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
     );
 end
 $$;

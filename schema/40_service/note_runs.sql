@@ -32,6 +32,8 @@ security definer
 set search_path = ''
 set plan_cache_mode = force_custom_plan -- these as in claim_runs_v1
 set enable_seqscan = off
+set enable_nestloop = off
+set enable_mergejoin = off
 set lock_timeout = '2s'
 as $$
 declare

@@ -14,7 +14,7 @@ declare
     possible constant text[] := case
         when to_regprocedure('realtime.send(jsonb,text,text,boolean)') is null then '{postgres_changes}'::text[]
         else '{broadcast,postgres_changes}'::text[]
-    end;
+    end || case when job_scheduler.is_listened() then '{notify}'::text[] end;
     asked constant jsonb := coalesce(request -> 'channels', to_jsonb(possible));
     through constant text[] := array(select c from unnest(possible) as c where asked ? c);
 begin

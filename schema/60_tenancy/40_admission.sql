@@ -8,10 +8,9 @@ set search_path = ''
 as $$
 declare
     by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
+    workspaces constant uuid[] := array(select distinct n.workspace_id from new_rows as n where n.workspace_id is not null);
 begin
-    if not by_client and not job_scheduler.any_limits_service(
-        array(select distinct n.workspace_id from new_rows as n where n.workspace_id is not null)
-    ) then
+    if not by_client and (workspaces = '{}' or not job_scheduler.any_limits_service(workspaces)) then
         return null;
     end if;
     perform job_scheduler.check_shape_quotas(n.workspace_id, n.trigger_type, n.schedule, n.metadata, by_client)

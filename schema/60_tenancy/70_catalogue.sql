@@ -132,16 +132,20 @@ $$;
 -- Those of these handlers that have a schema that says something of the payload.
 create or replace function job_scheduler.demanding_handlers(handlers text[])
 returns text[]
-language sql
+language plpgsql
 stable
 security definer -- see check_handler
 set search_path = ''
 as $$
-    select coalesce(array_agg(h.name), '{}')
-    from public.job_handlers as h
-    where h.name = any(handlers) and h.payload_schema ?| array[
-        'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
-    ]
+begin
+    return array(
+        select h.name
+        from public.job_handlers as h
+        where h.name = any(handlers) and h.payload_schema ?| array[
+            'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
+        ]
+    );
+end
 $$;
 
 -- All of a statement's new jobs at once, so that thousands cost about as much as one.

@@ -51,7 +51,7 @@ as $$
         'job_id', 'name', 'description', 'handler', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone',
         'ends_at', 'max_runs', 'status', 'max_attempts', 'retry_delay_seconds', 'retry_backoff', 'timeout_seconds',
         'priority', 'overlap', 'misfire', 'misfire_grace_seconds', 'dst_gap', 'dst_fold', 'concurrency_key',
-        'cleanup_after_days', 'store_result', 'job_type', 'test_mode'
+        'cleanup_after_days', 'store_result', 'job_type', 'test_mode', 'traceparent'
     ]) as c (name)
     where before -> c.name is distinct from after -> c.name
 $$;

@@ -14,7 +14,7 @@ begin
     if to_regprocedure('cron.schedule(text, text, text)') is null then
         raise exception 'pg_cron is not installed in this database'
         using errcode = '0A000', hint = 'Enable Cron in the dashboard under Integrations, or: create extension pg_cron;';
-    elsif url !~ '^https?://[^\s/]+' then
+    elsif url !~ E'^https?://[^\\s/]+' then
         raise exception 'url: expected one that begins with https://' using errcode = '22023';
     elsif silent_seconds < 20 or late_seconds < 10 then
         raise exception 'silent_seconds must be at least 20, and late_seconds at least 10' using errcode = '22023';

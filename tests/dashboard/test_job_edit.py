@@ -28,7 +28,7 @@ def _change(team: Team, job: int, **columns: object) -> None:
 
 
 def test_a_job_is_made_from_the_schema_of_its_handler(visit, project: Project) -> None:
-    """What is missing is said at the field; defaults are left to the handler."""
+    """A missing value is said at the field; defaults are left to the handler."""
     page = visit("editor").go("/jobs/new")
     page.get_by_label("Handler", exact=True).select_option("send_report")
     page.get_by_label("Name").fill("Figures")
@@ -105,7 +105,7 @@ def test_a_payload_is_edited_as_json_with_exact_numbers(visit, team, project) ->
 
 
 def test_an_edit_beside_somebody_else_shows_theirs_and_lets_one_take_either(visit, team, project) -> None:
-    """What only they changed stays; of what both changed one is chosen."""
+    """Their own changes stay; where both changed a value, one is chosen."""
     job = team.insert(name="Ours", run_date=LATER, priority=1)["id"]
     page = visit("editor").go(f"/jobs/{job}/edit")
     page.get_by_label("Name").fill("Mine")

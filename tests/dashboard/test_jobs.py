@@ -203,7 +203,7 @@ def test_what_the_handler_marks_secret_is_covered(visit, team) -> None:
 
 
 def test_a_job_is_cancelled_after_a_question_and_deleted_unless_it_is_taken_back(visit, team, project) -> None:
-    """What was deleted still shows who did it."""
+    """A deleted job still shows who did it."""
     job = team.insert(name="To go", run_date=LATER)["id"]
     window = visit("editor")
     page = window.go(f"/jobs/{job}")

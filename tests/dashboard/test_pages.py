@@ -113,7 +113,7 @@ def test_the_keyboard_is_enough(visit, every_route) -> None:
 
 
 def test_the_command_line_the_page_and_the_ledger_have_the_same_figures(visit, team, project, listener) -> None:
-    """Of a job that failed, was mended and ran again; what was skipped is a row and no run."""
+    """Of a job that failed, was corrected and ran again; what was skipped is a row and no run."""
     job = team.insert(handler="play", name="Counted", metadata={"fault": "no"})["id"]
     project.wait(job, "failed")
     project.update(job, metadata={})

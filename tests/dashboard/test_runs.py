@@ -160,7 +160,7 @@ def test_selected_runs_and_a_group_of_failures_are_retried_after_a_count(visit, 
 
 
 def test_filters_stand_in_the_address(visit, team, project) -> None:
-    """What one shows to another is what one sees; no match is not none yet."""
+    """A link shows to others the same as to oneself; no match is not none yet."""
     team.insert(name="Works")
     project.wait(team.insert(handler="play", name="Breaks", metadata={"fault": "no"})["id"])
     page = visit("viewer").go("/runs", status="failed", handler="play")

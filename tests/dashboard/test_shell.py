@@ -1,4 +1,4 @@
-"""What all pages share: signing in, the workspace that is open, updates that come and pause, keys, and who may what."""
+"""All pages share these: signing in, the open workspace, updates that come and pause, keys, and who may what."""
 
 from __future__ import annotations
 

@@ -94,9 +94,18 @@ def test_a_stack_that_is_well_gets_good_lines_only(stack: Stack):
         assert connection.execute("select count(*) from scheduled_jobs").fetchone() == (0,)
 
 
+def test_a_connection_of_its_own_is_checked_and_its_channel_too(stack: Stack):
+    """Where the listener would have one."""
+    code, report = _doctor(stack, LISTENER_DATABASE_URL=stack.database_url)
+    assert code == 0, report
+    assert "keeps its session" in report["own connection"]
+    assert "received after" in report["channel notify"]
+
+
 @pytest.mark.parametrize(
     ("settings", "subject", "words"),
     [
+        ({"LISTENER_DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none"}, "own connection", "LISTENER_DATABASE_URL"),
         ({"SUPABASE_URL": "http://127.0.0.1:9"}, "url", "SUPABASE_URL"),
         ({"SUPABASE_SECRET_KEY": "sb_secret_of_another_project"}, "key", "SUPABASE_SECRET_KEY"),
         ({"LISTENER_HANDLERS": "handlers,no_such_module"}, "handlers", "no_such_module"),

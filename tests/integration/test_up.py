@@ -21,22 +21,25 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 
-@pytest.fixture
-def up() -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
+@pytest.fixture(params=[[], ["--direct"]], ids=["", "direct"])
+def up(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     """Give the running command and what its env file says."""
     with tempfile.TemporaryDirectory(prefix="listener-up-") as name:
         folder = Path(name)
         folder.chmod(0o711)
         env_file = folder / ".listener" / "env"
         with (folder / "output").open("wb") as output:
-            process = subprocess.Popen([sys.executable, "-m", "listener.cli", "up"], stdout=output, cwd=folder)
+            command = [sys.executable, "-m", "listener.cli", "up", *request.param]
+            process = subprocess.Popen(command, stdout=output, cwd=folder)
         try:
             deadline = time.monotonic() + 60
             while not env_file.exists():
                 assert process.poll() is None
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
-            yield process, dict(line.split("=", 1) for line in env_file.read_text().splitlines())
+            settings = dict(line.split("=", 1) for line in env_file.read_text().splitlines())
+            assert ("LISTENER_DATABASE_URL" in settings) is ("--direct" in request.param)
+            yield process, settings
         finally:
             process.terminate()
             process.wait(timeout=20)

@@ -27,7 +27,7 @@ class Database:
         self.asked, self.down = [], set()
 
     async def post(self, _pool, function, request):
-        content = json.loads(request)["request"]
+        content = json.loads(request)
         self.asked.append((function, content))
         if function in self.down:
             return DOWN

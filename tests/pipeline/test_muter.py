@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from listener.domain.messages import Hint
 from listener.errors import StoreError
 from listener.observability.metrics import Metrics
-from listener.scheduling.muter import BURST, GRACE_SECONDS, LONGEST_MUTE_SECONDS, Allowance, Mute, Muter
+from listener.scheduling.muter import BURST, GRACE_SECONDS, LONGEST_MUTE_SECONDS, NOTIFY_BURST, Allowance, Mute, Muter
 
 CHANNELS = ("broadcast", "postgres_changes")
 DOWN = StoreError("mute_v1", "ConnectError", "refused", retryable=True)
@@ -23,8 +24,8 @@ A_CHANGE = Hint("broadcast", "scheduled_jobs", xid=7)
 def muter_of(clock, parts):
     """Make a muter whose store answers so; it counts six notifications a minute."""
 
-    def make(*answers, per_minute=6):
-        store = parts.ScriptedStore(mute=list(answers))
+    def make(*answers, per_minute=6, channels=CHANNELS, notify=()):
+        store = parts.ScriptedStore(mute=list(answers), mute_notify=list(notify))
         passed, polls = [], []
         mute = Mute(clock)
         muter = Muter(
@@ -34,7 +35,7 @@ def muter_of(clock, parts):
             mute=mute,
             clock=clock,
             metrics=Metrics(),
-            channels=CHANNELS,
+            channels=channels,
             per_minute=per_minute,
         )
         return muter, SimpleNamespace(store=store, passed=passed, polls=polls, mute=mute)
@@ -46,6 +47,35 @@ def notify(muter, count, hint=A_CHANGE):
     """Deliver so many hints."""
     for _ in range(count):
         muter.deliver(hint)
+
+
+async def test_a_notification_by_notify_counts_while_realtime_is_sent_it_too(muter_of, clock):
+    """A listener may receive nothing else. A mute silences Realtime alone, and what NOTIFY brings is free then."""
+    muter, world = muter_of(clock.now() + timedelta(seconds=20), channels=("notify",))
+    by_notify = replace(A_CHANGE, source="notify")
+    notify(muter, BURST + 2, by_notify)
+    await muter.run_once()
+    assert len(world.store.asked("mute")) == 1
+    notify(muter, 2 * BURST, by_notify)
+    clock.advance(21)
+    await muter.run_once()
+    assert (len(world.store.asked("mute")), len(world.passed)) == (1, 3 * BURST + 2)
+
+
+async def test_more_than_commits_can_bear_is_muted_too(muter_of, clock):
+    """Those that send a NOTIFY wait for one another; the database is asked once, and again when that is over."""
+    until = clock.now() + timedelta(seconds=30)
+    muter, world = muter_of(until, channels=("notify",), notify=[clock.now() + timedelta(seconds=2), None])
+    by_notify = replace(A_CHANGE, source="notify")
+    notify(muter, NOTIFY_BURST + 100, by_notify)
+    for _ in range(2):
+        await muter.run_once()
+    assert world.store.asked("mute_notify") == [[pytest.approx(2)]]
+    assert (world.mute.is_on_notify, world.mute.is_on) == (True, True)
+    clock.advance(2)
+    notify(muter, 1, by_notify)
+    await muter.run_once()
+    assert len(world.store.asked("mute_notify")) == 2, "nothing was saved up while another listener may have spent it"
 
 
 async def test_lone_jobs_are_never_muted(muter_of, clock):

@@ -43,7 +43,7 @@ def reflector_of(clock, parts, reported):
         usual = {"unplanned": lambda *_: EMPTY, "due": lambda *_: listing(), "read": lambda *_: EMPTY}
         store = parts.ScriptedStore(**{**usual, **scripts})
         world = parts.stages(store, clock, horizon_jobs=3)
-        health = Health(clock, ("broadcast",))
+        health = Health(clock, ("broadcast", "notify"))
         reflector = Reflector(
             store=store,
             reconciler=world.reconciler,
@@ -187,6 +187,21 @@ async def test_while_notifications_are_muted_it_polls_at_short_intervals_and_dou
     assert next(later - sooner for sooner, later in pairwise(times) if sooner > 2) > 0.9
     assert doubts
     assert min(doubts) > began + 2
+
+
+@pytest.mark.parametrize("seconds", [0, 10])
+async def test_a_mute_of_realtime_does_not_concern_a_listener_that_receives_notify(reflector_of, clock, seconds):
+    """It is notified all the same, so it polls as ever; unless NOTIFY is muted too."""
+    muted_until, notify_until = (clock.now() + timedelta(seconds=each) for each in (10, seconds))
+    answer = Page([], 101, None, muted_until=muted_until, notify_muted_until=notify_until if seconds else None)
+    reflector, world, health = reflector_of(poll=lambda *_: answer)
+    health.received("notify")
+    await reflector.run_once()
+    reflector.poll_now()
+    for _ in range(900):
+        await reflector.run_once()
+        clock.advance(0.01)
+    assert (len(world.store.asked("poll")) > 50) is (seconds > 0)
 
 
 async def test_slow_polls_take_half_of_the_time_at_most_while_notifications_are_muted(reflector_of, clock):

@@ -118,7 +118,9 @@ def test_a_listener_that_left_its_job_to_others_is_waited_for_no_more_until_it_b
     one = shared.listeners[0].peers
     first = {n: [each.name for each in shared.listeners if each.peers.turn(n) == 0] for n in range(1, 99)}
     of_b = [n for n, names in first.items() if names == ["b"] and one.turn(n) == 1]
-    one.suspect(of_b[0])
+    one.judge([(of_b[0], None)], [(of_b[1], None)])
+    assert [one.turn(n) for n in of_b] == [1] * len(of_b), "it has claimed another one: it is only slow"
+    one.judge([(of_b[0], None)], [])
     assert [one.turn(n) for n in of_b] == [0] * len(of_b)
     assert len(one.others) == 1
     one.received(dict.fromkeys("abc", 1))
@@ -135,8 +137,52 @@ def test_a_job_is_shared_only_with_the_listeners_that_have_its_handler(shared):
     assert {one.turn(n, "common") for n in range(1, 99)} == {0, 1}
     assert {one.turn(n, "theirs") for n in range(1, 99)} == {0, 1, 2}
     last = next(n for n in range(1, 99) if one.turn(n, "theirs") == 2)
-    one.suspect(last, "common")
+    one.judge([(last, "common")], [])
     assert {one.turn(n, "common") for n in range(1, 99)} == {0}
     assert {one.turn(n, "theirs") for n in range(1, 99)} == {0, 1}
     one.received(dict.fromkeys("abc", 1))
     assert len({one.turn(n, "mine") for n in range(1, 99)}) > 1, "one without an entry has what this one has"
+
+
+def test_jobs_of_others_wait_while_all_are_busy(shared, parts):
+    """Listeners that claim hundreds at a time are late for all of theirs, and a claim of theirs would meet theirs."""
+    one = shared.listeners[0]
+    mine = [n for n in range(1, 1999) if one.peers.turn(n) == 0]
+    theirs = [n for n in range(1, 1999) if one.peers.turn(n)][:300]
+    seen = []
+    for second in range(7):
+        for n in mine[second * 100 : (second + 1) * 100]:
+            one.agenda.arm(parts.a_job(n, due_in=second), NOON + timedelta(seconds=second))
+        for n in theirs if second == 0 else ():
+            one.agenda.arm(parts.a_job(n), NOON)
+        seen += [each for each in let_time_pass(shared, second + 1, among=[one]) if each[0] in theirs]
+    tried = Counter(int(at) for _, at, _ in seen)
+    assert sorted(n for n, _, _ in seen) == sorted(theirs)
+    assert tried[2] == 100, "some, to learn who sleeps"
+    assert set(tried) <= {2, 4, 5, 6}
+
+
+def test_a_listener_found_asleep_is_waited_for_no_more_at_once(shared, parts):
+    """Its jobs, some of which were put off or set aside, are due."""
+    one = shared.listeners[0]
+    theirs = [n for n in range(1, 999) if one.peers.turn(n)][:250]
+    for n in theirs:
+        one.agenda.arm(parts.a_job(n), NOON)
+    one.keeper.run_once()
+    assert one.given == []
+    one.peers.judge([(n, None) for n in theirs], [])
+    one.keeper.run_once()
+    assert sorted(job.id for job in one.given) == theirs
+
+
+def test_jobs_set_aside_can_be_disarmed_and_armed_anew(shared, parts):
+    """They are armed like all others."""
+    one = shared.listeners[0]
+    first, second, third = [n for n in range(1, 99) if one.peers.turn(n) == 1][:3]
+    for n in (first, second, third):
+        one.agenda.set_aside(parts.a_job(n))
+    one.agenda.disarm(first)
+    one.agenda.arm(parts.a_job(second, due_in=60), NOON + timedelta(seconds=60))
+    assert (len(one.agenda), one.agenda.aside, one.agenda.shares.total) == (2, 1, 2)
+    assert [job.id for job in one.agenda.take_aside(5, 0)] == [third]
+    assert (len(one.agenda), one.agenda.aside, one.agenda.shares.total) == (1, 0, 1)

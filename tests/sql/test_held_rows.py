@@ -194,7 +194,12 @@ def test_old_rows_beside_held_ones_are_deleted(life, held, query) -> None:
     """Rows that go with a job may be locked, too."""
     runs = running(life)
     note(life, runs)
-    fate(life, "update scheduled_jobs set status = 'completed', updated_at = now() - %s", OLD)
+    fate(
+        life,
+        "update scheduled_jobs set status = 'completed', created_at = now() - %s, updated_at = now() - %s",
+        OLD,
+        OLD,
+    )
     fate(life, "update job_executions set status = 'completed', completed_at = now()")
     with held(query, runs[1].job_id):
         assert life.service("clean_ledger_v1", {"retention_days": 7, "limit": 100})["deleted"] == 2

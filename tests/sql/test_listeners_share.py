@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import psycopg
 import pytest
-
-if TYPE_CHECKING:
-    import psycopg
 
 NOBODY_DIES = {"lease_seconds": 600, "ahead_seconds": 1}
 
@@ -109,3 +107,37 @@ def test_rows_and_signals_show_the_tenant_of_a_job(database, ask):
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
     reported = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
     assert reported == dict(made)
+
+
+def test_a_one_time_job_that_another_has_claimed_is_counted_and_not_shown(database, ask):
+    """Listeners try each other's jobs soon after them: rows that say nothing were half of the cost."""
+    rows = database.execute(
+        """
+        insert into public.scheduled_jobs (handler, trigger_type, schedule) values
+        ('noop', 'once', '{}'), ('noop', 'interval', '{"seconds": 60}'), ('noop', 'once', '{}')
+        returning id, due_at::text as due, trigger_type
+        """
+    ).fetchall()
+    claims = [{**row, "next": None if row["trigger_type"] == "once" else "2999-01-01T00:00:00Z"} for row in rows]
+    first = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims[:2], **NOBODY_DIES)
+    assert (len(first["runs"]), first["taken"]) == (2, 0)
+    late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)
+    assert [run["id"] for run in late["runs"]] == [rows[2]["id"]]
+    assert [row["id"] for row in late["rows"]] == [rows[1]["id"]]
+    assert late["taken"] == 1
+
+
+def test_a_job_that_others_are_to_claim_first_is_not_waited_for_while_its_row_is_locked(
+    database, ask, migrated_database
+):
+    """Most likely the first of them claims it; its row says that it is still to be tried."""
+    row = database.execute(
+        "insert into public.scheduled_jobs (handler) values ('noop') returning id, due_at::text as due"
+    ).fetchone()
+    me = {"listener": str(uuid.uuid4()), **NOBODY_DIES}
+    with psycopg.connect(migrated_database) as other:
+        other.execute("select from public.scheduled_jobs for update")
+        answer = ask("claim_runs_v1", claims=[{**row, "turn": 1}], **me)
+        assert (answer["runs"], [each["id"] for each in answer["rows"]], answer["taken"]) == ([], [row["id"]], 0)
+    answer = ask("claim_runs_v1", claims=[{**row, "turn": 1}], **me)
+    assert [run["id"] for run in answer["runs"]] == [row["id"]]

@@ -211,7 +211,9 @@ def test_a_row_that_cannot_be_forgotten_keeps_no_other_from_it(life, stack, tabl
     runs = running(life)
     life.finish(ME, [RunResult(run.execution_id, "completed", life.now(), run.fence) for run in runs], 1)
     life._fate.execute("update job_executions set completed_at = now() - interval '9 days'")
-    life._fate.execute("update scheduled_jobs set updated_at = now() - interval '9 days'")
+    life._fate.execute(
+        "update scheduled_jobs set (created_at, updated_at) = (now() - interval '9 days', now() - interval '9 days')"
+    )
     key = runs[1].execution_id if table == "job_executions" else runs[1].job_id
     asked = {"retention_days": 7, "limit": 100}
     with poisoned(stack, "delete", table, "id", key):

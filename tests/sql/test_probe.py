@@ -49,10 +49,10 @@ EDITS = {
 def test_a_probe_takes_both_ways_of_every_signal(service: httpx.Client, embedded_stack: Stack):
     """The row that postgres_changes delivers, and the private broadcast, are one message."""
     answer = service.post("/rpc/send_probe_v1", json=SEND).json()
-    assert answer["channels"] == ["broadcast", "postgres_changes"]
+    assert answer["channels"][:2] == ["broadcast", "postgres_changes"]
     with psycopg.connect(embedded_stack.admin_dsn) as connection:
         (message,) = connection.execute(SIGNAL).fetchone() or ()
-        assert (message["table"], message["rows"]) == ("probe", ["broadcast", "postgres_changes"])
+        assert (message["table"], message["rows"]) == ("probe", answer["channels"])
         assert connection.execute(BROADCAST, [str(message["xid"])]).fetchall() == [(message,)]
 
 

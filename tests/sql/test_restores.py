@@ -91,7 +91,10 @@ def test_the_jobs_of_a_restored_database_wait_until_somebody_confirms_it(copied:
     with copied.transaction():
         copied.execute("select set_config('job_scheduler.stage', 'service', true)")
         copied.execute("update public.scheduled_jobs set status = 'running'")
-        copied.execute("update public.scheduled_jobs set status = 'failed', updated_at = now() - interval '1 year'")
+        copied.execute(
+            "update public.scheduled_jobs set status = 'failed', "
+            "created_at = now() - interval '1 year', updated_at = now() - interval '1 year'"
+        )
     clean = {"retention_days": 7, "limit": 10}
     assert call(copied, "clean_ledger_v1", **clean)["deleted"] == 0
     copied.execute(CONFIRM)

@@ -214,6 +214,8 @@ def test_anon_may_call_none_of_the_functions(embedded_stack: Stack):
     of_users = {"accept_invitation", "decline_invitation"}
     of_pages = {"dashboard_overview", "list_runs", "list_failures", "list_listeners", "list_quotas", "job_outcomes"}
     of_pages |= {"list_workspaces"}
+    of_alerts = {"acknowledge_alert", "resolve_alert", "mute_alert_rule", "alert_on_failure", "preview_alert_rule"}
+    of_alerts |= {"test_alert_channel", "request_alert_confirmation", "confirm_alert_channel"}
     assert reachable["anon"] == set()
-    assert reachable["authenticated"] == of_jobs | of_users | of_pages | {"bulk_jobs"}
+    assert reachable["authenticated"] == of_jobs | of_users | of_pages | of_alerts | {"bulk_jobs"}
     assert reachable["service_role"] >= of_jobs | of_pages | {"sync_meetings_v1"}

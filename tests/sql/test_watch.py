@@ -229,7 +229,7 @@ def test_without_pg_net_it_says_what_is_wrong_and_warns(watched) -> None:
 
 
 def test_a_failing_pg_net_does_not_hide_the_problem(watched) -> None:
-    """What it raises is a warning."""
+    """Its fault is raised as a warning."""
     watched.setup(URL)
     watched.database.execute("alter table net.sent add check (id < 0)")
     watched.look()

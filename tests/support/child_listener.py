@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -61,12 +62,20 @@ class Listener:
 
 @dataclass
 class Listeners:
-    """Starts listeners; `handlers` is the folder of the tests' own handlers, `scenario_handlers`."""
+    """Starts listeners; `handlers` is the folder of the tests' own handlers, `scenario_handlers`; `usual` for each."""
 
     stack: Stack
     logs: Path
     handlers: Path
+    usual: dict[str, str] = field(default_factory=dict)
     started: list[Listener] = field(default_factory=list)
+
+    def by_ports(self, api: int, database: int) -> None:
+        """Let listeners reach the stack by other ports, of roads that lead there."""
+        own = self.usual.get("LISTENER_DATABASE_URL")
+        self.usual = {"SUPABASE_URL": f"http://127.0.0.1:{api}"}
+        if own is not None:
+            self.usual["LISTENER_DATABASE_URL"] = own.replace(f":{urlsplit(own).port}/", f":{database}/")
 
     def launch(self, **settings: object) -> Listener:
         """Start one without waiting for it; `settings` are those of LISTENER_…, and SUPABASE_URL."""
@@ -80,6 +89,7 @@ class Listeners:
             "LISTENER_HANDLERS": "handlers,scenario_handlers",
             "LISTENER_HTTP_BIND": f"127.0.0.1:{port}",
             "LISTENER_DRAIN_SECONDS": "0",
+            **self.usual,
             **named,
         }
         with log.open("wb") as output:
@@ -97,9 +107,9 @@ class Listeners:
 
 
 @contextlib.contextmanager
-def listeners_on(stack: Stack, logs: Path, handlers: Path) -> Iterator[Listeners]:
+def listeners_on(stack: Stack, logs: Path, handlers: Path, usual: dict[str, str] | None = None) -> Iterator[Listeners]:
     """Give a starter of listeners, and end them all afterwards."""
-    listeners = Listeners(stack, logs, handlers)
+    listeners = Listeners(stack, logs, handlers, usual or {})
     try:
         yield listeners
     finally:

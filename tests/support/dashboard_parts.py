@@ -27,7 +27,7 @@ JOBS = Path(__file__).parents[1] / "dashboard" / "jobs"
 
 @dataclass(frozen=True)
 class Parts:
-    """What is running: `visits` opens windows."""
+    """The running parts: `visits` opens windows."""
 
     team: Team
     project: Project

@@ -210,6 +210,40 @@ def test_lists_are_separated_by_commas(read):
     assert read(**good, LISTENER_CHANNELS="none").channels == []
 
 
+DATABASE_URL = "postgresql://postgres:hush%2Fhush@db.localhost:5432/postgres"
+
+
+def test_connections_of_its_own_bring_a_channel_of_their_own(read):
+    """Unless the channels are chosen; a plain `DATABASE_URL`, which projects set for other things, means nothing."""
+    good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
+    settings = read(**good, LISTENER_DATABASE_URL=DATABASE_URL)
+    assert settings.channels == ["notify", "broadcast", "postgres_changes"]
+    assert "hush/hush" in settings.secrets
+    assert read(**good, LISTENER_DATABASE_URL=DATABASE_URL, LISTENER_CHANNELS="notify").channels == ["notify"]
+    plain = read(**good, DATABASE_URL=DATABASE_URL)
+    assert (plain.database_url, plain.channels) == (None, ["broadcast", "postgres_changes"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LISTENER_DATABASE_URL", DATABASE_URL.replace("5432", "6543"), "transaction pooler"),
+        ("LISTENER_DATABASE_URL", f"{DATABASE_URL}?host=one,two&port=5432,6543", "transaction pooler"),
+        ("LISTENER_DATABASE_URL", DATABASE_URL.replace("postgresql", "https"), "should be postgresql://"),
+        ("LISTENER_DATABASE_URL", f"{DATABASE_URL}?pgbouncer=true", "should be postgresql://"),
+        ("LISTENER_DATABASE_URL", "postgresql:///postgres", "should be postgresql://"),
+        ("LISTENER_CHANNELS", "notify", "needs LISTENER_DATABASE_URL"),
+    ],
+)
+def test_a_way_to_the_database_that_cannot_work_is_one_line_without_its_password(read, name, value, words):
+    """A transaction pooler keeps no session; without a connection nobody hears NOTIFY."""
+    good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}
+    [line] = _faults(read, **{**good, name: value})
+    assert line.startswith(f"{name}: ")
+    assert words in line
+    assert "hush" not in line
+
+
 def test_meetings_can_be_switched_off(read):
     """By the name that projects already have."""
     good = {"SUPABASE_URL": "http://localhost", "SUPABASE_SECRET_KEY": SECRET}

@@ -258,8 +258,8 @@ def test_the_metrics_say_what_happened():
     metrics.probe_sent("unsent")
     metrics.channel_stale("broadcast")
     metrics.frame_unreadable()
-    metrics.feed_session_begun()
-    metrics.feed_state("receiving")
+    metrics.feed_session_begun("realtime")
+    metrics.feed_state("realtime", "receiving")
     metrics.polled(0.01)
     metrics.poll_failed()
     metrics.leases_lost()
@@ -279,9 +279,9 @@ def test_the_metrics_say_what_happened():
         'listener_feed_probes_total{outcome="unsent"} 1.0',
         'listener_feed_channels_stale_total{channel="broadcast"} 1.0',
         "listener_feed_frames_unreadable_total 1.0",
-        "listener_feed_sessions_total 1.0",
-        'listener_feed_session{listener_feed_session="receiving"} 1.0',
-        'listener_feed_session{listener_feed_session="down"} 0.0',
+        'listener_feed_sessions_total{feed="realtime"} 1.0',
+        'listener_feed_session{feed="realtime",listener_feed_session="receiving"} 1.0',
+        'listener_feed_session{feed="realtime",listener_feed_session="down"} 0.0',
         "listener_poll_duration_seconds_count 1.0",
         "listener_poll_failures_total 1.0",
         "listener_leases_lost_total 1.0",
@@ -300,7 +300,7 @@ def test_the_metrics_say_what_happened():
 def test_an_unknown_feed_state_is_refused():
     """A slip in a name would show every state as off."""
     with pytest.raises(ValueError, match="maybe_applied"):
-        Metrics().feed_state("maybe_applied")
+        Metrics().feed_state("realtime", "maybe_applied")
     assert "receiving" in FEED_STATES
 
 

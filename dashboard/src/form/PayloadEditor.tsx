@@ -30,7 +30,7 @@ export default function PayloadEditor(props: PayloadEditorProps) {
   return (
     <div className="payload">
       {offersForm && (
-        <div className="tabs payload-mode" role="group" aria-label="Edit the payload as">
+        <div className="tabs" role="group" aria-label="Edit the payload as">
           {(['form', 'json'] as const).map((each) => (
             <button
               key={each} type="button" className="tab" aria-pressed={mode === each} disabled={brokenIn !== undefined && mode !== each}

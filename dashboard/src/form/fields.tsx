@@ -145,7 +145,7 @@ export function ConstantField(props: LeafProps) {
   const { marks, fault } = useMarks(path, false, false)
   return (
     <Frame path={path} label={props.label ?? labelOf(name, part.schema)} isRequired={false} {...{ fault, marks }}>
-      <output className="field-constant" id={marks.id}>{part.shape.kind === 'constant' ? shown(part.shape.value) : 'null'}</output>
+      <output className="muted mono" id={marks.id}>{part.shape.kind === 'constant' ? shown(part.shape.value) : 'null'}</output>
     </Frame>
   )
 }

@@ -16,7 +16,7 @@ LOOK_SECONDS = 0.02
 
 
 class Play(BaseModel):
-    """What the handler says, how far it gets, for what it waits, and how it ends."""
+    """The script of a run: its log, its progress, the file for which it waits, and its end."""
 
     say: list[str] = []
     level: str = "info"

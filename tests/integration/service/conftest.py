@@ -46,14 +46,27 @@ def shared_settings(request: pytest.FixtureRequest) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
+def way(request: pytest.FixtureRequest) -> str:
+    """Name the way of the listeners to their database: that of `both_ways`, else `--direct` decides."""
+    return getattr(request, "param", "direct" if request.config.option.direct else "postgrest")
+
+
+@pytest.fixture(scope="module")
+def way_settings(way: str, embedded_stack: Stack) -> dict[str, str]:
+    """Give the settings of that way."""
+    return {"LISTENER_DATABASE_URL": embedded_stack.database_url} if way == "direct" else {}
+
+
+@pytest.fixture(scope="module")
 def listener_factory(
     embedded_stack: Stack,
     project: Project,
     shared_settings: dict[str, object],
+    way_settings: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[], Listener]]:
     """Give a starter of listeners that live as long as a module, with its settings."""
-    with listeners_on(embedded_stack, tmp_path_factory.mktemp("listener"), HANDLERS) as listeners:
+    with listeners_on(embedded_stack, tmp_path_factory.mktemp("listener"), HANDLERS, way_settings) as listeners:
         yield lambda: listeners.start(**shared_settings)
 
 
@@ -64,9 +77,11 @@ def listener(listener_factory: Callable[[], Listener]) -> Listener:
 
 
 @pytest.fixture
-def listeners(embedded_stack: Stack, project: Project, tmp_path: Path) -> Iterator[Listeners]:
+def listeners(
+    embedded_stack: Stack, project: Project, way_settings: dict[str, str], tmp_path: Path
+) -> Iterator[Listeners]:
     """Give a starter of listeners that live for one test."""
-    with listeners_on(embedded_stack, tmp_path, HANDLERS) as listeners:
+    with listeners_on(embedded_stack, tmp_path, HANDLERS, way_settings) as listeners:
         yield listeners
 
 

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 import pytest
 from patience import allowed
+from ways import both_ways
 
-pytestmark = pytest.mark.usefixtures("listener")
+pytestmark = [pytest.mark.usefixtures("listener"), both_ways]
 
 
 @pytest.mark.parametrize("handler", ["rest", "rest_in_thread"])

@@ -8,10 +8,12 @@ import threading
 
 import httpx
 import pytest
+from child_listener import free_port
+from ways import both_ways, through_postgrest
 
 
 class Road:
-    """A TCP road from a port of its own to the stack, which can be closed and opened again."""
+    """A TCP road from a port of its own to another one, which can be closed and opened again."""
 
     def __init__(self, port: int, to_port: int) -> None:
         self.port, self._to_port = port, to_port
@@ -57,14 +59,26 @@ def road(a_free_port, embedded_stack):
     road.close()
 
 
-def test_an_outage_is_reported_and_nothing_is_lost_in_it(project, listeners, road, marks, eventually) -> None:
+@pytest.fixture
+def roads(road, embedded_stack):
+    """Give that road and one to the database, both open."""
+    to_database = Road(free_port(), embedded_stack.ports["postgres"])
+    to_database.open()
+    yield road, to_database
+    to_database.close()
+
+
+@both_ways
+def test_an_outage_is_reported_and_nothing_is_lost_in_it(project, listeners, roads, marks, eventually) -> None:
     """Not ready while it lasts, ready after it; what ended or came meanwhile is written and runs, once."""
-    listener = listeners.start(SUPABASE_URL=f"http://127.0.0.1:{road.port}", poll_seconds=1)
+    listeners.by_ports(*(each.port for each in roads))
+    listener = listeners.start(poll_seconds=1)
     going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 1})
     eventually(lambda: "begun" in marks.read_text(), "the handler has begun")
     due_meanwhile = project.insert(run_date=project.soon(1.5))
     project.sql.execute("select pg_sleep(0.3)")
-    road.close()
+    for each in roads:
+        each.close()
     new = project.insert()
     eventually(lambda: not listener.ready(), "it is not ready")
     answer = httpx.get(f"{listener.url}/readyz")
@@ -75,7 +89,8 @@ def test_an_outage_is_reported_and_nothing_is_lost_in_it(project, listeners, roa
     project.sql.execute("select pg_sleep(1)")
     assert project.job(going_on)["status"] == "running"
 
-    road.open()
+    for each in roads:
+        each.open()
     eventually(listener.ready, "it is ready again")
     for job in (going_on, due_meanwhile, new):
         assert project.wait(job)["status"] == "completed"
@@ -88,6 +103,7 @@ def complaints(listener) -> list[str]:
     return [line for line in listener.log.read_text().splitlines() if "[warning" in line or "[error" in line]
 
 
+@through_postgrest
 def test_a_service_without_a_first_answer_says_once_what_to_do(
     project, listeners, a_free_port, road, eventually
 ) -> None:
@@ -106,6 +122,7 @@ def test_a_service_without_a_first_answer_says_once_what_to_do(
     assert project.wait(project.insert())["status"] == "completed"
 
 
+@through_postgrest
 def test_a_wrong_key_is_reported_once_with_the_setting_that_has_it(project, listeners, eventually) -> None:
     """It is reported once, although every stage needs the key."""
     listener = listeners.launch(SUPABASE_SECRET_KEY="sb_secret_wrong")  # noqa: S106 - of nobody

@@ -15,7 +15,15 @@ PATIENT = 60
 """Seconds for whatever must come; what is not received comes ten minutes later, or never."""
 
 
-@pytest.mark.parametrize("channel", ["broadcast", "postgres_changes", ""], ids=lambda name: name or "polling")
+EACH_CHANNEL = [("postgrest", name) for name in ("broadcast", "postgres_changes", "")]
+
+
+@pytest.mark.parametrize(
+    ("way", "channel"),
+    [*EACH_CHANNEL, ("direct", "notify")],
+    ids=lambda name: name or "polling",
+    indirect=["way"],
+)
 def test_each_way_of_hearing_is_enough(project, listeners, channel) -> None:
     """New jobs, edits, cancellations and runs on demand are received by either channel alone, or by polling."""
     never = {"poll_seconds": 600, "relist_seconds": 600}

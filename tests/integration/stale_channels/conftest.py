@@ -6,6 +6,7 @@ import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from random import Random
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,11 @@ from listener.observability.health import Health
 from listener.observability.metrics import Metrics
 from listener.scheduling.reflector import Reflector
 from listener.settings import Settings
-from listener.supabase.feed import RealtimeFeed
+from listener.supabase.feed import ChannelFeed
 from listener.supabase.rpc import Rpc
+from listener.supabase.session import Session
 from listener.supabase.store import SupabaseStore
+from listener.supabase.unreadable_frames import unreadable_counted
 from listener.supabase.watched_session import Times
 
 if TYPE_CHECKING:
@@ -57,7 +60,7 @@ async def until(true: Callable[[], object], within: float = PATIENCE_SECONDS) ->
 class RunningFeed:
     """A feed, and what it has received."""
 
-    feed: RealtimeFeed
+    feed: ChannelFeed
     health: Health
     metrics: Metrics
     hints: list[Hint] = field(default_factory=list)
@@ -172,9 +175,9 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
 
         health = Health(clock, channels)
         health.poll_succeeded()
-        feed = RealtimeFeed(
-            url=url,
-            key=stack.service_key,
+        feed = ChannelFeed(
+            name="realtime",
+            make_session=partial(Session, url, stack.service_key),
             channels=channels,
             tables=("scheduled_jobs",),
             deliver=deliver,
@@ -184,6 +187,7 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
             clock=clock,
             jitter=CHANCE.random,
             times=Times(**times),
+            while_running=partial(unreadable_counted, metrics.frame_unreadable),
             count_others=lambda: 2,  # the tests that run several are about sharing
         )
         received = RunningFeed(feed, health, metrics, hints)
@@ -201,7 +205,7 @@ def feeding(stack: Stack, probe: Callable[[Collection[str]], Awaitable[list[str]
     return run
 
 
-async def _started(tasks: TaskGroup, stack: Stack, feed: RealtimeFeed, received: RunningFeed) -> Reflector:
+async def _started(tasks: TaskGroup, stack: Stack, feed: ChannelFeed, received: RunningFeed) -> Reflector:
     """Start a reflector that polls as often as by default, and that arms nothing."""
     clock = DatabaseClock()
     name, rpc = str(uuid.uuid4()), Rpc(stack.url, stack.service_key, clock)

@@ -140,7 +140,7 @@ def _jwt(**claims: str) -> str:
     ids=["publishable", "anon", "secret", "service_role", "user", "no role", "unknown", "two words", "empty"],
 )
 def test_only_a_key_that_is_known_to_be_public_is_given_to_browsers(key: str, is_fit: bool) -> None:  # noqa: FBT001 - expected
-    """Whatever is of no known kind may be secret."""
+    """A key of no known kind may be secret."""
     why_not = publishable_key_fault(key)
     assert (why_not is None) == is_fit
     assert not key or key not in (why_not or "")

@@ -70,7 +70,7 @@ async def test_the_metrics_of_prometheus_are_sent_under_their_names(monkeypatch)
     metrics = Metrics()
     metrics.run_ended("visit", "completed", 0.02, 0.2)
     metrics.run_ended("visit", "failed", 120, 2)
-    metrics.feed_state("receiving")
+    metrics.feed_state("realtime", "receiving")
     async with collector(metrics) as (served, to):
         await to.send_metrics()
     path, _, message = sent(served, ExportMetricsServiceRequest)

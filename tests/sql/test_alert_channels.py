@@ -167,7 +167,7 @@ def test_what_a_user_has_sent_in_an_hour_is_bounded(carol, sql):
 
 
 def test_one_address_gets_few_codes_in_a_day(carol, sql):
-    """Whatever the number of channels, the case of the letters, and what follows a plus sign."""
+    """The number of channels, the case of the letters, and what follows a plus sign do not matter."""
     for spelling in (
         "eve@example.com",
         "Eve@example.com",

@@ -1,4 +1,4 @@
-"""What one tenant's rules ask for changes nothing of what others are notified of, and fills no table."""
+"""The rules of one tenant change nothing of what others are notified of, and fill no table."""
 
 from __future__ import annotations
 

@@ -92,11 +92,14 @@ alter table job_scheduler.channel_secrets enable row level security;
 create table if not exists job_scheduler.alert_requests (
     id bigint generated always as identity primary key,
     requested_by uuid not null,
+    address text,
     at timestamptz not null default now()
 );
 
 comment on table job_scheduler.alert_requests is
     'Mails and tests that users asked for, of the last day: their number is bounded.';
+comment on column job_scheduler.alert_requests.address is
+    'Of a confirmation the address, without what follows a + in its local part.';
 
 create index if not exists alert_requests_requested_by_idx on job_scheduler.alert_requests (requested_by, at);
 
@@ -354,6 +357,9 @@ as $$
 declare
     named constant text := 'job_alert_channels';
 begin
+    if length(channel.secret) > 2000 then -- each delivery reads it
+        perform job_scheduler.refuse_alert(named, 'secret', '…', '2000 characters at most');
+    end if;
     if channel.kind = 'email' then
         if channel.target !~ E'^[^\\s@<>",;:]+@[^\\s@<>",;:]+$' is not false or length(channel.target) > 320 then
             perform job_scheduler.refuse_alert(named, 'target', channel.target, 'an e-mail address');
@@ -435,8 +441,8 @@ begin
 end
 $$;
 
--- Refuses more requests that send something than a user may make in an hour.
-create or replace function job_scheduler.note_alert_request()
+-- Refuses more requests that send something than a user may make in an hour, and more codes to one address than in a day.
+create or replace function job_scheduler.note_alert_request(confirmed text default null)
 returns void
 language plpgsql
 security definer -- users may not write there
@@ -445,6 +451,8 @@ as $$
 declare
     me constant uuid := job_scheduler.caller();
     most constant numeric := job_scheduler.limit_of('max_alert_requests_per_hour');
+    most_codes constant numeric := job_scheduler.limit_of('max_alert_confirmations_per_day');
+    place constant text := lower(regexp_replace(confirmed, E'\\+[^@]*@', '@'));
     used bigint;
 begin
     if me is null then
@@ -459,7 +467,14 @@ begin
             'max_alert_requests_per_hour', 'one more test or confirmation in this hour is not allowed', most, used
         );
     end if;
-    insert into job_scheduler.alert_requests (requested_by) values (me);
+    select count(*) into used from job_scheduler.alert_requests as r
+    where r.requested_by = me and r.address = place and r.at > now() - interval '1 day';
+    if used >= most_codes then
+        perform job_scheduler.refuse_quota(
+            'max_alert_confirmations_per_day', 'one more code to this address on this day is not allowed', most_codes, used
+        );
+    end if;
+    insert into job_scheduler.alert_requests (requested_by, address) values (me, place);
 end
 $$;
 
@@ -473,7 +488,7 @@ as $$
 declare
     delivery uuid;
 begin
-    perform job_scheduler.note_alert_request();
+    perform job_scheduler.note_alert_request(case when kind = 'confirmation' then channel.target end);
     insert into public.job_alert_deliveries (channel_id, workspace_id, created_by, kind, channel_kind, target)
     values (
         channel.id, channel.workspace_id, coalesce(job_scheduler.caller(), channel.created_by), kind, channel.kind,
@@ -500,7 +515,7 @@ end
 $$;
 
 revoke all on function
-job_scheduler.admit_channel(), job_scheduler.take_secret(), job_scheduler.note_alert_request(),
+job_scheduler.admit_channel(), job_scheduler.take_secret(), job_scheduler.note_alert_request(text),
 job_scheduler.send_to_channel(public.job_alert_channels, text), job_scheduler.ask_to_confirm(),
 job_scheduler.refuse_alert(text, text, text, text, text),
 job_scheduler.check_channel(public.job_alert_channels, boolean, boolean)
@@ -544,7 +559,8 @@ begin
         is distinct from (new.enabled, new.condition, new.scheduled_job_id, new.handler, new.threshold) then
         new.active_since := now();
     end if;
-    new.threshold := coalesce(new.threshold, job_scheduler.default_threshold(new.condition));
+    -- One too small for a double precision would end the evaluation of everybody's rules.
+    new.threshold := trim_scale(round(coalesce(new.threshold, job_scheduler.default_threshold(new.condition)), 3));
     if new.condition = 'failing' and (new.threshold < 2 or new.threshold > 50 or new.threshold % 1 <> 0) then
         perform job_scheduler.refuse_alert(
             'job_alert_rules', 'threshold', new.threshold::text, '2 to 50 failures in a row, for the condition failing'
@@ -576,6 +592,38 @@ begin
 end
 $$;
 
+-- Refuses more than a user may have over all workspaces without a bound of their own, see check_active_quota_of: else each
+-- workspace would be as many again.
+create or replace function job_scheduler.bound_alerting_of(owner uuid, workspace uuid, table_name text, quota text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('quota_' || quota);
+    used bigint;
+begin
+    if owner is null or workspace is null or exists (
+        select from public.job_workspaces as w where w.id = workspace and w.settings ? quota
+    ) then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of user ' || owner, 0));
+    select count(*) into used
+    from (
+        select c.workspace_id from public.job_alert_channels as c where c.created_by = owner and table_name = 'job_alert_channels'
+        union all
+        select r.workspace_id from public.job_alert_rules as r where r.created_by = owner and table_name = 'job_alert_rules'
+    ) as o
+    left join public.job_workspaces as w on o.workspace_id = w.id
+    where not coalesce(w.settings ? quota, false);
+    if used > most then
+        perform job_scheduler.refuse_quota(quota, 'no more of this user in all workspaces together', most, used - 1);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.bound_alerting_of(uuid, uuid, text, text) from public;
+
 -- Refuses more channels or rules than a tenant may have: tg_argv names the quota.
 create or replace function job_scheduler.bound_alerting()
 returns trigger
@@ -596,6 +644,7 @@ begin
     if used > most then
         perform job_scheduler.refuse_quota(tg_argv[0], 'one more is not allowed', most, used - 1);
     end if;
+    perform job_scheduler.bound_alerting_of(new.created_by, new.workspace_id, tg_table_name, tg_argv[0]);
     return null;
 end
 $$;
@@ -759,7 +808,7 @@ as $$
 $$;
 revoke all on function job_scheduler.shown_alert(uuid) from public;
 
--- The code that confirms a channel's address: the same for all attempts of a day.
+-- The code that confirms a channel's address: the same for all attempts of a day, unless wrong ones used it up.
 create or replace function job_scheduler.confirmation_code(channel uuid)
 returns text
 language sql
@@ -769,9 +818,9 @@ as $$
     values (channel, upper(substr(replace(gen_random_uuid()::text, '-', ''), 1, 8)), now() + interval '1 day')
     on conflict (channel_id) do update
     set
-        code = case when s.code_expires_at > now() then s.code else excluded.code end,
-        code_tries = case when s.code_expires_at > now() then s.code_tries else 0 end,
-        code_expires_at = case when s.code_expires_at > now() then s.code_expires_at else excluded.code_expires_at end
+        code = case when s.code_expires_at > now() and s.code_tries < 5 then s.code else excluded.code end,
+        code_tries = case when s.code_expires_at > now() and s.code_tries < 5 then s.code_tries else 0 end,
+        code_expires_at = case when s.code_expires_at > now() and s.code_tries < 5 then s.code_expires_at else excluded.code_expires_at end
     returning s.code
 $$;
 revoke all on function job_scheduler.confirmation_code(uuid) from public;
@@ -1025,6 +1074,20 @@ revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, timestam
 
 -- Late and long runs, and instants that were missed.
 
+-- The least threshold of each tenant's rules of a condition: what one tenant asks for must not change what another's rules find.
+create or replace function job_scheduler.least_thresholds()
+returns table (tenant_id uuid, condition text, lowest double precision)
+language sql
+stable
+set search_path = ''
+as $$
+    select r.tenant_id, r.condition, min(r.threshold)::double precision
+    from public.job_alert_rules as r
+    where r.enabled and r.condition in ('late', 'long_running', 'missed')
+    group by r.tenant_id, r.condition
+$$;
+revoke all on function job_scheduler.least_thresholds() from public;
+
 -- Notes what ended late, or after long, or never began; each bound null where no rule asks for it. All that ended is read, by
 -- the index of ends.
 create or replace function job_scheduler.note_ended(
@@ -1071,10 +1134,14 @@ as $$
     )
     select
         f.kind, j.id, coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000'), j.handler,
-        (array_agg(f.measure order by f.at desc, f.id desc))[1], count(*),
+        max(f.measure), count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
     from found as f
     inner join public.scheduled_jobs as j on f.scheduled_job_id = j.id
+    inner join job_scheduler.least_thresholds() as l
+        on
+            coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = l.tenant_id
+            and f.kind = l.condition and (f.measure > l.lowest or f.kind = 'missed')
     where
         j.handler <> 'alert_delivery'
         and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = any(tenants)
@@ -1093,8 +1160,37 @@ revoke all on function job_scheduler.note_ended(
     uuid[], bigint, bigint, timestamptz, double precision, double precision, boolean
 ) from public;
 
+-- A tenant's jobs that are due before an instant and do not run, the 10,000 that are due for longest: those of no other tenant
+-- push them out.
+create or replace function job_scheduler.due_jobs_of(tenant uuid, before timestamptz)
+returns table (id bigint, next_run_at timestamptz)
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    (
+        select j.id, j.next_run_at from public.scheduled_jobs as j
+        where
+            tenant <> '00000000-0000-0000-0000-000000000000' and coalesce(j.workspace_id, j.created_by) = tenant
+            and j.next_run_at < before and j.status <> 'running'
+        order by j.next_run_at
+        limit 10000
+    )
+    union all
+    (
+        select j.id, j.next_run_at from public.scheduled_jobs as j
+        where
+            tenant = '00000000-0000-0000-0000-000000000000' and coalesce(j.workspace_id, j.created_by) is null
+            and j.next_run_at < before and j.status <> 'running' and j.handler <> 'alert_delivery'
+        order by j.next_run_at
+        limit 10000
+    )
+$$;
+revoke all on function job_scheduler.due_jobs_of(uuid, timestamptz) from public;
+
 -- Notes runs that have gone on for longer than `long`, of each job the oldest, and instants that have been due for longer than
--- `missed` and did not begin: 10,000 jobs at most of each.
+-- `missed` and did not begin: 10,000 jobs at most, and of those that are due of each tenant.
 create or replace function job_scheduler.note_states(tenants uuid[], long double precision, missed double precision)
 returns void
 language sql
@@ -1107,16 +1203,14 @@ as $$
         where
             e.lease_expires_at is not null and e.status = 'running' and not e.test_mode
             and e.started_at < now() - make_interval(secs => long)
+            and coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000') = any(tenants)
         group by e.scheduled_job_id
         limit 10000
     ), due as (
-        select j.id, j.next_run_at
-        from public.scheduled_jobs as j
-        where
-            j.next_run_at < now() - make_interval(secs => missed) and j.status <> 'running' and j.handler <> 'alert_delivery'
-            and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = any(tenants)
-        order by j.next_run_at
-        limit 10000
+        select d.id, d.next_run_at
+        from job_scheduler.least_thresholds() as l
+        cross join lateral job_scheduler.due_jobs_of(l.tenant_id, now() - make_interval(secs => l.lowest)) as d
+        where l.condition = 'missed' and missed is not null
     ), found as (
         select 'long_running' as kind, r.scheduled_job_id, r.id, r.at from running as r
         union all
@@ -1130,6 +1224,10 @@ as $$
         extract(epoch from now() - f.at)::double precision, 1, f.id, f.id, now(), now()
     from found as f
     inner join public.scheduled_jobs as j on f.scheduled_job_id = j.id
+    inner join job_scheduler.least_thresholds() as l
+        on
+            coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = l.tenant_id
+            and f.kind = l.condition and f.at < now() - make_interval(secs => l.lowest)
     where
         j.handler <> 'alert_delivery'
         and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = any(tenants)
@@ -1143,7 +1241,7 @@ $$;
 revoke all on function job_scheduler.note_states(uuid[], double precision, double precision) from public;
 
 -- Forgets what is over: of states all that this evaluation did not find, of late jobs those whose last run was not late.
-create or replace function job_scheduler.forget_states(late double precision)
+create or replace function job_scheduler.forget_states()
 returns void
 language sql
 set search_path = ''
@@ -1152,16 +1250,17 @@ as $$
     delete from job_scheduler.troubled_jobs as t
     where
         t.kind in ('long_running', 'missed') and t.last_at < now() and t.hits = 0
-        or t.kind = 'late' and t.hits = 0 and (
-            late is null or coalesce((
-                select e.lateness_ms from public.job_executions as e
-                where e.scheduled_job_id = t.scheduled_job_id and e.status in ('completed', 'failed') and not e.test_mode
-                order by e.scheduled_for desc, e.cause desc, e.attempt desc
-                limit 1
-            ), 0) <= late * 1000
-        )
+        or t.kind = 'late' and t.hits = 0 and coalesce((
+            select e.lateness_ms from public.job_executions as e
+            where e.scheduled_job_id = t.scheduled_job_id and e.status in ('completed', 'failed') and not e.test_mode
+            order by e.scheduled_for desc, e.cause desc, e.attempt desc
+            limit 1
+        ), 0) <= coalesce((
+            select l.lowest * 1000 from job_scheduler.least_thresholds() as l
+            where l.tenant_id = t.tenant_id and l.condition = 'late'
+        ), 'Infinity')
 $$;
-revoke all on function job_scheduler.forget_states(double precision) from public;
+revoke all on function job_scheduler.forget_states() from public;
 
 -- The findings of the rules in the present evaluation.
 
@@ -1267,6 +1366,25 @@ language sql
 stable
 set search_path = ''
 as $$
+    with troubled as materialized ( -- of what only goes on, one job of each handler: rules times jobs would be many
+        select t.* from job_scheduler.troubled_jobs as t
+        where t.hits > 0
+        union all
+        (
+            select distinct on (t.kind, t.tenant_id, t.handler) t.* from job_scheduler.troubled_jobs as t
+            where t.hits = 0 and t.kind in ('long_running', 'missed')
+            order by t.kind, t.tenant_id, t.handler, t.measure desc
+        )
+        union all
+        select t.* from job_scheduler.troubled_jobs as t
+        where
+            t.hits = 0 and t.kind in ('long_running', 'missed')
+            and t.scheduled_job_id = any(array(
+                select r.scheduled_job_id from public.job_alert_rules as r
+                where r.enabled and r.condition in ('long_running', 'missed')
+            ))
+    )
+
     select
         r.id, coalesce('job:' || r.scheduled_job_id, 'handler:' || t.handler),
         r.scheduled_job_id, t.handler, count(*), sum(t.hits)::bigint, bool_or(t.is_new and t.hits > 0),
@@ -1274,7 +1392,7 @@ as $$
         (array_agg(t.last_execution_id order by t.last_at desc, t.last_execution_id desc))[1],
         min(t.first_at), max(t.last_at), max(t.measure)
     from public.job_alert_rules as r
-    inner join job_scheduler.troubled_jobs as t
+    inner join troubled as t
         on
             r.tenant_id = t.tenant_id and t.kind = case r.condition when 'failing' then 'failed' else r.condition end
             and t.scheduled_job_id = coalesce(r.scheduled_job_id, t.scheduled_job_id)
@@ -1501,8 +1619,22 @@ as $$
 $$;
 revoke all on function job_scheduler.alert_deliveries_of(uuid) from public;
 
+-- How many messages of a tenant's alerts were skipped in the last hour.
+create or replace function job_scheduler.alert_skips_of(tenant uuid)
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+    select count(*) from public.job_alert_deliveries as d
+    where
+        coalesce(d.workspace_id, d.created_by, '00000000-0000-0000-0000-000000000000') = tenant
+        and d.created_at > now() - interval '1 hour' and d.status = 'skipped'
+$$;
+revoke all on function job_scheduler.alert_skips_of(uuid) from public;
+
 -- Enters deliveries of alerts to the channels of their rules, or why not, and answers those to send; of a tenant's beyond its
--- quota in an hour none is sent.
+-- quota in an hour none is sent, and no more than as many again are entered as skipped.
 create or replace function job_scheduler.enter_deliveries(alerts uuid[], notification text)
 returns uuid[]
 language sql
@@ -1526,14 +1658,14 @@ as $$
     ), used as (
         select
             t.tenant_id, job_scheduler.quota_of(t.workspace_id, 'max_alert_deliveries_per_hour', t.is_owned) as most,
-            job_scheduler.alert_deliveries_of(t.tenant_id) as deliveries
+            job_scheduler.alert_deliveries_of(t.tenant_id) as deliveries, job_scheduler.alert_skips_of(t.tenant_id) as skips
         from (
             select distinct w.tenant_id, w.workspace_id, coalesce(w.workspace_id, w.created_by) is not null as is_owned
             from wanted as w
         ) as t
     ), judged as (
         select
-            w.*,
+            w.*, u.skips, u.most,
             case
                 when w.fault is not null then w.fault
                 when
@@ -1550,7 +1682,11 @@ as $$
             j.id, j.channel_id, j.workspace_id, j.created_by,
             case when notification = 'firing' and j.is_announced then 'repeat' else notification end, j.channel_kind, j.target,
             case when j.why_not is null then 'queued' else 'skipped' end, j.why_not
-        from judged as j
+        from (
+            select o.*, row_number() over (partition by o.tenant_id, o.why_not is null order by o.id, o.channel_id) as place
+            from judged as o
+        ) as j
+        where j.why_not is null or j.most is null or j.skips + j.place <= j.most
         returning id, status
     )
     select coalesce(array_agg(e.id) filter (where e.status = 'queued'), '{}') from entered as e
@@ -1656,7 +1792,7 @@ begin
     if long is not null or missed is not null then
         perform job_scheduler.note_states(others, long, missed);
     end if;
-    perform job_scheduler.forget_states(late);
+    perform job_scheduler.forget_states();
     delete from job_scheduler.late_ends_for_alerts as l
     where not exists (
         select from public.job_executions as e
@@ -2002,6 +2138,28 @@ to authenticated, service_role; -- the functions above call them
 
 -- "Would have fired": what a rule would have found in the ledger as it is kept.
 
+-- Runs of a tenant's ledger that ended after an instant, of those that the caller sees: others' runs are not read.
+create or replace function job_scheduler.past_runs(tenant uuid, since timestamptz)
+returns setof public.job_executions
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select e.* from public.job_executions as e
+    where e.created_by = tenant and e.workspace_id is null and e.completed_at > since
+    union all
+    select e.* from public.job_executions as e
+    where e.workspace_id = tenant and e.completed_at > since
+    union all
+    select e.* from public.job_executions as e
+    where
+        tenant = '00000000-0000-0000-0000-000000000000' and e.workspace_id is null and e.created_by is null
+        and e.completed_at > since
+$$;
+revoke all on function job_scheduler.past_runs(uuid, timestamptz) from public;
+grant execute on function job_scheduler.past_runs(uuid, timestamptz) to authenticated, service_role;
+
 -- The runs of the caller's ledger that meet a condition, of so many days, the newest 10,000. For failing: each run that failed as
 -- the n-th in a row or later. For missed: instants that were skipped, or began later than the threshold.
 create or replace function job_scheduler.past_hits(
@@ -2016,11 +2174,10 @@ as $$
         select
             coalesce(e.completed_at, e.scheduled_for) as at, e.scheduled_job_id, j.handler as handler_name, e.id, e.status,
             e.reason, e.duration_ms, e.lateness_ms, e.scheduled_for, e.cause
-        from public.job_executions as e
+        from job_scheduler.past_runs(past_hits.tenant, now() - make_interval(days => days)) as e
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where
-            coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000') = past_hits.tenant
-            and e.completed_at > now() - make_interval(days => days) and not e.test_mode
+            not e.test_mode
             and e.scheduled_job_id = coalesce(job, e.scheduled_job_id) and j.handler = coalesce(past_hits.handler, j.handler)
             and j.handler <> 'alert_delivery'
             and e.status in ('completed', 'failed', 'skipped')

@@ -1,4 +1,4 @@
-"""Stands for the sites that newsletters read: an RSS feed, a JSON feed, a broken one. For one's own machine."""
+"""Stands for the sites that newsletters read: an RSS feed, a JSON feed, two broken ones. For one's own machine."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -45,3 +45,9 @@ async def json_feed() -> Response:
 async def broken() -> None:
     """Answer as a site that is down."""
     raise HTTPException(503)
+
+
+@app.get("/odd.json")
+async def odd() -> list[int]:
+    """Answer with JSON that is no feed."""
+    return [1]

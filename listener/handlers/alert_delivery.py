@@ -72,8 +72,10 @@ def _masked(secret: str | None, error: Exception) -> str:
 
 
 async def _mail(job: JobContext, delivery: Mapping[str, Any]) -> None:
-    subject = title_of(delivery)[:MAX_SUBJECT_CHARACTERS]
-    await send_mail(job, Mail(to=[delivery["target"]], subject=subject, text=f"{subject}\n\n{text_of(delivery)}\n"))
+    # As values: a job's name or error may hold what a template would take for a placeholder.
+    values = {"subject": title_of(delivery)[:MAX_SUBJECT_CHARACTERS], "text": text_of(delivery)}
+    mail = Mail(to=[delivery["target"]], subject="{{ subject }}", text="{{ subject }}\n\n{{ text }}\n", values=values)
+    await send_mail(job, mail)
 
 
 async def _webhook(job: JobContext, delivery: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ insert into job_scheduler.limits (name, value, description) values
 ('max_misfire_grace_seconds', 31536000, 'misfire_grace_seconds'),
 ('max_workspaces', 20, 'workspaces that a signed-in user has created'),
 ('max_alert_requests_per_hour', 20, 'tests of channels and confirmations of addresses that a signed-in user asks for in an hour'),
+('max_alert_confirmations_per_day', 5, 'codes that a signed-in user has sent to one address in a day'),
 ('max_invitations', 500, 'invitations into a workspace that wait for an answer'),
 ('quota_max_active_jobs', 10000, 'jobs of a tenant that have not ended, unless its workspace says otherwise'),
 ('quota_min_interval_seconds', 1, 'seconds between due instants of a tenant''s job, unless its workspace says otherwise'),

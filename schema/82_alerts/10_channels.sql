@@ -89,11 +89,14 @@ alter table job_scheduler.channel_secrets enable row level security;
 create table if not exists job_scheduler.alert_requests (
     id bigint generated always as identity primary key,
     requested_by uuid not null,
+    address text,
     at timestamptz not null default now()
 );
 
 comment on table job_scheduler.alert_requests is
     'Mails and tests that users asked for, of the last day: their number is bounded.';
+comment on column job_scheduler.alert_requests.address is
+    'Of a confirmation the address, without what follows a + in its local part.';
 
 create index if not exists alert_requests_requested_by_idx on job_scheduler.alert_requests (requested_by, at);
 

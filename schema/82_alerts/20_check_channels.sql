@@ -34,6 +34,9 @@ as $$
 declare
     named constant text := 'job_alert_channels';
 begin
+    if length(channel.secret) > 2000 then -- each delivery reads it
+        perform job_scheduler.refuse_alert(named, 'secret', '…', '2000 characters at most');
+    end if;
     if channel.kind = 'email' then
         if channel.target !~ E'^[^\\s@<>",;:]+@[^\\s@<>",;:]+$' is not false or length(channel.target) > 320 then
             perform job_scheduler.refuse_alert(named, 'target', channel.target, 'an e-mail address');
@@ -115,8 +118,8 @@ begin
 end
 $$;
 
--- Refuses more requests that send something than a user may make in an hour.
-create or replace function job_scheduler.note_alert_request()
+-- Refuses more requests that send something than a user may make in an hour, and more codes to one address than in a day.
+create or replace function job_scheduler.note_alert_request(confirmed text default null)
 returns void
 language plpgsql
 security definer -- users may not write there
@@ -125,6 +128,8 @@ as $$
 declare
     me constant uuid := job_scheduler.caller();
     most constant numeric := job_scheduler.limit_of('max_alert_requests_per_hour');
+    most_codes constant numeric := job_scheduler.limit_of('max_alert_confirmations_per_day');
+    place constant text := lower(regexp_replace(confirmed, E'\\+[^@]*@', '@'));
     used bigint;
 begin
     if me is null then
@@ -139,7 +144,14 @@ begin
             'max_alert_requests_per_hour', 'one more test or confirmation in this hour is not allowed', most, used
         );
     end if;
-    insert into job_scheduler.alert_requests (requested_by) values (me);
+    select count(*) into used from job_scheduler.alert_requests as r
+    where r.requested_by = me and r.address = place and r.at > now() - interval '1 day';
+    if used >= most_codes then
+        perform job_scheduler.refuse_quota(
+            'max_alert_confirmations_per_day', 'one more code to this address on this day is not allowed', most_codes, used
+        );
+    end if;
+    insert into job_scheduler.alert_requests (requested_by, address) values (me, place);
 end
 $$;
 
@@ -153,7 +165,7 @@ as $$
 declare
     delivery uuid;
 begin
-    perform job_scheduler.note_alert_request();
+    perform job_scheduler.note_alert_request(case when kind = 'confirmation' then channel.target end);
     insert into public.job_alert_deliveries (channel_id, workspace_id, created_by, kind, channel_kind, target)
     values (
         channel.id, channel.workspace_id, coalesce(job_scheduler.caller(), channel.created_by), kind, channel.kind,
@@ -180,7 +192,7 @@ end
 $$;
 
 revoke all on function
-job_scheduler.admit_channel(), job_scheduler.take_secret(), job_scheduler.note_alert_request(),
+job_scheduler.admit_channel(), job_scheduler.take_secret(), job_scheduler.note_alert_request(text),
 job_scheduler.send_to_channel(public.job_alert_channels, text), job_scheduler.ask_to_confirm(),
 job_scheduler.refuse_alert(text, text, text, text, text),
 job_scheduler.check_channel(public.job_alert_channels, boolean, boolean)

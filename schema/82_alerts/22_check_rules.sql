@@ -32,7 +32,8 @@ begin
         is distinct from (new.enabled, new.condition, new.scheduled_job_id, new.handler, new.threshold) then
         new.active_since := now();
     end if;
-    new.threshold := coalesce(new.threshold, job_scheduler.default_threshold(new.condition));
+    -- One too small for a double precision would end the evaluation of everybody's rules.
+    new.threshold := trim_scale(round(coalesce(new.threshold, job_scheduler.default_threshold(new.condition)), 3));
     if new.condition = 'failing' and (new.threshold < 2 or new.threshold > 50 or new.threshold % 1 <> 0) then
         perform job_scheduler.refuse_alert(
             'job_alert_rules', 'threshold', new.threshold::text, '2 to 50 failures in a row, for the condition failing'
@@ -64,6 +65,38 @@ begin
 end
 $$;
 
+-- Refuses more than a user may have over all workspaces without a bound of their own, see check_active_quota_of: else each
+-- workspace would be as many again.
+create or replace function job_scheduler.bound_alerting_of(owner uuid, workspace uuid, table_name text, quota text)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+declare
+    most constant numeric := job_scheduler.limit_of('quota_' || quota);
+    used bigint;
+begin
+    if owner is null or workspace is null or exists (
+        select from public.job_workspaces as w where w.id = workspace and w.settings ? quota
+    ) then
+        return;
+    end if;
+    perform pg_advisory_xact_lock(hashtextextended('job_scheduler quota of user ' || owner, 0));
+    select count(*) into used
+    from (
+        select c.workspace_id from public.job_alert_channels as c where c.created_by = owner and table_name = 'job_alert_channels'
+        union all
+        select r.workspace_id from public.job_alert_rules as r where r.created_by = owner and table_name = 'job_alert_rules'
+    ) as o
+    left join public.job_workspaces as w on o.workspace_id = w.id
+    where not coalesce(w.settings ? quota, false);
+    if used > most then
+        perform job_scheduler.refuse_quota(quota, 'no more of this user in all workspaces together', most, used - 1);
+    end if;
+end
+$$;
+revoke all on function job_scheduler.bound_alerting_of(uuid, uuid, text, text) from public;
+
 -- Refuses more channels or rules than a tenant may have: tg_argv names the quota.
 create or replace function job_scheduler.bound_alerting()
 returns trigger
@@ -84,6 +117,7 @@ begin
     if used > most then
         perform job_scheduler.refuse_quota(tg_argv[0], 'one more is not allowed', most, used - 1);
     end if;
+    perform job_scheduler.bound_alerting_of(new.created_by, new.workspace_id, tg_table_name, tg_argv[0]);
     return null;
 end
 $$;

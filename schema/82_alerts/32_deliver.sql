@@ -24,7 +24,7 @@ as $$
 $$;
 revoke all on function job_scheduler.shown_alert(uuid) from public;
 
--- The code that confirms a channel's address: the same for all attempts of a day.
+-- The code that confirms a channel's address: the same for all attempts of a day, unless wrong ones used it up.
 create or replace function job_scheduler.confirmation_code(channel uuid)
 returns text
 language sql
@@ -34,9 +34,9 @@ as $$
     values (channel, upper(substr(replace(gen_random_uuid()::text, '-', ''), 1, 8)), now() + interval '1 day')
     on conflict (channel_id) do update
     set
-        code = case when s.code_expires_at > now() then s.code else excluded.code end,
-        code_tries = case when s.code_expires_at > now() then s.code_tries else 0 end,
-        code_expires_at = case when s.code_expires_at > now() then s.code_expires_at else excluded.code_expires_at end
+        code = case when s.code_expires_at > now() and s.code_tries < 5 then s.code else excluded.code end,
+        code_tries = case when s.code_expires_at > now() and s.code_tries < 5 then s.code_tries else 0 end,
+        code_expires_at = case when s.code_expires_at > now() and s.code_tries < 5 then s.code_expires_at else excluded.code_expires_at end
     returning s.code
 $$;
 revoke all on function job_scheduler.confirmation_code(uuid) from public;

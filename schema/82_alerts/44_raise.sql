@@ -102,6 +102,25 @@ language sql
 stable
 set search_path = ''
 as $$
+    with troubled as materialized ( -- of what only goes on, one job of each handler: rules times jobs would be many
+        select t.* from job_scheduler.troubled_jobs as t
+        where t.hits > 0
+        union all
+        (
+            select distinct on (t.kind, t.tenant_id, t.handler) t.* from job_scheduler.troubled_jobs as t
+            where t.hits = 0 and t.kind in ('long_running', 'missed')
+            order by t.kind, t.tenant_id, t.handler, t.measure desc
+        )
+        union all
+        select t.* from job_scheduler.troubled_jobs as t
+        where
+            t.hits = 0 and t.kind in ('long_running', 'missed')
+            and t.scheduled_job_id = any(array(
+                select r.scheduled_job_id from public.job_alert_rules as r
+                where r.enabled and r.condition in ('long_running', 'missed')
+            ))
+    )
+
     select
         r.id, coalesce('job:' || r.scheduled_job_id, 'handler:' || t.handler),
         r.scheduled_job_id, t.handler, count(*), sum(t.hits)::bigint, bool_or(t.is_new and t.hits > 0),
@@ -109,7 +128,7 @@ as $$
         (array_agg(t.last_execution_id order by t.last_at desc, t.last_execution_id desc))[1],
         min(t.first_at), max(t.last_at), max(t.measure)
     from public.job_alert_rules as r
-    inner join job_scheduler.troubled_jobs as t
+    inner join troubled as t
         on
             r.tenant_id = t.tenant_id and t.kind = case r.condition when 'failing' then 'failed' else r.condition end
             and t.scheduled_job_id = coalesce(r.scheduled_job_id, t.scheduled_job_id)

@@ -14,8 +14,22 @@ as $$
 $$;
 revoke all on function job_scheduler.alert_deliveries_of(uuid) from public;
 
+-- How many messages of a tenant's alerts were skipped in the last hour.
+create or replace function job_scheduler.alert_skips_of(tenant uuid)
+returns bigint
+language sql
+stable
+set search_path = ''
+as $$
+    select count(*) from public.job_alert_deliveries as d
+    where
+        coalesce(d.workspace_id, d.created_by, '00000000-0000-0000-0000-000000000000') = tenant
+        and d.created_at > now() - interval '1 hour' and d.status = 'skipped'
+$$;
+revoke all on function job_scheduler.alert_skips_of(uuid) from public;
+
 -- Enters deliveries of alerts to the channels of their rules, or why not, and answers those to send; of a tenant's beyond its
--- quota in an hour none is sent.
+-- quota in an hour none is sent, and no more than as many again are entered as skipped.
 create or replace function job_scheduler.enter_deliveries(alerts uuid[], notification text)
 returns uuid[]
 language sql
@@ -39,14 +53,14 @@ as $$
     ), used as (
         select
             t.tenant_id, job_scheduler.quota_of(t.workspace_id, 'max_alert_deliveries_per_hour', t.is_owned) as most,
-            job_scheduler.alert_deliveries_of(t.tenant_id) as deliveries
+            job_scheduler.alert_deliveries_of(t.tenant_id) as deliveries, job_scheduler.alert_skips_of(t.tenant_id) as skips
         from (
             select distinct w.tenant_id, w.workspace_id, coalesce(w.workspace_id, w.created_by) is not null as is_owned
             from wanted as w
         ) as t
     ), judged as (
         select
-            w.*,
+            w.*, u.skips, u.most,
             case
                 when w.fault is not null then w.fault
                 when
@@ -63,7 +77,11 @@ as $$
             j.id, j.channel_id, j.workspace_id, j.created_by,
             case when notification = 'firing' and j.is_announced then 'repeat' else notification end, j.channel_kind, j.target,
             case when j.why_not is null then 'queued' else 'skipped' end, j.why_not
-        from judged as j
+        from (
+            select o.*, row_number() over (partition by o.tenant_id, o.why_not is null order by o.id, o.channel_id) as place
+            from judged as o
+        ) as j
+        where j.why_not is null or j.most is null or j.skips + j.place <= j.most
         returning id, status
     )
     select coalesce(array_agg(e.id) filter (where e.status = 'queued'), '{}') from entered as e

@@ -48,7 +48,7 @@ begin
     if long is not null or missed is not null then
         perform job_scheduler.note_states(others, long, missed);
     end if;
-    perform job_scheduler.forget_states(late);
+    perform job_scheduler.forget_states();
     delete from job_scheduler.late_ends_for_alerts as l
     where not exists (
         select from public.job_executions as e

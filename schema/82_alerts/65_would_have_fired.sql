@@ -1,5 +1,27 @@
 -- "Would have fired": what a rule would have found in the ledger as it is kept.
 
+-- Runs of a tenant's ledger that ended after an instant, of those that the caller sees: others' runs are not read.
+create or replace function job_scheduler.past_runs(tenant uuid, since timestamptz)
+returns setof public.job_executions
+language sql
+stable
+set search_path = ''
+set enable_seqscan = off
+as $$
+    select e.* from public.job_executions as e
+    where e.created_by = tenant and e.workspace_id is null and e.completed_at > since
+    union all
+    select e.* from public.job_executions as e
+    where e.workspace_id = tenant and e.completed_at > since
+    union all
+    select e.* from public.job_executions as e
+    where
+        tenant = '00000000-0000-0000-0000-000000000000' and e.workspace_id is null and e.created_by is null
+        and e.completed_at > since
+$$;
+revoke all on function job_scheduler.past_runs(uuid, timestamptz) from public;
+grant execute on function job_scheduler.past_runs(uuid, timestamptz) to authenticated, service_role;
+
 -- The runs of the caller's ledger that meet a condition, of so many days, the newest 10,000. For failing: each run that failed as
 -- the n-th in a row or later. For missed: instants that were skipped, or began later than the threshold.
 create or replace function job_scheduler.past_hits(
@@ -14,11 +36,10 @@ as $$
         select
             coalesce(e.completed_at, e.scheduled_for) as at, e.scheduled_job_id, j.handler as handler_name, e.id, e.status,
             e.reason, e.duration_ms, e.lateness_ms, e.scheduled_for, e.cause
-        from public.job_executions as e
+        from job_scheduler.past_runs(past_hits.tenant, now() - make_interval(days => days)) as e
         inner join public.scheduled_jobs as j on e.scheduled_job_id = j.id
         where
-            coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000') = past_hits.tenant
-            and e.completed_at > now() - make_interval(days => days) and not e.test_mode
+            not e.test_mode
             and e.scheduled_job_id = coalesce(job, e.scheduled_job_id) and j.handler = coalesce(past_hits.handler, j.handler)
             and j.handler <> 'alert_delivery'
             and e.status in ('completed', 'failed', 'skipped')

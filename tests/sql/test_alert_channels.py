@@ -166,6 +166,62 @@ def test_what_a_user_has_sent_in_an_hour_is_bounded(carol, sql):
     assert (answer.status_code, answer.json()["message"].startswith("quota max_alert_requests_per_hour")) == (403, True)
 
 
+def test_one_address_gets_few_codes_in_a_day(carol, sql):
+    """The number of channels, the case of the letters, and what follows a plus sign do not matter."""
+    for spelling in (
+        "eve@example.com",
+        "Eve@example.com",
+        "eve+1@example.com",
+        "eve+2@example.com",
+        "eve+@example.com",
+    ):
+        row = add(carol, kind="email", target=spelling)
+        carol.delete("/job_alert_channels", params={"id": f"eq.{row['id']}"})
+    answer = carol.post("/job_alert_channels", json={"kind": "email", "target": "eve+3@EXAMPLE.com"})
+    assert answer.status_code == 403
+    assert answer.json()["message"].startswith("quota max_alert_confirmations_per_day")
+    add(carol, kind="email", target="mallory@example.com")
+
+
+def test_a_long_secret_is_refused(carol):
+    """Each delivery reads it."""
+    answer = carol.post("/job_alert_channels", json={"kind": "slack", "secret": URL + "a" * 2000})
+    assert (answer.status_code, "2000 characters at most" in answer.text) == (400, True)
+
+
+def test_a_code_that_is_used_up_is_replaced(carol, sql):
+    """Another request sends a new one."""
+    row = add(carol, kind="email", target="ada@example.com")
+    ((used_up,),) = sql.execute(CODE, [row["id"]]).fetchall()
+    for _ in range(5):
+        assert call(carol, "confirm_alert_channel", channel=row["id"], code="00000000") is False
+    assert call(carol, "confirm_alert_channel", channel=row["id"], code=used_up) is False
+    ((another,),) = sql.execute(CODE, [row["id"]]).fetchall()
+    assert another != used_up
+    assert call(carol, "confirm_alert_channel", channel=row["id"], code=another) is True
+
+
+def test_workspaces_are_no_further_quotas(carol, sql):
+    """A user's channels and rules are bounded over all workspaces, but for those with a bound of their own."""
+    first, second = (add(carol, "job_workspaces", name=name)["id"] for name in ("One", "Two"))
+    sql.execute(
+        "update job_scheduler.limits set value = 2 where name in ('quota_max_alert_channels', 'quota_max_alert_rules')"
+    )
+    try:
+        for table, row in (
+            ("job_alert_channels", {"kind": "slack", "secret": URL}), ("job_alert_rules", {"condition": "late"})
+        ):  # fmt: skip
+            add(carol, table, **row)
+            add(carol, table, **row, workspace_id=first)
+            answer = carol.post(f"/{table}", json={**row, "workspace_id": second})
+            assert (answer.status_code, "in all workspaces together" in answer.text) == (403, True)
+        sql.execute("update public.job_workspaces set settings = '{\"max_alert_rules\": 5}' where id = %s", [second])
+        add(carol, "job_alert_rules", condition="late", workspace_id=second)
+    finally:
+        sql.execute("update job_scheduler.limits set value = 20 where name = 'quota_max_alert_channels'")
+        sql.execute("update job_scheduler.limits set value = 100 where name = 'quota_max_alert_rules'")
+
+
 def test_channels_and_rules_of_a_tenant_are_bounded(carol, service, sql):
     """The service key is not; `list_quotas` shows both."""
     sql.execute(

@@ -402,15 +402,15 @@ def test_a_tenants_messages_in_an_hour_are_bounded(world):
     world.channel(created_by=owner)
     world.rule(created_by=owner)
     limit = "update job_scheduler.limits set value = %s where name = 'quota_max_alert_deliveries_per_hour'"
-    world.connection.execute(limit, [2])
+    world.connection.execute(limit, [3])
     try:
         world.end(*[world.job(f"h{number}", created_by=owner) for number in range(5)])
         world.evaluate()
     finally:
         world.connection.execute(limit, [200])
     statuses = world.connection.execute("select status, error from public.job_alert_deliveries").fetchall()
-    assert sorted(row["status"] for row in statuses) == ["queued"] * 2 + ["skipped"] * 3
-    assert {row["error"] for row in statuses} == {None, "quota max_alert_deliveries_per_hour: limit 2"}
+    assert sorted(row["status"] for row in statuses) == ["queued"] * 3 + ["skipped"] * 2
+    assert {row["error"] for row in statuses} == {None, "quota max_alert_deliveries_per_hour: limit 3"}
 
 
 def test_a_delivery_is_a_job_of_the_service(world, channel):

@@ -53,7 +53,7 @@ async def scrape(job: JobContext, payload: Newsletter, _: dict[str, Any]) -> dic
         async with limiter:
             try:
                 found.extend(await items_of(job, name, url))
-            except (httpx.HTTPError, ValueError) as error:
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
                 failed[name] = f"{type(error).__name__}: {error}"
 
     async with anyio.create_task_group() as tasks:
@@ -74,6 +74,7 @@ async def items_of(job: JobContext, name: str, url: str) -> list[Item]:
     Raises:
         ValueError: a host that is not allowed, a status other than 200, too large, or no feed.
         HTTPError: no answer.
+        InvalidURL: no URL that can be asked.
     """
     if urlsplit(url).netloc not in os.environ.get("NEWSLETTER_HOSTS", "").split(","):
         message = f"{urlsplit(url).netloc} is not in NEWSLETTER_HOSTS"
@@ -90,7 +91,11 @@ async def items_of(job: JobContext, name: str, url: str) -> list[Item]:
                 message = f"more than {MOST_BYTES} bytes"
                 raise ValueError(message)
     read = from_json if "json" in answer.headers.get("content-type", "") else from_xml
-    parsed = await anyio.to_thread.run_sync(partial(read, name, body))
+    try:
+        parsed = await anyio.to_thread.run_sync(partial(read, name, body))
+    except Exception as error:  # noqa: BLE001 - a site may send anything, and stands in no other's way
+        message = f"no feed: {type(error).__name__}: {error}"
+        raise ValueError(message) from None
     return [item for item in parsed if item.link.startswith(("https://", "http://"))]
 
 

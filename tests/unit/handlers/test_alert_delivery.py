@@ -175,3 +175,13 @@ async def test_a_rehearsal_sends_nothing(endpoint):
 def test_only_the_service_may_schedule_it():
     """A browser must not."""
     assert not Handler.of(alert_delivery).exposed
+
+
+async def test_braces_in_an_error_are_no_placeholder(inbox, url):
+    """An error of a template engine, or a job's name, must not keep the mail from being sent."""
+    alert = {**ALERT, "subject": "job:7", "job": {"id": 7, "name": "{{ job }}"}, "error": "{{ subject }} is undefined"}
+    database = Database(channel_kind="email", target="ada@example.com", alert=alert)
+    assert isinstance(await sent(database, options={"smtp_url": url}), Completed)
+    ((_, message),) = inbox.mails
+    assert "{{ job }}" in message["Subject"]
+    assert "Error: {{ subject }} is undefined" in message.get_content()

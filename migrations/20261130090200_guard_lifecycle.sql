@@ -629,10 +629,7 @@ begin
             )
     end into plain
     from (select * from new_rows limit 101) as n;
-    perform job_scheduler.send(
-        jsonb_build_object('table', 'scheduled_jobs', 'rows', plain, 'xid', pg_current_xact_id()::text::bigint),
-        '{broadcast,postgres_changes}'
-    );
+    perform job_scheduler.notify('scheduled_jobs', plain);
     return null;
 end
 $$;

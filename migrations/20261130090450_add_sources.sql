@@ -889,7 +889,11 @@ begin
         );
     end if;
     if after is null then
-        orphans := job_scheduler.orphans_of(this);
+        -- Rows that failed may be gone as well; the rest of many is tried again within minutes.
+        orphans := job_scheduler.orphans_of(this) || array(
+            select e.key from job_scheduler.source_errors as e
+            where e.source = this.name and e.key <> all(keys) order by e.tried_at limit greatest(most, 100)
+        );
         if cardinality(orphans) > 0 then
             cancelled := (job_scheduler.settle_each(this, orphans, false) ->> 'jobs_cancelled')::bigint;
         end if;

@@ -154,6 +154,19 @@ def test_a_truncated_table_leaves_no_job(database: Database, sync):
     assert sorted(job["status"] for job in jobs(database)) == ["cancelled"] * 3 + ["scheduled"]
 
 
+def test_the_error_of_a_row_goes_with_a_truncation(database: Database, sync):
+    """As the row does; that of a row that was written since stays."""
+    add_source(database, metadata="jsonb_build_object('ratio', 1 / length(note))")
+    book(database, note="")
+    assert sync()["errors"]
+    database.execute("truncate shop.bookings")
+    row = book(database, note="")
+    for _ in range(3):
+        sync()
+    errors = database.execute("select key from job_scheduler.source_errors").fetchall()
+    assert [each["key"] for each in errors] == [str(row)]
+
+
 def test_a_job_that_ended_does_not_run_again_for_a_change_of_its_row(database: Database, sync):
     """Handlers write the row that they were called for. At another time it runs again; nor does a start repeat it."""
     add_source(database)

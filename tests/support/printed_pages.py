@@ -41,9 +41,9 @@ accepts() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
 """
 LISTENER = """#!/bin/bash
 case "$1" in
-up) set -a; . ./.env.local; set +a; exec {python} -m listener.cli run ;;
+up) set -a; . ./.env.local; set +a; exec "{python}" -m listener.cli run ;;
 token) exec cat "{folder}/tokens/$3" ;;
-*) exec {python} -m listener.cli "$@" ;;
+*) exec "{python}" -m listener.cli "$@" ;;
 esac
 """
 NEW_OBJECTS = """
@@ -166,7 +166,7 @@ def _furnish(folder: Path, stack: Any, variables: dict[str, str], commands: list
     programs.mkdir(parents=True)
     real = Path(sys.executable).parent
     for name in ("python", "uvicorn", "aiosmtpd"):
-        (programs / name).write_text(f'#!/bin/bash\nexec {real / name} "$@"\n')
+        (programs / name).write_text(f'#!/bin/bash\nexec "{real / name}" "$@"\n')
     (programs / "listener").write_text(LISTENER.format(python=real / "python", folder=folder))
     for program in programs.iterdir():
         program.chmod(0o755)

@@ -124,7 +124,7 @@ def test_from_an_empty_folder_to_a_job_of_ones_own(terminal: Terminal):
     tried = _console(page, "curl")
     with terminal.up() as shown:
         assert "Traceback" not in shown
-        assert '"handler":"noop"' in terminal.enter(_below(shown, "Insert a job"))
+        assert '"handler":"noop"' in terminal.enter(_below(shown, "Insert a job of this workspace"))
         assert "hello" in terminal.enter(tried)
         own = tried.replace('"hello"', '"bye"').replace("logs hello", "logs bye").replace('"greet"', '"farewell"')
         assert "leaving" in terminal.enter(own)

@@ -2,8 +2,8 @@ import { lazy, Suspense, type ReactNode } from 'react'
 import { useParams } from 'wouter'
 import { useLiveQuery } from '../data/queries'
 import { overlaid } from '../lib/pages'
-import { useParameters } from '../lib/urls'
 import { Empty, ErrorNote, PageHead, Skeleton } from '../ui/basics'
+import { Tabs } from '../ui/tabs'
 import { Head } from './job/head'
 import { RunsTab } from './job/runs-tab'
 import { fetchJob, type JobRow } from './job-edit/row'
@@ -44,30 +44,10 @@ export default function Job() {
     <>
       {error && <ErrorNote error={error} retry={() => void refetch()} />}
       <Head job={job} />
-      <Tabs job={job} />
-    </>
-  )
-}
-
-function Tabs({ job }: { job: JobRow }) {
-  const [parameters, setParameters] = useParameters()
-  const named = parameters.get('tab') ?? ''
-  const chosen = named in TABS ? named : 'runs'
-  return (
-    <>
-      <div className="tabs job-tabs" role="tablist" aria-label="Job">
-        {Object.entries(TABS).map(([name, { title }]) => (
-          <button
-            key={name} type="button" role="tab" className="tab" id={`tab-${name}`} aria-selected={name === chosen} aria-controls="tab-panel"
-            onClick={() => setParameters({ tab: name === 'runs' ? null : name })}
-          >
-            {title}
-          </button>
-        ))}
-      </div>
-      <div role="tabpanel" id="tab-panel" aria-labelledby={`tab-${chosen}`}>
-        <Suspense fallback={<Skeleton rows={4} height={44} />}>{TABS[chosen]?.show(job)}</Suspense>
-      </div>
+      <Tabs
+        label="Job" tabs={TABS} className="job-tabs"
+        show={(name) => <Suspense fallback={<Skeleton rows={4} height={44} />}>{TABS[name]?.show(job)}</Suspense>}
+      />
     </>
   )
 }

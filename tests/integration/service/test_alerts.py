@@ -66,7 +66,7 @@ async def service(
             secret_key=embedded_stack.service_key,
             http_bind=f"127.0.0.1:{free_port()}",
             drain_seconds=0.1,
-            lease_seconds=1,
+            lease_seconds=3,  # a heartbeat a second; a busy machine must not lose a lease
             smtp_url=f"smtp://{address}",
             webhook_allow_private=True,
         )

@@ -32,7 +32,7 @@ def test_each_row_names_a_test():
     "folder", ["tests/dashboard", "tests/unit/handlers"], ids=["pages of the dashboard", "handlers that ship"]
 )
 def test_no_part_is_left_out(folder: str):
-    """What has tests of its own has a row, but for what nobody asks for by itself."""
+    """Each file of tests is named by a row, but for those of parts that nobody asks for by themselves."""
     missing = {file.name for file in (ROOT / folder).glob("test_*.py") if f"{folder}/{file.name}" not in PAGE}
     assert missing <= {"test_gathering.py", "test_noop_and_log.py", "test_meeting_status.py"}
 

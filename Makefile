@@ -117,7 +117,7 @@ test-given-stack: install ## the integration tests against a stack that is up al
 
 test-given-stack: TESTS := tests/integration
 
-test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and two minutes
+test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and three minutes
 	@test -e /usr/lib/postgresql/15/lib/pg_cron.so || { echo "apt-get install postgresql-15-cron" >&2; exit 1; }
 	LISTENER_POSTGRES_BIN=/usr/lib/postgresql/15/bin $(BIN)/pytest -m cron -s tests/cron
 
@@ -145,6 +145,9 @@ chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--second
 hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
 	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
 
+alerts: install ## 10,000 failures as one mail and one recovery, and how soon a failure is mailed; ALERTS="--failures 500 --singles 10"
+	@PYTHONPATH=tests/support $(BIN)/python -m alert_times $(ALERTS)
+
 screenshots: install .browser ## docs/images: a picture of each page of the dashboard
 	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_tour
 
@@ -160,4 +163,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile alerts soak bursts

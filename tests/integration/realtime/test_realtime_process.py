@@ -248,20 +248,24 @@ def test_one_switch_sets_limits_and_delays_as_a_hosted_project_has_them(monkeypa
     assert options(["--refused-join-seconds", "1"]).refused_join_seconds == 1
 
 
-async def test_a_socket_has_a_hundred_channels(clients: Clients) -> None:
-    """The next join is refused; once a channel is left, another one can be joined."""
-    await clients.connect("c", "anon")
-    for number in range(101):
-        await clients.push("c", f"t{number}", "phx_join", {"config": {}}, str(number))
-    await clients.has("c", 101)
-    replies = [json.loads(frame) for frame in clients.received["c"]]
-    refused = [reply for reply in replies if reply["payload"]["status"] != "ok"]
-    assert [reply["ref"] for reply in refused] == ["100"]
-    assert refused[0]["payload"]["response"] == {"reason": "ChannelRateLimitReached: Too many channels"}
-    await clients.push("c", "t0", "phx_leave", {}, "leave")
-    await clients.has("c", 103)
-    await clients.join("c", "t100", {"config": {}}, "again")
-    assert json.loads(clients.received["c"][-1])["payload"]["status"] == "ok"
+async def test_a_socket_has_a_hundred_channels(realtime: Any, limited: Any) -> None:
+    """The next join is refused, as late as any other; once a channel is left, another one can be joined."""
+    async with clients_of(limited) as clients:
+        await clients.connect("c", "anon")
+        for number in range(100):
+            await clients.push("c", f"t{number}", "phx_join", {"config": {}}, str(number))
+        await clients.has("c", 100)
+        assert {json.loads(frame)["payload"]["status"] for frame in clients.received["c"]} == {"ok"}
+        began = time.monotonic()
+        await clients.join("c", "t100", {"config": {}}, "100")
+        assert time.monotonic() - began >= 0.4
+        [refused] = [json.loads(frame) for frame in clients.received["c"][100:]]
+        reason = {"reason": "ChannelRateLimitReached: Too many channels"}
+        assert (refused["ref"], refused["payload"]) == ("100", {"status": "error", "response": reason})
+        await clients.push("c", "t0", "phx_leave", {}, "leave")
+        await clients.has("c", 103)
+        await clients.join("c", "t100", {"config": {}}, "again")
+        assert json.loads(clients.received["c"][-1])["payload"]["status"] == "ok"
 
 
 async def test_a_token_with_a_wrong_signature_ends_the_channel(clients: Clients, sign: Callable[..., str]) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from emptying import empty
+from emptying import EMPTIED, empty
 
 from listener.local import keys
 from listener.migrate.files import migrations_folder
@@ -35,7 +35,7 @@ OTHER_NAMES = {
 REQUIRED = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL")
 LOOPBACK = {"127.0.0.1", "localhost"}
 TABLE = re.compile(
-    r"^ *create table (?:if not exists )?(public\.\w+|job_scheduler\.(?:changed_rows|source_errors)) ", re.MULTILINE
+    rf"^ *create table (?:if not exists )?(public\.\w+|job_scheduler\.(?:{'|'.join(EMPTIED)})) ", re.MULTILINE
 )
 LIVE = "select name from public.job_listeners where heartbeat_at > clock_timestamp() - interval '15 s'"
 

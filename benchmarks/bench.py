@@ -65,6 +65,15 @@ class Bench:
             while self.value("select count(*) from public.job_executions where status = 'completed'") < count:
                 await anyio.sleep(0.05)
 
+    async def ended(self) -> None:
+        """Wait until every job has run once. What is asked often costs little, for it loads the same two cores."""
+        for left in (
+            "select exists (select from public.scheduled_jobs where next_run_at is not null)",  # has an index
+            "select exists (select from public.scheduled_jobs where total_runs = 0)",
+        ):
+            while self.value(left):
+                await anyio.sleep(0.025)
+
     def value(self, query: LiteralString, arguments: Sequence[object] = ()) -> Any:  # noqa: ANN401 - any type of SQL
         """Return the one value of a query."""
         row = self.sql.execute(query, arguments).fetchone()
@@ -147,8 +156,7 @@ async def throughput(bench: Bench) -> dict[str, float]:
         await anyio.sleep(1)
         bench.sql.execute("insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 20000)")
         began = time.perf_counter()
-        while bench.value("select exists (select from public.scheduled_jobs where total_runs = 0)"):
-            await anyio.sleep(0.025)  # and not a count: the query itself would load the same two cores
+        await bench.ended()
         seconds = time.perf_counter() - began
         await bench.finished(20_000)
     return {"jobs": 20_000, "seconds": round(seconds, 2), "jobs_per_second": round(20_000 / seconds)}

@@ -80,8 +80,7 @@ async def three_listeners(bench: Bench) -> dict[str, Any]:
             "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, %s)", [JOBS]
         )
         began = time.perf_counter()
-        while bench.value("select exists (select from public.scheduled_jobs where total_runs = 0)"):
-            await anyio.sleep(0.025)
+        await bench.ended()
         seconds = time.perf_counter() - began
         await bench.finished(JOBS)
     shares = bench.sql.execute("select count(*) from public.job_executions group by listener_id order by 1").fetchall()

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
 Cost = tuple[float, float]
 """Microseconds of processor time, and bytes of WAL, a job."""
-INSERT = (
-    "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, %s) returning id, due_at::text"
-)
+INSERT = "insert into public.scheduled_jobs (handler) {} returning id, due_at::text"
+ONE, MANY = INSERT.format("values ('noop')"), INSERT.format("select 'noop' from generate_series(1, {})")
 ROUNDS, ALONE = 5, 100
 
 
@@ -61,7 +60,7 @@ class SqlCost:
     def _insert(self, jobs: int) -> list[tuple[Any, ...]]:
         with self._sql.transaction():
             self._sql.execute("set local role service_role")
-            return self._sql.execute(INSERT, [jobs]).fetchall()
+            return self._sql.execute(ONE if jobs == 1 else MANY.format(jobs)).fetchall()
 
     def _call(self, function: str, request: dict[str, Any]) -> Any:  # noqa: ANN401 - its JSON
         with self._sql.transaction():

@@ -547,24 +547,27 @@ revoke all on function job_scheduler.is_muted() from public;
 -- Whether a listener receives NOTIFY. Without one nothing is sent: commits that send one wait for one another.
 create or replace function job_scheduler.is_listened()
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-    select exists (select from job_scheduler.listening as l where l.until > clock_timestamp())
+begin
+    return exists (select from job_scheduler.listening as l where l.until > clock_timestamp());
+end
 $$;
 revoke all on function job_scheduler.is_listened() from public;
 
 -- Whether a statement is to send a NOTIFY: somebody receives it, and there are not too many.
 create or replace function job_scheduler.is_notifying()
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = ''
 as $$
-    select
-        job_scheduler.is_listened()
-        and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp())
+begin
+    return exists (select from job_scheduler.listening as l where l.until > clock_timestamp())
+        and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp());
+end
 $$;
 revoke all on function job_scheduler.is_notifying() from public;
 

@@ -1555,22 +1555,26 @@ begin
 end
 $$;
 
--- Those of these handlers that have a schema that says something of the payload.
-create or replace function job_scheduler.demanding_handlers(handlers text[])
-returns text[]
+-- The handlers among these that may be scheduled, and those of them whose schema says something of the payload.
+create or replace function job_scheduler.allowed_handlers(
+    handlers text[], by_client boolean, out allowed text[], out demanding text[]
+)
 language plpgsql
 stable
 security definer -- see check_handler
 set search_path = ''
 as $$
 begin
-    return array(
-        select h.name
-        from public.job_handlers as h
-        where h.name = any(handlers) and h.payload_schema ?| array[
-            'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
-        ]
-    );
+    select
+        array_agg(h.name),
+        array_agg(h.name) filter (
+            where h.payload_schema ?| array[
+                'required', 'properties', 'additionalProperties', '$ref', 'anyOf', 'oneOf', 'allOf'
+            ]
+        )
+    into allowed, demanding
+    from public.job_handlers as h
+    where h.name = any(handlers) and (h.exposed or not by_client);
 end
 $$;
 
@@ -1583,12 +1587,13 @@ as $$
 declare
     by_client constant boolean := row_security_active('public.scheduled_jobs'::regclass);
     handlers constant text[] := array(select distinct n.handler from new_rows as n);
-    demanding text[];
+    found constant record := job_scheduler.allowed_handlers(handlers, by_client);
 begin
-    perform job_scheduler.check_handler(h.name, by_client) from unnest(handlers) as h (name);
-    demanding := job_scheduler.demanding_handlers(handlers);
-    if cardinality(demanding) > 0 then
-        perform job_scheduler.check_payload(n.handler, n.metadata) from new_rows as n where n.handler = any(demanding);
+    if (handlers <@ found.allowed) is not true then
+        perform job_scheduler.check_handler(h.name, by_client) from unnest(handlers) as h (name);
+    end if;
+    if found.demanding is not null then
+        perform job_scheduler.check_payload(n.handler, n.metadata) from new_rows as n where n.handler = any(found.demanding);
     end if;
     return null;
 end
@@ -1630,11 +1635,11 @@ $$;
 revoke all on function job_scheduler.admit_edit() from public;
 revoke all on function
 job_scheduler.check_handler(text, boolean), job_scheduler.check_payload(text, jsonb),
-job_scheduler.demanding_handlers(text[])
+job_scheduler.allowed_handlers(text[], boolean)
 from public;
 grant execute on function
 job_scheduler.check_handler(text, boolean), job_scheduler.check_payload(text, jsonb),
-job_scheduler.demanding_handlers(text[])
+job_scheduler.allowed_handlers(text[], boolean)
 to authenticated, service_role; -- their writes fire the triggers
 
 -- The audit: the changes that clients of the API made to jobs, not those of the service.

@@ -27,10 +27,11 @@ JOBS = Path(__file__).parents[1] / "dashboard" / "jobs"
 
 @dataclass(frozen=True)
 class Parts:
-    """The running parts: `visits` opens windows."""
+    """The running parts: `visits` opens windows, and `dsn` is the database's superuser's."""
 
     team: Team
     project: Project
+    dsn: str
     visits: Visits
     folder: Path
 
@@ -49,5 +50,5 @@ def running_parts(handlers: str) -> Iterator[Parts]:
         listener = listeners.start(handlers=handlers)
         team = make_team(stack, project.sql)
         visits = Visits(browser, team, listener.url)
-        yield Parts(team, project, visits, Path(name))
+        yield Parts(team, project, stack.admin_dsn, visits, Path(name))
         visits.close(checked=False)

@@ -51,7 +51,7 @@ async def settled(project: Any, service: Any, query: str) -> None:
             await anyio.sleep(0.05)
 
 
-async def test_a_failure_is_mailed_and_so_is_the_recovery(embedded_stack, project, inbox, monkeypatch):
+async def test_a_failure_is_mailed_and_so_is_the_recovery(embedded_stack, database_url, project, inbox, monkeypatch):
     """Many failures are one mail; the listener learns of the first rule by its heartbeat, and calls nothing before."""
     monkeypatch.setattr(redaction, "_always", redaction._always)
     project.sql.execute(RULES)
@@ -59,6 +59,7 @@ async def test_a_failure_is_mailed_and_so_is_the_recovery(embedded_stack, projec
         settings = Settings(
             supabase_url=embedded_stack.url,
             secret_key=embedded_stack.service_key,
+            database_url=database_url,
             http_bind=f"127.0.0.1:{free_port()}",
             drain_seconds=0.1,
             lease_seconds=1,

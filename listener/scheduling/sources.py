@@ -67,13 +67,15 @@ class SourceSync:
 
     @property
     def summary(self) -> dict[str, dict[str, Any]] | None:
-        """The result of the check at the start, by source, and the newest failures; None until its end."""
+        """The result of the check at the start, by source, and the newest errors since; None until its end.
+
+        A source has `total_rows`, or `total_meetings`, the counts `jobs_scheduled`, `jobs_already_exist`, `jobs_failed`
+        and others, `success`, and `errors`: a list of `{"row", "reason"}`, of meetings of `{"meeting", "reason"}`.
+        """
         if self._summaries is None:
             return None
         names = [*self._summaries, *(name for name in self._failures if name not in self._summaries)]
-        return {
-            name: {**self._summaries.get(name, {}), "failures": list(self._failures.get(name, ()))} for name in names
-        }
+        return {name: {**self._summaries.get(name, {}), "errors": self._errors(name)} for name in names}
 
     @property
     def meetings(self) -> Mapping[str, Any] | None:
@@ -129,8 +131,12 @@ class SourceSync:
         if page.after is None:
             self._summaries = {name: _summarised(name, counts) for name, counts in self._counts.items()}
             for name, summary in self._summaries.items():
-                self._log.info(Event.SOURCES_CHECKED, source=name, **summary)
+                self._log.info(Event.SOURCES_CHECKED, source=name, **summary, errors=self._errors(name))
         return page.after is None
+
+    def _errors(self, name: str) -> list[dict[str, Any]]:
+        row = "meeting" if name == MEETINGS else "row"
+        return [{row: each["key"], "reason": each["error"]} for each in self._failures.get(name, ())]
 
     def _take(self, page: Summary) -> None:
         for name, failures in page.failures.items():
@@ -143,7 +149,7 @@ class SourceSync:
 
 def _summarised(name: str, counted: Mapping[str, int]) -> dict[str, Any]:
     counts = {**dict.fromkeys(COUNTED, 0), **counted}
-    total = counts.pop("total")
-    found = total - counts["jobs_scheduled"] - counts["errors"]
+    total, failed = counts.pop("total"), counts.pop("errors")
+    found = total - counts["jobs_scheduled"] - failed
     head = {"total_meetings" if name == MEETINGS else "total_rows": total}
-    return {**head, **counts, "jobs_already_exist": max(0, found), "success": counts["errors"] == 0}
+    return {**head, **counts, "jobs_already_exist": max(0, found), "jobs_failed": failed, "success": failed == 0}

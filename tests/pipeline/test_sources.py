@@ -49,17 +49,17 @@ async def test_the_start_looks_at_all_and_sums_up(meetings_of):
         "total_meetings": 4,
         "jobs_scheduled": 2,
         "jobs_already_exist": 1,
-        "errors": 1,
+        "jobs_failed": 1,
         "success": False,
-        "failures": [FAILURE],
+        "errors": [{"meeting": FAILURE["key"], "reason": FAILURE["error"]}],
     }
     assert meetings.summary["bookings"] == {
         "total_rows": 1,
         "jobs_scheduled": 0,
         "jobs_already_exist": 1,
-        "errors": 0,
+        "jobs_failed": 0,
         "success": True,
-        "failures": [],
+        "errors": [],
     }
     assert len(changes) == 2
     assert await meetings.run_once() is False
@@ -116,7 +116,8 @@ async def test_failures_are_shown_and_bounded(meetings_of):
     meetings, *_ = meetings_of(changed=[NOTHING, Summary({}, {"bookings": many})])
     await meetings.run_once()
     await meetings.run_once()
-    assert meetings.summary == {"bookings": {"failures": many[-FAILURES_SHOWN:]}}
+    shown = [{"row": each["key"], "reason": "no"} for each in many[-FAILURES_SHOWN:]]
+    assert meetings.summary == {"bookings": {"errors": shown}}
 
 
 async def test_meetings_may_be_left_out(clock, parts):

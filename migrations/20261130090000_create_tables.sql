@@ -49,9 +49,9 @@ declare
         'public.roll_up_activity_v1(jsonb)', 'public.list_listeners()', 'public.dashboard_overview(uuid)',
         'public.list_runs(uuid, jsonb, jsonb, integer)', 'public.job_outcomes(bigint[])', 'public.list_failures(uuid,
         integer, integer)', 'public.bulk_jobs(text, jsonb, integer, boolean)', 'public.list_quotas(uuid)',
-        'public.list_workspaces()', 'public.alert_delivery_v1(jsonb)', 'public.end_alert_delivery_v1(jsonb)',
-        'public.evaluate_alerts_v1(jsonb)', 'public.acknowledge_alert(uuid)', 'public.resolve_alert(uuid)',
-        'public.mute_alert_rule(uuid, integer)', 'public.test_alert_channel(uuid)',
+        'public.list_workspaces()', 'public.list_member_emails(uuid)', 'public.alert_delivery_v1(jsonb)',
+        'public.end_alert_delivery_v1(jsonb)', 'public.evaluate_alerts_v1(jsonb)', 'public.acknowledge_alert(uuid)',
+        'public.resolve_alert(uuid)', 'public.mute_alert_rule(uuid, integer)', 'public.test_alert_channel(uuid)',
         'public.request_alert_confirmation(uuid)', 'public.confirm_alert_channel(uuid, text)',
         'public.alert_on_failure(uuid, text)', 'public.preview_alert_rule(jsonb, integer)',
         'public.end_meetings_v1(jsonb)'

@@ -1555,7 +1555,7 @@ begin
 end
 $$;
 
--- Which of these handlers may be scheduled, and which of those have a schema that says something of the payload.
+-- The handlers among these that may be scheduled, and those of them whose schema says something of the payload.
 create or replace function job_scheduler.allowed_handlers(
     handlers text[], by_client boolean, out allowed text[], out demanding text[]
 )

@@ -537,9 +537,25 @@ end
 $$;
 revoke all on function job_scheduler.admit_source_jobs(bigint[]) from public;
 
+-- The jobs among these whose row requires this act (see source_job_act).
+create or replace function job_scheduler.source_jobs_to(
+    act text, this job_scheduler.sources, ids bigint[], rows jsonb, restart boolean
+)
+returns bigint[]
+language sql
+stable
+set search_path = ''
+as $$
+    select coalesce(array_agg(job.id), '{}') from public.scheduled_jobs as job
+    where job.id = any(ids) and job_scheduler.source_job_act(
+        job, rows -> substr(job.job_id, length(this.name) + 2), this.handler, restart
+    ) = act
+$$;
+revoke all on function job_scheduler.source_jobs_to(text, job_scheduler.sources, bigint[], jsonb, boolean) from public;
+
 -- Makes the jobs of the rows under these keys right and answers what it wrote; `rows` are those rows. `busy` names keys to
 -- look at again: somebody holds the row of the job, or its run is to end first. Nothing is deleted: the ledger stays with
--- the tenant whose it is.
+-- the tenant whose it is. An update notifies every listener even if it changes no row: there is none without a job to change.
 create or replace function job_scheduler.settle_rows(
     this job_scheduler.sources, keys text[], rows jsonb, restart boolean,
     out wanted bigint, out scheduled bigint, out moved bigint, out cancelled bigint, out taken text[], out busy text[]
@@ -552,6 +568,7 @@ declare
     job_ids constant text[] := array(select this.name || ':' || k.key from unnest(keys) as k (key));
     wrong bigint[];
     free bigint[];
+    acted bigint[];
     opened bigint[];
     made bigint[];
 begin
@@ -569,31 +586,34 @@ begin
         )
     );
 
-    update public.scheduled_jobs as job set status = 'cancelled'
-    where job.id = any(free)
-        and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'cancel';
-    get diagnostics cancelled = row_count;
-    update public.scheduled_jobs as job set status = 'scheduled'
-    where job.id = any(free)
-        and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'resume';
+    acted := job_scheduler.source_jobs_to('cancel', this, free, rows, restart);
+    if cardinality(acted) > 0 then
+        update public.scheduled_jobs set status = 'cancelled' where id = any(acted);
+    end if;
+    cancelled := cardinality(acted);
+    acted := job_scheduler.source_jobs_to('resume', this, free, rows, restart);
+    if cardinality(acted) > 0 then
+        update public.scheduled_jobs set status = 'scheduled' where id = any(acted);
+    end if;
 
+    acted := job_scheduler.source_jobs_to('write', this, free, rows, restart);
     opened := array(
         select job.id from public.scheduled_jobs as job
-        where job.id = any(free) and job.status in ('completed', 'failed', 'cancelled')
-            and job_scheduler.source_job_act(job, rows -> substr(job.job_id, start), this.handler, restart) = 'write'
+        where job.id = any(acted) and job.status in ('completed', 'failed', 'cancelled')
     );
-    update public.scheduled_jobs as job set
-        name = job_scheduler.name_for(f.found ->> 'title'),
-        run_date = (f.found ->> 'due_at')::timestamptz,
-        trigger_type = 'once',
-        schedule = '{}',
-        handler = this.handler,
-        metadata = f.found -> 'metadata',
-        status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
-    from jsonb_each(rows) as f (key, found)
-    where job.id = any(free) and job.job_id = this.name || ':' || f.key
-        and job_scheduler.source_job_act(job, f.found, this.handler, restart) = 'write';
-    get diagnostics moved = row_count;
+    if cardinality(acted) > 0 then
+        update public.scheduled_jobs as job set
+            name = job_scheduler.name_for(f.found ->> 'title'),
+            run_date = (f.found ->> 'due_at')::timestamptz,
+            trigger_type = 'once',
+            schedule = '{}',
+            handler = this.handler,
+            metadata = f.found -> 'metadata',
+            status = case when job.status in ('completed', 'failed', 'cancelled') then 'scheduled' else job.status end
+        from jsonb_each(rows) as f (key, found)
+        where job.id = any(acted) and job.job_id = this.name || ':' || f.key;
+    end if;
+    moved := cardinality(acted);
 
     with added as (
         insert into public.scheduled_jobs (job_id, source, workspace_id, created_by, name, handler, metadata, run_date)

@@ -224,9 +224,9 @@ security definer
 set search_path = ''
 as $$
 declare
-    present constant pg_snapshot := pg_current_snapshot();
-    present_at constant timestamptz := clock_timestamp();
-    horizon xid8 := pg_snapshot_xmin(present);
+    present pg_snapshot;
+    present_at timestamptz;
+    horizon xid8;
     is_more boolean := false;
     last job_scheduler.activity_cursor;
     counted bigint;
@@ -235,6 +235,10 @@ begin
     if not found then
         return json_build_object('now', clock_timestamp(), 'counted', 0, 'more', false);
     end if;
+    -- Taken once the cursor is locked: a snapshot from before another count would put the cursor back.
+    present := pg_current_snapshot();
+    present_at := clock_timestamp();
+    horizon := pg_snapshot_xmin(present);
     if last.horizon > horizon then -- restored into another cluster, whose counter is behind: what is there was counted
         last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at);
     elsif last.horizon < horizon then
@@ -410,6 +414,45 @@ as $$
     from failures as f
 $$;
 
+-- How the tenant's runs ended that job_activity has not counted yet, among the 5,000 that ended last; see count_ended.
+create or replace function job_scheduler.uncounted_outcomes(tenant uuid)
+returns table (hour timestamptz, completed bigint, failed bigint, retried bigint, cancelled bigint, skipped bigint)
+language sql
+stable
+security definer -- the cursor is the service's, and the index of ends is not looked up where policies hold
+set search_path = ''
+set enable_seqscan = off
+as $$
+    with newest as (
+        select
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.status, e.completed_at,
+            e.xmin::text::bigint - (select c.horizon::text::bigint from job_scheduler.activity_cursor as c) as behind
+        from public.job_executions as e
+        where
+            e.completed_at >= (select c.since - interval '1 minute' from job_scheduler.activity_cursor as c)
+            and (select job_scheduler.sees_tenant(tenant))
+        order by e.completed_at desc
+        limit 5000
+    ), ended as (
+        select
+            n.completed_at, n.status,
+            n.status = 'failed' and (
+                select a.id from public.job_executions as a
+                where
+                    a.scheduled_job_id = n.scheduled_job_id and a.scheduled_for = n.scheduled_for and a.cause = n.cause
+                    and a.attempt = n.attempt + 1
+            ) is not null as is_retried
+        from newest as n
+        where coalesce(n.workspace_id, n.created_by) = tenant and n.behind & 4294967295 < 2147483648
+    )
+    select
+        date_trunc('hour', n.completed_at, 'UTC'), count(*) filter (where n.status = 'completed'),
+        count(*) filter (where n.status = 'failed' and not n.is_retried), count(*) filter (where n.is_retried),
+        count(*) filter (where n.status = 'cancelled'), count(*) filter (where n.status = 'skipped')
+    from ended as n
+    group by 1
+$$;
+
 -- How runs ended in each of the last 24 hours, the present one last.
 create or replace function job_scheduler.overview_of_outcomes(tenant uuid)
 returns jsonb
@@ -430,8 +473,13 @@ as $$
         select
             o.hour, sum(o.completed) as completed, sum(o.failed) as failed, sum(o.retried) as retried,
             sum(o.cancelled) as cancelled, sum(o.skipped) as skipped
-        from public.job_activity as o
-        where o.tenant_id = tenant and o.hour > now() - interval '24 hours'
+        from (
+            select c.hour, c.completed, c.failed, c.retried, c.cancelled, c.skipped
+            from public.job_activity as c
+            where c.tenant_id = tenant and c.hour > now() - interval '24 hours'
+            union all
+            select * from job_scheduler.uncounted_outcomes(tenant)
+        ) as o
         group by o.hour
     ) as a on h.hour = a.hour
 $$;
@@ -461,11 +509,11 @@ as $$
 $$;
 revoke all on function
 job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), job_scheduler.overview_of_outcomes(uuid),
-job_scheduler.overview_of_listeners(uuid)
+job_scheduler.uncounted_outcomes(uuid), job_scheduler.overview_of_listeners(uuid)
 from public;
 grant execute on function
 job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), job_scheduler.overview_of_outcomes(uuid),
-job_scheduler.overview_of_listeners(uuid)
+job_scheduler.uncounted_outcomes(uuid), job_scheduler.overview_of_listeners(uuid)
 to authenticated, service_role;
 
 -- Running, late and failed jobs: of a workspace, or, without one, of the caller's private jobs.
@@ -973,6 +1021,43 @@ as $$
 $$;
 revoke all on function public.list_workspaces() from public, anon, authenticated, service_role;
 grant execute on function public.list_workspaces() to authenticated, service_role;
+
+-- The addresses of a workspace's members, for its members alone. An address that nobody has confirmed may be another's.
+create or replace function job_scheduler.emails_of_members(workspace uuid)
+returns table (user_id uuid, email text)
+language plpgsql
+stable
+security definer -- users read no table of Supabase Auth, of which this shows no more than the address
+set search_path = ''
+as $$
+begin
+    if
+        job_scheduler.sees_tenant(workspace)
+        and coalesce(has_table_privilege(to_regclass('auth.users')::oid, 'select'), false)
+    then
+        return query
+        select m.user_id, u.email::text
+        from public.job_workspace_members as m
+        inner join auth.users as u on m.user_id = u.id
+        where
+            m.workspace_id = emails_of_members.workspace and u.email <> ''
+            and to_jsonb(u) ->> 'email_confirmed_at' is not null;
+    end if;
+end
+$$;
+revoke all on function job_scheduler.emails_of_members(uuid) from public;
+grant execute on function job_scheduler.emails_of_members(uuid) to authenticated, service_role;
+
+create or replace function public.list_member_emails(workspace uuid)
+returns table (user_id uuid, email text)
+language sql
+stable
+set search_path = ''
+as $$
+    select m.user_id, m.email from job_scheduler.emails_of_members(workspace) as m
+$$;
+revoke all on function public.list_member_emails(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.list_member_emails(uuid) to authenticated, service_role;
 $file$;
     left_alone constant text := null;
 begin

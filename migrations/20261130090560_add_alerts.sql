@@ -572,11 +572,16 @@ begin
     elsif new.scheduled_job_id is not null and not exists (
         select from public.scheduled_jobs as j
         where
-            j.id = new.scheduled_job_id
+            j.id = new.scheduled_job_id and j.handler <> 'alert_delivery'
             and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = tenant
     ) then
         perform job_scheduler.refuse_alert(
-            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant'
+            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant, and of no delivery of alerts'
+        );
+    end if;
+    if new.handler = 'alert_delivery' then -- its messages would be about itself
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'handler', new.handler, 'another one, for no rule looks at deliveries of alerts'
         );
     end if;
     select c.id into stranger
@@ -685,6 +690,7 @@ grant execute on function job_scheduler.default_threshold(text) to authenticated
 -- Deliveries are jobs of the service, which no quota of users counts and no rule looks at: an alert of alerts would not end.
 
 -- Makes the jobs of queued deliveries. Where no listener has their handler, they wait, and the next evaluation tries again.
+-- Those to one URL of a user go one after the other: a receiver that never answers takes one connection, and not all.
 create or replace function job_scheduler.queue_deliveries(deliveries uuid[])
 returns void
 language plpgsql
@@ -696,11 +702,13 @@ begin
     perform set_config('job_scheduler.stage', 'service', true);
     with made as (
         insert into public.scheduled_jobs (
-            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority
+            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority,
+            concurrency_key
         )
         select
             'alert-delivery:' || d.id, null, format('%s to %s', d.kind, d.channel_kind), 'alert_delivery',
-            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100
+            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100,
+            case when d.channel_kind in ('webhook', 'slack', 'discord') then 'alert-channel:' || d.channel_id end
         from public.job_alert_deliveries as d
         where d.id = any(deliveries) and d.status = 'queued'
         order by d.created_at, d.id
@@ -850,7 +858,8 @@ begin
     select c.* into channel from public.job_alert_channels as c
     where
         c.id = delivery.channel_id and c.target is not distinct from delivery.target
-        and (c.confirmed_at is not null or delivery.kind = 'confirmation');
+        and (c.confirmed_at is not null or delivery.kind = 'confirmation')
+    for share; -- else a change of the address that is under way would let the old one have the new one's code
     if not found then
         update public.job_alert_deliveries as d
         set status = 'skipped', error = 'the channel was changed or deleted'
@@ -924,8 +933,9 @@ create table if not exists job_scheduler.late_ends_for_alerts (
 
 alter table job_scheduler.late_ends_for_alerts enable row level security;
 
--- Where the evaluation is: failures are read that the snapshot `seen` does not show, so that a transaction that stays open
--- delays no other's; of what else ended, the transactions below `horizon` are read, see activity_cursor.
+-- Where the evaluation is: failures are read that the snapshot `seen` does not show and the present one does, so that a
+-- transaction that stays open delays no other's; of what else ended, the transactions below `horizon` are read, see
+-- activity_cursor.
 create table if not exists job_scheduler.alert_cursor (
     is_only boolean primary key default true check (is_only),
     horizon xid8 not null,
@@ -970,23 +980,26 @@ as $$
 $$;
 revoke all on function job_scheduler.failures_in_a_row(bigint) from public;
 
--- Whether a row with this xmin was not yet to be seen in a snapshot; of the id a row shows 32 bits.
-create or replace function job_scheduler.is_unseen(row_xmin xid, seen pg_snapshot)
+-- Whether a row with this xmin was not yet to be seen in one snapshot, and is in a later one; of the id a row shows 32 bits.
+create or replace function job_scheduler.is_between(row_xmin xid, seen pg_snapshot, present pg_snapshot)
 returns boolean
 language sql
 stable
 set search_path = ''
 as $$
-    select not pg_visible_in_snapshot((
-        n.next - ((n.next - row_xmin::text::bigint) & 4294967295)
-    )::text::xid8, seen)
-    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+    select not pg_visible_in_snapshot(w.xid, seen) and pg_visible_in_snapshot(w.xid, present)
+    from (
+        select (n.next - ((n.next - row_xmin::text::bigint) & 4294967295))::text::xid8 as xid
+        from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+    ) as w
 $$;
-revoke all on function job_scheduler.is_unseen(xid, pg_snapshot) from public;
+revoke all on function job_scheduler.is_between(xid, pg_snapshot, pg_snapshot) from public;
 
--- Failures of these tenants that a snapshot does not show; they ended after `since`, or were noted as late. A failed attempt
--- that another one follows is none.
-create or replace function job_scheduler.failures_of(tenants uuid[], seen pg_snapshot, since timestamptz)
+-- Failures of these tenants between two snapshots: what this statement sees beyond `present` is the next evaluation's. They ended
+-- after `since`, or were noted as late. A failed attempt that another one follows is none.
+create or replace function job_scheduler.failures_of(
+    tenants uuid[], seen pg_snapshot, present pg_snapshot, since timestamptz
+)
 returns table (id uuid, scheduled_job_id bigint, tenant_id uuid, handler text, at timestamptz)
 language sql
 stable
@@ -1000,19 +1013,19 @@ as $$
             select e.id from public.job_executions as e
             where
                 case when e.workspace_id is null then e.created_by else e.workspace_id end = t.id and e.status = 'failed'
-                and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
+                and e.completed_at >= since and job_scheduler.is_between(e.xmin, seen, present)
         ) as f
         union
         select e.id from public.job_executions as e
         where
             '00000000-0000-0000-0000-000000000000' = any(tenants)
             and case when e.workspace_id is null then e.created_by else e.workspace_id end is null and e.status = 'failed'
-            and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
+            and e.completed_at >= since and job_scheduler.is_between(e.xmin, seen, present)
         union
         select e.id from public.job_executions as e
         where
             e.id = any(array(select l.execution_id from job_scheduler.late_ends_for_alerts as l)) and e.status = 'failed'
-            and job_scheduler.is_unseen(e.xmin, seen)
+            and job_scheduler.is_between(e.xmin, seen, present)
     )
     select
         e.id, e.scheduled_job_id, coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000'), j.handler,
@@ -1029,10 +1042,12 @@ as $$
                 and n.attempt = e.attempt + 1
         ) is null
 $$;
-revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, timestamptz) from public;
+revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, pg_snapshot, timestamptz) from public;
 
 -- Notes the failures since, and forgets jobs that completed after theirs, were cancelled or are gone.
-create or replace function job_scheduler.note_failures(tenants uuid[], seen pg_snapshot, since timestamptz)
+create or replace function job_scheduler.note_failures(
+    tenants uuid[], seen pg_snapshot, present pg_snapshot, since timestamptz
+)
 returns void
 language plpgsql
 set search_path = ''
@@ -1061,7 +1076,7 @@ begin
         'failed', f.scheduled_job_id, f.tenant_id, f.handler,
         case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
-    from job_scheduler.failures_of(tenants, seen, since) as f
+    from job_scheduler.failures_of(tenants, seen, present, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler
     order by f.scheduled_job_id
     on conflict (kind, scheduled_job_id) do update
@@ -1070,7 +1085,7 @@ begin
         last_execution_id = excluded.last_execution_id, first_at = excluded.first_at, last_at = excluded.last_at;
 end
 $$;
-revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, timestamptz) from public;
+revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, pg_snapshot, timestamptz) from public;
 
 -- Late and long runs, and instants that were missed.
 
@@ -1342,6 +1357,7 @@ as $$
     from job_scheduler.missing_handlers as m
     where
         m.since < now() - make_interval(secs => rule.threshold::double precision) and m.name = coalesce(rule.handler, m.name)
+        and m.name <> 'alert_delivery'
         and (
             select j.id from public.scheduled_jobs as j -- not exists, for which the planner may read all jobs
             where
@@ -1758,7 +1774,9 @@ $$;
 revoke all on function job_scheduler.has_alerts() from public;
 
 -- Notes everything that rules ask for, of the ends between two horizons, see roll_up_activity_v1.
-create or replace function job_scheduler.note_trouble(seen pg_snapshot, horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_trouble(
+    seen pg_snapshot, present pg_snapshot, horizon bigint, many bigint, since timestamptz
+)
 returns void
 language plpgsql
 set search_path = ''
@@ -1785,7 +1803,7 @@ begin
     update job_scheduler.troubled_jobs as t
     set hits = 0, is_new = false
     where t.hits > 0;
-    perform job_scheduler.note_failures(failing, seen, since);
+    perform job_scheduler.note_failures(failing, seen, present, since);
     if late is not null or long is not null or missed is not null then
         perform job_scheduler.note_ended(others, horizon, many, since, late, long, missed is not null);
     end if;
@@ -1800,7 +1818,7 @@ begin
     );
 end
 $$;
-revoke all on function job_scheduler.note_trouble(pg_snapshot, bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_trouble(pg_snapshot, pg_snapshot, bigint, bigint, timestamptz) from public;
 
 -- Evaluates all rules, at most every ten seconds whatever the number of listeners, and one at a time; the others return at once.
 -- {limit: transactions} -> {now, wait_seconds: until the next evaluation, opened, resolved, deliveries}
@@ -1812,9 +1830,9 @@ set search_path = ''
 as $$
 declare
     every constant interval := interval '10 seconds';
-    present constant pg_snapshot := pg_current_snapshot();
-    present_at constant timestamptz := clock_timestamp();
-    horizon xid8 := pg_snapshot_xmin(present);
+    present pg_snapshot;
+    present_at timestamptz;
+    horizon xid8;
     last job_scheduler.alert_cursor;
     gap interval;
     since timestamptz;
@@ -1824,7 +1842,12 @@ declare
     is_more boolean := false;
 begin
     select c.* into last from job_scheduler.alert_cursor as c for update skip locked;
-    if not found or last.evaluated_at > present_at - every * 0.9 or job_scheduler.is_restored() then
+    -- Taken once the cursor is locked: a snapshot from before another evaluation would let the next one count again what that
+    -- one has counted.
+    present := pg_current_snapshot();
+    present_at := clock_timestamp();
+    horizon := pg_snapshot_xmin(present);
+    if last.seen is null or last.evaluated_at > present_at - every * 0.9 or job_scheduler.is_restored() then
         return json_build_object(
             'now', clock_timestamp(), 'opened', 0, 'resolved', 0, 'deliveries', 0, 'wait_seconds', extract(
                 epoch from least(greatest(coalesce(last.evaluated_at + every - present_at, every), interval '1 second'), every)
@@ -1848,7 +1871,8 @@ begin
     );
     gap := present_at - last.evaluated_at - every;
     perform job_scheduler.note_trouble(
-        last.seen, horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
+        last.seen, present, horizon::text::bigint,
+        least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
     );
     for finding in
         select r as rule, f.*
@@ -1899,8 +1923,8 @@ $$;
 revoke all on function job_scheduler.refuse_unknown_alerting(text, uuid) from public;
 grant execute on function job_scheduler.refuse_unknown_alerting(text, uuid) to authenticated, service_role;
 
--- Acknowledges an alert: it is not sent again while it goes on.
-create or replace function public.acknowledge_alert(alert uuid)
+-- Gives an alert a status, and answers it, also where it has that status already.
+create or replace function job_scheduler.change_alert(alert uuid, wanted text)
 returns public.job_alerts
 language plpgsql
 set search_path = ''
@@ -1908,9 +1932,9 @@ as $$
 declare
     changed public.job_alerts;
 begin
-    update public.job_alerts as a set status = 'acknowledged' where a.id = alert and a.status <> 'acknowledged' returning a.* into changed;
+    update public.job_alerts as a set status = wanted where a.id = alert and a.status <> wanted returning a.* into changed;
     if not found then
-        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = 'acknowledged';
+        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = wanted;
     end if;
     if changed.id is null then
         perform job_scheduler.refuse_unknown_alerting('alert', alert);
@@ -1919,24 +1943,25 @@ begin
 end
 $$;
 
+revoke all on function job_scheduler.change_alert(uuid, text) from public;
+grant execute on function job_scheduler.change_alert(uuid, text) to authenticated, service_role;
+
+-- Acknowledges an alert: it is not sent again while it goes on.
+create or replace function public.acknowledge_alert(alert uuid)
+returns public.job_alerts
+language sql
+set search_path = ''
+as $$
+    select * from job_scheduler.change_alert(alert, 'acknowledged')
+$$;
+
 -- Resolves an alert; another occurrence opens a new one.
 create or replace function public.resolve_alert(alert uuid)
 returns public.job_alerts
-language plpgsql
+language sql
 set search_path = ''
 as $$
-declare
-    changed public.job_alerts;
-begin
-    update public.job_alerts as a set status = 'resolved' where a.id = alert and a.status <> 'resolved' returning a.* into changed;
-    if not found then
-        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = 'resolved';
-    end if;
-    if changed.id is null then
-        perform job_scheduler.refuse_unknown_alerting('alert', alert);
-    end if;
-    return changed;
-end
+    select * from job_scheduler.change_alert(alert, 'resolved')
 $$;
 
 -- Mutes a rule: for so many seconds nothing of it is sent; 0 ends that. Its alerts are opened and resolved all the same.

@@ -46,14 +46,16 @@ PRIVATE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BrowserAccess:
-    """A browser's way to the project: its URL there, and the publishable key."""
+    """A browser's way to the project: its URL there, the key, and whether the listener has a mail server."""
 
     url: str
     key: str
+    sends_mail: bool = False
 
     def config(self) -> bytes:
         """The content of `config.json`; the listener's own pages, such as `/api/preview`, are one level up."""
-        return json.dumps({"supabaseUrl": self.url, "publishableKey": self.key, "listenerUrl": ".."}).encode()
+        project = {"supabaseUrl": self.url, "publishableKey": self.key, "listenerUrl": ".."}
+        return json.dumps({**project, "sendsMail": self.sends_mail}).encode()
 
     def policy(self) -> str:
         """The Content-Security-Policy: scripts and styles of the files alone, requests to the project and this port."""

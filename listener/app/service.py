@@ -173,7 +173,7 @@ class Service:
         host, port = settings.http_address
         describe = self.describe if settings.debug else None
         key = settings.publishable_key
-        project = BrowserAccess(settings.browser_url, key) if key else None
+        project = BrowserAccess(settings.browser_url, key, settings.smtp_url is not None) if key else None
         access = HttpAccess((host.strip("[]"), *settings.allowed_hosts), tuple(settings.allowed_origins), project)
         app = application(shared.health, shared.metrics.exposition, describe, shared.clock.now, access)
         await serve(app, host, port)

@@ -11,6 +11,8 @@ WORDS = {"firing": "Firing", "repeat": "Still firing", "recovery": "Recovered"}
 MAX_TITLE_CHARACTERS = 200
 SLACK_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 """https://docs.slack.dev/messaging/formatting-message-text#escaping: else a job's name could mention everybody."""
+DISCORD_ESCAPES = str.maketrans({mark: f"\\{mark}" for mark in "\\*_~`|#[]<>"})
+"""https://support.discord.com/hc/en-us/articles/210298617: else an error could show a link as another's."""
 
 
 def title_of(delivery: Mapping[str, Any]) -> str:
@@ -47,7 +49,12 @@ def text_of(delivery: Mapping[str, Any]) -> str:
         "Error": alert["error"],
         "Alert": alert["id"],
     }
-    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)
+    return "\n".join(f"{name}: {_indented(value)}" for name, value in facts.items() if value is not None)
+
+
+def _indented(value: object) -> str:
+    """Return a fact whose further lines nobody takes for facts: names and errors have any text."""
+    return "\n    ".join(str(value).splitlines())
 
 
 def _subject(alert: Mapping[str, Any]) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import httpx
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from listener import Fail, JobContext, Retry, handler
-from listener.handlers._alert_texts import SLACK_ESCAPES, text_of, title_of
+from listener.handlers._alert_texts import DISCORD_ESCAPES, SLACK_ESCAPES, text_of, title_of
 from listener.handlers._delivery import TEST_MODE
 from listener.handlers._egress import private_client, public_client
 from listener.handlers._http import AGENT, SUCCESS, exchange, identity_headers, raise_refusal
@@ -72,9 +72,19 @@ def _masked(secret: str | None, error: Exception) -> str:
 
 
 async def _mail(job: JobContext, delivery: Mapping[str, Any]) -> None:
+    """Send a mail.
+
+    Raises:
+        Fail: the address is none, or what `send_mail` raises.
+        Retry: what `send_mail` raises.
+    """
     # As values: a job's name or error may hold what a template would take for a placeholder.
     values = {"subject": title_of(delivery)[:MAX_SUBJECT_CHARACTERS], "text": text_of(delivery)}
-    mail = Mail(to=[delivery["target"]], subject="{{ subject }}", text="{{ subject }}\n\n{{ text }}\n", values=values)
+    parts = {"subject": "{{ subject }}", "text": "{{ subject }}\n\n{{ text }}\n", "values": values}
+    try:
+        mail = Mail.model_validate({"to": [delivery["target"]], **parts})
+    except ValidationError as error:
+        raise Fail(reason="invalid_address", message=error.errors()[0]["msg"]) from None
     await send_mail(job, mail)
 
 
@@ -100,7 +110,8 @@ async def _slack(job: JobContext, delivery: Mapping[str, Any]) -> None:
 
 
 async def _discord(job: JobContext, delivery: Mapping[str, Any]) -> None:
-    content = f"**{title_of(delivery)}**\n{text_of(delivery)}"[:MAX_DISCORD_CHARACTERS]
+    title, text = (part.translate(DISCORD_ESCAPES) for part in (title_of(delivery), text_of(delivery)))
+    content = f"**{title}**\n{text}"[:MAX_DISCORD_CHARACTERS]
     await _post_json(job, delivery["secret"], {"content": content, "allowed_mentions": {"parse": []}})
 
 

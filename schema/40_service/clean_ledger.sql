@@ -29,6 +29,7 @@ create or replace function job_scheduler.forget(old_runs uuid[], old_jobs bigint
 returns integer
 language plpgsql
 set search_path = ''
+set enable_seqscan = off -- the deletion of what refers to a job is planned once for a connection, maybe while that is empty
 as $$
 declare
     run uuid;

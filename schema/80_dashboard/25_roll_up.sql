@@ -82,9 +82,9 @@ security definer
 set search_path = ''
 as $$
 declare
-    present constant pg_snapshot := pg_current_snapshot();
-    present_at constant timestamptz := clock_timestamp();
-    horizon xid8 := pg_snapshot_xmin(present);
+    present pg_snapshot;
+    present_at timestamptz;
+    horizon xid8;
     is_more boolean := false;
     last job_scheduler.activity_cursor;
     counted bigint;
@@ -93,6 +93,10 @@ begin
     if not found then
         return json_build_object('now', clock_timestamp(), 'counted', 0, 'more', false);
     end if;
+    -- Taken once the cursor is locked: a snapshot from before another count would put the cursor back.
+    present := pg_current_snapshot();
+    present_at := clock_timestamp();
+    horizon := pg_snapshot_xmin(present);
     if last.horizon > horizon then -- restored into another cluster, whose counter is behind: what is there was counted
         last := row(true, horizon, present_at, pg_snapshot_xmax(present), present_at);
     elsif last.horizon < horizon then

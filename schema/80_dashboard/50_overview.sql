@@ -93,6 +93,45 @@ as $$
     from failures as f
 $$;
 
+-- How the tenant's runs ended that job_activity has not counted yet, among the 5,000 that ended last; see count_ended.
+create or replace function job_scheduler.uncounted_outcomes(tenant uuid)
+returns table (hour timestamptz, completed bigint, failed bigint, retried bigint, cancelled bigint, skipped bigint)
+language sql
+stable
+security definer -- the cursor is the service's, and the index of ends is not looked up where policies hold
+set search_path = ''
+set enable_seqscan = off
+as $$
+    with newest as (
+        select
+            e.scheduled_job_id, e.workspace_id, e.created_by, e.scheduled_for, e.cause, e.attempt, e.status, e.completed_at,
+            e.xmin::text::bigint - (select c.horizon::text::bigint from job_scheduler.activity_cursor as c) as behind
+        from public.job_executions as e
+        where
+            e.completed_at >= (select c.since - interval '1 minute' from job_scheduler.activity_cursor as c)
+            and (select job_scheduler.sees_tenant(tenant))
+        order by e.completed_at desc
+        limit 5000
+    ), ended as (
+        select
+            n.completed_at, n.status,
+            n.status = 'failed' and (
+                select a.id from public.job_executions as a
+                where
+                    a.scheduled_job_id = n.scheduled_job_id and a.scheduled_for = n.scheduled_for and a.cause = n.cause
+                    and a.attempt = n.attempt + 1
+            ) is not null as is_retried
+        from newest as n
+        where coalesce(n.workspace_id, n.created_by) = tenant and n.behind & 4294967295 < 2147483648
+    )
+    select
+        date_trunc('hour', n.completed_at, 'UTC'), count(*) filter (where n.status = 'completed'),
+        count(*) filter (where n.status = 'failed' and not n.is_retried), count(*) filter (where n.is_retried),
+        count(*) filter (where n.status = 'cancelled'), count(*) filter (where n.status = 'skipped')
+    from ended as n
+    group by 1
+$$;
+
 -- How runs ended in each of the last 24 hours, the present one last.
 create or replace function job_scheduler.overview_of_outcomes(tenant uuid)
 returns jsonb
@@ -113,8 +152,13 @@ as $$
         select
             o.hour, sum(o.completed) as completed, sum(o.failed) as failed, sum(o.retried) as retried,
             sum(o.cancelled) as cancelled, sum(o.skipped) as skipped
-        from public.job_activity as o
-        where o.tenant_id = tenant and o.hour > now() - interval '24 hours'
+        from (
+            select c.hour, c.completed, c.failed, c.retried, c.cancelled, c.skipped
+            from public.job_activity as c
+            where c.tenant_id = tenant and c.hour > now() - interval '24 hours'
+            union all
+            select * from job_scheduler.uncounted_outcomes(tenant)
+        ) as o
         group by o.hour
     ) as a on h.hour = a.hour
 $$;
@@ -144,11 +188,11 @@ as $$
 $$;
 revoke all on function
 job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), job_scheduler.overview_of_outcomes(uuid),
-job_scheduler.overview_of_listeners(uuid)
+job_scheduler.uncounted_outcomes(uuid), job_scheduler.overview_of_listeners(uuid)
 from public;
 grant execute on function
 job_scheduler.overview_of_jobs(uuid), job_scheduler.overview_of_failures(uuid), job_scheduler.overview_of_outcomes(uuid),
-job_scheduler.overview_of_listeners(uuid)
+job_scheduler.uncounted_outcomes(uuid), job_scheduler.overview_of_listeners(uuid)
 to authenticated, service_role;
 
 -- Running, late and failed jobs: of a workspace, or, without one, of the caller's private jobs.

@@ -45,11 +45,16 @@ begin
     elsif new.scheduled_job_id is not null and not exists (
         select from public.scheduled_jobs as j
         where
-            j.id = new.scheduled_job_id
+            j.id = new.scheduled_job_id and j.handler <> 'alert_delivery'
             and coalesce(j.workspace_id, j.created_by, '00000000-0000-0000-0000-000000000000') = tenant
     ) then
         perform job_scheduler.refuse_alert(
-            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant'
+            'job_alert_rules', 'scheduled_job_id', new.scheduled_job_id::text, 'the id of a job of the rule''s tenant, and of no delivery of alerts'
+        );
+    end if;
+    if new.handler = 'alert_delivery' then -- its messages would be about itself
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'handler', new.handler, 'another one, for no rule looks at deliveries of alerts'
         );
     end if;
     select c.id into stranger

@@ -1,6 +1,7 @@
 -- Deliveries are jobs of the service, which no quota of users counts and no rule looks at: an alert of alerts would not end.
 
 -- Makes the jobs of queued deliveries. Where no listener has their handler, they wait, and the next evaluation tries again.
+-- Those to one URL of a user go one after the other: a receiver that never answers takes one connection, and not all.
 create or replace function job_scheduler.queue_deliveries(deliveries uuid[])
 returns void
 language plpgsql
@@ -12,11 +13,13 @@ begin
     perform set_config('job_scheduler.stage', 'service', true);
     with made as (
         insert into public.scheduled_jobs (
-            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority
+            job_id, created_by, name, handler, metadata, max_attempts, retry_delay_seconds, timeout_seconds, priority,
+            concurrency_key
         )
         select
             'alert-delivery:' || d.id, null, format('%s to %s', d.kind, d.channel_kind), 'alert_delivery',
-            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100
+            jsonb_build_object('delivery_id', d.id), 6, 5, 60, 100,
+            case when d.channel_kind in ('webhook', 'slack', 'discord') then 'alert-channel:' || d.channel_id end
         from public.job_alert_deliveries as d
         where d.id = any(deliveries) and d.status = 'queued'
         order by d.created_at, d.id

@@ -66,7 +66,8 @@ begin
     select c.* into channel from public.job_alert_channels as c
     where
         c.id = delivery.channel_id and c.target is not distinct from delivery.target
-        and (c.confirmed_at is not null or delivery.kind = 'confirmation');
+        and (c.confirmed_at is not null or delivery.kind = 'confirmation')
+    for share; -- else a change of the address that is under way would let the old one have the new one's code
     if not found then
         update public.job_alert_deliveries as d
         set status = 'skipped', error = 'the channel was changed or deleted'

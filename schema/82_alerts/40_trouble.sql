@@ -34,8 +34,9 @@ create table if not exists job_scheduler.late_ends_for_alerts (
 
 alter table job_scheduler.late_ends_for_alerts enable row level security;
 
--- Where the evaluation is: failures are read that the snapshot `seen` does not show, so that a transaction that stays open
--- delays no other's; of what else ended, the transactions below `horizon` are read, see activity_cursor.
+-- Where the evaluation is: failures are read that the snapshot `seen` does not show and the present one does, so that a
+-- transaction that stays open delays no other's; of what else ended, the transactions below `horizon` are read, see
+-- activity_cursor.
 create table if not exists job_scheduler.alert_cursor (
     is_only boolean primary key default true check (is_only),
     horizon xid8 not null,
@@ -80,23 +81,26 @@ as $$
 $$;
 revoke all on function job_scheduler.failures_in_a_row(bigint) from public;
 
--- Whether a row with this xmin was not yet to be seen in a snapshot; of the id a row shows 32 bits.
-create or replace function job_scheduler.is_unseen(row_xmin xid, seen pg_snapshot)
+-- Whether a row with this xmin was not yet to be seen in one snapshot, and is in a later one; of the id a row shows 32 bits.
+create or replace function job_scheduler.is_between(row_xmin xid, seen pg_snapshot, present pg_snapshot)
 returns boolean
 language sql
 stable
 set search_path = ''
 as $$
-    select not pg_visible_in_snapshot((
-        n.next - ((n.next - row_xmin::text::bigint) & 4294967295)
-    )::text::xid8, seen)
-    from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+    select not pg_visible_in_snapshot(w.xid, seen) and pg_visible_in_snapshot(w.xid, present)
+    from (
+        select (n.next - ((n.next - row_xmin::text::bigint) & 4294967295))::text::xid8 as xid
+        from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as n
+    ) as w
 $$;
-revoke all on function job_scheduler.is_unseen(xid, pg_snapshot) from public;
+revoke all on function job_scheduler.is_between(xid, pg_snapshot, pg_snapshot) from public;
 
--- Failures of these tenants that a snapshot does not show; they ended after `since`, or were noted as late. A failed attempt
--- that another one follows is none.
-create or replace function job_scheduler.failures_of(tenants uuid[], seen pg_snapshot, since timestamptz)
+-- Failures of these tenants between two snapshots: what this statement sees beyond `present` is the next evaluation's. They ended
+-- after `since`, or were noted as late. A failed attempt that another one follows is none.
+create or replace function job_scheduler.failures_of(
+    tenants uuid[], seen pg_snapshot, present pg_snapshot, since timestamptz
+)
 returns table (id uuid, scheduled_job_id bigint, tenant_id uuid, handler text, at timestamptz)
 language sql
 stable
@@ -110,19 +114,19 @@ as $$
             select e.id from public.job_executions as e
             where
                 case when e.workspace_id is null then e.created_by else e.workspace_id end = t.id and e.status = 'failed'
-                and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
+                and e.completed_at >= since and job_scheduler.is_between(e.xmin, seen, present)
         ) as f
         union
         select e.id from public.job_executions as e
         where
             '00000000-0000-0000-0000-000000000000' = any(tenants)
             and case when e.workspace_id is null then e.created_by else e.workspace_id end is null and e.status = 'failed'
-            and e.completed_at >= since and job_scheduler.is_unseen(e.xmin, seen)
+            and e.completed_at >= since and job_scheduler.is_between(e.xmin, seen, present)
         union
         select e.id from public.job_executions as e
         where
             e.id = any(array(select l.execution_id from job_scheduler.late_ends_for_alerts as l)) and e.status = 'failed'
-            and job_scheduler.is_unseen(e.xmin, seen)
+            and job_scheduler.is_between(e.xmin, seen, present)
     )
     select
         e.id, e.scheduled_job_id, coalesce(e.workspace_id, e.created_by, '00000000-0000-0000-0000-000000000000'), j.handler,
@@ -139,10 +143,12 @@ as $$
                 and n.attempt = e.attempt + 1
         ) is null
 $$;
-revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, timestamptz) from public;
+revoke all on function job_scheduler.failures_of(uuid[], pg_snapshot, pg_snapshot, timestamptz) from public;
 
 -- Notes the failures since, and forgets jobs that completed after theirs, were cancelled or are gone.
-create or replace function job_scheduler.note_failures(tenants uuid[], seen pg_snapshot, since timestamptz)
+create or replace function job_scheduler.note_failures(
+    tenants uuid[], seen pg_snapshot, present pg_snapshot, since timestamptz
+)
 returns void
 language plpgsql
 set search_path = ''
@@ -171,7 +177,7 @@ begin
         'failed', f.scheduled_job_id, f.tenant_id, f.handler,
         case when f.tenant_id = any(counting) then job_scheduler.failures_in_a_row(f.scheduled_job_id) else 1 end, count(*),
         (array_agg(f.id order by f.at, f.id))[1], (array_agg(f.id order by f.at desc, f.id desc))[1], min(f.at), max(f.at)
-    from job_scheduler.failures_of(tenants, seen, since) as f
+    from job_scheduler.failures_of(tenants, seen, present, since) as f
     group by f.scheduled_job_id, f.tenant_id, f.handler
     order by f.scheduled_job_id
     on conflict (kind, scheduled_job_id) do update
@@ -180,4 +186,4 @@ begin
         last_execution_id = excluded.last_execution_id, first_at = excluded.first_at, last_at = excluded.last_at;
 end
 $$;
-revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, timestamptz) from public;
+revoke all on function job_scheduler.note_failures(uuid[], pg_snapshot, pg_snapshot, timestamptz) from public;

@@ -78,6 +78,7 @@ as $$
     from job_scheduler.missing_handlers as m
     where
         m.since < now() - make_interval(secs => rule.threshold::double precision) and m.name = coalesce(rule.handler, m.name)
+        and m.name <> 'alert_delivery'
         and (
             select j.id from public.scheduled_jobs as j -- not exists, for which the planner may read all jobs
             where

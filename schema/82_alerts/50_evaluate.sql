@@ -14,7 +14,9 @@ $$;
 revoke all on function job_scheduler.has_alerts() from public;
 
 -- Notes everything that rules ask for, of the ends between two horizons, see roll_up_activity_v1.
-create or replace function job_scheduler.note_trouble(seen pg_snapshot, horizon bigint, many bigint, since timestamptz)
+create or replace function job_scheduler.note_trouble(
+    seen pg_snapshot, present pg_snapshot, horizon bigint, many bigint, since timestamptz
+)
 returns void
 language plpgsql
 set search_path = ''
@@ -41,7 +43,7 @@ begin
     update job_scheduler.troubled_jobs as t
     set hits = 0, is_new = false
     where t.hits > 0;
-    perform job_scheduler.note_failures(failing, seen, since);
+    perform job_scheduler.note_failures(failing, seen, present, since);
     if late is not null or long is not null or missed is not null then
         perform job_scheduler.note_ended(others, horizon, many, since, late, long, missed is not null);
     end if;
@@ -56,7 +58,7 @@ begin
     );
 end
 $$;
-revoke all on function job_scheduler.note_trouble(pg_snapshot, bigint, bigint, timestamptz) from public;
+revoke all on function job_scheduler.note_trouble(pg_snapshot, pg_snapshot, bigint, bigint, timestamptz) from public;
 
 -- Evaluates all rules, at most every ten seconds whatever the number of listeners, and one at a time; the others return at once.
 -- {limit: transactions} -> {now, wait_seconds: until the next evaluation, opened, resolved, deliveries}
@@ -68,9 +70,9 @@ set search_path = ''
 as $$
 declare
     every constant interval := interval '10 seconds';
-    present constant pg_snapshot := pg_current_snapshot();
-    present_at constant timestamptz := clock_timestamp();
-    horizon xid8 := pg_snapshot_xmin(present);
+    present pg_snapshot;
+    present_at timestamptz;
+    horizon xid8;
     last job_scheduler.alert_cursor;
     gap interval;
     since timestamptz;
@@ -80,7 +82,12 @@ declare
     is_more boolean := false;
 begin
     select c.* into last from job_scheduler.alert_cursor as c for update skip locked;
-    if not found or last.evaluated_at > present_at - every * 0.9 or job_scheduler.is_restored() then
+    -- Taken once the cursor is locked: a snapshot from before another evaluation would let the next one count again what that
+    -- one has counted.
+    present := pg_current_snapshot();
+    present_at := clock_timestamp();
+    horizon := pg_snapshot_xmin(present);
+    if last.seen is null or last.evaluated_at > present_at - every * 0.9 or job_scheduler.is_restored() then
         return json_build_object(
             'now', clock_timestamp(), 'opened', 0, 'resolved', 0, 'deliveries', 0, 'wait_seconds', extract(
                 epoch from least(greatest(coalesce(last.evaluated_at + every - present_at, every), interval '1 second'), every)
@@ -104,7 +111,8 @@ begin
     );
     gap := present_at - last.evaluated_at - every;
     perform job_scheduler.note_trouble(
-        last.seen, horizon::text::bigint, least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
+        last.seen, present, horizon::text::bigint,
+        least(horizon::text::bigint - last.horizon::text::bigint, 2147483647), since
     );
     for finding in
         select r as rule, f.*

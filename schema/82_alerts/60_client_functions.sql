@@ -14,8 +14,8 @@ $$;
 revoke all on function job_scheduler.refuse_unknown_alerting(text, uuid) from public;
 grant execute on function job_scheduler.refuse_unknown_alerting(text, uuid) to authenticated, service_role;
 
--- Acknowledges an alert: it is not sent again while it goes on.
-create or replace function public.acknowledge_alert(alert uuid)
+-- Gives an alert a status, and answers it, also where it has that status already.
+create or replace function job_scheduler.change_alert(alert uuid, wanted text)
 returns public.job_alerts
 language plpgsql
 set search_path = ''
@@ -23,9 +23,9 @@ as $$
 declare
     changed public.job_alerts;
 begin
-    update public.job_alerts as a set status = 'acknowledged' where a.id = alert and a.status <> 'acknowledged' returning a.* into changed;
+    update public.job_alerts as a set status = wanted where a.id = alert and a.status <> wanted returning a.* into changed;
     if not found then
-        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = 'acknowledged';
+        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = wanted;
     end if;
     if changed.id is null then
         perform job_scheduler.refuse_unknown_alerting('alert', alert);
@@ -34,24 +34,25 @@ begin
 end
 $$;
 
+revoke all on function job_scheduler.change_alert(uuid, text) from public;
+grant execute on function job_scheduler.change_alert(uuid, text) to authenticated, service_role;
+
+-- Acknowledges an alert: it is not sent again while it goes on.
+create or replace function public.acknowledge_alert(alert uuid)
+returns public.job_alerts
+language sql
+set search_path = ''
+as $$
+    select * from job_scheduler.change_alert(alert, 'acknowledged')
+$$;
+
 -- Resolves an alert; another occurrence opens a new one.
 create or replace function public.resolve_alert(alert uuid)
 returns public.job_alerts
-language plpgsql
+language sql
 set search_path = ''
 as $$
-declare
-    changed public.job_alerts;
-begin
-    update public.job_alerts as a set status = 'resolved' where a.id = alert and a.status <> 'resolved' returning a.* into changed;
-    if not found then
-        select a.* into changed from public.job_alerts as a where a.id = alert and a.status = 'resolved';
-    end if;
-    if changed.id is null then
-        perform job_scheduler.refuse_unknown_alerting('alert', alert);
-    end if;
-    return changed;
-end
+    select * from job_scheduler.change_alert(alert, 'resolved')
 $$;
 
 -- Mutes a rule: for so many seconds nothing of it is sent; 0 ends that. Its alerts are opened and resolved all the same.

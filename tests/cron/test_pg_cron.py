@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
+import signal
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from child_listener import free_port
-from mortal_parts import Postgres
-from patience import until
+from anyio.from_thread import start_blocking_portal
+from child_listener import listeners_on
+from patience import STRICT, until
 
-from listener.migrate.files import migrations_folder
-from listener.migrate.migrator import apply_migrations
+from listener.local import postgres
+from listener.local.stack import temporary_stack
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from listener.local.stack import Stack
+
 pytestmark = pytest.mark.cron
-SETTINGS = (
-    ["alter system set shared_preload_libraries = 'pg_cron'", "alter system set max_worker_processes = 20"],
-    ["alter system set cron.use_background_workers = on"],  # a parameter that exists once the library is loaded
-)
+SETTINGS = {"shared_preload_libraries": "pg_cron", "cron.use_background_workers": "on", "max_worker_processes": "20"}
 PG_NET = """
 create schema net;
 create table net.sent (id bigint generated always as identity, body jsonb, at timestamptz default clock_timestamp());
@@ -34,52 +32,45 @@ create function net.http_post(
 """
 """Debian has no pg_net."""
 MINUTES = 3 * 60.0
-HEARTBEAT = {"listener": "5a6f8f8e-8f0b-4c0f-9a52-3f3f3d0f0c11", "name": "one", "lease_seconds": 30, "executions": []}
+PROMISED_SECONDS = 2 * 60.0
 
 
-def test_a_killed_listener_is_an_alert_within_two_minutes(tmp_path: Path) -> None:
-    """Counted from its last heartbeat; the next listener is a recovery at the next minute."""
-    postgres = Postgres(tmp_path / "state", free_port())
-    postgres.make()
-    try:
-        for statements in SETTINGS:
-            for statement in statements:
-                postgres.do(statement)
-            postgres.stop()
-            postgres.start()
-        postgres.do(f"create extension pg_cron; {PG_NET}")
-        apply_migrations(postgres.dsn, migrations_folder())
-        _watch(postgres)
-    finally:
-        postgres.stop()
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
+    """Run a stack whose PostgreSQL has pg_cron."""
+    for name, value in SETTINGS.items():
+        monkeypatch.setitem(postgres.SETTINGS, name, value)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(temporary_stack()) as stack:
+        yield stack
 
 
-def _watch(postgres: Postgres) -> None:
-    with psycopg.connect(postgres.dsn, autocommit=True) as connection:
+def test_a_killed_listener_is_an_alert_within_two_minutes(stack: Stack, tmp_path: Path) -> None:
+    """Counted from the kill; the next listener is a recovery at the next minute."""
+    with (
+        listeners_on(stack, tmp_path, tmp_path) as listeners,
+        psycopg.connect(stack.admin_dsn, autocommit=True) as connection,
+    ):
+
+        def value(query: str) -> float:
+            return connection.execute(query).fetchone()[0]
+
+        connection.execute(f"create extension pg_cron; {PG_NET}")
         connection.execute("select job_scheduler.watch_every_minute('https://hooks.example.com/')")
-        statuses = lambda: [  # noqa: E731 - asked often
-            status for (status,) in connection.execute("select body ->> 'status' from net.sent order by id")
-        ]
-        heartbeat = [json.dumps(HEARTBEAT)]
-        connection.execute("select public.extend_leases_v1(%s)", heartbeat)
-        until(lambda: statuses() == ["firing"], "the alert is sent", MINUTES)
-        seconds = (
-            "select extract(epoch from s.at - l.heartbeat_at)::float from net.sent as s, public.job_listeners as l"
-        )
-        (after,) = connection.execute(seconds).fetchone()
-        began = time.monotonic()
-
-        def beats_until_recovered() -> bool:
-            connection.execute("select public.extend_leases_v1(%s)", heartbeat)
-            return statuses() == ["firing", "resolved"]
-
-        until(beats_until_recovered, "the recovery is sent", MINUTES)
-        print(f"alert {after:.1f} s after the last heartbeat, recovery {time.monotonic() - began:.1f} s after the next")  # noqa: T201 - a figure
-        runs = connection.execute(
-            "select distinct status, return_message from cron.job_run_details where end_time is not null"
-        )
-        assert {status for status, _ in runs} == {"succeeded"}
+        killed = listeners.start(handlers="handlers")
+        killed.stop(signal.SIGKILL)
+        killed_at = value("select extract(epoch from clock_timestamp())::float8")
+        sent = lambda status: value(f"select count(*) from net.sent where body ->> 'status' = '{status}'")  # noqa: E731, S608 - ours
+        until(lambda: sent("firing"), "the alert is sent", MINUTES)
+        alert = value("select extract(epoch from max(at))::float8 from net.sent") - killed_at
+        listeners.start(handlers="handlers")
+        ready_at = value("select extract(epoch from clock_timestamp())::float8")
+        until(lambda: sent("resolved"), "the recovery is sent", MINUTES)
+        recovery = value("select extract(epoch from max(at))::float8 from net.sent") - ready_at
+        print(f"alert {alert:.1f} s after the kill, recovery {recovery:.1f} s after the next listener was ready")  # noqa: T201 - a figure
+        assert (sent("firing"), sent("resolved")) == (1, 1)
+        runs = "select distinct status from cron.job_run_details where end_time is not null"
+        assert connection.execute(runs).fetchall() == [("succeeded",)]
         connection.execute("select job_scheduler.stop_watching()")
-        assert connection.execute("select count(*) from cron.job").fetchone() == (0,)
-        if "STRICT_TIMES" in os.environ:
-            assert after <= 2 * 60
+        assert value("select count(*) from cron.job") == 0
+        if STRICT:
+            assert alert <= PROMISED_SECONDS

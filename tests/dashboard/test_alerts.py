@@ -25,6 +25,7 @@ def no_alerts(project: Project) -> None:
 def test_one_click_makes_the_rule_and_its_channel_and_a_failure_fires(visit, team: Team) -> None:
     """The first page says so, too; an editor acknowledges it, and it is over when the editor says that it is."""
     page = visit("admin").go("/alerts")
+    expect(page.get_by_text("The listener sends no mail")).to_be_visible()
     page.get_by_role("button", name="Notify me when anything fails").click()
     expect(page.get_by_text("A code goes to")).to_be_visible()
     page.get_by_role("tab", name="Rules").click()
@@ -97,12 +98,29 @@ def test_a_rule_is_a_sentence_that_says_how_often_it_would_have_fired(visit, tea
     expect(page.get_by_text("No rules yet")).to_be_visible()
 
 
+def test_a_group_of_failures_becomes_a_rule(visit, team: Team, project: Project) -> None:
+    """On a telephone too; it is about the job that failed, and a viewer may not."""
+    job = team.insert(handler="play", metadata={"fault": "out of ink"}, max_attempts=1)
+    project.wait(job["id"])
+    page = visit("editor", width=390, height=844).go("/failures")
+    page.get_by_role("row").filter(has_text="out of ink").get_by_role("button", name="Alert").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text(f"When a run fails for good in job {job['id']}.")).to_be_visible()
+    dialog.get_by_role("button", name="Create rule").click()
+    page.get_by_role("button", name="Rules").click()
+    expect(page.get_by_text(f"When a run fails for good in job {job['id']}")).to_be_visible()
+    row = visit("viewer").go("/failures").get_by_role("row").filter(has_text="out of ink")
+    expect(row.get_by_role("button", name="Alert")).to_have_attribute("aria-disabled", "true")
+
+
 def test_a_channels_secret_goes_in_and_never_comes_out(visit, project: Project) -> None:
     """An admin writes it; editors and viewers see the channel, and why they may not change it."""
     page = visit("admin").go("/alerts", tab="channels")
     page.get_by_role("button", name="New channel").click()
     dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("The listener sends no mail")).to_be_visible()
     dialog.get_by_role("combobox", name="Kind").select_option("slack")
+    expect(dialog.get_by_text("The listener sends no mail")).to_have_count(0)
     dialog.get_by_label("URL of an incoming webhook").fill("https://hooks.slack.com/services/T0/B0/verysecret")
     dialog.get_by_label("Name").fill(HOSTILE)
     dialog.get_by_role("button", name="Create channel").click()

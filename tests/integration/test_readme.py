@@ -60,8 +60,10 @@ def test_the_insert_of_supabase_js(stack: Stack):
 
 
 def test_the_insert_of_curl(stack: Stack):
-    """Pasted into a shell."""
-    subprocess.run(["bash", "-ec", _block("sh", "curl")], env=_environment(stack), capture_output=True, check=True)
+    """Pasted into a shell; the answer is the job."""
+    command = ["bash", "-ec", _block("sh", "curl")]
+    done = subprocess.run(command, env=_environment(stack), capture_output=True, check=True)
+    assert [row["status"] for row in json.loads(done.stdout)] == ["scheduled"]
     assert _jobs(stack) == [("log", "hello", "once")]
 
 

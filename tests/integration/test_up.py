@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 import psutil
 import pytest
+from patience import allowed, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,17 +57,14 @@ def test_a_row_runs_and_ctrl_c_ends_everything_within_five_seconds(
     ) as client:
         prefer = {"prefer": "return=representation"}
         job = client.post("/rest/v1/scheduled_jobs", json={"handler": "noop"}, headers=prefer).json()[0]
-        deadline = time.monotonic() + 10
-        while job["status"] != "completed":
-            assert time.monotonic() < deadline, job
-            time.sleep(0.05)
-            job = client.get("/rest/v1/scheduled_jobs", params={"id": f"eq.{job['id']}"}).json()[0]
+        one = {"id": f"eq.{job['id']}", "select": "status"}
+        until(lambda: client.get("/rest/v1/scheduled_jobs", params=one).json() == [{"status": "completed"}], "it runs")
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 5
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=10) == 0
-    assert time.monotonic() - began < 5
+    assert process.wait(timeout=30) == 0
+    assert time.monotonic() - began < allowed(5, 30)
     assert not any(child.is_running() for child in children)
 
 

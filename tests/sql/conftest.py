@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from migration import made_database
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 from supabase_cli import SupabaseCli
 
 from listener.migrate.files import migrations_folder
@@ -110,3 +111,14 @@ def database(migrated_database: str) -> Iterator[psycopg.Connection[dict[str, An
             " restart identity cascade"
         )
         yield connection
+
+
+@pytest.fixture
+def ask(database: psycopg.Connection[dict[str, Any]]) -> Callable[..., Any]:
+    """Return what calls one of the service's functions with the fields of its request, and gives its answer."""
+
+    def call(function: str, **request: Any) -> Any:
+        query = f"select public.{function}(%s) as answer"
+        return database.execute(query, [Jsonb(request)]).fetchone()["answer"]
+
+    return call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,28 @@ def test_a_run_that_commits_late_is_counted_once(migrated_database, database, co
     end(database, job)
     assert counted()["completed"] == 5
     assert counted()["completed"] == 5
+
+
+def test_the_first_page_shows_a_run_before_it_is_counted_and_as_often_afterwards(database, counted):
+    """A run that ends while the figures stand still is added to them; a workspace sees its own."""
+    team = str(uuid.uuid4())
+    query = "insert into public.scheduled_jobs (handler, run_date, workspace_id) values ('noop', '2999-01-01', %s)"
+    job = database.execute(f"{query} returning id", [team]).fetchone()["id"]
+    insert = END.replace("scheduled_job_id,", "workspace_id, scheduled_job_id,").replace("(%s,", f"('{team}', %s,")
+    for status in ("completed", "completed", "failed", "cancelled", "skipped"):
+        database.execute(insert.format("now()"), [job, status])
+    end(database, a_job(database))
+
+    def shown() -> list[int]:
+        query = "select public.dashboard_overview(%s) -> 'outcomes' as outcomes"
+        hours = database.execute(query, [team]).fetchone()["outcomes"]
+        return [sum(hour[status] for hour in hours) for status in ("completed", "failed", "cancelled", "skipped")]
+
+    assert shown() == [2, 1, 1, 1]
+    counted()
+    assert shown() == [2, 1, 1, 1]
+    database.execute(insert.format("now()"), [job, "completed"])
+    assert shown() == [3, 1, 1, 1]
 
 
 @pytest.mark.parametrize(

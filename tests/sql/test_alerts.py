@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import uuid
 
 MANY = 3_000
+EVALUATORS, ROUNDS = 3, 40
 
 
 @pytest.fixture
@@ -454,3 +455,25 @@ def test_what_is_old_is_deleted(world, channel):
     world.pass_time(91 * 86400)
     world.one("select public.clean_ledger_v1(%s)", Jsonb({"retention_days": 7, "limit": 100}))
     assert (world.alerts(), world.kinds()) == ([], [])
+
+
+def test_evaluations_that_begin_together_count_each_failure_once(world, channel):
+    """What commits while an evaluation goes on is the next one's, though its statements see it."""
+    world.rule()
+    job = world.job()
+    url = world.connection.info.dsn + f" password={world.connection.info.password}"
+
+    def evaluate() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            for _ in range(ROUNDS):
+                connection.execute(DUE)
+                connection.execute(EVALUATE, [Jsonb({"limit": 200_000})])
+
+    with ThreadPoolExecutor(EVALUATORS) as threads:
+        evaluators = [threads.submit(evaluate) for _ in range(EVALUATORS)]
+        failures = 0
+        while not all(each.done() for each in evaluators):
+            failures += len(world.end(job))
+        assert [each.result() for each in evaluators] == [None] * EVALUATORS
+    world.evaluate()
+    assert [alert["occurrences"] for alert in world.alerts()] == [failures]

@@ -34,17 +34,6 @@ def nobody_listens(database: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 @pytest.fixture
-def ask(database: psycopg.Connection[Any]) -> Callable[..., Any]:
-    """Call one of the service's functions."""
-
-    def call(function: str, **request: Any) -> Any:
-        row = database.execute(f"select public.{function}(%s) as answer", [json.dumps(request)]).fetchone()
-        return row["answer"]
-
-    return call
-
-
-@pytest.fixture
 def received(migrated_database: str) -> Iterator[Callable[[], list[Any]]]:
     """Listen; return the messages that came since the last call."""
     with psycopg.connect(migrated_database, autocommit=True) as connection:

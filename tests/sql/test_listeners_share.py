@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
 import psycopg
-import pytest
 
 NOBODY_DIES = {"lease_seconds": 600, "ahead_seconds": 1}
-
-
-@pytest.fixture
-def ask(database):
-    """Call one of the service's functions."""
-
-    def call(function: str, **request: Any) -> Any:
-        query = f"select public.{function}(%s) as answer"
-        return database.execute(query, [json.dumps(request)]).fetchone()["answer"]
-
-    return call
 
 
 def signals_of(database: psycopg.Connection[Any]) -> int:

@@ -23,7 +23,8 @@ READ = """
 
 @pytest.fixture(params=[False, True], ids=["never analyzed", "analyzed while empty"])
 def short(request, database):
-    """Leave the tables without statistics, or with those of empty tables."""
+    """Leave the tables without statistics, or with those of empty tables, and the connection without plans."""
+    database.execute("discard plans")
     for table in ("scheduled_jobs", "job_executions"):
         database.execute(f"alter table public.{table} set (autovacuum_enabled = off)")
         if request.param:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,17 +31,6 @@ def nothing_is_muted(database: psycopg.Connection[Any]) -> Iterator[None]:
     database.execute(NOTHING)
     yield
     database.execute(NOTHING)
-
-
-@pytest.fixture
-def ask(database: psycopg.Connection[Any]) -> Callable[..., Any]:
-    """Call one of the service's functions."""
-
-    def call(function: str, **request: Any) -> Any:
-        row = database.execute(f"select public.{function}(%s) as answer", [json.dumps(request)]).fetchone()
-        return row["answer"]
-
-    return call
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_anon_may_call_none_of_the_functions(embedded_stack: Stack):
     of_jobs = {"cancel_job", "pause_job", "resume_job", "retry_job", "run_job_now", "job_stats"}
     of_users = {"accept_invitation", "decline_invitation"}
     of_pages = {"dashboard_overview", "list_runs", "list_failures", "list_listeners", "list_quotas", "job_outcomes"}
-    of_pages |= {"list_workspaces"}
+    of_pages |= {"list_workspaces", "list_member_emails"}
     of_alerts = {"acknowledge_alert", "resolve_alert", "mute_alert_rule", "alert_on_failure", "preview_alert_rule"}
     of_alerts |= {"test_alert_channel", "request_alert_confirmation", "confirm_alert_channel"}
     assert reachable["anon"] == set()

@@ -94,6 +94,12 @@ def jobs(database: Database, like: str = "booking-ended:%") -> list[dict[str, An
     ).fetchall()
 
 
+def notified(database: Database) -> int:
+    """Count the notifications of changed jobs since the last call."""
+    query = "delete from job_scheduler.signals returning message ->> 'table' as of"
+    return sum(row["of"] == "scheduled_jobs" for row in database.execute(query).fetchall())
+
+
 def test_a_row_that_meets_the_condition_has_one_job(database: Database, sync):
     """Whether it was there before the source or not; the job has what was declared."""
     before = book(database)
@@ -106,6 +112,19 @@ def test_a_row_that_meets_the_condition_has_one_job(database: Database, sync):
     assert (old["source"], old["handler"], old["status"]) == ("booking-ended", "noop", "scheduled")
     assert (old["run_date"], old["metadata"], old["created_by"]) == (ENDS, {"booking_id": before}, ALICE)
     assert counts(sync()) == NOTHING
+
+
+def test_listeners_are_notified_of_the_jobs_that_a_check_changes_alone(database: Database, sync):
+    """Each listener checks all rows at its start: where every job is right, no other one polls for that."""
+    add_source(database)
+    moved, dropped = book(database), book(database)
+    notified(database)
+    assert (counts(sync())["jobs_scheduled"], notified(database)) == (2, 1)
+    assert (counts(sync(changed=False, after="booking-ended:")), notified(database)) == (NOTHING, 0)
+    database.execute("update shop.bookings set ends_at = ends_at + interval '1 hour' where id = %s", [moved])
+    assert (counts(sync())["jobs_moved"], notified(database)) == (1, 1)
+    database.execute("update shop.bookings set status = 'draft' where id = %s", [dropped])
+    assert (counts(sync())["jobs_cancelled"], notified(database)) == (1, 1)
 
 
 def test_the_job_follows_its_row(database: Database, sync):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
 ROLES = ("anon", "stranger", "viewer", "editor", "admin", "owner", "service")
-"""The owner has private rows and belongs to no workspace; a stranger has nothing."""
+"""The owner has private rows and belongs to no workspace; the stranger is the admin of another workspace."""
 
 
 @dataclass(frozen=True)

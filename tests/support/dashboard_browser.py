@@ -33,6 +33,10 @@ QUIET = (
 )
 BUSY = "[aria-busy=true], .skeletons"
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+CUT_OFF = """() => [...document.querySelectorAll('header *, main *')].filter((element) =>
+    getComputedStyle(element).overflowX !== 'visible' && getComputedStyle(element).clipPath === 'none'
+    && element.scrollWidth > element.clientWidth + 1 && !element.closest('pre, input, textarea')
+).map((element) => `${element.className || element.tagName}: ${element.textContent.slice(0, 60)}`)"""
 RULES = "(only) => axe.run(document, {resultTypes: ['violations'], ...(only.length ? {runOnly: only} : {})})"
 
 
@@ -112,6 +116,10 @@ class Visit:
     def overflow(self) -> int:
         """Give by how many pixels the page is wider than its window."""
         return self.page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+    def cut_off(self) -> list[str]:
+        """Give what does not fit into its place: text that is cut, and what one has to scroll sideways to see."""
+        return self.page.evaluate(CUT_OFF)
 
     def _note_request(self, request: Request) -> None:
         self.asked.append(request.url)

@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _change(parts: Parts, a_second: int, ended: threading.Event) -> None:
-    """Change so many rows a second until told to end."""
+    """Change so many rows a second until the event is set."""
     number = 0
     with psycopg.connect(parts.dsn, autocommit=True) as sql:
         while not ended.wait(1 / WAVES_A_SECOND):

@@ -38,7 +38,7 @@ class Pooler:
     def __init__(self, dsn: str, *, by_transaction: bool) -> None:
         self._dsn, self._by_transaction = dsn, by_transaction
         self._free: list[tuple[psycopg.Connection, socket.socket]] = []
-        self._lock, self._clients = threading.Lock(), 0
+        self._lock, self._clients, self._is_closed = threading.Lock(), 0, False
         self._gate = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._gate]
         self.port = self._gate.getsockname()[1]
@@ -50,8 +50,10 @@ class Pooler:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
-        for connection, _ in self._free:
-            connection.close()
+        with self._lock:
+            self._is_closed = True
+            for connection, _ in self._free:
+                connection.close()
 
     def _admit(self) -> None:
         with contextlib.suppress(OSError):
@@ -98,7 +100,10 @@ class Pooler:
 
     def _give_back(self, session: tuple[psycopg.Connection, socket.socket]) -> None:
         with self._lock:
-            self._free.append(session)
+            if self._is_closed:
+                session[0].close()
+            else:
+                self._free.append(session)
 
 
 def _read(source: socket.socket, count: int) -> bytes:

@@ -10,6 +10,7 @@ import { Spark } from '../ui/bars'
 import { useCommands } from '../ui/keys'
 import { Table, type Column } from '../ui/table'
 import { Time } from '../ui/time'
+import { AlertOfGroup } from './failures/alert-of-group'
 import { BulkRetry } from './runs/bulk-retry'
 import '../styles/runs.css'
 
@@ -20,6 +21,7 @@ export default function Page() {
   const [parameters, setParameters] = useParameters()
   const hours = RANGES.find(([value]) => value === parameters.get('hours'))?.[0] ?? '24'
   const [pointed, setPointed] = useState<FailureGroup | null>(null)
+  const [alerted, setAlerted] = useState<FailureGroup | null>(null)
   const [retried, setRetried] = useState<FailureGroup | null>(null)
   const { data, error, isPending, refetch } = useLiveQuery<Failures>({
     queryKey: ['failures', workspace, hours],
@@ -29,7 +31,10 @@ export default function Page() {
   useCommands([{ title: 'Retry the jobs of the chosen group', key: 'r', run: () => pointed && setRetried(pointed), why: canWrite.why, isListed: pointed !== null }])
 
   const acts = (group: FailureGroup) => (
-    <Button size="small" icon="retry" right={canWrite} onClick={() => setRetried(group)}>Retry</Button>
+    <div className="row-acts">
+      <Button size="small" icon="retry" right={canWrite} onClick={() => setRetried(group)}>Retry</Button>
+      <Button size="small" icon="alerts" right={canWrite} onClick={() => setAlerted(group)}>Alert</Button>
+    </div>
   )
   return (
     <>
@@ -52,6 +57,7 @@ export default function Page() {
           onOpen={open} onChosen={setPointed}
         />
       )}
+      {alerted && <AlertOfGroup group={alerted} onClose={() => setAlerted(null)} />}
       {retried && (
         <BulkRetry
           title={`Retry ${plural(retried.jobs, 'job')} with this error?`}
@@ -69,7 +75,7 @@ function open(group: FailureGroup): void {
 function columnsOf(acts: (group: FailureGroup) => ReactNode): Column<FailureGroup>[] {
   return [
     { key: 'failures', title: 'Failures', align: 'end', cell: (group) => <strong>{count(group.failures)}</strong>, width: '6rem' },
-    { key: 'trend', title: 'Last 24 h', cell: (group) => <Spark values={group.by_hour} label={trendOf(group.by_hour)} />, isMinor: true, width: '9rem' },
+    { key: 'trend', title: 'Last 24 h', cell: (group) => <Spark values={group.by_hour} label={trendOf(group.by_hour)} />, isMinor: true, width: '8rem' },
     {
       key: 'error', title: 'Error',
       cell: (group) => (
@@ -80,13 +86,14 @@ function columnsOf(acts: (group: FailureGroup) => ReactNode): Column<FailureGrou
             <Line value={group.handlers.slice(0, 3).join(', ')} />
             {group.handlers.length > 3 && ` and ${group.handlers.length - 3} more`}
           </span>
+          <div className="acts-below">{acts(group)}</div>
         </div>
       ),
     },
     { key: 'jobs', title: 'Jobs', align: 'end', cell: (group) => count(group.jobs), isMinor: true, width: '4.5rem' },
-    { key: 'first', title: 'First', cell: (group) => <Time at={group.first_at} />, isMinor: true, width: '10rem' },
+    { key: 'first', title: 'First', cell: (group) => <Time at={group.first_at} />, isMinor: true, width: '8.5rem' },
     { key: 'last', title: 'Last', cell: (group) => <Time at={group.last_at} as="relative" />, width: '7.5rem' },
-    { key: 'acts', title: <span className="visually-hidden">Acts</span>, cell: acts, isMinor: true, width: '7rem' },
+    { key: 'acts', title: <span className="visually-hidden">Acts</span>, cell: acts, isMinor: true, width: '13.5rem' },
   ]
 }
 

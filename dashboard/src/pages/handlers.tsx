@@ -3,6 +3,7 @@ import { answer, supabase } from '../data/client'
 import { useLiveQuery } from '../data/queries'
 import { useTenancy, type Right } from '../data/session'
 import type { HandlerRow } from '../data/types'
+import { plural } from '../lib/format'
 import { go, useParameters } from '../lib/urls'
 import { Badge, Button, Empty, ErrorNote, PageHead, Panel, Skeleton, Text } from '../ui/basics'
 import { JsonView } from '../ui/copy'
@@ -23,17 +24,25 @@ export default function Handlers() {
     every: POLL_MILLISECONDS,
     queryFn: async ({ signal }) => await answer(supabase.from('job_handlers').select('*').order('name').limit(1000).abortSignal(signal)) as HandlerRow[],
   })
-  const shown = (data ?? []).filter(({ name, description }) => `${name} ${description}`.toLowerCase().includes(typed.toLowerCase()))
+  const showsAll = parameters.get('all') === '1'
+  const found = (data ?? []).filter(({ name, description }) => `${name} ${description}`.toLowerCase().includes(typed.toLowerCase()))
     .sort((a, b) => Number(b.exposed) - Number(a.exposed))
+  const shown = showsAll ? found : found.filter(({ exposed }) => exposed)
+  const hidden = found.length - shown.length
   return (
     <>
       <PageHead title="Handlers" lead="What jobs can do: each listener publishes its own when it starts." />
-      <div className="toolbar"><SearchField label="Find a handler" value={typed} onChange={(name) => setParameters({ name })} /></div>
+      <div className="toolbar">
+        <SearchField label="Find a handler" value={typed} onChange={(name) => setParameters({ name })} />
+        <label className="check"><input type="checkbox" checked={showsAll} onChange={(event) => setParameters({ all: event.currentTarget.checked ? '1' : null })} />Those of the service, too</label>
+      </div>
       {error && <ErrorNote error={error} retry={() => void refetch()} />}
       {!data && !error && <Skeleton rows={3} height={150} />}
       {data?.length === 0 && <Empty icon="handlers" title="No handler yet"><p className="muted">A listener publishes its handlers when it starts.</p><HowToStart /></Empty>}
-      {data && data.length > 0 && shown.length === 0 && <Empty icon="search" title="No handler has these words"><Button onClick={() => setParameters({ name: null })}>Show all</Button></Empty>}
+      {data && data.length > 0 && found.length === 0 && <Empty icon="search" title="No handler has these words"><Button onClick={() => setParameters({ name: null })}>Show all</Button></Empty>}
+      {found.length > 0 && shown.length === 0 && <Empty icon="handlers" title="None of these is for users"><p className="muted">A handler acts with the powers of the service. Its declaration says whether users may schedule it: @handler(…, exposed=True).</p></Empty>}
       <div className="handlers">{shown.map((handler) => <Handler key={handler.name} handler={handler} />)}</div>
+      {hidden > 0 && <p className="muted page-foot">{plural(hidden, 'handler')} more: only the service key may schedule {hidden === 1 ? 'it' : 'them'}.</p>}
     </>
   )
 }

@@ -32,9 +32,9 @@ export default function Listeners() {
         <Table
           label="Listeners" rows={rows} idOf={(row) => row.id} rowClass={(row) => (row.is_alive ? undefined : 'gone')}
           columns={[
-            { key: 'state', title: 'State', width: '6.5rem', cell: (row) => <Badge tone={row.is_alive ? 'good' : 'quiet'}><span className="badge-dot" />{row.is_alive ? 'alive' : 'gone'}</Badge> },
+            { key: 'state', title: 'State', width: '6.5rem', cell: (row) => <><Badge tone={row.is_alive ? 'good' : 'quiet'}><span className="badge-dot" />{row.is_alive ? 'alive' : 'gone'}</Badge><span className="narrow muted"> <Text value={row.version} /></span></> },
             { key: 'id', title: 'Listener', width: '7.5rem', isMinor: true, cell: (row) => <span className="mono" title={row.id}>{row.id.slice(0, 8)}</span> },
-            { key: 'version', title: 'Version', width: '6.5rem', cell: (row) => <Text value={row.version} /> },
+            { key: 'version', title: 'Version', width: '6.5rem', isMinor: true, cell: (row) => <Text value={row.version} /> },
             { key: 'load', title: 'Your runs', width: '9rem', cell: (row) => <Load running={row.running} capacity={row.capacity} /> },
             { key: 'handlers', title: 'Handlers', isMinor: true, cell: (row) => <Names names={row.handlers} /> },
             { key: 'beat', title: 'Heartbeat', width: '7rem', align: 'end', cell: (row) => <Time at={row.heartbeat_at} as="relative" /> },

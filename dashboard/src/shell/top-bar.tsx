@@ -80,10 +80,10 @@ function LiveDot() {
 function Zone() {
   const choice = useStore(zoneChoice)
   return (
-    <select className="select zone" aria-label="Time zone" title={`Local: ${LOCAL_ZONE}`} value={choice} onChange={(event) => chooseZone(event.currentTarget.value as ZoneChoice)}>
-      <option value="local">Local time</option>
+    <select className="select zone" aria-label="Time zone" title={`Local: ${LOCAL_ZONE}. Job’s: the zone of the job that is shown.`} value={choice} onChange={(event) => chooseZone(event.currentTarget.value as ZoneChoice)}>
+      <option value="local">Local</option>
       <option value="utc">UTC</option>
-      <option value="job">Job’s zone</option>
+      <option value="job">Job’s</option>
     </select>
   )
 }

@@ -1,4 +1,5 @@
 import { Link } from 'wouter'
+import { useEmails } from '../data/emails'
 import { useSession } from '../data/session'
 import type { AuditRow } from '../data/types'
 import { parseExact, stringifyExact } from '../lib/exact'
@@ -33,8 +34,11 @@ export function AuditEntries({ rows, nameOf, label }: { rows: AuditRow[]; nameOf
 
 function Actor({ row }: { row: AuditRow }) {
   const { user } = useSession()
+  const emails = useEmails()
   if (row.actor === null) return <strong title="The service key, or SQL">{row.role}</strong>
   if (row.actor === user?.id) return <strong>You</strong>
+  const email = emails.get(row.actor)
+  if (email) return <strong title={`The user ${row.actor}`}><Text value={email} /></strong>
   return <strong className="mono" title={`The user ${row.actor}`}>{row.actor.slice(0, 8)}</strong>
 }
 

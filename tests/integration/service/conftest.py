@@ -58,6 +58,12 @@ def way_settings(way: str, embedded_stack: Stack) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def database_url(way_settings: dict[str, str]) -> str | None:
+    """Give what a listener inside this process needs for that way."""
+    return way_settings.get("LISTENER_DATABASE_URL")
+
+
+@pytest.fixture(scope="module")
 def listener_factory(
     embedded_stack: Stack,
     project: Project,

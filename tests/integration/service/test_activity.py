@@ -16,12 +16,13 @@ from listener.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_run_appears_in_the_figures_of_its_hour(embedded_stack, project, monkeypatch):
+async def test_a_run_appears_in_the_figures_of_its_hour(embedded_stack, database_url, project, monkeypatch):
     """With the handler and how long it took; the listener shows its version and how many runs it may have."""
     monkeypatch.setattr(redaction, "_always", redaction._always)
     settings = Settings(
         supabase_url=embedded_stack.url,
         secret_key=embedded_stack.service_key,
+        database_url=database_url,
         http_bind=f"127.0.0.1:{free_port()}",
         drain_seconds=0.1,
         concurrency=17,

@@ -58,7 +58,7 @@ def test_recurring_jobs_miss_no_instant_when_a_listener_is_killed(project, liste
     eventually(lambda: project.rows(running)[0]["n"] == len(jobs), "all run")
     killed.stop(signal.SIGKILL)
     ended = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'completed'"
-    eventually(lambda: project.rows(ended, jobs)[0]["n"] == len(jobs), "all end", 30)
+    eventually(lambda: project.rows(ended, jobs)[0]["n"] == len(jobs), "all end", 90)
     for job in jobs:
         states = {row["scheduled_for"]: row["status"] for row in project.ledger(job) if row["reason"] != "lease_lost"}
         assert len(states) == len(project.ledger(job)) - project.states(job).count(("failed", "lease_lost"))

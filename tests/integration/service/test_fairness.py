@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 import threading
 import time
@@ -12,9 +13,11 @@ import httpx
 import pytest
 from patience import allowed
 
-LATE_MS = allowed(50.0, patient=2000.0)
+LATE_MS = allowed(50.0, patient=math.inf)
 """How late jobs of one tenant may start at p99, whatever others do."""
 FLOODS, BATCH = 2, 1000
+OVERTAKEN = 2000
+"""By how many runs of the other, at p99: what is claimed already, and not the thousands that wait."""
 
 
 @pytest.fixture
@@ -93,6 +96,13 @@ def test_a_flood_of_one_tenant_does_not_delay_the_jobs_of_another(project, liste
     waiting = project.rows("select count(*) as n from public.scheduled_jobs where status = 'scheduled'")[0]["n"]
     print(f"quiet: {ms(quiet)}; beside {taken[0]} jobs of another, {waiting} of them waiting still: {ms(flooded)}")  # noqa: T201 - what was measured
     assert flooded[int(0.99 * len(flooded))] < LATE_MS
+    overtaken = project.rows(
+        "select (select count(*) from public.job_executions as o where o.created_by <> e.created_by "
+        "and o.started_at between e.run_at and e.started_at) as runs "
+        "from public.job_executions as e join public.scheduled_jobs as j on e.scheduled_job_id = j.id "
+        "where j.name = 'timely' order by 1"
+    )
+    assert overtaken[int(0.99 * len(overtaken))]["runs"] < OVERTAKEN
 
 
 def test_the_long_runs_of_one_tenant_leave_slots_for_another(project, listeners, user, eventually):

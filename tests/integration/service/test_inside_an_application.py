@@ -39,11 +39,12 @@ def restored_masks(monkeypatch):
 
 
 @pytest.fixture
-def settings(embedded_stack, project):
+def settings(embedded_stack, database_url, project):
     """Give settings made in the program, not by the environment."""
     return Settings(
         supabase_url=embedded_stack.url,
         secret_key=embedded_stack.service_key,
+        database_url=database_url,
         http_bind=f"127.0.0.1:{free_port()}",
         drain_seconds=0.1,
     )

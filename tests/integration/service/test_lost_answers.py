@@ -8,7 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
+from ways import through_postgrest
 
+pytestmark = through_postgrest
+"""The answers are lost between the listener and the gateway."""
 SELDOM = {"channels": "none", "stale_poll_seconds": 60, "relist_seconds": 60, "lease_seconds": 60, "drain_seconds": 0}
 """So that nothing but the repeated call can fix it in the time that the tests wait."""
 

@@ -45,7 +45,7 @@ def test_a_listener_that_is_asked_to_stop_lets_its_runs_end(project, listeners, 
 def test_what_does_not_end_in_time_is_handed_to_another_listener_at_once(project, listeners, marks) -> None:
     """A run that goes on becomes another attempt elsewhere; one that was only claimed starts elsewhere in time."""
     leaving = listeners.start(drain_seconds=0.5, claim_ahead_seconds=4)
-    going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 30})
+    going_on = project.insert("rest", metadata={"marks": str(marks), "seconds": 250})
     project.wait(going_on, "running")
     staying = listeners.start()
     waiting = project.insert("rest", run_date=project.soon(3))  # which only the first claims so far ahead

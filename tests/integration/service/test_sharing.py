@@ -105,12 +105,13 @@ def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_
     started = three(lease_seconds=lease)
     running = project.insert_many([{"handler": "rest", "metadata": {"seconds": 60}, "timeout_seconds": 90}] * 20)
     eventually(lambda: len(runs_of(project, running)) == len(running), "all run")
-    killed = started[0].describe()["listener_id"]
+    ((killed, _),) = Counter(str(run["listener_id"]) for run in runs_of(project, running)).most_common(1)
     waiting = insert_spread(project, 300, 2, 3)
-    started[0].stop(signal.SIGKILL)  # before any of them is near
+    next(each for each in started if each.describe()["listener_id"] == killed).stop(
+        signal.SIGKILL
+    )  # before they are near
     killed_at = time.monotonic()
     lost = [run["scheduled_job_id"] for run in runs_of(project, running) if str(run["listener_id"]) == killed]
-    assert lost, "each of three has some of twenty"
     eventually(lambda: ended(project, waiting) == len(waiting), "those that waited end", 30)
     runs = runs_of(project, waiting)
     assert Counter(run["scheduled_job_id"] for run in runs) == Counter(waiting)

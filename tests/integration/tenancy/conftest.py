@@ -60,6 +60,12 @@ def tenancy(
     assert tables_to_empty, "noted before the first row is written here"
     workspace = uuid.uuid4()
     database.execute("insert into public.job_workspaces (id, name) values (%s, 'Team')", [workspace])
+    elsewhere = uuid.uuid4()
+    database.execute("insert into public.job_workspaces (id, name) values (%s, 'Another team')", [elsewhere])
+    database.execute(
+        "insert into public.job_workspace_members (workspace_id, user_id, role) values (%s, %s, 'admin')",
+        [elsewhere, user_id("stranger")],
+    )
     for role in ("viewer", "editor", "admin"):
         database.execute(
             "insert into public.job_workspace_members (workspace_id, user_id, role) values (%s, %s, %s)",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cast import ROLES
 
+from listener.local.keys import user_email, user_id
+
 if TYPE_CHECKING:
     import httpx
     from cast import Tenancy
@@ -22,6 +24,7 @@ OF_PAGES = {
     "list_listeners": {},
     "list_workspaces": {},
     "list_quotas": {},
+    "list_member_emails": {"workspace": str(uuid.UUID(int=1))},
     "job_outcomes": {"jobs": [1]},
     "bulk_jobs": {"action": "pause", "filter": {"workspace_id": None}},
 }
@@ -179,6 +182,21 @@ def test_quotas_are_seen_by_members(tenancy: Tenancy, role: str):
         assert quotas["max_stored_bytes"]["used"] > 0
     else:
         assert quotas == {}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_addresses_of_members_are_seen_by_members(tenancy: Tenancy, role: str):
+    """Those that their owners have confirmed, and of this workspace only."""
+    add = (
+        "insert into auth.users (id, email, email_confirmed_at) values (%(id)s, %(email)s, %(at)s)"
+        " on conflict (id) do update set email = excluded.email, email_confirmed_at = excluded.email_confirmed_at"
+    )
+    for name, at in {"viewer": "2026-01-01Z", "editor": "2026-01-01Z", "admin": None, "owner": "2026-01-01Z"}.items():
+        tenancy.database.execute(add, {"id": user_id(name), "email": user_email(name), "at": at})
+    answer = call(tenancy.clients[role], "list_member_emails", workspace=str(tenancy.workspace))
+    shown = {row["user_id"]: row["email"] for row in answer.json()} if answer.is_success else {}
+    members = {str(user_id(name)): user_email(name) for name in ("viewer", "editor")}
+    assert shown == (members if role in MAY_READ["workspace"] else {})
 
 
 @pytest.mark.parametrize("role", ROLES[1:])

@@ -72,12 +72,16 @@ class Replica:
 
     async def ready(self) -> str:
         """Say why it is not ready, or nothing."""
+        answer = await self.readiness()
+        return "" if answer.startswith("ok\n") else answer
+
+    async def readiness(self) -> str:
+        """Give the text of `/readyz`, which begins with `ok` or why it is not ready."""
         try:
             async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
-                answer = await http.get(f"{self.url}/readyz")
+                return (await http.get(f"{self.url}/readyz")).text
         except httpx.HTTPError as fault:
             return f"{type(fault).__name__} at /readyz"
-        return "" if answer.is_success else answer.text
 
 
 class Replicas:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from listener.domain.outcome import Completed, Failed
 from listener.handler_api.registry import Handler
+from listener.handlers import _egress
 from listener.handlers.alert_delivery import alert_delivery
 from listener.testing import run_handler
 
@@ -35,6 +37,14 @@ ALERT = {
     "rule": {"id": "r1", "name": None, "threshold": 1},
     "job": {"id": 7, "job_id": "daily", "name": "Daily"},
 }
+
+
+PRIVATE = [
+    "169.254.169.254", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433", "0x7f000001", "0177.1", "127.1",
+    "0", "10.0.0.1", "[fd00:ec2::254]", "[64:ff9b::7f00:1]",
+]  # fmt: skip
+"""Each a way to write an address of this machine, of a private network, or of a cloud's keys."""
+HOSTILE = "x\r\nBcc: eve@example.com\r\n\r\n<script>alert(1)</script>\n[Sign in](https://evil.example)\u2028Error: none"
 
 
 class Database:
@@ -138,10 +148,33 @@ async def test_the_url_of_a_chat_is_in_no_text(endpoint, status, retryable):
         assert "nsafe" not in text
 
 
-async def test_a_private_address_is_refused(endpoint):
-    """An alert is no way around the guard of webhooks."""
-    failed = await sent(Database(channel_kind="slack", secret=endpoint.url), options={})
-    assert (failed.reason, failed.retryable, endpoint.requests) == ("forbidden_address", False, [])
+@pytest.mark.parametrize(
+    ("kind", "host"), [*(("slack", host) for host in PRIVATE), ("webhook", "localhost"), ("discord", "localhost")]
+)
+async def test_a_private_address_is_refused(endpoint, kind, host):
+    """An alert is no way around the guard of webhooks, however the address is written."""
+    url = endpoint.url.replace("127.0.0.1", host)
+    urls = {"target": url, "secret": KEY} if kind == "webhook" else {"secret": url}
+    database = Database(channel_kind=kind, **urls)
+    failed = await sent(database, options={})
+    assert (failed.reason, failed.retryable, endpoint.connections) == ("forbidden_address", False, 0)
+    assert [status for status, _ in database.ends] == ["failed"]
+
+
+async def test_a_name_that_leads_to_this_machine_is_refused(endpoint, monkeypatch):
+    """The address that is connected to is checked, not the name."""
+    here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
+    monkeypatch.setattr(_egress.socket, "getaddrinfo", lambda *_, **__: here)
+    failed = await sent(Database(channel_kind="webhook", target="https://hooks.example.com/", secret=KEY), options={})
+    assert (failed.reason, failed.retryable) == ("forbidden_address", False)
+
+
+async def test_a_redirect_is_not_followed(endpoint):
+    """A public receiver could name an address inside."""
+    endpoint.status, endpoint.headers = 302, {"location": endpoint.url.replace("/hook", "/inside")}
+    failed = await sent(Database(channel_kind="webhook", target=endpoint.url, secret=KEY))
+    assert (failed.reason, failed.retryable) == ("http_302", False)
+    assert [path for _, path, _, _ in endpoint.requests] == ["/hook"]
 
 
 async def test_what_was_sent_or_given_up_is_not_sent_again(endpoint):
@@ -185,3 +218,28 @@ async def test_braces_in_an_error_are_no_placeholder(inbox, url):
     ((_, message),) = inbox.mails
     assert "{{ job }}" in message["Subject"]
     assert "Error: {{ subject }} is undefined" in message.get_content()
+
+
+async def test_a_hostile_text_adds_no_header_no_recipient_no_markup_and_no_fact(inbox, url, endpoint):
+    """Names of jobs and rules, and errors, are texts of anybody in the tenant, or of what a job talks to."""
+    alert = {**ALERT, "subject": "job:7", "job": {"id": 7, "name": HOSTILE}, "error": HOSTILE}
+    alert = {**alert, "rule": {"id": "r1", "name": HOSTILE}, "message": HOSTILE}
+    mail = Database(channel_kind="email", target="ada@example.com", alert=alert)
+    assert isinstance(await sent(mail, options={"smtp_url": url}), Completed)
+    ((recipients, message),) = inbox.mails
+    assert (recipients, message["Bcc"], message["To"]) == (["ada@example.com"], None, "ada@example.com")
+    assert (message.get_content_type(), message.is_multipart()) == ("text/plain", False)
+    assert message["Subject"].startswith("Firing: x Bcc: eve@example.com <script>")
+    names = [line.partition(":")[0] for line in message.get_content().splitlines()[2:] if not line.startswith(" ")]
+    assert names == ["Rule", "Occurrences", "First", "Last", "Last job", "Last run", "Error", "Alert"]
+    assert isinstance(await sent(Database(channel_kind="discord", secret=endpoint.url, alert=alert)), Completed)
+    assert "](" not in json.loads(endpoint.requests[0][3])["content"].replace("\\]", "")
+
+
+@pytest.mark.parametrize("target", ["ada@-example.com", "ada(comment)@example.com", "ada@example..com"])
+async def test_an_address_that_is_none_is_not_tried_again(inbox, url, target):
+    """The database checks the form of it only; the delivery says why."""
+    database = Database(channel_kind="email", target=target)
+    failed = await sent(database, options={"smtp_url": url})
+    assert (failed.reason, failed.retryable, inbox.mails) == ("invalid_address", False, [])
+    assert "is no e-mail address" in str(database.ends[-1][1])

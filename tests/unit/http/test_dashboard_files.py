@@ -44,7 +44,8 @@ async def test_the_page_its_files_and_its_configuration_are_served(built: Path) 
     assert (page.url.path, page.text) == ("/dashboard/", PAGE)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert (script.text, script.headers["content-type"]) == (SCRIPT, "text/javascript; charset=utf-8")
-    assert config.json() == {"supabaseUrl": "https://abc.supabase.co", "publishableKey": KEY, "listenerUrl": ".."}
+    project = {"supabaseUrl": "https://abc.supabase.co", "publishableKey": KEY, "listenerUrl": ".."}
+    assert config.json() == {**project, "sendsMail": False}
     assert above.status_code == 404
 
 

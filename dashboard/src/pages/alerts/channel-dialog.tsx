@@ -1,10 +1,7 @@
-import { useState, type FormEvent } from 'react'
-import { answer, supabase } from '../../data/client'
-import { useAct } from '../../data/queries'
-import { useTenancy } from '../../data/session'
-import { Button, ErrorNote } from '../../ui/basics'
-import { Dialog } from '../../ui/dialog'
+import { useState } from 'react'
 import type { ChannelKind, ChannelRow } from './data'
+import { MailNote } from './mail-note'
+import { RowDialog } from './row-dialog'
 
 interface Kind {
   title: string
@@ -21,65 +18,42 @@ const KINDS: Partial<Record<ChannelKind, Kind>> = {
 }
 
 export function ChannelDialog({ channel, onClose }: { channel: ChannelRow | null; onClose: () => void }) {
-  const { workspace } = useTenancy()
   const [kind, setKind] = useState<ChannelKind>(channel?.kind ?? 'email')
   const [name, setName] = useState(channel?.name ?? '')
   const [target, setTarget] = useState(channel?.target ?? '')
   const [secret, setSecret] = useState('')
   const shape = KINDS[kind]
-  const save = useAct({
-    act: async () => {
-      const columns = {
-        name: name.trim() || null,
-        ...(shape?.target ? { target: target.trim() } : {}),
-        ...(secret ? { secret } : {}),
-      }
-      return await answer(
-        (channel
-          ? supabase.from('job_alert_channels').update(columns).eq('id', channel.id)
-          : supabase.from('job_alert_channels').insert({ ...columns, kind, workspace_id: workspace })
-        ).select('id').single(),
-      )
-    },
-    touches: [['job_alert_channels'], ['job_alert_deliveries']],
-    showsRefusal: true,
-    done: onClose,
-  })
-  const submit = (event: FormEvent) => {
-    event.preventDefault()
-    save.mutate(undefined)
+  const columns = {
+    name: name.trim() || null,
+    ...(shape?.target ? { target: target.trim() } : {}),
+    ...(secret ? { secret } : {}),
+    ...(channel ? {} : { kind }),
   }
   return (
-    <Dialog title={channel ? 'Edit the channel' : 'New channel'} onClose={onClose}>
-      <form className="fields" onSubmit={submit}>
-        {!channel && (
-          <label className="field">
-            <span>Kind</span>
-            <select className="input" value={kind} onChange={(event) => setKind(event.currentTarget.value as ChannelKind)}>
-              {Object.entries(KINDS).map(([value, { title }]) => <option key={value} value={value}>{title}</option>)}
-            </select>
-          </label>
-        )}
-        {shape?.target && (
-          <label className="field">
-            <span>{shape.target}</span>
-            <input className="input" required type={kind === 'email' ? 'email' : 'url'} value={target} onInput={(event) => setTarget(event.currentTarget.value)} />
-          </label>
-        )}
-        {(shape?.secret || (channel && kind === 'apprise')) && (
-          <label className="field">
-            <span>{shape?.secret ?? 'Apprise URL'}</span>
-            <input className="input mono" type="password" autoComplete="off" required={!channel} placeholder={channel ? 'unchanged; nobody can read it' : ''} value={secret} onInput={(event) => setSecret(event.currentTarget.value)} />
-          </label>
-        )}
-        <label className="field"><span>Name</span><input className="input" maxLength={200} value={name} onInput={(event) => setName(event.currentTarget.value)} /></label>
-        {shape && <p className="muted">{shape.hint}</p>}
-        {save.error && <ErrorNote error={save.error} />}
-        <div className="dialog-acts">
-          <Button onClick={onClose}>Cancel</Button>
-          <Button type="submit" kind="primary" isBusy={save.isPending}>{channel ? 'Save' : 'Create channel'}</Button>
-        </div>
-      </form>
-    </Dialog>
+    <RowDialog what="channel" id={channel?.id ?? null} columns={columns} onClose={onClose}>
+      {!channel && (
+        <label className="field">
+          <span>Kind</span>
+          <select className="input" value={kind} onChange={(event) => setKind(event.currentTarget.value as ChannelKind)}>
+            {Object.entries(KINDS).map(([value, { title }]) => <option key={value} value={value}>{title}</option>)}
+          </select>
+        </label>
+      )}
+      {shape?.target && (
+        <label className="field">
+          <span>{shape.target}</span>
+          <input className="input" required type={kind === 'email' ? 'email' : 'url'} value={target} onInput={(event) => setTarget(event.currentTarget.value)} />
+        </label>
+      )}
+      {(shape?.secret || (channel && kind === 'apprise')) && (
+        <label className="field">
+          <span>{shape?.secret ?? 'Apprise URL'}</span>
+          <input className="input mono" type="password" autoComplete="off" required={!channel} placeholder={channel ? 'unchanged; nobody can read it' : ''} value={secret} onInput={(event) => setSecret(event.currentTarget.value)} />
+        </label>
+      )}
+      <label className="field"><span>Name</span><input className="input" maxLength={200} value={name} onInput={(event) => setName(event.currentTarget.value)} /></label>
+      {shape && <p className="muted">{shape.hint}</p>}
+      {kind === 'email' && <MailNote />}
+    </RowDialog>
   )
 }

@@ -3,6 +3,7 @@ import { useAct } from '../../data/queries'
 import { useSession, useTenancy } from '../../data/session'
 import { Button } from '../../ui/basics'
 import { showDone } from '../../ui/toast'
+import { MailNote } from './mail-note'
 
 /** One click: a rule for all failures, and mail to the address of the person who is signed in. */
 export function NotifyOfFailures() {
@@ -16,6 +17,7 @@ export function NotifyOfFailures() {
   return (
     <>
       <p className="muted">A rule says what you want to know of your jobs, a channel says where you want to read it.</p>
+      <MailNote />
       <Button kind="primary" icon="alerts" right={canAdminister} isBusy={make.isPending} onClick={() => make.mutate(undefined)}>
         Notify me when anything fails
       </Button>

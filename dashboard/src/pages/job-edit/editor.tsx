@@ -68,7 +68,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
     setVersion(version + 1)
   }
   const write = useMemo(() => {
-    const columns = base ? changesOf(base, draft) : insertOf(draft, workspace)
+    const columns = base ? changesOf(base, draft) : { ...insertOf(draft, workspace), handler: draft.handler || NO_HANDLER }
     const covered = schema && columns.metadata ? { ...columns, metadata: redacted(columns.metadata, schema, schema) } : columns
     return { id: base?.id ?? null, columns: covered, hasSecrets: JSON.stringify(covered.metadata) !== JSON.stringify(columns.metadata) }
   }, [base, draft, workspace, schema])
@@ -165,7 +165,7 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
         <aside className="editor-side" aria-label="What comes of it">
           <Panel title="Next runs"><div className="panel-body"><NextRuns draft={draft} base={base} /></div></Panel>
           <Panel title="Quotas"><div className="panel-body"><QuotaLeft workspace={base ? base.workspace_id : workspace} /></div></Panel>
-          <Panel title="The same as code"><div className="panel-body"><SameAs write={write} hasSecrets={write.hasSecrets} /></div></Panel>
+          <Panel title="The same as code"><div className="panel-body"><SameAs write={write} hasSecrets={write.hasSecrets} lacksHandler={draft.handler === ''} /></div></Panel>
         </aside>
       </form>
       {conflict && base && (
@@ -176,6 +176,8 @@ export function Editor({ base: read, initial, handlers }: EditorProps) {
 }
 
 const NO_FAULTS: Faults = new Map()
+/** Stands in the code for a handler that is not chosen yet. */
+const NO_HANDLER = '<handler>'
 const FIRST = new Set(['handler', 'name', 'description', 'metadata', 'schedule', 'timezone', 'trigger_type'])
 /** Columns that have a field, at which a refusal is shown. */
 const PLACED = new Set([...FIRST, 'run_date', 'ends_at', 'dst_gap', 'dst_fold', 'job_id', 'job_type', 'max_runs', 'max_attempts', 'retry_delay_seconds', 'retry_backoff',

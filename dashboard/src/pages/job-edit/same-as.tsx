@@ -6,7 +6,7 @@ import { asCurl, asJavaScript, asSql, type Write } from './snippets'
 const LANGUAGES = ['SQL', 'supabase-js', 'curl'] as const
 
 /** The same as the form would write, for programs. */
-export function SameAs({ write, hasSecrets }: { write: Write; hasSecrets: boolean }) {
+export function SameAs({ write, hasSecrets, lacksHandler }: { write: Write; hasSecrets: boolean; lacksHandler: boolean }) {
   const [language, setLanguage] = useState<(typeof LANGUAGES)[number]>('SQL')
   const text = {
     SQL: () => asSql(write),
@@ -21,6 +21,7 @@ export function SameAs({ write, hasSecrets }: { write: Write; hasSecrets: boolea
         ))}
       </div>
       <Code text={text} label={language} />
+      {lacksHandler && <p className="field-hint">Choose a handler: it takes the place of {'<handler>'}.</p>}
       {hasSecrets && <p className="field-hint">Secrets are left out: put them in the place of [redacted].</p>}
     </div>
   )

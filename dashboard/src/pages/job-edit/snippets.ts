@@ -67,7 +67,7 @@ export function asCurl({ id, columns }: Write, { url, key }: Project): string {
   return [
     `curl ${shell(target)}${id === null ? '' : ' -X PATCH'} \\`,
     `  -H ${shell(`apikey: ${key}`)} -H "Authorization: Bearer $ACCESS_TOKEN" \\`,
-    `  -H 'Content-Type: application/json' \\`,
+    `  -H 'Content-Type: application/json' -H 'Prefer: return=representation' \\`,
     `  -d ${shell(writeJson(columns, 0))}`,
   ].join('\n')
 }

@@ -1,7 +1,7 @@
 import { Link } from 'wouter'
 import { answer, supabase } from '../../data/client'
 import { useLivePages } from '../../data/queries'
-import type { Instant, RunStatus } from '../../data/types'
+import type { RunSummary } from '../../data/runs'
 import { duration } from '../../lib/format'
 import { go } from '../../lib/urls'
 import { Badge, Empty, ErrorNote, Line, Skeleton, StatusBadge } from '../../ui/basics'
@@ -9,19 +9,9 @@ import { type Column, More, Table } from '../../ui/table'
 import { Time } from '../../ui/time'
 import type { JobRow } from '../job-edit/row'
 
-interface Run {
-  id: string
-  scheduled_for: Instant
-  cause: 'schedule' | 'manual'
-  attempt: number
-  status: RunStatus
-  reason: string | null
-  test_mode: boolean
-  duration_ms: number | null
-  lateness_ms: number | null
-  progress: number | null
-  error: string | null
-}
+type Run = Pick<
+  RunSummary, 'id' | 'scheduled_for' | 'cause' | 'attempt' | 'status' | 'reason' | 'test_mode' | 'duration_ms' | 'lateness_ms' | 'progress' | 'error'
+>
 
 const COLUMNS = 'id,scheduled_for,cause,attempt,status,reason,test_mode,duration_ms,lateness_ms,progress,error'
 const PAGE = 50
@@ -58,12 +48,21 @@ export function RunsTab({ job }: { job: JobRow }) {
 
 const columns = (zone: string): Column<Run>[] => [
   { key: 'at', title: 'Due', width: '150px', cell: (run) => <Link href={`/runs/${run.id}`}><Time at={run.scheduled_for} zone={zone} /></Link> },
-  { key: 'status', title: 'Status', width: '190px', cell: (run) => <span className="run-status"><StatusBadge status={run.status} reason={run.error?.includes(run.reason ?? '') ? null : run.reason} /></span> },
+  {
+    key: 'status', title: 'Status', width: '190px',
+    cell: (run) => (
+      <>
+        <span className="run-status"><StatusBadge status={run.status} reason={run.error?.includes(run.reason ?? '') ? null : run.reason} /></span>
+        <span className="narrow muted">{run.duration_ms !== null && `took ${duration(run.duration_ms)}`}</span>
+        {run.error && <span className="narrow"><Line value={run.error} className="bad" /></span>}
+      </>
+    ),
+  },
   {
     key: 'cause', title: 'Cause', width: '150px', isMinor: true,
     cell: (run) => <>{run.cause === 'manual' ? 'manual' : 'schedule'}{run.attempt > 1 && <span className="muted"> · attempt {run.attempt}</span>}{run.test_mode && <> <Badge tone="warn">test</Badge></>}</>,
   },
   { key: 'late', title: 'Late by', width: '90px', align: 'end', isMinor: true, cell: (run) => duration(run.lateness_ms) },
-  { key: 'took', title: 'Took', width: '90px', align: 'end', cell: (run) => duration(run.duration_ms) },
+  { key: 'took', title: 'Took', width: '90px', align: 'end', isMinor: true, cell: (run) => duration(run.duration_ms) },
   { key: 'error', title: 'Error', isMinor: true, cell: (run) => (run.error ? <Line value={run.error} className="bad" /> : null) },
 ]

@@ -1,6 +1,6 @@
 import { useEffect, useState } from 'react'
 import { config, supabase } from '../../data/client'
-import { useSession, useTenancy } from '../../data/session'
+import { useTenancy } from '../../data/session'
 import { visible } from '../../lib/text'
 import { Panel } from '../../ui/basics'
 import { Code } from '../../ui/copy'
@@ -11,14 +11,13 @@ type Language = keyof typeof LANGUAGES
 
 /** What a person sees who has no job yet: how to insert the first, with the values of this project. */
 export function FirstJob() {
-  const { user } = useSession()
   const { workspace, name, canWrite } = useTenancy()
   const [language, setLanguage] = useState<Language>('supabase-js')
   const [token, setToken] = useState('')
   useEffect(() => {
     void supabase.auth.getSession().then(({ data }) => setToken(data.session?.access_token ?? ''))
   }, [])
-  const text = LANGUAGES[language]({ url: config.supabaseUrl, key: config.publishableKey, email: user?.email ?? '', token, workspace })
+  const text = LANGUAGES[language]({ url: config.supabaseUrl, key: config.publishableKey, token, workspace })
   return (
     <Panel title={workspace ? <>Insert the first job of <bdi>{visible(name)}</bdi></> : 'Insert your first job'} className="first-job">
       <div className="panel-body">
@@ -30,7 +29,8 @@ export function FirstJob() {
           ))}
         </div>
         <Code text={text} label={language} />
-        {language === 'curl' && <p className="muted">The token is that of your session: it is valid for an hour at most, and acts as you.</p>}
+        {language === 'supabase-js' && <p className="muted">Save it as job.mjs; its first line says how to run it, on Node 20 and later. An app signs its users in with supabase.auth instead.</p>}
+        {language !== 'SQL' && <p className="muted">The token is that of your session: it is valid for an hour at most, and acts as you.</p>}
       </div>
     </Panel>
   )

@@ -14,10 +14,10 @@ export function NewestFailures({ failures }: { failures: Overview['failures'] })
           <Table
             label="Newest failures" rows={failures.newest} idOf={(row) => row.id} onOpen={(row) => go(`/runs/${row.id}`)}
             columns={[
-              { key: 'job', title: 'Job', width: '30%', cell: (row) => <Link href={`/runs/${row.id}`}><Line value={row.name ?? row.job_id} /></Link> },
-              { key: 'handler', title: 'Handler', width: '9rem', isMinor: true, cell: (row) => <Line value={row.handler} className="mono" /> },
-              { key: 'error', title: 'Error', cell: (row) => <Line value={row.error ?? '–'} className="mono soft" /> },
-              { key: 'reason', title: 'Reason', width: '9.5rem', isMinor: true, cell: (row) => <StatusBadge status="failed" reason={row.reason} /> },
+              { key: 'job', title: 'Job', width: '24%', cell: (row) => <><Link href={`/runs/${row.id}`}><Line value={row.name ?? row.job_id} /></Link><span className="narrow"><Line value={row.error ?? '–'} className="mono soft" /></span></> },
+              { key: 'handler', title: 'Handler', width: '10.5rem', isMinor: true, cell: (row) => <Line value={row.handler} className="mono" /> },
+              { key: 'error', title: 'Error', isMinor: true, cell: (row) => <Line value={row.error ?? '–'} className="mono soft" /> },
+              { key: 'reason', title: 'Reason', width: '11.5rem', isMinor: true, cell: (row) => <StatusBadge status="failed" reason={row.reason} /> },
               { key: 'at', title: 'Ended', width: '7rem', align: 'end', cell: (row) => <Time at={row.completed_at} as="relative" /> },
             ]}
           />

@@ -1,7 +1,6 @@
 export interface Values {
   url: string
   key: string
-  email: string
   token: string
   workspace: string | null
 }
@@ -12,12 +11,17 @@ function row(workspace: string | null): Record<string, string> {
   return { name: NAME, handler: 'noop', ...(workspace ? { workspace_id: workspace } : {}) }
 }
 
-export function javascriptOf({ url, key, email, workspace }: Values): string {
+/** A module for Node 20, whose supabase-js needs the WebSocket of another package. */
+export function javascriptOf({ url, key, token, workspace }: Values): string {
   const columns = Object.entries(row(workspace)).map(([column, value]) => `  ${column}: ${JSON.stringify(value)},`).join('\n')
-  return `import { createClient } from '@supabase/supabase-js'
+  return `// npm install @supabase/supabase-js ws && node job.mjs
+import { createClient } from '@supabase/supabase-js'
+import ws from 'ws' // only before Node 22, which has a WebSocket of its own
 
-const supabase = createClient(${JSON.stringify(url)}, ${JSON.stringify(key)})
-await supabase.auth.signInWithPassword({ email: ${JSON.stringify(email)}, password: '…' })
+const supabase = createClient(${JSON.stringify(url)}, ${JSON.stringify(key)}, {
+  accessToken: async () => ${JSON.stringify(token)},
+  realtime: { transport: ws },
+})
 const { data, error } = await supabase.from('scheduled_jobs').insert({
 ${columns}
 }).select().single()

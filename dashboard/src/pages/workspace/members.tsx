@@ -1,9 +1,11 @@
 import { useState } from 'react'
 import { answer, supabase } from '../../data/client'
+import { useEmails } from '../../data/emails'
 import { useAct, useLiveQuery } from '../../data/queries'
 import { useSession, useTenancy, type Right } from '../../data/session'
 import type { Member, Role } from '../../data/types'
-import { Button, ErrorNote, Panel, Skeleton } from '../../ui/basics'
+import { visible } from '../../lib/text'
+import { Button, ErrorNote, Panel, Skeleton, Text } from '../../ui/basics'
 import { Confirm } from '../../ui/dialog'
 import { Time } from '../../ui/time'
 
@@ -12,6 +14,7 @@ const MOST = 500
 export function Members({ workspace }: { workspace: string }) {
   const { user } = useSession()
   const { canAdminister, name } = useTenancy()
+  const emails = useEmails()
   const [leaving, setLeaving] = useState<Member | null>(null)
   const { data, error, refetch } = useLiveQuery({
     queryKey: ['members', workspace],
@@ -34,6 +37,7 @@ export function Members({ workspace }: { workspace: string }) {
     touches,
     done: () => setLeaving(null),
   })
+  const nameOf = (member: Member) => emails.get(member.user_id) ?? member.user_id
   const isMe = leaving?.user_id === user?.id
   return (
     <Panel title="Members" className="wide">
@@ -42,10 +46,12 @@ export function Members({ workspace }: { workspace: string }) {
       <ul className="rows">
         {data?.map((member) => (
           <li key={member.user_id}>
-            <span className="mono who" title={member.user_id}>{member.user_id}</span>
+            {emails.has(member.user_id)
+              ? <span className="who" title={member.user_id}><Text value={nameOf(member)} /></span>
+              : <span className="mono who">{member.user_id}</span>}
             {member.user_id === user?.id && <strong>you</strong>}
             <span className="muted spring">since <Time at={member.created_at} as="relative" /></span>
-            <RoleChoice member={member} right={canAdminister} onChange={(role) => changeRole.mutate({ member, role })} />
+            <RoleChoice member={member} name={nameOf(member)} right={canAdminister} onChange={(role) => changeRole.mutate({ member, role })} />
             <Button size="small" {...(member.user_id === user?.id ? {} : { right: canAdminister })} onClick={() => setLeaving(member)}>
               {member.user_id === user?.id ? 'Leave' : 'Remove'}
             </Button>
@@ -57,7 +63,7 @@ export function Members({ workspace }: { workspace: string }) {
           title={isMe ? `Leave ${name}?` : 'Remove the member?'} confirm={isMe ? 'Leave' : 'Remove'} isDanger isBusy={remove.isPending}
           onConfirm={() => remove.mutate(leaving)} onClose={() => setLeaving(null)}
         >
-          <p>{isMe ? 'You will no longer see its jobs, until you are invited again.' : 'The jobs that this member made stay in the workspace.'}</p>
+          <p>{isMe ? 'You will no longer see its jobs, until you are invited again.' : <>The jobs that <Text value={nameOf(leaving)} /> made stay in the workspace.</>}</p>
         </Confirm>
       )}
     </Panel>
@@ -66,10 +72,10 @@ export function Members({ workspace }: { workspace: string }) {
 
 export const ROLES: Role[] = ['viewer', 'editor', 'admin']
 
-function RoleChoice({ member, right, onChange }: { member: Member; right: Right; onChange: (role: Role) => void }) {
+function RoleChoice({ member, name, right, onChange }: { member: Member; name: string; right: Right; onChange: (role: Role) => void }) {
   return (
     <select
-      className="select" aria-label={`Role of ${member.user_id}`} value={member.role} disabled={!right.isAllowed} title={right.why}
+      className="select" aria-label={`Role of ${visible(name)}`} value={member.role} disabled={!right.isAllowed} title={right.why}
       onChange={(event) => {
         const role = event.currentTarget.value as Role
         event.currentTarget.value = member.role // until the database has it

@@ -1,0 +1,1 @@
+"""Failures of a real listener's runs, and when their mails arrive."""

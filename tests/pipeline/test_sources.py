@@ -52,6 +52,7 @@ async def test_the_start_looks_at_all_and_sums_up(meetings_of):
         "jobs_failed": 1,
         "success": False,
         "errors": [{"meeting": FAILURE["key"], "reason": FAILURE["error"]}],
+        "failures": [FAILURE],
     }
     assert meetings.summary["bookings"] == {
         "total_rows": 1,
@@ -60,6 +61,7 @@ async def test_the_start_looks_at_all_and_sums_up(meetings_of):
         "jobs_failed": 0,
         "success": True,
         "errors": [],
+        "failures": [],
     }
     assert len(changes) == 2
     assert await meetings.run_once() is False
@@ -116,8 +118,7 @@ async def test_failures_are_shown_and_bounded(meetings_of):
     meetings, *_ = meetings_of(changed=[NOTHING, Summary({}, {"bookings": many})])
     await meetings.run_once()
     await meetings.run_once()
-    shown = [{"row": each["key"], "reason": "no"} for each in many[-FAILURES_SHOWN:]]
-    assert meetings.summary == {"bookings": {"errors": shown}}
+    assert meetings.summary == {"bookings": {"failures": many[-FAILURES_SHOWN:]}}
 
 
 async def test_meetings_may_be_left_out(clock, parts):

@@ -392,6 +392,8 @@ begin
                 named, 'secret', '…', 'an Apprise URL, or in target a name of LISTENER_NOTIFICATION_CHANNELS'
             );
         end if;
+    else
+        perform job_scheduler.refuse_alert(named, 'kind', channel.kind, 'one of email, webhook, slack, discord, apprise');
     end if;
 end
 $$;
@@ -558,6 +560,12 @@ begin
     if tg_op = 'INSERT' or (old.enabled, old.condition, old.scheduled_job_id, old.handler, old.threshold)
         is distinct from (new.enabled, new.condition, new.scheduled_job_id, new.handler, new.threshold) then
         new.active_since := now();
+    end if;
+    if job_scheduler.default_threshold(new.condition) is null then
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'condition', new.condition,
+            'one of failed, failing, long_running, late, missed, backlog, no_listener'
+        );
     end if;
     -- One too small for a double precision would end the evaluation of everybody's rules.
     new.threshold := trim_scale(round(coalesce(new.threshold, job_scheduler.default_threshold(new.condition)), 3));

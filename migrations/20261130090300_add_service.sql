@@ -649,7 +649,7 @@ begin
         from unnest(jobs) as j (id)
         where not exists (
             select from public.job_executions as e
-            where e.scheduled_job_id = j.id and e.id <> all(free)
+            where e.scheduled_job_id = j.id and e.scheduled_job_id = any(jobs) and e.id <> all(free)
         )
     );
 end

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
-from emptying import empty
+from emptying import EMPTIED, empty
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -33,9 +33,9 @@ NOT_FOR_TESTS = (
 )
 ONE_PROCESS = "tests in several processes would empty one another's tables: run them without -n against one stack"
 EMPTY_TABLES = """
-select format('%I.%I', schemaname, tablename)
+select format('%%I.%%I', schemaname, tablename)
 from pg_tables
-where schemaname = 'public' or tablename in ('changed_rows', 'deliveries', 'listening', 'mute', 'source_errors')
+where schemaname = 'public' or tablename = any(%s)
 order by 1
 """
 
@@ -128,7 +128,7 @@ def tables_to_empty(embedded_stack: Stack) -> list[str]:
     """Name the tables of `public` that the migrations leave empty; others hold settings that tests rely on."""
     own = getattr(embedded_stack, "own_tables", None)
     with psycopg.connect(embedded_stack.admin_dsn, autocommit=True) as connection:
-        tables = own or [name for (name,) in connection.execute(EMPTY_TABLES).fetchall()]
+        tables = own or [name for (name,) in connection.execute(EMPTY_TABLES, [[*EMPTIED]]).fetchall()]
         return [table for table in tables if not connection.execute(_has_rows(table)).fetchone()[0]]
 
 

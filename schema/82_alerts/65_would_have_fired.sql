@@ -3,11 +3,14 @@
 -- Runs of a tenant's ledger that ended after an instant, of those that the caller sees: others' runs are not read.
 create or replace function job_scheduler.past_runs(tenant uuid, since timestamptz)
 returns setof public.job_executions
-language sql
+language plpgsql
 stable
 set search_path = ''
 set enable_seqscan = off
+set plan_cache_mode = force_custom_plan -- by a plan for any tenant at all, those of others are read
 as $$
+begin
+    return query
     select e.* from public.job_executions as e
     where e.created_by = tenant and e.workspace_id is null and e.completed_at > since
     union all
@@ -17,7 +20,8 @@ as $$
     select e.* from public.job_executions as e
     where
         tenant = '00000000-0000-0000-0000-000000000000' and e.workspace_id is null and e.created_by is null
-        and e.completed_at > since
+        and e.completed_at > since;
+end
 $$;
 revoke all on function job_scheduler.past_runs(uuid, timestamptz) from public;
 grant execute on function job_scheduler.past_runs(uuid, timestamptz) to authenticated, service_role;

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from given_stack import needs_superuser
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -483,6 +484,7 @@ def _can_follow(before: str, after: str) -> bool:
 
 def test_whatever_happens_to_jobs_the_database_does_what_the_model_says(stack) -> None:
     """Clients, two listeners, crashes and leaps in time, in any order."""
+    needs_superuser(stack)
     with LifeDatabase(stack) as database:
         run_state_machine_as_test(lambda: LifeOfAJob(database), settings=BUDGET)
 

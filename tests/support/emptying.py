@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 TRIES = 5
 """Such a request ends at once; each deadlock costs the second after which PostgreSQL finds it."""
 
+EMPTIED = ("changed_rows", "deliveries", "listening", "mute", "source_errors")
+"""Tables of the schema job_scheduler that tests empty, beside those of public."""
+
 
 def empty(connection: psycopg.Connection[Any], tables: Sequence[str]) -> None:
     """Empty these tables, named with their schema."""

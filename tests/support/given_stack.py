@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from emptying import empty
+from emptying import EMPTIED, empty
+from psycopg.conninfo import conninfo_to_dict
 
 from listener.local import keys
 from listener.migrate.files import migrations_folder
@@ -35,7 +36,7 @@ OTHER_NAMES = {
 REQUIRED = ("SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "DATABASE_URL")
 LOOPBACK = {"127.0.0.1", "localhost"}
 TABLE = re.compile(
-    r"^ *create table (?:if not exists )?(public\.\w+|job_scheduler\.(?:changed_rows|source_errors)) ", re.MULTILINE
+    rf"^ *create table (?:if not exists )?(public\.\w+|job_scheduler\.(?:{'|'.join(EMPTIED)})) ", re.MULTILINE
 )
 LIVE = "select name from public.job_listeners where heartbeat_at > clock_timestamp() - interval '15 s'"
 
@@ -73,11 +74,14 @@ class GivenStack:
 
     @property
     def ports(self) -> Mapping[str, int]:
-        """The gateway's port, if it is on this machine: proxies of tests stand before it."""
-        address = urlsplit(self.url)
-        if address.scheme != "http" or address.hostname not in LOOPBACK:
-            pytest.skip("the stack is not on this machine, and the test stands between it and its clients")
-        return {"api": address.port or 80}
+        """The ports of gateway and PostgreSQL, if they are on this machine: proxies of tests stand before them."""
+        address, database = urlsplit(self.url), conninfo_to_dict(self.database_url)
+        ports = GivenPorts()
+        if address.scheme == "http" and address.hostname in LOOPBACK:
+            ports["api"] = address.port or 80
+        if database.get("host") in LOOPBACK:
+            ports["postgres"] = int(database.get("port") or 5432)
+        return ports
 
     @property
     def keys(self) -> Any:
@@ -120,6 +124,13 @@ class GivenStack:
                 raise RuntimeError(message)
             connection.execute("delete from auth.users")
             empty(connection, self.own_tables)
+
+
+class GivenPorts(dict[str, int]):
+    """Ports by name; one that is out of reach skips the test that asks for it."""
+
+    def __missing__(self, name: str) -> int:
+        return pytest.skip(f"the stack's {name} has no port on this machine that is known to the tests")
 
 
 class GivenKeys:

@@ -80,7 +80,7 @@ def start_realtime(
     yield start
     for server in servers:
         server.process.send_signal(signal.SIGTERM)
-        server.process.wait(timeout=5)
+        server.process.wait(timeout=20)
 
 
 @pytest.fixture(scope="session")

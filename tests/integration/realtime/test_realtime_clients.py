@@ -7,6 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from patience import PATIENCE_SECONDS
 from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Ear:
 
     async def next(self) -> dict[str, Any]:
         """Return the next change, as (type, record, old record)."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             change = (await self.heard.get())["data"]
         return {"type": change["type"].value, "new": change.get("record"), "old": change.get("old_record")}
 
@@ -50,7 +51,7 @@ async def listening(server: Any, token: str, table: str, **binding: str) -> Asyn
     channel.on_postgres_changes(EVERY, ear.heard.put_nowait, table=table, schema="public", **binding)
     channel.on_system(ear.systems.put_nowait)
     await channel.subscribe()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await ear.systems.get()
     try:
         yield ear
@@ -109,7 +110,7 @@ async def test_an_oversize_row_arrives_without_its_long_columns(realtime: Any, s
     """Over 1 MiB of decoded text: the error 413, and only columns of at most 64 bytes that are not null."""
     async with listening(realtime, sign("service_role"), "def_jobs") as ear:
         realtime.sql("insert into def_jobs (status, big) values ('s', repeat('x', 1100000))")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             change = (await ear.heard.get())["data"]
         assert change["errors"] == ["Error 413: Payload Too Large"]
         assert change["record"] == {"id": 1, "status": "s"}

@@ -15,7 +15,7 @@ import httpx
 import jwt
 import psycopg
 import pytest
-from patience import until
+from patience import PATIENCE_SECONDS, allowed, until
 from psycopg.conninfo import make_conninfo
 from real_frames import Clients, clients_of
 from recordings import SECRET, lines_of
@@ -62,7 +62,7 @@ class Client:
 
     async def until(self, event: str) -> dict[str, Any]:
         """Return the payload of the next frame with that event."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 message = json.loads((await self.websocket.receive()).data)
                 if message["event"] == event:
@@ -143,7 +143,7 @@ async def test_a_lost_stream_is_opened_again_and_nobody_is_notified(realtime: An
         await client.subscribe()
         end(realtime, END_STREAMS)
         realtime.sql("insert into scheduled_jobs (status) values ('after')")
-        frame = json.loads((await client.websocket.receive(timeout=8)).data)
+        frame = json.loads((await client.websocket.receive(timeout=PATIENCE_SECONDS)).data)
         assert (frame["event"], frame["payload"]["data"]["record"]["status"]) == ("postgres_changes", "after")
 
 
@@ -169,8 +169,8 @@ async def test_sigterm_closes_sockets_with_1012_within_two_seconds(
         server.process.send_signal(signal.SIGTERM)
         message = await client.websocket.receive()
         assert (message.type, client.websocket.close_code) == (aiohttp.WSMsgType.CLOSE, 1012)
-    assert await asyncio.to_thread(server.process.wait, 5) == 0
-    assert time.monotonic() - began < 2
+    assert await asyncio.to_thread(server.process.wait, PATIENCE_SECONDS) == 0
+    assert time.monotonic() - began < allowed(2, PATIENCE_SECONDS)
     assert slots(server) == before - 1
 
 
@@ -181,10 +181,7 @@ def test_sigkill_leaves_no_replication_slot(realtime: Any, start_realtime: Calla
     assert slots(server) == before + 1
     server.process.kill()
     server.process.wait()
-    deadline = time.monotonic() + 3
-    while slots(realtime) > before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert slots(realtime) == before
+    until(lambda: slots(realtime) == before, "the slot is gone")
 
 
 @pytest.fixture(scope="module")
@@ -204,8 +201,8 @@ async def test_the_rate_limit_drops_changes_of_every_table_without_a_word(
     ):
         await client.subscribe()
         await other.subscribe("other_jobs")
-        realtime.sql("insert into scheduled_jobs (status) select 'burst' from generate_series(1, 1000)")
-        for _ in range(1000):
+        realtime.sql("insert into scheduled_jobs (status) select 'burst' from generate_series(1, 200)")
+        for _ in range(200):  # so few that they are out before the first look, a second later
             await client.until("postgres_changes")
         await asyncio.sleep(1.1)
         realtime.sql("insert into other_jobs (name) values ('probe')")
@@ -248,20 +245,24 @@ def test_one_switch_sets_limits_and_delays_as_a_hosted_project_has_them(monkeypa
     assert options(["--refused-join-seconds", "1"]).refused_join_seconds == 1
 
 
-async def test_a_socket_has_a_hundred_channels(clients: Clients) -> None:
-    """The next join is refused; once a channel is left, another one can be joined."""
-    await clients.connect("c", "anon")
-    for number in range(101):
-        await clients.push("c", f"t{number}", "phx_join", {"config": {}}, str(number))
-    await clients.has("c", 101)
-    replies = [json.loads(frame) for frame in clients.received["c"]]
-    refused = [reply for reply in replies if reply["payload"]["status"] != "ok"]
-    assert [reply["ref"] for reply in refused] == ["100"]
-    assert refused[0]["payload"]["response"] == {"reason": "ChannelRateLimitReached: Too many channels"}
-    await clients.push("c", "t0", "phx_leave", {}, "leave")
-    await clients.has("c", 103)
-    await clients.join("c", "t100", {"config": {}}, "again")
-    assert json.loads(clients.received["c"][-1])["payload"]["status"] == "ok"
+async def test_a_socket_has_a_hundred_channels(realtime: Any, limited: Any) -> None:
+    """The next join is refused, as late as any other; once a channel is left, another one can be joined."""
+    async with clients_of(limited) as clients:
+        await clients.connect("c", "anon")
+        for number in range(100):
+            await clients.push("c", f"t{number}", "phx_join", {"config": {}}, str(number))
+        await clients.has("c", 100)
+        assert {json.loads(frame)["payload"]["status"] for frame in clients.received["c"]} == {"ok"}
+        began = time.monotonic()
+        await clients.join("c", "t100", {"config": {}}, "100")
+        assert time.monotonic() - began >= 0.4
+        [refused] = [json.loads(frame) for frame in clients.received["c"][100:]]
+        reason = {"reason": "ChannelRateLimitReached: Too many channels"}
+        assert (refused["ref"], refused["payload"]) == ("100", {"status": "error", "response": reason})
+        await clients.push("c", "t0", "phx_leave", {}, "leave")
+        await clients.has("c", 103)
+        await clients.join("c", "t100", {"config": {}}, "again")
+        assert json.loads(clients.received["c"][-1])["payload"]["status"] == "ok"
 
 
 async def test_a_token_with_a_wrong_signature_ends_the_channel(clients: Clients, sign: Callable[..., str]) -> None:
@@ -299,7 +300,7 @@ async def test_a_heartbeat_saves_an_idle_socket(start_realtime: Callable[..., An
         longest = max(later - earlier for earlier, later in itertools.pairwise(beats))
         assert not client.websocket.closed or longest > 0.5, "only a machine that stood still excuses an end"
         if not client.websocket.closed:
-            assert (await client.websocket.receive(timeout=10)).type is aiohttp.WSMsgType.CLOSE
+            assert (await client.websocket.receive(timeout=PATIENCE_SECONDS)).type is aiohttp.WSMsgType.CLOSE
     assert Options("", "").idle_seconds == 65
 
 
@@ -339,11 +340,11 @@ async def test_a_broadcast_from_the_database_reaches_a_json_and_a_binary_client(
             json.dumps({"topic": "realtime:t", "event": "phx_join", "payload": {"config": {}}, "ref": "1"})
         )
         await two.send_str(json.dumps(["1", "1", "realtime:t", "phx_join", {"config": {}}]))
-        await one.receive(timeout=5)
-        await two.receive(timeout=5)
+        await one.receive(timeout=PATIENCE_SECONDS)
+        await two.receive(timeout=PATIENCE_SECONDS)
         realtime.sql("""select realtime.send('{"id":"x"}', 'ev', 't', false)""")
-        as_json = json.loads((await one.receive(timeout=5)).data)["payload"]
-        frame = (await two.receive(timeout=5)).data
+        as_json = json.loads((await one.receive(timeout=PATIENCE_SECONDS)).data)["payload"]
+        frame = (await two.receive(timeout=PATIENCE_SECONDS)).data
         await one.close()
         await two.close()
     meta = json.dumps(as_json["meta"], separators=(",", ":")).encode()

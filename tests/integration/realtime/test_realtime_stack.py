@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import psycopg
 import pytest
+from patience import PATIENCE_SECONDS
 from realtime import RealtimePostgresChangesListenEvent
 from supabase import AsyncClientOptions, acreate_client
 
@@ -50,7 +51,7 @@ async def test_a_signed_in_user_hears_of_insert_update_and_delete(stack: Stack, 
     channel.on_system(lambda _: ready.set())
     await channel.subscribe()
     changes = []
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await ready.wait()
         with psycopg.connect(stack.database_url, autocommit=True) as connection:
             insert = "insert into letters (owner, body) values (%s, %s)"

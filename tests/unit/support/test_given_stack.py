@@ -74,7 +74,7 @@ def test_both_spellings_of_a_file_are_read(given):
     ours, theirs = given(OURS), given(OF_THE_CLI)
     assert (ours.url, ours.database_url) == ("http://127.0.0.1:1", "postgresql://postgres:a=b@127.0.0.1:2/postgres")
     assert (theirs.url, theirs.anon_key, theirs.service_key) == ("http://127.0.0.1:54321", "anon", "service")
-    assert theirs.ports == {"api": 54321}
+    assert theirs.ports == {"api": 54321, "postgres": 54322}
     assert theirs.user_token("ada").count(".") == 2
     assert given(OURS, "http://localhost:9/").url == "http://localhost:9"
 
@@ -90,7 +90,7 @@ def test_what_a_stack_does_not_have_skips_the_test_that_asks(given):
     stack = given(OURS.replace("http://127.0.0.1:1", "https://project.supabase.co"))
     for ask, reason in (
         (lambda: stack.cluster, "only the embedded stack"),
-        (lambda: stack.ports, "not on this machine"),
+        (lambda: stack.ports["api"], "no port on this machine"),
         (lambda: stack.user_token("ada"), "has no SUPABASE_"),
     ):
         with pytest.raises(pytest.skip.Exception, match=reason):

@@ -453,6 +453,7 @@ create table if not exists public.scheduled_jobs (
     result jsonb,
     error text,
     progress double precision check (progress between 0 and 1),
+    step text,
     claimed_by uuid,
     lease_expires_at timestamptz,
     revision bigint not null default 0,
@@ -477,6 +478,8 @@ comment on column public.scheduled_jobs.job_type is
     'The kind of job, for people and programs; null: the one with the name of the handler. The service does not read it.';
 comment on column public.scheduled_jobs.progress is
     'How far the present or the last run is or was, from 0 to 1: what its handler reported, 1 once it completed.';
+comment on column public.scheduled_jobs.step is
+    'What the present or the last run was at: the message that its handler last reported with its progress while it ran.';
 comment on column public.scheduled_jobs.store_result is
     'Whether what the handler returns is kept, here and in the ledger; false: a run says that it completed, and no more.';
 comment on column public.scheduled_jobs.test_mode is

@@ -81,7 +81,7 @@ begin
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
             attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+            progress = null, step = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
             error = case when not starts_with(error, 'no live listener has the handler ') then error end
         where id = j.id;
     end if;
@@ -476,8 +476,8 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next,
+        status = 'running', attempt = 1, progress = null, step = null, claimed_by = me, lease_expires_at = good_until,
+        updated_at = now(), due_at = f.next, next_run_at = f.next,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);
@@ -2208,7 +2208,8 @@ revoke all on function job_scheduler.store_logs(jsonb, uuid[]) from public;
 
 -- Stores progress and log lines of runs in progress; those of a run whose claim is lost are ignored. Lines may follow its end.
 -- Nothing of a run is stored whose row somebody has locked just now: `busy` names it.
--- {listener, notes: [{id, fence, progress}], logs: [{execution_id, at, level, message, fields}]} -> {now, busy: [id]}
+-- `step` is the message of the progress; left out, the job keeps the one that it has.
+-- {listener, notes: [{id, fence, progress, step}], logs: [{execution_id, at, level, message, fields}]} -> {now, busy: [id]}
 create or replace function public.note_runs_v1(request jsonb)
 returns json
 language plpgsql
@@ -2246,9 +2247,11 @@ begin
     with written as (
         update public.job_executions as e
         set progress = n.progress
-        from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision)
-        where e.id = n.id and e.id = any(held) and e.status = 'running' and n.progress is distinct from e.progress
-        returning e.scheduled_job_id, e.progress
+        from jsonb_to_recordset(request -> 'notes') as n (id uuid, progress double precision, step text)
+        where
+            e.id = n.id and e.id = any(held) and e.status = 'running'
+            and (n.progress is distinct from e.progress or n.step is not null)
+        returning e.scheduled_job_id, e.progress, n.step
     ), free as (
         select j.id
         from public.scheduled_jobs as j
@@ -2256,8 +2259,10 @@ begin
         for no key update skip locked -- a copy for those who watch the job; the end of the run writes it again
     )
     update public.scheduled_jobs as j
-    set progress = w.progress
-    from (select w.scheduled_job_id, max(w.progress) as progress from written as w group by w.scheduled_job_id) as w
+    set progress = w.progress, step = coalesce(w.step, j.step)
+    from (
+        select w.scheduled_job_id, max(w.progress) as progress, max(w.step) as step from written as w group by w.scheduled_job_id
+    ) as w
     where j.id = any(array(select f.id from free as f)) and j.id = w.scheduled_job_id;
     perform job_scheduler.store_logs(request -> 'logs', held);
     return json_build_object('now', clock_timestamp(), 'busy', to_json(busy));

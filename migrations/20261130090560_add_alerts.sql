@@ -392,6 +392,8 @@ begin
                 named, 'secret', '…', 'an Apprise URL, or in target a name of LISTENER_NOTIFICATION_CHANNELS'
             );
         end if;
+    else
+        perform job_scheduler.refuse_alert(named, 'kind', channel.kind, 'one of email, webhook, slack, discord, apprise');
     end if;
 end
 $$;
@@ -558,6 +560,12 @@ begin
     if tg_op = 'INSERT' or (old.enabled, old.condition, old.scheduled_job_id, old.handler, old.threshold)
         is distinct from (new.enabled, new.condition, new.scheduled_job_id, new.handler, new.threshold) then
         new.active_since := now();
+    end if;
+    if job_scheduler.default_threshold(new.condition) is null then
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'condition', new.condition,
+            'one of failed, failing, long_running, late, missed, backlog, no_listener'
+        );
     end if;
     -- One too small for a double precision would end the evaluation of everybody's rules.
     new.threshold := trim_scale(round(coalesce(new.threshold, job_scheduler.default_threshold(new.condition)), 3));
@@ -2115,6 +2123,7 @@ set search_path = ''
 as $$
 declare
     rule public.job_alert_rules;
+    changed public.job_alert_rules;
     tenant constant uuid := coalesce(workspace, job_scheduler.caller(), '00000000-0000-0000-0000-000000000000');
     has_channel constant boolean := exists (select from public.job_alert_channels as c where c.tenant_id = tenant);
     address constant text := coalesce(email, case when not has_channel then nullif(auth.jwt() ->> 'email', '') end);
@@ -2134,8 +2143,11 @@ begin
     order by r.created_at
     limit 1;
     if found then
-        update public.job_alert_rules as r set enabled = true, muted_until = null where r.id = rule.id returning r.* into rule;
-        return rule;
+        update public.job_alert_rules as r set enabled = true, muted_until = null where r.id = rule.id returning r.* into changed;
+        if not found then
+            perform job_scheduler.refuse_unknown_alerting('rule', rule.id);
+        end if;
+        return changed;
     end if;
     insert into public.job_alert_rules (workspace_id, name, condition) values (workspace, 'Anything fails', 'failed')
     returning * into rule;

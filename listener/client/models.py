@@ -124,6 +124,7 @@ class Job(_Model):
     result: Any = None
     error: str | None = None
     progress: float | None = None
+    step: str | None = None
     created_at: datetime
     updated_at: datetime
 

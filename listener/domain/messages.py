@@ -149,12 +149,16 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A note from a run in progress: its progress from 0 to 1, and its log lines since the previous note."""
+    """A note from a run in progress: its progress from 0 to 1, and its log lines since the previous note.
+
+    `step` is the message of the progress; None where it is that of the previous note.
+    """
 
     execution_id: str
     progress: float | None
     logs: tuple[LogLine, ...]
     fence: int = 1
+    step: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

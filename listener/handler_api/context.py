@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import anyio.lowlevel
 
 from listener.errors import InvalidValueError, ListenerError, RunStoppedError
+from listener.handler_api.jsonable import clean_text
 from listener.handler_api.run_log import RunLog
+from listener.masking.redaction import hiding, redact_head
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from listener.ports import Clock
 
     Opener = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+MAX_STEP_CHARACTERS = 500
 
 
 class Unavailable(ListenerError):  # noqa: N818 - names a state of the context
@@ -72,7 +77,9 @@ CHECKPOINT = Checkpoint()
 class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
-    __slots__ = ("_client", "_log", "_progress", "_run", "_run_log", "_span", "_stopped", "_surroundings", "masker")
+    __slots__ = (
+        "_client", "_log", "_progress", "_run", "_run_log", "_span", "_step", "_stopped", "_surroundings", "masker"
+    )  # fmt: skip
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
         self._run, self._surroundings = run, surroundings
@@ -80,6 +87,7 @@ class JobContext:
         self._log: FilteringBoundLogger | None = None
         self._client: Any = None
         self._progress: float | None = None
+        self._step: str | None = None
         self._span: str | None = None
         self._stopped = False
         self.masker: Masker | None = None  # over the payload's secret values; set by the executor
@@ -175,12 +183,21 @@ class JobContext:
         self._progress = min(1.0, max(0.0, float(fraction)))
         if message is not None:
             self.log.info(message, progress=self._progress)
+            self._step = message if isinstance(message, str) else None
         return CHECKPOINT
 
     @property
     def fraction(self) -> float | None:
         """The progress last reported, or None."""
         return self._progress
+
+    @property
+    def progress_message(self) -> str | None:
+        """The message last reported with the progress, masked and cut as a log line is, or None."""
+        if self._step is None:
+            return None
+        with hiding(self.masker):
+            return clean_text(redact_head(self._step, MAX_STEP_CHARACTERS))
 
     @property
     def cancelled(self) -> bool:

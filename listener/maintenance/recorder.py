@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(self, store: LeaseStore, runs: HeldRuns) -> None:
         self._store, self._runs = store, runs
-        self._fractions: dict[str, float | None] = {}
+        self._reported: dict[str, tuple[float | None, str | None]] = {}
         self._waiting: list[Note] = []
         self._log = structlog.get_logger("recorder")
 
@@ -99,11 +99,13 @@ class Recorder:
 
     def _collect(self) -> list[Note]:
         notes = []
-        fractions: dict[str, float | None] = {}
+        reported = {execution_id: (run.progress, run.step) for execution_id, run in self._runs.items()}
         for execution_id, claimed_run in self._runs.items():
-            progress = fractions[execution_id] = claimed_run.progress
+            progress, step = reported[execution_id]
+            before = self._reported.get(execution_id, (None, None))
             logs = claimed_run.take_logs()
-            if logs or progress != self._fractions.get(execution_id):
-                notes.append(Note(execution_id, progress, logs, claimed_run.run.fence))
-        self._fractions = fractions
+            if logs or (progress, step) != before:
+                new_step = step if step != before[1] else None
+                notes.append(Note(execution_id, progress, logs, claimed_run.run.fence, new_step))
+        self._reported = reported
         return notes

@@ -53,19 +53,19 @@ def read_request(
         if name not in NAMES:
             refuse("parameter", prefix + name, f"one of {', '.join(NAMES)}")
         if text is not None and len(text) > MOST_CHARACTERS and name != "cron":  # it has a lower limit of its own
-            refuse(prefix + name, text, f"at most {MOST_CHARACTERS} characters")
+            refuse(_named(prefix, name), text, f"at most {MOST_CHARACTERS} characters")
     kind, schedule = _schedule(words, prefix)
     after = _instant(prefix + "after", words.get("after")) or now.replace(microsecond=0)
     trigger = Trigger(
         kind,
-        _instant(prefix + "run_date", words.get("run_date")) or after,
+        _instant(_named(prefix, "run_date"), words.get("run_date")) or after,
         schedule,
         _given(words, "timezone", "UTC"),
-        _instant(prefix + "ends_at", words.get("ends_at")),
-        word(DstGap, prefix + "dst_gap", _given(words, "dst_gap", DstGap.RUN_AFTER)),
-        word(DstFold, prefix + "dst_fold", _given(words, "dst_fold", DstFold.FIRST)),
+        _instant(_named(prefix, "ends_at"), words.get("ends_at")),
+        word(DstGap, _named(prefix, "dst_gap"), _given(words, "dst_gap", DstGap.RUN_AFTER)),
+        word(DstFold, _named(prefix, "dst_fold"), _given(words, "dst_fold", DstFold.FIRST)),
     )
-    return PreviewRequest(trigger, after, _count(prefix + "n", _given(words, "n", "5"), most))
+    return PreviewRequest(trigger, after, _count(_named(prefix, "n"), _given(words, "n", "5"), most))
 
 
 def read_query(query: bytes) -> dict[str, str]:
@@ -83,6 +83,11 @@ def read_query(query: bytes) -> dict[str, str]:
         shown = query.decode("ascii", "backslashreplace")
         refuse("query", shown, f"at most {len(NAMES)} pairs name=value apart by &, percent-encoded UTF-8")
     return _once_each("query", pairs)
+
+
+def _named(prefix: str, name: str) -> str:
+    """Return the name as its user writes it: a word of a query, or an option of the command."""
+    return f"-{name}" if prefix and len(name) == 1 else prefix + (name.replace("_", "-") if prefix else name)
 
 
 def _given(words: Mapping[str, str | None], name: str, default: str) -> str:
@@ -110,7 +115,7 @@ def _schedule(words: Mapping[str, str | None], prefix: str) -> tuple[TriggerType
             refuse(prefix + "cron", cron, f"no {prefix}trigger or {prefix}schedule beside it")
         return TriggerType.CRON, {"expression": cron}
     if kind is None:
-        refuse(prefix + "trigger", kind, f"{prefix}cron, or one of {', '.join(TriggerType)}")
+        refuse(prefix + "trigger", "", f"{prefix}cron, or one of {', '.join(TriggerType)}")
     try:
         schedule = json.loads(
             "{}" if text is None else text,

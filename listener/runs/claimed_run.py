@@ -65,6 +65,11 @@ class ClaimedRun:
         """The progress that the handler last reported, from 0 to 1; may be read while it runs."""
         return self.context.fraction
 
+    @property
+    def step(self) -> str | None:
+        """The message that the handler last reported with its progress; may be read while it runs."""
+        return self.context.progress_message
+
     def take_logs(self) -> tuple[LogLine, ...]:
         """Remove and return the lines logged since the last call; the report has those that nobody took."""
         return self.context.take_logs()

@@ -17,7 +17,7 @@ from listener.errors import StoreError
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from listener.domain.messages import Hint, Summary
     from listener.observability.health import Health
@@ -28,6 +28,7 @@ RETRY_PAUSE_SECONDS = 2.0
 LEAST_PAUSE_SECONDS = 0.05
 """Between two polls that found nothing more to do: any number of hints costs at most one poll each time."""
 FAILURES_SHOWN = 20
+_Newest = defaultdict[str, deque[dict[str, Any]]]
 COUNTED = ("total", "jobs_scheduled", "jobs_already_exist", "errors")
 
 
@@ -60,14 +61,20 @@ class SourceSync:
         self._turn: str | None = None  # which tenant's was the last one
         self._looks = 0  # checks that a hint still requires
         self._counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._failures: defaultdict[str, deque[dict[str, Any]]] = defaultdict(lambda: deque(maxlen=FAILURES_SHOWN))
+        self._errors: _Newest = defaultdict(lambda: deque(maxlen=FAILURES_SHOWN))  # of the check at the start
+        self._failures: _Newest = defaultdict(lambda: deque(maxlen=FAILURES_SHOWN))
         self._wake = anyio.Event()
         self._summaries: dict[str, dict[str, Any]] | None = None
         self._log = structlog.get_logger("sources")
 
     @property
     def summary(self) -> dict[str, dict[str, Any]] | None:
-        """The result of the check at the start, by source, and the newest failures; None until its end."""
+        """The result of the check at the start, by source, and the newest failures; None until its end.
+
+        A source has `total_rows`, or `total_meetings`, the counts `jobs_scheduled`, `jobs_already_exist`, `jobs_failed`
+        and others, `success`, and `errors`: a list of `{"row", "reason"}`, of meetings of `{"meeting", "reason"}`, the
+        last 20. `failures` are of any time: `{"key", "error"}`.
+        """
         if self._summaries is None:
             return None
         names = [*self._summaries, *(name for name in self._failures if name not in self._summaries)]
@@ -125,9 +132,13 @@ class SourceSync:
         self._checked = page.after
         for name, counts in page.counts.items():
             self._counts[name].update(counts)
+        for name, failures in page.failures.items():
+            self._errors[name].extend(failures)
         self._take(page)
         if page.after is None:
-            self._summaries = {name: _summarised(name, counts) for name, counts in self._counts.items()}
+            self._summaries = {
+                name: _summarised(name, counts, self._errors[name]) for name, counts in self._counts.items()
+            }
             for name, summary in self._summaries.items():
                 self._log.info(Event.SOURCES_CHECKED, source=name, **summary)
         return page.after is None
@@ -141,9 +152,11 @@ class SourceSync:
             self._poller.poll_now()
 
 
-def _summarised(name: str, counted: Mapping[str, int]) -> dict[str, Any]:
+def _summarised(name: str, counted: Mapping[str, int], failures: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     counts = {**dict.fromkeys(COUNTED, 0), **counted}
-    total = counts.pop("total")
-    found = total - counts["jobs_scheduled"] - counts["errors"]
-    head = {"total_meetings" if name == MEETINGS else "total_rows": total}
-    return {**head, **counts, "jobs_already_exist": max(0, found), "success": counts["errors"] == 0}
+    total, failed = counts.pop("total"), counts.pop("errors")
+    found = total - counts["jobs_scheduled"] - failed
+    row, rows = ("meeting", "total_meetings") if name == MEETINGS else ("row", "total_rows")
+    counts |= {"jobs_already_exist": max(0, found), "jobs_failed": failed}
+    errors = [{row: each["key"], "reason": each["error"]} for each in failures]
+    return {rows: total, **counts, "errors": errors, "success": failed == 0}

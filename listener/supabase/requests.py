@@ -25,6 +25,12 @@ def logs(entries: Iterable[Note | RunResult]) -> list[dict[str, Any]]:
     ]
 
 
+def note(entry: Note) -> dict[str, Any]:
+    """Return the progress of a run as `note_runs_v1` reads it."""
+    message: dict[str, Any] = {"id": entry.execution_id, "fence": entry.fence, "progress": entry.progress}
+    return message if entry.step is None else {**message, "step": entry.step}
+
+
 def claim(request: ClaimRequest) -> dict[str, Any]:
     """Return a claim as `claim_runs_v1` reads it."""
     message: dict[str, Any] = {"id": request.job_id, "due": request.due}

@@ -166,7 +166,7 @@ class SupabaseStore:
         """Write progress and log lines of runs that have not ended; return the runs whose rows are locked just now."""
         request = {
             "listener": self._id,
-            "notes": [{"id": each.execution_id, "fence": each.fence, "progress": each.progress} for each in notes],
+            "notes": [requests.note(each) for each in notes],
             "logs": requests.logs(notes),
         }
         answer = await self._rpc.call("note_runs_v1", request, "now")

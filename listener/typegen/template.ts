@@ -46,7 +46,7 @@ type ServiceOwned =
   | 'id' | 'created_by' | 'next_run_at' | 'attempt' | 'last_run_at' | 'last_run_status' | 'last_run_duration_ms'
   | 'total_runs' | 'successful_runs' | 'failed_runs' | 'scheduled_runs' | 'queued_runs' | 'result' | 'error'
   | 'claimed_by' | 'lease_expires_at' | 'revision' | 'changed_in' | 'created_at' | 'updated_at' | 'due_at' | 'defined_at'
-  | 'is_planned' | 'progress' | 'source' | 'exposed_only'
+  | 'is_planned' | 'progress' | 'step' | 'source' | 'exposed_only'
 
 /** Columns that are words to the database, of which only these are allowed. */
 type Words = {

@@ -55,6 +55,35 @@ begin
 end
 $$;
 
+-- Refuse the first column that is null and must not be.
+create or replace function job_scheduler.refuse_null(job public.scheduled_jobs)
+returns void
+language plpgsql
+stable
+set search_path = ''
+as $$
+declare
+    of_job constant jsonb := to_jsonb(job);
+    column_name text;
+begin
+    foreach column_name in array array[
+        'handler', 'job_id', 'metadata', 'trigger_type', 'run_date', 'schedule', 'timezone', 'status', 'max_attempts',
+        'retry_delay_seconds', 'retry_backoff', 'timeout_seconds', 'priority', 'overlap', 'misfire', 'misfire_grace_seconds',
+        'dst_gap', 'dst_fold', 'test_mode', 'store_result'
+    ] loop
+        if of_job -> column_name = 'null' then
+            perform job_scheduler.refuse(
+                column_name, null,
+                case column_name when 'handler' then '1 to 200 characters, not all blank' else 'a value; left out, it has its default' end,
+                'A bulk insert of supabase-js sends null for each column that a row lacks, unless it has { defaultToNull: false }.'
+            );
+        end if;
+    end loop;
+end
+$$;
+revoke all on function job_scheduler.refuse_null(public.scheduled_jobs) from public;
+grant execute on function job_scheduler.refuse_null(public.scheduled_jobs) to authenticated, service_role;
+
 -- Refuse a job that is not well formed. Security definer: it reads the limits and zones, which clients may not.
 -- Called for every row written, so columns at their defaults are skipped.
 create or replace function job_scheduler.check_definition(job public.scheduled_jobs)
@@ -65,7 +94,16 @@ security definer
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.check_text('handler', coalesce(job.handler, ''), 200);
+    if not (
+        (
+            job.handler, job.job_id, job.metadata, job.trigger_type, job.run_date, job.schedule, job.timezone, job.status,
+            job.max_attempts, job.retry_delay_seconds, job.retry_backoff, job.timeout_seconds, job.priority, job.overlap,
+            job.misfire, job.misfire_grace_seconds, job.dst_gap, job.dst_fold, job.test_mode, job.store_result
+        ) is not null
+    ) then
+        perform job_scheduler.refuse_null(job);
+    end if;
+    perform job_scheduler.check_text('handler', job.handler, 200);
     if char_length(job.job_id) not between 1 and 200 or job.concurrency_key is not null
         or job.name is not null or job.description is not null or job.job_type is not null then
         perform job_scheduler.check_text('job_id', job.job_id, 200);

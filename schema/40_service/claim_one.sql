@@ -57,7 +57,7 @@ begin
         set
             status = case when e.cause = 'schedule' then 'running' else status end,
             attempt = case when e.cause = 'schedule' then e.attempt else attempt end,
-            progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
+            progress = null, step = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
             error = case when not starts_with(error, 'no live listener has the handler ') then error end
         where id = j.id;
     end if;

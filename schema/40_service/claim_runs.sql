@@ -158,8 +158,8 @@ begin
 
     update public.scheduled_jobs as j
     set
-        status = 'running', attempt = 1, progress = null, claimed_by = me, lease_expires_at = good_until, updated_at = now(),
-        due_at = f.next, next_run_at = f.next,
+        status = 'running', attempt = 1, progress = null, step = null, claimed_by = me, lease_expires_at = good_until,
+        updated_at = now(), due_at = f.next, next_run_at = f.next,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
     from unnest(free_jobs, free_nexts) as f (id, next)
     where j.id = f.id and j.id = any(claimed_jobs);

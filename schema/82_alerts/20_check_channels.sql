@@ -69,6 +69,8 @@ begin
                 named, 'secret', '…', 'an Apprise URL, or in target a name of LISTENER_NOTIFICATION_CHANNELS'
             );
         end if;
+    else
+        perform job_scheduler.refuse_alert(named, 'kind', channel.kind, 'one of email, webhook, slack, discord, apprise');
     end if;
 end
 $$;

@@ -32,6 +32,12 @@ begin
         is distinct from (new.enabled, new.condition, new.scheduled_job_id, new.handler, new.threshold) then
         new.active_since := now();
     end if;
+    if job_scheduler.default_threshold(new.condition) is null then
+        perform job_scheduler.refuse_alert(
+            'job_alert_rules', 'condition', new.condition,
+            'one of failed, failing, long_running, late, missed, backlog, no_listener'
+        );
+    end if;
     -- One too small for a double precision would end the evaluation of everybody's rules.
     new.threshold := trim_scale(round(coalesce(new.threshold, job_scheduler.default_threshold(new.condition)), 3));
     if new.condition = 'failing' and (new.threshold < 2 or new.threshold > 50 or new.threshold % 1 <> 0) then

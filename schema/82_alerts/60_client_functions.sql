@@ -206,6 +206,7 @@ set search_path = ''
 as $$
 declare
     rule public.job_alert_rules;
+    changed public.job_alert_rules;
     tenant constant uuid := coalesce(workspace, job_scheduler.caller(), '00000000-0000-0000-0000-000000000000');
     has_channel constant boolean := exists (select from public.job_alert_channels as c where c.tenant_id = tenant);
     address constant text := coalesce(email, case when not has_channel then nullif(auth.jwt() ->> 'email', '') end);
@@ -225,8 +226,11 @@ begin
     order by r.created_at
     limit 1;
     if found then
-        update public.job_alert_rules as r set enabled = true, muted_until = null where r.id = rule.id returning r.* into rule;
-        return rule;
+        update public.job_alert_rules as r set enabled = true, muted_until = null where r.id = rule.id returning r.* into changed;
+        if not found then
+            perform job_scheduler.refuse_unknown_alerting('rule', rule.id);
+        end if;
+        return changed;
     end if;
     insert into public.job_alert_rules (workspace_id, name, condition) values (workspace, 'Anything fails', 'failed')
     returning * into rule;

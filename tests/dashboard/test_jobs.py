@@ -137,7 +137,7 @@ def test_the_keyboard_selects_and_opens_rows(visit, team, project) -> None:
     project.wait(job, "scheduled")
     page.keyboard.press("r")
     expect(page.get_by_text("A run is queued")).to_be_visible()
-    expect(page.get_by_role("row").filter(has_text="by hand")).to_contain_text("completed")
+    expect(page.get_by_role("row").filter(has_text="manual")).to_contain_text("completed")
 
 
 def test_a_viewer_finds_acts_disabled_with_the_reason(visit, team) -> None:

@@ -7,6 +7,7 @@ import pytest
 from listener.domain.messages import ClaimRequest
 from listener.errors import StoreError
 from listener.maintenance.recorder import Recorder
+from listener.masking.masker import Masker
 from listener.testing import NOON
 
 DOWN = StoreError("note_runs_v1", "ConnectError", "refused", retryable=True)
@@ -47,6 +48,21 @@ async def test_what_is_new_is_written_with_the_fence_of_its_claim(recorder_of):
         (second.run.execution_id, 2, 0.5),
     ]
     assert await recorder.run_once() == 0
+
+
+async def test_a_message_of_progress_is_noted_once_and_shows_no_secret(recorder_of):
+    """As the step of the run, cut where it is long."""
+    recorder, (run,), store = recorder_of(lambda _: NONE, 1)
+    run.context.masker = Masker(["hunter2-hunter2"])
+    run.context.progress(0.5, "as hunter2-hunter2")
+    await recorder.run_once()
+    run.context.progress(0.6)
+    await recorder.run_once()
+    run.context.progress(0.6, "x" * 5000)
+    await recorder.run_once()
+    (masked,), (kept,), (long,) = (notes for (notes,) in store.asked("note"))
+    assert (masked.step, kept.step) == ("as [redacted]", None)
+    assert len(long.step) < 600
 
 
 async def test_lines_wait_for_the_database_and_keep_their_order(recorder_of):

@@ -49,16 +49,18 @@ async def test_the_start_looks_at_all_and_sums_up(meetings_of):
         "total_meetings": 4,
         "jobs_scheduled": 2,
         "jobs_already_exist": 1,
-        "errors": 1,
+        "jobs_failed": 1,
         "success": False,
+        "errors": [{"meeting": FAILURE["key"], "reason": FAILURE["error"]}],
         "failures": [FAILURE],
     }
     assert meetings.summary["bookings"] == {
         "total_rows": 1,
         "jobs_scheduled": 0,
         "jobs_already_exist": 1,
-        "errors": 0,
+        "jobs_failed": 0,
         "success": True,
+        "errors": [],
         "failures": [],
     }
     assert len(changes) == 2

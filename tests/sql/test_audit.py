@@ -16,8 +16,8 @@ ALICE = str(user_id("alice"))
 SETTLED = {
     "id", "workspace_id", "created_by", "next_run_at", "attempt", "last_run_at", "last_run_status",
     "last_run_duration_ms", "total_runs", "successful_runs", "failed_runs", "result", "error", "progress",
-    "claimed_by", "lease_expires_at", "revision", "changed_in", "created_at", "updated_at", "due_at", "is_planned",
-    "defined_at", "queued_runs", "scheduled_runs", "source", "exposed_only",
+    "step", "claimed_by", "lease_expires_at", "revision", "changed_in", "created_at", "updated_at", "due_at",
+    "is_planned", "defined_at", "queued_runs", "scheduled_runs", "source", "exposed_only",
 }  # fmt: skip
 """Columns that no client can change."""
 LATER = {"handler": "noop", "run_date": "2099-01-01T00:00:00Z"}

@@ -53,3 +53,23 @@ def test_a_completed_run_shows_1_whatever_its_handler_reported(life, reported) -
     assert shown(life, job) == (None, [0.5, None])
     life.finish(ME, [RunResult(run.execution_id, "completed", now, run.fence, started_at=now, progress=reported)], 1)
     assert shown(life, job) == (1, [0.5, 1])
+
+
+def test_a_job_shows_the_step_of_its_run_until_the_next_run(life) -> None:
+    """The message of the last report: a report without one keeps it, and so does the end of the run."""
+
+    def step() -> str | None:
+        return life._fate.execute("select step from scheduled_jobs where id = %s", [job]).fetchone()["step"]
+
+    due = life.now()
+    job = life.insert("service", {"trigger_type": "once", "schedule": {}, "run_date": due})
+    run = claim(life, job, due)
+    for progress, said in ((0.25, {"step": "page 1"}), (0.25, {"step": "page 2"}), (0.5, {})):
+        note = {"id": run.execution_id, "fence": run.fence, "progress": progress, **said}
+        life.service("note_runs_v1", {"listener": ME, "notes": [note], "logs": []})
+        assert (shown(life, job), step()) == ((progress, [progress]), said.get("step", "page 2"))
+    now = life.now()
+    life.finish(ME, [RunResult(run.execution_id, "failed", now, run.fence, started_at=now, retry_at=now)], 1)
+    assert step() == "page 2"
+    claim(life, job, None)
+    assert step() is None

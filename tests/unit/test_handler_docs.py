@@ -18,7 +18,9 @@ from listener.testing import run_handler
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
 EXAMPLE = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-FOR_THE_SERVICE = {"belongs_to", "carried_row", "adopt", "masker", "fraction", "run_log", "stop", "take_logs"}
+FOR_THE_SERVICE = {
+    "belongs_to", "carried_row", "adopt", "masker", "fraction", "progress_message", "run_log", "stop", "take_logs"
+}  # fmt: skip
 
 
 async def test_the_first_example_runs():

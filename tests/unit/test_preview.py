@@ -154,3 +154,18 @@ def test_the_command_refuses_what_it_cannot_show(arguments: list[str]):
     """Each as the error that the console script turns into one line and exit code 1."""
     with pytest.raises(InvalidValueError):
         CliRunner().invoke(app, ["preview", *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], r"--trigger: '' is not allowed; expected --cron, or one of once, "),
+        (["--cron", "* * * * *", "-n", "0"], r"-n: '0' is not allowed"),
+        (["--cron", "* * * * *", "--run-date", "soon"], r"--run-date: 'soon' is not allowed"),
+        (["--cron", "* * * * *", "--dst-gap", "x"], r"--dst-gap: 'x' is not allowed"),
+    ],
+)
+def test_a_refusal_names_the_option_as_it_is_given(arguments: list[str], message: str):
+    """Not as the words of `/api/preview` are spelled."""
+    with pytest.raises(InvalidValueError, match=f"^{message}"):
+        CliRunner().invoke(app, ["preview", *arguments], catch_exceptions=False)

@@ -59,7 +59,7 @@ export default function Page() {
         <Facet label="Reason" options={withChosen(REASONS, chosen('reason'))} chosen={chosen('reason')} onChange={(values) => setParameters({ reason: values.join(',') })} />
         <Handlers chosen={chosen('handler')} onChange={(values) => setParameters({ handler: values.join(',') })} />
         <Facet
-          label="Cause" chosen={chosen('cause')} options={[{ value: 'schedule', label: 'by schedule' }, { value: 'manual', label: 'by hand' }]}
+          label="Cause" chosen={chosen('cause')} options={[{ value: 'schedule', label: 'by schedule' }, { value: 'manual', label: 'manual' }]}
           onChange={(values) => setParameters({ cause: values.at(-1) ?? null })}
         />
         <Range parameters={parameters} onChange={setParameters} />
@@ -145,7 +145,7 @@ function columnsOf(selected: ReadonlyMap<string, number>, toggle: (run: RunSumma
       key: 'cause', title: 'Cause', isMinor: true, width: '9rem',
       cell: (run) => (
         <span className="muted">
-          {run.cause === 'manual' ? 'by hand' : 'schedule'}
+          {run.cause === 'manual' ? 'manual' : 'schedule'}
           {run.attempt > 1 && `, attempt ${run.attempt}`}
           {run.test_mode && <> <Badge tone="warn">rehearsal</Badge></>}
         </span>

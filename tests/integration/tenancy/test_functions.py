@@ -111,8 +111,11 @@ def test_a_function_of_alerts_works_for_whoever_may_do_what_it_does(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_anything_fails_is_a_rule_that_an_editor_makes(tenancy: Tenancy, role: str):
-    """Its preview shows nothing of other tenants."""
+@pytest.mark.parametrize("rules", ["no rule", "the rule"])
+def test_anything_fails_is_a_rule_that_an_editor_makes(tenancy: Tenancy, rules: str, role: str):
+    """Or finds. Its preview shows nothing of other tenants."""
+    if rules == "the rule":
+        tenancy.add("job_alert_rules", condition="failed", **tenancy.owned("workspace"))
     answer = call(tenancy.clients[role], "alert_on_failure", workspace=str(tenancy.workspace))
     assert answer.is_success is (role in MAY_WRITE["workspace"]), answer.text
     preview = {"condition": "failed", "workspace_id": str(tenancy.workspace)}

@@ -60,7 +60,7 @@ const columns = (zone: string): Column<Run>[] => [
   },
   {
     key: 'cause', title: 'Cause', width: '150px', isMinor: true,
-    cell: (run) => <>{run.cause === 'manual' ? 'by hand' : 'schedule'}{run.attempt > 1 && <span className="muted"> · attempt {run.attempt}</span>}{run.test_mode && <> <Badge tone="warn">test</Badge></>}</>,
+    cell: (run) => <>{run.cause === 'manual' ? 'manual' : 'schedule'}{run.attempt > 1 && <span className="muted"> · attempt {run.attempt}</span>}{run.test_mode && <> <Badge tone="warn">test</Badge></>}</>,
   },
   { key: 'late', title: 'Late by', width: '90px', align: 'end', isMinor: true, cell: (run) => duration(run.lateness_ms) },
   { key: 'took', title: 'Took', width: '90px', align: 'end', isMinor: true, cell: (run) => duration(run.duration_ms) },

@@ -31,7 +31,7 @@ export function Timeline({ run }: { run: Run }) {
 
 function stepsOf(run: Run, now: number): Step[] {
   const isOver = run.completed_at !== null
-  const steps: Step[] = [{ name: run.cause === 'manual' ? 'Asked for' : 'Due', at: run.scheduled_for, note: run.cause === 'manual' ? 'by hand' : 'by its schedule', state: 'done' }]
+  const steps: Step[] = [{ name: run.cause === 'manual' ? 'Asked for' : 'Due', at: run.scheduled_for, note: run.cause === 'manual' ? 'a manual run' : 'by its schedule', state: 'done' }]
   const isPutOff = run.run_at !== null && run.attempt > 1 && run.run_at !== run.scheduled_for
   if (isPutOff) {
     steps.push({ name: 'Next attempt', at: run.run_at, note: `attempt ${run.attempt}`, state: run.started_at || isOver ? 'done' : 'now' })

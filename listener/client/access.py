@@ -15,6 +15,7 @@ from listener.errors import InvalidValueError, SettingsError
 TIMEOUTS = httpx.Timeout(15.0, connect=5.0)
 KEYS = ("SUPABASE_SECRET_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_PUBLISHABLE_KEY", "SUPABASE_ANON_KEY")
 """Variables with a key, the strongest key first."""
+NO_URL = "SUPABASE_URL is not set: by the environment, by .env, or by `listener up` while it runs in this folder"
 
 
 class Environment(BaseSettings):
@@ -83,7 +84,7 @@ def _environment() -> Environment:
         return Environment()
     except ValidationError as invalid:
         missing = {str(fault["loc"][0]) for fault in invalid.errors()}
-        lines = {"SUPABASE_URL": "SUPABASE_URL is not set", KEYS[0]: f"none of {', '.join(KEYS)} is set"}
+        lines = {"SUPABASE_URL": NO_URL, KEYS[0]: f"none of {', '.join(KEYS)} is set"}
         raise SettingsError([line for name, line in lines.items() if name in missing] or sorted(missing)) from None
 
 

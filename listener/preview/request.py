@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -24,6 +24,8 @@ YEARS = range(1000, 9999)
 NAMES = (
     "cron", "trigger", "schedule", "timezone", "n", "after", "run_date", "ends_at", "dst_gap", "dst_fold",
 )  # fmt: skip
+RUNS_AT_ONCE = (TriggerType.ONCE, TriggerType.INTERVAL)
+"""Triggers that are due at `run_date` itself, which is the time of the insert where it is absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +58,18 @@ def read_request(
             refuse(_named(prefix, name), text, f"at most {MOST_CHARACTERS} characters")
     kind, schedule = _schedule(words, prefix)
     after = _instant(prefix + "after", words.get("after")) or now.replace(microsecond=0)
+    run_date = _instant(_named(prefix, "run_date"), words.get("run_date"))
     trigger = Trigger(
         kind,
-        _instant(_named(prefix, "run_date"), words.get("run_date")) or after,
+        run_date or after,
         schedule,
         _given(words, "timezone", "UTC"),
         _instant(_named(prefix, "ends_at"), words.get("ends_at")),
         word(DstGap, _named(prefix, "dst_gap"), _given(words, "dst_gap", DstGap.RUN_AFTER)),
         word(DstFold, _named(prefix, "dst_fold"), _given(words, "dst_fold", DstFold.FIRST)),
     )
+    if run_date is None and kind in RUNS_AT_ONCE:
+        after -= timedelta(microseconds=1)
     return PreviewRequest(trigger, after, _count(_named(prefix, "n"), _given(words, "n", "5"), most))
 
 

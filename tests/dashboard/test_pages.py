@@ -93,11 +93,13 @@ def test_a_viewer_finds_acts_disabled_with_the_reason(visit, every_route) -> Non
 
 def test_the_keyboard_is_enough(visit, every_route) -> None:
     """From the first page to a run and back, and to the list of keys; what has the focus is seen."""
-    page = visit("editor").go("/")
+    window = visit("editor")
+    page = window.go("/")
     page.keyboard.press("g")
     page.keyboard.press("r")
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     expect(page.get_by_role("link", name=OWN_NAME)).to_be_visible()
+    window.settle()
     page.keyboard.press("j")
     expect(page.locator("tr[data-chosen]")).to_be_visible()
     page.keyboard.press("x")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from listener.cli import app
 from listener.domain.job import DstFold, Trigger, TriggerType
 from listener.errors import InvalidValueError
+from listener.preview.request import read_request
 from listener.preview.schedule_preview import as_instants, as_text, describe, preview
 
 NEW_YORK = "America/New_York"
@@ -169,3 +170,11 @@ def test_a_refusal_names_the_option_as_it_is_given(arguments: list[str], message
     """Not as the words of `/api/preview` are spelled."""
     with pytest.raises(InvalidValueError, match=f"^{message}"):
         CliRunner().invoke(app, ["preview", *arguments], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("trigger", "runs"), [("once", ["12:00"]), ("interval", ["12:00", "13:00", "14:00"])])
+def test_a_job_without_a_run_date_runs_when_it_is_inserted(trigger: str, runs: list[str]):
+    """Its first due instant is that of the insert, not an interval later."""
+    words = {"trigger": trigger, "schedule": '{"seconds": 3600}' if trigger == "interval" else "{}", "n": "3"}
+    request = read_request(words, datetime(2026, 1, 1, 12, tzinfo=UTC))
+    assert as_instants(preview(request.trigger, request.after, request.n)) == [f"2026-01-01T{at}:00Z" for at in runs]

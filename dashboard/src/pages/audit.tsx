@@ -35,7 +35,7 @@ export default function Audit() {
       {list.isLoading && !list.error && <Skeleton rows={8} height={44} />}
       {!list.isLoading && list.rows.length === 0 && (actions.length > 0
         ? <Empty icon="filter" title="No entry matches"><Button onClick={() => setParameters({ action: null })}>Clear the filter</Button></Empty>
-        : <Empty icon="audit" title="Nothing was changed yet"><p className="muted">Whoever creates, edits, pauses, runs or deletes a job is named here.</p></Empty>)}
+        : <Empty icon="audit" title="Nothing was changed yet"><p className="muted">What signed-in users create, edit, pause, run or delete is named here; what the service key does is not.</p></Empty>)}
       {list.rows.length > 0 && <AuditEntries label="Audit" rows={list.rows} nameOf={(row) => (row as NamedRow).name ?? row.job_id ?? String(row.scheduled_job_id)} />}
       <More hasMore={list.hasMore} isLoading={list.isLoadingMore} load={list.loadMore} />
     </>

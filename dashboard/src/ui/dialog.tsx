@@ -54,7 +54,7 @@ export function Confirm({ title, children, confirm, isDanger = false, isBusy = f
     <Dialog title={title} onClose={onClose}>
       <div className="dialog-text">{children}</div>
       <div className="dialog-acts">
-        <Button onClick={onClose}>Cancel</Button>
+        <Button onClick={onClose}>Go back</Button>
         <Button kind={isDanger ? 'danger' : 'primary'} isBusy={isBusy} onClick={onConfirm}>{confirm}</Button>
       </div>
     </Dialog>

@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef } from 'react'
+import { useEffect, useId, useLayoutEffect, useRef } from 'react'
 import { Store, useStore } from '../lib/store'
 
 /** What a key, or the palette, does on the page that is shown. */
@@ -20,7 +20,7 @@ export function useCommands(commands: Command[]): void {
   const id = useId()
   const latest = useRef(commands)
   latest.current = commands
-  useEffect(() => {
+  useLayoutEffect(() => { // not after the next painting: what is seen can be used
     layers.set([{ id, commands: () => latest.current }, ...layers.get()])
     return () => layers.set(layers.get().filter((layer) => layer.id !== id))
   }, [id])

@@ -6,6 +6,7 @@ import { count } from '../../lib/format'
 import { Button, Empty, ErrorNote, Line, Skeleton, StatusBadge, Text } from '../../ui/basics'
 import { Table } from '../../ui/table'
 import { Time } from '../../ui/time'
+import { useCauses } from './causes'
 import { CONDITIONS, useTenantRows, type AlertRow, type RuleRow } from './data'
 import { NotifyOfFailures } from './notify-of-failures'
 
@@ -16,6 +17,7 @@ export function Firing() {
   const { canWrite } = useTenancy()
   const { data, error, isPending, refetch } = useTenantRows<AlertRow>('job_alerts', 'last_at', 200, 5_000)
   const rules = useTenantRows<RuleRow>('job_alert_rules', 'created_at')
+  const causes = useCauses(data ?? [])
   const write = useAct({
     act: async ({ id, call }: { id: string; call: 'acknowledge_alert' | 'resolve_alert' }) => await answer(supabase.rpc(call, { alert: id })),
     touches: [['job_alerts']],
@@ -48,9 +50,10 @@ export function Firing() {
           cell: (alert) => (
             <div className="alert-what">
               {alert.last_execution_id ? <Link href={`/runs/${alert.last_execution_id}`}><Line value={alert.message} /></Link> : <Line value={alert.message} />}
+              {causes.errors.has(alert.last_execution_id ?? '') && <Line value={causes.errors.get(alert.last_execution_id ?? '') ?? ''} />}
               <span className="muted">
                 {CONDITIONS[alert.condition].title} ·{' '}
-                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}>job {alert.scheduled_job_id}</Link> : <Text value={alert.handler ?? 'all jobs'} />}
+                {alert.scheduled_job_id !== null ? <Link href={`/jobs/${alert.scheduled_job_id}`}><Text value={causes.names.get(alert.scheduled_job_id) ?? `job ${alert.scheduled_job_id}`} most={80} /></Link> : <Text value={alert.handler ?? 'all jobs'} />}
               </span>
               <div className="acts-below">{actsOf(alert)}</div>
             </div>

@@ -62,6 +62,7 @@ function Lead({ job }: { job: JobRow }) {
       <span><bdi>{scheduleWords(job)}</bdi>{hasZone(job.trigger_type) && <>, {job.timezone}</>}</span>
       {job.next_run_at && <span>next <Time at={job.next_run_at} zone={job.timezone} as="both" /></span>}
       <span className="mono"><Text value={job.handler} most={80} /></span>
+      <span>job {job.id}</span>
       <span className="job-key mono"><Text value={job.job_id} most={80} /><CopyButton text={job.job_id} label="Copy the job's key" /></span>
     </span>
   )

@@ -1,0 +1,32 @@
+import { keepPreviousData, useQuery } from '@tanstack/react-query'
+import { answer, supabase } from '../../data/client'
+import type { AlertRow } from './data'
+
+interface Causes {
+  /** The names of the jobs that have one, by job. */
+  names: ReadonlyMap<number, string>
+  /** The errors of the newest runs that alerts tell of, by run. */
+  errors: ReadonlyMap<string, string>
+}
+
+const NONE: Causes = { names: new Map(), errors: new Map() }
+
+/** The name of each alert's job, and the error of its newest run; empty until they are there. */
+export function useCauses(alerts: AlertRow[]): Causes {
+  const jobs = [...new Set(alerts.map((alert) => alert.scheduled_job_id).filter((id) => id !== null))].sort()
+  const runs = [...new Set(alerts.map((alert) => alert.last_execution_id).filter((id) => id !== null))].sort()
+  const { data } = useQuery<Causes>({
+    queryKey: ['causes', jobs, runs],
+    enabled: jobs.length > 0 || runs.length > 0,
+    staleTime: 60_000,
+    placeholderData: keepPreviousData,
+    queryFn: async ({ signal }) => {
+      const [named, failed] = await Promise.all([
+        answer(supabase.from('scheduled_jobs').select('id,name').in('id', jobs).not('name', 'is', null).abortSignal(signal)),
+        answer(supabase.from('job_executions').select('id,error').in('id', runs).not('error', 'is', null).abortSignal(signal)),
+      ]) as [{ id: number; name: string }[], { id: string; error: string }[]]
+      return { names: new Map(named.map(({ id, name }) => [id, name])), errors: new Map(failed.map(({ id, error }) => [id, error])) }
+    },
+  })
+  return data ?? NONE
+}

@@ -121,7 +121,8 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         allowed = [address for address in addresses if self._is_allowed(ip_address(address))]
         if not allowed:
-            what = f"{host} is at {', '.join(addresses)}, where no webhook may go unless LISTENER_WEBHOOK_ALLOW_PRIVATE is true"
+            where = f"{host} is at {', '.join(addresses)}"
+            what = f"{where}, where no webhook may go unless LISTENER_WEBHOOK_ALLOW_PRIVATE is true"
             raise Fail(reason="forbidden_address", message=what)
         return allowed
 

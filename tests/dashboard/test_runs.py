@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,18 @@ def test_an_editor_runs_it_again_rehearses_and_replays_it(visit, team, project) 
     page.wait_for_url("**#/jobs/*")
     replayed = project.rows("select * from public.scheduled_jobs where name = 'Replay of Again'")[0]
     assert project.wait(replayed["id"])["result"] == 9007199254740995
+
+
+def test_a_run_of_a_handler_that_users_may_not_schedule_is_not_replayed(visit, team, project) -> None:
+    """The button says why before anything is typed; running the job again is another matter."""
+    url = {"url": "http://127.0.0.1:1/"}
+    job = project.insert("webhook", workspace_id=str(team.workspace), metadata=url, max_attempts=1)
+    project.wait(job, "failed")
+    page = visit("editor").go(f"/runs/{project.ledger(job)[0]['id']}")
+    replay = page.get_by_role("button", name="Replay…")
+    expect(replay).to_have_attribute("aria-disabled", "true")
+    expect(replay).to_have_attribute("title", re.compile("not exposed"))
+    expect(page.get_by_role("button", name="Rehearse")).not_to_have_attribute("aria-disabled", "true")
 
 
 def test_selected_runs_and_a_group_of_failures_are_retried_after_a_count(visit, team, project) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import anyio
 import httpx
@@ -43,16 +45,16 @@ class Clients:
     async def run(self) -> None:
         """Do everything at its time."""
         start = anyio.current_time()
-        send, receive = anyio.create_memory_object_stream[Any](float("inf"))
-        async with self._http, anyio.create_task_group() as tasks:
+        streams = [anyio.create_memory_object_stream[Any](float("inf")) for _ in range(ACTORS)]
+        async with self._http, anyio.create_task_group() as tasks, AsyncExitStack() as sending:
             tasks.start_soon(self._insert_all, start)
-            for _ in range(ACTORS):
-                tasks.start_soon(self._act_all, receive.clone())
-            receive.close()
-            async with send:
-                for act in self._load.acts:
-                    await anyio.sleep_until(start + act.at)
-                    await send.send(act)
+            for send, receive in streams:
+                await sending.enter_async_context(send)
+                tasks.start_soon(self._act_all, receive)
+            for act in self._load.acts:
+                await anyio.sleep_until(start + act.at)
+                send, _ = streams[crc32(act.job_id.encode()) % ACTORS]  # one job's changes keep their order
+                await send.send(act)
 
     async def _insert_all(self, start: float) -> None:
         jobs = self._load.jobs

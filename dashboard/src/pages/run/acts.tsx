@@ -1,4 +1,6 @@
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
+import { answer, supabase } from '../../data/client'
 import { useAct } from '../../data/queries'
 import { changeJob, runJobNow, type Run } from '../../data/runs'
 import { right, useTenancy, type Right } from '../../data/session'
@@ -18,9 +20,23 @@ export function useRightTo(run: Run): Right {
   return right(workspaces.find((one) => one.id === run.workspace_id), ['editor', 'admin'])
 }
 
+/** Whether this person may make a new job of the run's handler. */
+function useRightToReplay(run: Run, canAct: Right): Right {
+  const handler = run.job.handler
+  const { data } = useQuery({
+    queryKey: ['exposed', handler],
+    staleTime: 60_000,
+    queryFn: async ({ signal }) =>
+      await answer(supabase.from('job_handlers').select('exposed').eq('name', handler).limit(1).abortSignal(signal)) as { exposed: boolean }[],
+  })
+  const isHidden = canAct.isAllowed && data?.[0]?.exposed === false
+  return isHidden ? { isAllowed: false, why: 'Its handler is not exposed: jobs of it are written with the service key.' } : canAct
+}
+
 export function Acts({ run }: { run: Run }) {
   const [asks, setAsks] = useState<'cancel' | 'replay' | null>(null)
   const canAct = useRightTo(run)
+  const canReplay = useRightToReplay(run, canAct)
   const touches = [['run', run.id], ['runs']]
   const isGoing = run.completed_at === null
   const job = run.scheduled_job_id
@@ -51,13 +67,13 @@ export function Acts({ run }: { run: Run }) {
   useCommands([
     { title: 'Run again now', key: 'r', run: () => runAgain(false), why: canAct.why },
     { title: 'Rehearse', run: () => runAgain(true), why: canAct.why },
-    { title: 'Replay with another payload', run: () => setAsks('replay'), why: canAct.why },
+    { title: 'Replay with another payload', run: () => setAsks('replay'), why: canReplay.why },
     ...(isGoing ? [{ title: 'Cancel the run', run: () => setAsks('cancel'), why: canAct.why }] : []),
   ])
   return (
     <>
       {isGoing && <Button icon="stop" kind="danger" right={canAct} onClick={() => setAsks('cancel')}>Cancel</Button>}
-      <Button icon="edit" right={canAct} onClick={() => setAsks('replay')}>Replay…</Button>
+      <Button icon="edit" right={canReplay} onClick={() => setAsks('replay')}>Replay…</Button>
       <Button icon="play" right={canAct} isBusy={again.isPending} title="A run in which the handler changes nothing outside" onClick={() => runAgain(true)}>Rehearse</Button>
       {mayRetry
         ? <Button icon="retry" kind="primary" right={canAct} isBusy={retry.isPending} onClick={() => retry.mutate(null)}>Retry the job</Button>

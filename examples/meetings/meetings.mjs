@@ -28,13 +28,13 @@ function watch(table, show) {
   })
 }
 
-let markDone
-const done = new Promise((resolve) => { markDone = resolve })
-await watch('meetings', (row) => {
-  console.log(`meeting  ${row.status}, ends at ${time(row.end_time)}`)
-  if (row.status === 'done') markDone()
+let markCompleted
+const completed = new Promise((resolve) => { markCompleted = resolve })
+await watch('meetings', (row) => console.log(`meeting  ${row.status}, ends at ${time(row.end_time)}`))
+await watch('scheduled_jobs', (row) => {
+  console.log(`its job  ${row.status}, due at ${time(row.run_date)}`)
+  if (row.status === 'completed') markCompleted()
 })
-await watch('scheduled_jobs', (row) => console.log(`its job  ${row.status}, due at ${time(row.run_date)}`))
 
 const meetings = supabase.from('meetings')
 const plan = { title: 'Stand-up', start_time: inSeconds(0), end_time: inSeconds(4) }
@@ -44,6 +44,6 @@ await new Promise((later) => setTimeout(later, 1500))
 console.log('the meeting takes three seconds longer')
 orStop(await meetings.update({ end_time: inSeconds(5.5) }).eq('id', meeting.id))
 
-await done
+await completed // the job's last change follows the meeting's
 await supabase.removeAllChannels()
 process.exit(0)

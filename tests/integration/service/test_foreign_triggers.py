@@ -64,8 +64,8 @@ def test_one_job_ends_or_rests_with_an_explanation_and_the_others_go_on(listener
         for job in neighbours:
             project.wait_for_runs(job, len(project.ledger(job)) + 2, within=allowed(15, 60))
         ledger = project.ledger(guilty)
-    assert len(ledger) == before <= 1
-    assert all(run["status"] == "failed" or run["completed_at"] is None for run in ledger)
+    assert len(ledger) == before <= allowed(1, 20)  # instants that passed before the fault was understood
+    assert all(run["status"] in {"failed", "skipped"} or run["completed_at"] is None for run in ledger)
     for job in (guilty, *neighbours):
         project.delete(job)
 

@@ -78,7 +78,8 @@ class JobContext:
     """One attempt at one due instant, as its handler sees it."""
 
     __slots__ = (
-        "_client", "_log", "_progress", "_run", "_run_log", "_span", "_step", "_stopped", "_surroundings", "masker"
+        "_client", "_log", "_progress", "_run", "_run_log", "_shown", "_span", "_step", "_stopped", "_surroundings",
+        "masker",
     )  # fmt: skip
 
     def __init__(self, run: Run, surroundings: Surroundings) -> None:
@@ -88,6 +89,7 @@ class JobContext:
         self._client: Any = None
         self._progress: float | None = None
         self._step: str | None = None
+        self._shown: tuple[str | None, str | None] = (None, None)  # a step, and how it is shown
         self._span: str | None = None
         self._stopped = False
         self.masker: Masker | None = None  # over the payload's secret values; set by the executor
@@ -194,10 +196,11 @@ class JobContext:
     @property
     def progress_message(self) -> str | None:
         """The message last reported with the progress, masked and cut as a log line is, or None."""
-        if self._step is None:
-            return None
-        with hiding(self.masker):
-            return clean_text(redact_head(self._step, MAX_STEP_CHARACTERS))
+        step = self._step
+        if step is not None and step is not self._shown[0]:  # it is asked each second
+            with hiding(self.masker):
+                self._shown = (step, clean_text(redact_head(step, MAX_STEP_CHARACTERS)))
+        return None if step is None else self._shown[1]
 
     @property
     def cancelled(self) -> bool:

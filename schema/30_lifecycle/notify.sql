@@ -60,7 +60,7 @@ stable
 set search_path = ''
 as $$
 begin
-    return exists (select from job_scheduler.listening as l where l.until > clock_timestamp())
+    return job_scheduler.is_listened()
         and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp());
 end
 $$;

@@ -1,4 +1,5 @@
 import { answer, supabase } from '../data/client'
+import { namesOf } from '../data/job-names'
 import { useLivePages } from '../data/queries'
 import { useTenancy } from '../data/session'
 import type { AuditRow } from '../data/types'
@@ -53,10 +54,4 @@ async function page(workspace: string | null, actions: string[], after: number |
     rows: rows.map((row) => ({ ...row, name: names.get(row.scheduled_job_id) ?? null })),
     next: rows.length === PAGE_ROWS ? rows.at(-1)?.id : null,
   }
-}
-
-async function namesOf(jobs: number[], signal: AbortSignal): Promise<Map<number, string | null>> {
-  if (jobs.length === 0) return new Map()
-  const rows = await answer(supabase.from('scheduled_jobs').select('id,name').in('id', jobs).abortSignal(signal))
-  return new Map(rows.map((row) => [row.id as number, row.name as string | null]))
 }

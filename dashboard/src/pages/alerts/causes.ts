@@ -1,10 +1,11 @@
 import { keepPreviousData, useQuery } from '@tanstack/react-query'
 import { answer, supabase } from '../../data/client'
+import { namesOf } from '../../data/job-names'
 import type { AlertRow } from './data'
 
 interface Causes {
-  /** The names of the jobs that have one, by job. */
-  names: ReadonlyMap<number, string>
+  /** The names of the jobs, by job. */
+  names: ReadonlyMap<number, string | null>
   /** The errors of the newest runs that alerts tell of, by run. */
   errors: ReadonlyMap<string, string>
 }
@@ -21,11 +22,11 @@ export function useCauses(alerts: AlertRow[]): Causes {
     staleTime: 60_000,
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => {
-      const [named, failed] = await Promise.all([
-        answer(supabase.from('scheduled_jobs').select('id,name').in('id', jobs).not('name', 'is', null).abortSignal(signal)),
+      const [names, failed] = await Promise.all([
+        namesOf(jobs, signal),
         answer(supabase.from('job_executions').select('id,error').in('id', runs).not('error', 'is', null).abortSignal(signal)),
-      ]) as [{ id: number; name: string }[], { id: string; error: string }[]]
-      return { names: new Map(named.map(({ id, name }) => [id, name])), errors: new Map(failed.map(({ id, error }) => [id, error])) }
+      ])
+      return { names, errors: new Map(failed.map(({ id, error }) => [id as string, error as string])) }
     },
   })
   return data ?? NONE

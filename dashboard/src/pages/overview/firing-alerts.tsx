@@ -8,7 +8,7 @@ import { useTenantRows, type AlertRow } from '../alerts/data'
 
 const MOST = 3
 
-const nameOf = (alert: AlertRow, names: ReadonlyMap<number, string>) => {
+const nameOf = (alert: AlertRow, names: ReadonlyMap<number, string | null>) => {
   const name = names.get(alert.scheduled_job_id ?? 0) ?? alert.handler
   return name && <><Text value={name} most={60} /> · </>
 }

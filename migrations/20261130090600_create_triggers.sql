@@ -5,7 +5,7 @@ declare
 -- statement) by name, so the name begins with a number. docs/sql.md has them as a table.
 
 create or replace trigger t10_keep_workspace
-before update of workspace_id on public.scheduled_jobs
+before update on public.scheduled_jobs
 for each row when (old.workspace_id is distinct from new.workspace_id)
 execute function job_scheduler.keep_workspace();
 

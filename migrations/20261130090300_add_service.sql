@@ -1097,7 +1097,9 @@ set plan_cache_mode = force_generic_plan -- these as in claim_runs_v1
 set enable_seqscan = off
 set enable_nestloop = off
 set enable_mergejoin = off
-set lock_timeout = '2s' -- a row that is locked for longer delays only its own run: a smaller batch goes without it
+-- A row that is locked for longer delays only its own run: a smaller batch goes without it. Shorter than the second after which
+-- PostgreSQL looks for deadlocks: who deletes a job has locked it, and may wait for its run, which is written here first.
+set lock_timeout = '400ms'
 as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;

@@ -18,7 +18,7 @@ async def in_parts(
 ) -> AsyncIterator[tuple[list[T], StoreError | None]]:
     """Send rows in their order; halve a part that one of its rows makes fail, until that row stands alone.
 
-    Gives each part once it has its answer: with None if it was taken, else with its fault. Such a part is a single row
+    Gives each part once it has its answer: with None if it was taken, else with its fault. Such a part is a single
     row, or has any number of rows, and no row is the cause; the parts that follow it are sent all the same.
     """
     parts = deque([rows])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from life_database import LifeDatabase
 
-from listener.domain.messages import ClaimRequest
+from listener.domain.messages import ClaimRequest, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,6 +228,40 @@ def test_a_key_is_given_to_the_next_run_whose_rows_are_free(life, held) -> None:
     assert run.job_id == first
     given = fate(life, "select id from job_executions where status = 'queued' and run_at is not null and attempt = 1")
     assert next_in_turn not in {row["id"] for row in given}
+
+
+WAIT_FOR_DELETION = """
+    create function wait_for_deletion() returns trigger language plpgsql as $$
+    begin
+        while not exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))) loop
+            perform pg_sleep(0.01), pg_stat_clear_snapshot();
+        end loop;
+        return null;
+    end
+    $$;
+    create trigger wait_for_deletion after update on job_executions
+    for each statement execute function wait_for_deletion();
+"""
+
+
+def test_who_deletes_a_job_does_not_fail_by_the_end_of_its_run(life, stack) -> None:
+    """A deletion locks the job and then its run, an end the run and then its job: it is the end that gives way."""
+    ending = "select pid from pg_stat_activity where wait_event = 'PgSleep' and strpos(query, 'finish_runs_v1') > 0"
+    (run,) = running(life, 1)
+    result = RunResult(run.execution_id, "completed", life.now(), run.fence, life.now())
+    fate(life, WAIT_FOR_DELETION)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            end = thread.submit(life.finish, ME, [result], 1)
+            while not fate(life, ending):
+                assert not end.done()
+            with psycopg.connect(stack.admin_dsn) as client:
+                client.execute("delete from scheduled_jobs where id = %s", [run.job_id])
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                end.result()
+    finally:
+        fate(life, "drop function wait_for_deletion cascade")
+    assert life.finish(ME, [result], 1)["taken"] == []
 
 
 def test_the_jobs_of_sources_do_not_wait_for_an_open_migration(life, held) -> None:

@@ -68,8 +68,14 @@ class JobStore(Protocol):
     All raise `StoreError` when the request did not succeed.
     """
 
-    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
-        """Read jobs that transactions not `seen` changed and that matter before `until`; `after` continues a page."""
+    async def poll(
+        self, seen: Snapshot, until: datetime, after: object, most: int | None = None, share: bytes | None = None
+    ) -> Page:
+        """Read jobs that transactions not `seen` changed and that matter before `until`; `after` continues a page.
+
+        A page has `most` rows, or as many as usual. With a `share`, plain one-time jobs that are due and whose bucket's
+        bit is not set are left out.
+        """
         ...
 
     async def due(self, until: datetime, most: int) -> Listing:

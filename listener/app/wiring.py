@@ -27,6 +27,7 @@ from listener.maintenance.rescuer import Rescuer
 from listener.maintenance.watchdog import Watchdog
 from listener.scheduling.agenda import Agenda
 from listener.scheduling.hint_router import HintRouter
+from listener.scheduling.left_to_peers import LeftToPeers
 from listener.scheduling.muter import Mute, Muter
 from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
@@ -199,6 +200,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     reflector = Reflector(
         store=store,
         reconciler=core.reconciler,
+        left_out=LeftToPeers(store, core.reconciler, core.peers, shared.clock, settings.horizon_jobs),
         clock=shared.clock,
         health=health,
         metrics=shared.metrics,

@@ -2,7 +2,7 @@
 
 Takes hints, which may be late, doubled or lost, and pages of rows. Gives rows to the reconciler. Guarantees that a
 change is seen at the next poll at the latest, whatever the channels missed: the cursor has the transactions that were
-open at the last poll, so that no commit falls behind it.
+open at the last poll, so that no commit falls behind it. Of many changes, `LeftToPeers` has what is left to others.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from listener.observability.health import Health
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, Doubter, HintSink, JobStore
+    from listener.scheduling.left_to_peers import LeftToPeers
     from listener.scheduling.reconciler import Reconciler
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.25, 10.0
@@ -55,6 +56,7 @@ class Reflector:
     Args:
         store: where rows are read.
         reconciler: takes them.
+        left_out: what polls leave to other listeners.
         clock: the database's.
         health: receives the result of each poll; reports whether a channel is received.
         metrics: where polls are counted.
@@ -73,6 +75,7 @@ class Reflector:
         *,
         store: JobStore,
         reconciler: Reconciler,
+        left_out: LeftToPeers,
         clock: Clock,
         health: Health,
         metrics: Metrics,
@@ -85,7 +88,7 @@ class Reflector:
         mute: Mute | None = None,
         muted_poll_seconds: float = 0.05,
     ) -> None:
-        self._store, self._reconciler, self._clock = store, reconciler, clock
+        self._store, self._reconciler, self._clock, self._left_out = store, reconciler, clock, left_out
         self._health, self._metrics = health, metrics
         self._horizon, self._horizon_jobs = horizon, horizon_jobs
         self._poll_seconds, self._stale_poll_seconds = poll_seconds, stale_poll_seconds
@@ -170,7 +173,8 @@ class Reflector:
             await self._wake.wait()
 
     async def run_once(self) -> None:
-        """List or poll, whichever is due."""
+        """List or poll, whichever is due; read what was left to other listeners, if it is time."""
+        await self._left_out.run_once()
         started = self._clock.monotonic()
         lists = started >= self._relist_at or self._cursor is None
         if lists:
@@ -204,11 +208,12 @@ class Reflector:
         until = self._reconciler.armed_until
         is_first = self._health.receiving and not self._missed_hints.has_begun
         self._metrics.changes_missed(self._missed_hints.take_missed(self._clock.monotonic()))
-        page = await self._take(self._store.poll(self._cursor, until, None))
+        page = await self._take(self._store.poll(self._cursor, until, None, self._left_out.first_page))
         cursor = page.snapshot or Snapshot.before(page.cursor)
         self._compare(page, since, is_first=is_first)
         while page.after is not None:
-            page = await self._take(self._store.poll(self._cursor, until, page.after))
+            share = self._left_out.share()
+            page = await self._take(self._store.poll(self._cursor, until, page.after, None, share))
             self._compare(page, since, is_first=is_first)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor.begin)
@@ -251,6 +256,7 @@ class Reflector:
             page = await self._take(self._store.unplanned(page.after))
         if self._cursor is None or cursor.begin < self._cursor.begin:  # the latter: it is another database by now
             self._cursor = cursor
+        self._left_out.forget()
 
     async def _list_due(self, until: datetime) -> Snapshot:
         self._reconciler.armed_until = self._reconciler.complete_until = until
@@ -277,5 +283,6 @@ class Reflector:
         # The next list comes before what was left out is due: half of what is left, but never a busy loop.
         now = self._clock.monotonic()
         self._relist_at = min(self._relist_at, now + max(left / 2, self._relist_pause))
-        with anyio.move_on_after(max(0.0, min(self._relist_at, self._poll_at) - now)):
+        until = min(self._relist_at, self._poll_at, now + self._left_out.pause_seconds)
+        with anyio.move_on_after(max(0.0, until - now)):
             await self._wake.wait()

@@ -60,6 +60,8 @@ class Timekeeper:
         if self._suspicions != self._peers.suspicions:
             self._suspicions = self._peers.suspicions
             self._agenda.hasten()
+        if not self._agenda.aside:
+            self._tried_at = self._clock.monotonic() - STEP.total_seconds()
         due = self._agenda.take_due()
         if due and self._peers.others:
             due = self._without_others(due)
@@ -95,7 +97,6 @@ class Timekeeper:
         """Give the jobs of others to be tried now, most of which they have claimed."""
         now, waiting = self._clock.monotonic(), self._agenda.aside
         if not waiting:
-            self._tried_at = now - STEP.total_seconds()
             return []
         most = max(MOST_AT_ONCE, waiting // MOST_STEPS) if self._peers.others else waiting
         pause = PROBE_SECONDS if self._peers.are_busy else STEP.total_seconds()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Claimed, Extended, Finished, Listing, Rescued, Summary
+from listener.domain.rendezvous import BUCKETS
 from listener.errors import StoreError
 from listener.supabase import requests, rows
 from listener.supabase.pages import page, snapshot
@@ -73,10 +74,14 @@ class SupabaseStore:
         self._lease_seconds = lease_seconds
         self._ahead_seconds = claim_ahead_seconds + AHEAD_TOLERANCE_SECONDS
 
-    async def poll(self, seen: Snapshot, until: datetime, after: object) -> Page:
+    async def poll(
+        self, seen: Snapshot, until: datetime, after: object, most: int | None = None, share: bytes | None = None
+    ) -> Page:
         """Read jobs that transactions not `seen` changed and that matter before `until`."""
         request = {"cursor": seen.begin, "snapshot": str(seen), "until": until, "after": after}
-        return page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS))
+        if share is not None:
+            request["share"] = {"of": BUCKETS, "mine": share.hex()}
+        return page(await self._call_bounded("poll_jobs_v1", request, *PAGE_FIELDS, most=most or PAGE))
 
     async def due(self, until: datetime, most: int) -> Listing:
         """Choose the jobs to act on before `until`, at most so many, of each party its share."""
@@ -259,14 +264,16 @@ class SupabaseStore:
 
     async def _call_bounded(self, function: str, request: dict[str, Any], *fields: str, most: int = PAGE) -> Any:  # noqa: ANN401 - as Rpc
         """Call a function that takes a limit; after a fault that fewer rows may avoid, the next limit is smaller."""
-        limit = min(most, self._limits.get(function, most))
+        reduced = self._limits.get(function, most)
+        limit = min(most, reduced)
         try:
             answer = await self._rpc.call(function, {**request, "limit": limit}, *fields)
         except StoreError as fault:
             if fault.split_batch:
                 self._limits[function] = max(1, limit // 2)
             raise
-        self._limits[function] = min(most, limit * 2)
+        if limit == reduced < most:
+            self._limits[function] = limit * 2
         return answer
 
 

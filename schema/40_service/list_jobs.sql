@@ -102,11 +102,72 @@ as $$
 $$;
 revoke all on function job_scheduler.unseen(jsonb) from public;
 
+-- A page of the jobs that these transactions changed and that matter before `until`, and where the next page begins. With
+-- `share`, {of, mine: hex}, ids fall into so many buckets, and plain one-time jobs that are due, or are so in a second, are left
+-- out unless the bit of their bucket is set: other listeners have these. It runs with the settings of its caller.
+create or replace function job_scheduler.changed_page(
+    request jsonb, first bigint, next bigint, ended bigint[], out ids bigint[], out last json
+)
+language plpgsql
+stable
+set search_path = ''
+set enable_nestloop = on -- its caller's are for the rows
+as $$
+declare
+    until constant timestamptz := request ->> 'until';
+    most constant integer := request ->> 'limit';
+    after_xid constant bigint := coalesce((request -> 'after' ->> 0)::bigint, -1);
+    after_id constant bigint := coalesce((request -> 'after' ->> 1)::bigint, 0);
+    buckets constant bigint := request -> 'share' ->> 'of';
+    mine constant bytea := decode(request -> 'share' ->> 'mine', 'hex');
+    soon constant timestamptz := clock_timestamp() + interval '1 second';
+begin
+    select
+        array_agg(p.id),
+        case
+            when count(*) = most then json_build_array(
+                max(p.changed_in), (array_agg(p.id order by p.changed_in, p.id))[most]
+            )
+        end
+    into ids, last
+    from (
+        select c.changed_in, c.id
+        from ( -- the rest of a transaction by its key: one may have written a million rows, and each page would read them all
+            select after_xid as xid, after_id as id, after_xid as last
+            union all
+            select e.xid - 1, 9223372036854775807, e.xid from unnest(ended) as e (xid) where e.xid > after_xid
+            union all
+            select greatest(first, after_xid + 1) - 1, 9223372036854775807, next - 1
+        ) as r
+        cross join lateral (
+            select j.changed_in, j.id
+            from public.scheduled_jobs as j
+            where
+                (j.changed_in, j.id) > (r.xid, r.id) and j.changed_in <= r.last
+                and (
+                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
+                    or not j.is_planned and j.status = 'scheduled'
+                )
+                and (
+                    mine is null or get_bit(mine, abs(j.id % buckets)::integer) = 1
+                    or j.trigger_type <> 'once' or j.status <> 'scheduled' or not j.is_planned or j.next_run_at > soon
+                    or j.due_at is distinct from j.next_run_at or j.queued_runs > 0 or j.concurrency_key is not null
+                )
+            order by j.changed_in, j.id
+            limit most
+        ) as c
+        order by c.changed_in, c.id
+        limit most
+    ) as p;
+end
+$$;
+revoke all on function job_scheduler.changed_page(jsonb, bigint, bigint, bigint[]) from public;
+
 -- Jobs that changed since the caller looked and that matter before `until`, a page at a time; and what stopped runs since,
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
--- limit} -> {now, cursor, snapshot, once: as once_columns, rows: [job_row of the others], after, signals: [message], muted_until,
---   notify_muted_until}
+-- limit, share (see changed_page)} -> {now, cursor, snapshot, once: as once_columns, rows: [job_row of the others], after,
+--   signals: [message], muted_until, notify_muted_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -119,70 +180,15 @@ set enable_nestloop = off
 set enable_mergejoin = off
 as $$
 declare
-    until constant timestamptz := request ->> 'until';
-    most constant integer := request ->> 'limit';
-    after_xid constant bigint := coalesce((request -> 'after' ->> 0)::bigint, -1);
-    after_id constant bigint := coalesce((request -> 'after' ->> 1)::bigint, 0);
     unseen constant record := job_scheduler.unseen(request);
-    ids bigint[];
-    last json;
+    page constant record := job_scheduler.changed_page(request, unseen.first, unseen.next, unseen.ended);
     recurring json;
     signals json;
 begin
-    select
-        array_agg(p.id),
-        case
-            when count(*) = most then json_build_array(
-                max(p.changed_in), (array_agg(p.id order by p.changed_in, p.id))[most]
-            )
-        end
-    into ids, last
-    from (
-        ( -- the rest of a transaction by its key: one may have written a million rows, and each page would read them all
-            select j.changed_in, j.id
-            from public.scheduled_jobs as j
-            where
-                (j.changed_in, j.id) > (after_xid, after_id) and j.changed_in <= after_xid
-                and (
-                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
-                    or not j.is_planned and j.status = 'scheduled'
-                )
-            order by j.changed_in, j.id
-            limit most
-        )
-        union all
-        (
-            select j.changed_in, j.id
-            from public.scheduled_jobs as j
-            where
-                j.changed_in = any(unseen.ended) and j.changed_in > after_xid
-                and (
-                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
-                    or not j.is_planned and j.status = 'scheduled'
-                )
-            order by j.changed_in, j.id
-            limit most
-        )
-        union all
-        (
-            select j.changed_in, j.id
-            from public.scheduled_jobs as j
-            where
-                j.changed_in >= greatest(unseen.first, after_xid + 1) and j.changed_in < unseen.next
-                and (
-                    j.next_run_at <= until or j.status in ('cancelled', 'paused', 'running')
-                    or not j.is_planned and j.status = 'scheduled'
-                )
-            order by j.changed_in, j.id
-            limit most
-        )
-        order by 1, 2
-        limit most
-    ) as p;
-    if ids is not null then
+    if page.ids is not null then
         select json_agg(r.job_row order by r.changed_in, r.id) into recurring
         from job_scheduler.job_rows as r
-        where r.id = any(ids) and r.trigger_type <> 'once';
+        where r.id = any(page.ids) and r.trigger_type <> 'once';
     end if;
 
     select coalesce(json_agg(s.message order by s.id), '[]') into signals
@@ -197,8 +203,8 @@ begin
     ) as s;
     return json_build_object(
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
-        'once', case when ids is null then '{}' else job_scheduler.once_columns(ids) end,
-        'rows', coalesce(recurring, '[]'), 'after', last, 'signals', signals,
+        'once', case when page.ids is null then '{}' else job_scheduler.once_columns(page.ids) end,
+        'rows', coalesce(recurring, '[]'), 'after', page.last, 'signals', signals,
         'muted_until', (select m.until from job_scheduler.mute as m),
         'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
     );

@@ -16,6 +16,7 @@ from listener.domain.messages import ClaimRequest, Hint, Listing, Page
 from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.observability.health import Health
+from listener.scheduling.left_to_peers import FIRST_PAGE, LeftToPeers
 from listener.scheduling.reflector import LEAST_POLL_SECONDS, MOST_ANNOUNCED, Reflector
 from listener.testing import NOON
 
@@ -47,6 +48,7 @@ def reflector_of(clock, parts, reported):
         reflector = Reflector(
             store=store,
             reconciler=world.reconciler,
+            left_out=LeftToPeers(store, world.reconciler, world.peers, clock, 3),
             clock=clock,
             health=health,
             metrics=world.metrics,
@@ -85,7 +87,40 @@ async def test_it_lists_first_page_by_page_and_polls_from_the_first_pages_cursor
     assert set(world.agenda._jobs) == {1, 2}
     reflector.poll_now()
     await reflector.run_once()
-    assert world.store.asked("poll") == [[Snapshot.before(50), world.reconciler.armed_until, None]]
+    assert world.store.asked("poll") == [[Snapshot.before(50), world.reconciler.armed_until, None, None]]
+
+
+async def test_of_many_changes_it_reads_the_first_and_its_share_of_the_rest(reflector_of, parts, clock):
+    """While other listeners share; what it left to one of them is read when that one is gone."""
+    pages = [Page([parts.a_job(each)], 110, after) for each, after in ((1, "a"), (2, "b"), (3, None))]
+    reflector, world, _ = reflector_of(
+        poll=[*pages, *pages],
+        due=[listing(), listing(1, 2, 3, 4)],
+        read=lambda ids: Page([parts.a_job(each) for each in ids], 110, None),
+    )
+    await reflector.run_once()
+    await reflector.poll()
+    assert [asked[3:] for asked in world.store.asked("poll")] == [[None], [None, None], [None, None]]
+    world.peers.received({"me": 1, "b": 1})
+    await reflector.poll()
+    share = world.peers.share(world.peers.alike)
+    assert [asked[3:] for asked in world.store.asked("poll")[3:]] == [[FIRST_PAGE], [None, share], [None, share]]
+    theirs = [each for each in range(1, 5) if world.peers.turn(each)]
+    world.peers.received({"me": 2})
+    await reflector.run_once()
+    assert world.store.asked("read") == [[theirs]]
+
+
+async def test_a_list_reads_what_was_left_to_others(reflector_of, parts, clock):
+    """Nothing is left to be read after it."""
+    reflector, world, _ = reflector_of(poll=[Page([], 110, "a"), EMPTY, EMPTY])
+    await reflector.run_once()
+    world.peers.received({"me": 1, "b": 1})
+    await reflector.poll()
+    await reflector.relist()
+    clock.advance(10)
+    await reflector.run_once()
+    assert len(world.store.asked("due")) == 2
 
 
 async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, parts):
@@ -98,7 +133,7 @@ async def test_the_cursor_moves_only_when_every_page_was_read(reflector_of, part
         await reflector.poll()
     await reflector.poll()
     await reflector.poll()
-    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
+    assert [seen.end for seen, *_ in world.store.asked("poll")] == [100, 100, 100, 100, 120]
     assert 1 in world.agenda
 
 
@@ -378,7 +413,7 @@ async def test_a_list_does_not_move_the_cursor_past_what_no_list_shows(reflector
     clock.advance(61)
     await reflector.run_once()
     await reflector.poll()
-    assert [seen.end for seen, _, _ in world.store.asked("poll")] == [100]
+    assert [seen.end for seen, *_ in world.store.asked("poll")] == [100]
 
 
 async def test_what_was_left_out_is_listed_again_before_it_is_due(reflector_of, parts):

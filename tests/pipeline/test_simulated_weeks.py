@@ -34,6 +34,7 @@ from listener.observability.metrics import Metrics
 from listener.runs.held_runs import HeldRuns
 from listener.scheduling import agenda as agendas
 from listener.scheduling.agenda import Agenda
+from listener.scheduling.left_to_peers import LeftToPeers
 from listener.scheduling.peers import Peers
 from listener.scheduling.planner import Planner
 from listener.scheduling.reconciler import Reconciler
@@ -213,8 +214,9 @@ def build(store, clock, function):
     )  # fmt: skip
     completer.upstream = dispatcher
     reflector = Reflector(
-        store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics, horizon=HORIZON,
-        horizon_jobs=1000, poll_seconds=POLL_SECONDS, stale_poll_seconds=POLL_SECONDS, relist_seconds=7200,
+        store=store, reconciler=reconciler, clock=clock, health=health, metrics=metrics,
+        left_out=LeftToPeers(store, reconciler, peers, clock, 1000), horizon=HORIZON, horizon_jobs=1000,
+        poll_seconds=POLL_SECONDS, stale_poll_seconds=POLL_SECONDS, relist_seconds=7200,
     )  # fmt: skip
     return SimpleNamespace(
         reflector=reflector, planner=planner, agenda=agenda,

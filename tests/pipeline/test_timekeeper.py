@@ -162,6 +162,19 @@ def test_jobs_of_others_wait_while_all_are_busy(shared, parts):
     assert set(tried) <= {2, 4, 5, 6}
 
 
+def test_jobs_of_others_that_are_found_late_are_not_tried_at_once_while_all_are_busy(shared, parts):
+    """However long nothing was set aside: a thousand jobs of one statement are late when it commits."""
+    one = shared.listeners[0]
+    one.keeper.run_once()
+    shared.clock.advance(10)
+    late = range(1, 999)
+    for n in late:
+        one.agenda.arm(parts.a_job(n), NOON)
+    one.keeper.run_once()
+    assert {job.id for job in one.given} == {n for n in late if one.peers.turn(n) == 0}
+    assert one.agenda.aside == sum(one.peers.turn(n) > 0 for n in late)
+
+
 def test_a_listener_found_asleep_is_waited_for_no_more_at_once(shared, parts):
     """Its jobs, some of which were put off or set aside, are due."""
     one = shared.listeners[0]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import jobs_of
 from migration import made_database
 from psycopg.rows import dict_row
 
@@ -93,7 +94,7 @@ def poll(connection: psycopg.Connection[Any], snapshot: str | None, known: dict[
     while following is None or after is not None:
         asked = json.dumps({key: each for key, each in {**request, "after": after}.items() if each is not None})
         answer = connection.execute("select public.poll_jobs_v1(%s::jsonb) as answer", [asked]).fetchone()["answer"]
-        for row in answer["rows"]:
+        for row in jobs_of(answer):
             known[row["id"]] = max(row["revision"], known.get(row["id"], -1))
         following, after = following or answer["snapshot"], answer["after"]
     return following

@@ -233,3 +233,76 @@ def test_a_poll_brings_what_the_service_changed(database, how) -> None:
             database.execute("select set_config('job_scheduler.stage', 'service', true)")
             database.execute(query, [job["id"]])
     assert ids_of(poll(database, seen)) == [job["id"]]
+
+
+BUCKETS = 7
+"""Of a share in these tests; its last bucket has the highest bit that is used."""
+
+
+def share_of(*buckets: int) -> dict[str, Any]:
+    """Ask for these buckets."""
+    return {"of": BUCKETS, "mine": sum(1 << each for each in buckets).to_bytes(1, "little").hex()}
+
+
+@pytest.mark.parametrize("mine", [(), (0,), (2, 3), (6,), range(BUCKETS)], ids=str)
+def test_a_shared_page_leaves_out_due_jobs_of_other_buckets(database, mine) -> None:
+    """A page is as long as without, and the next one begins where it ended."""
+    query = "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, 60) returning id"
+    jobs = [row["id"] for row in database.execute(query).fetchall()]
+    found, after, sizes = [], None, []
+    while not sizes or after is not None:
+        answer = poll(database, share=share_of(*mine), limit=4, after=after)
+        found, after = found + ids_of(answer), answer["after"]
+        sizes.append(len(ids_of(answer)))
+    assert found == [job for job in jobs if job % BUCKETS in mine]
+    assert set(sizes[:-1]) <= {4}
+    assert ids_of(poll(database, share=None)) == jobs
+
+
+NOT_PLAIN = {
+    "later": "run_date = now() + interval '2 seconds'",
+    "paused": "status = 'paused'",
+    "cancelled": "status = 'cancelled'",
+    "recurring": "trigger_type = 'interval', schedule = '{\"seconds\": 60}'",
+    "with a key": "concurrency_key = 'one'",
+    "completed, with a manual run": None,
+    "running": None,
+    "queued run": None,
+}
+
+
+@pytest.mark.parametrize("kind", NOT_PLAIN)
+def test_a_shared_page_has_whatever_is_not_a_plain_one_time_job_due_now(database, kind) -> None:
+    """Another listener may not have to act on it, and this one may hold it or its run."""
+    job = database.execute("insert into public.scheduled_jobs (handler) values ('noop') returning *").fetchone()
+    plain = database.execute("insert into public.scheduled_jobs (handler) values ('noop') returning id").fetchone()
+    if NOT_PLAIN[kind] is not None:
+        database.execute(f"update public.scheduled_jobs set {NOT_PLAIN[kind]} where id = %s", [job["id"]])  # noqa: S608 - a constant
+    else:
+        claim(database, job, ends=kind != "running")
+        if kind == "completed, with a manual run":
+            database.execute("select public.run_job_now(%s)", [job["id"]])
+        elif kind == "queued run":
+            job = retried(database)
+    nobodys = share_of()
+    assert ids_of(poll(database, share=nobodys)) == [job["id"]]
+    assert plain["id"] in ids_of(poll(database))
+
+
+def claim(database: Database, job: dict[str, Any], *, ends: bool) -> dict[str, Any]:
+    """Claim a job; end its run."""
+    claims = [{"id": job["id"], "due": job["due_at"].isoformat()}]
+    (run,) = runs_of(service(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0))
+    if ends:
+        end = {"id": run["execution_id"], "fence": run["fence"], "completed_at": job["due_at"].isoformat()}
+        service(database, "finish_runs_v1", results=[{**end, "status": "completed"}], logs=[])
+    return run
+
+
+def retried(database: Database) -> dict[str, Any]:
+    """Insert a job whose run has failed, and is to be tried again now."""
+    job = database.execute("insert into public.scheduled_jobs (handler) values ('noop') returning *").fetchone()
+    run, due = claim(database, job, ends=False), job["due_at"].isoformat()
+    end = {"id": run["execution_id"], "fence": run["fence"], "status": "failed", "completed_at": due}
+    service(database, "finish_runs_v1", results=[{**end, "retry_at": due}], logs=[])
+    return job

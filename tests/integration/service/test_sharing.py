@@ -129,6 +129,32 @@ def test_a_killed_listeners_waiting_jobs_start_late_by_a_moment_and_its_running_
     assert [run["reason"] for run in runs_of(project, lost) if run["attempt"] == 1] == ["lease_lost"] * len(lost)
 
 
+def test_jobs_that_were_left_to_a_listener_that_sleeps_are_run_by_the_others(project, three, eventually):
+    """Each reads its share of thousands. One stops, with leases and heartbeats good for minutes; each job runs once."""
+    started = three(lease_seconds=600, relist_seconds=600)
+    query = """
+        insert into public.scheduled_jobs (handler, metadata)
+        select 'rest', '{"seconds": 0.4}' from generate_series(1, 4500) returning id
+    """
+    jobs = [row["id"] for row in project.rows(query)]
+    sleeper = started[0].describe()["listener_id"]
+    some = "select from public.job_executions where scheduled_job_id = any(%s) and listener_id = %s limit 1"
+    eventually(lambda: project.rows(some, jobs, sleeper), "it runs some")
+    started[0].process.send_signal(signal.SIGSTOP)
+    try:
+        left = "select count(*) as n from public.scheduled_jobs where id = any(%s) and status = 'scheduled'"
+        eventually(lambda: project.rows(left, jobs)[0]["n"] == 0, "none waits", 60)
+    finally:
+        started[0].process.send_signal(signal.SIGCONT)
+    eventually(lambda: ended(project, jobs) == len(jobs), "all end", 60)
+    runs = runs_of(project, jobs)
+    assert Counter(run["scheduled_job_id"] for run in runs) == Counter(jobs)
+    assert {(run["status"], run["attempt"]) for run in runs} == {("completed", 1)}
+    shares = Counter(str(run["listener_id"]) for run in runs)
+    print(f"runs by listener: {shares}; claims: {claims_of(started)}; worst lateness {worst(runs):.3f} s")  # noqa: T201 - what was measured
+    assert 0 < shares[sleeper] < len(jobs) / 3
+
+
 @contextlib.contextmanager
 def falling_due(project, every_seconds):
     """Let a job fall due every so often until the end of the block; gives the list of them, complete by then."""

@@ -21,6 +21,8 @@ from realtime import AsyncRealtimeClient, RealtimePostgresChangesListenEvent
 from listener.clock import DatabaseClock
 from listener.observability.health import Health
 from listener.observability.metrics import Metrics
+from listener.scheduling.left_to_peers import LeftToPeers
+from listener.scheduling.peers import Peers
 from listener.scheduling.reflector import Reflector
 from listener.settings import Settings
 from listener.supabase.feed import ChannelFeed
@@ -217,9 +219,11 @@ async def _started(tasks: TaskGroup, stack: Stack, feed: ChannelFeed, received: 
         complete_until=None,
     )
     usual = {name: Settings.model_fields[name].default for name in ("poll_seconds", "stale_poll_seconds")}
+    store = SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0)
     reflector = Reflector(
-        store=SupabaseStore(rpc, listener_id=name, name="test", lease_seconds=30, claim_ahead_seconds=0),
+        store=store,
         reconciler=arms_nothing,
+        left_out=LeftToPeers(store, arms_nothing, Peers(name, clock, 0), clock, 1000),
         clock=clock,
         health=received.health,
         metrics=received.metrics,

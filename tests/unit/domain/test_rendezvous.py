@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.domain.rendezvous import seed, turn
+from listener.domain.rendezvous import BUCKETS, Order, seed, turn
 
 ids = st.uuids().map(str)
 jobs = st.integers(1, 2**63 - 1)
@@ -51,3 +51,15 @@ def test_the_order_is_the_same_in_every_version():
     a, b, c = (seed(name) for name in "abc")
     assert a == 4681665781835383343
     assert [turn(job_id, a, (b, c)) for job_id in range(10)] == [2, 2, 0, 0, 2, 0, 1, 0, 2, 2]
+    assert [turn(BUCKETS + 2, a, (b, c)), turn(-2, a, (b, c))] == [0, 0], "the database computes the bucket too"
+
+
+@given(job_id=jobs, listeners=st.lists(ids, min_size=1, max_size=4, unique=True))
+def test_an_order_has_the_turns_and_marks_the_buckets_of_the_first(job_id, listeners):
+    """A bit for each bucket, as PostgreSQL's get_bit counts them."""
+    mine, *others = map(seed, listeners)
+    order = Order(mine, tuple(others))
+    assert order.turn(job_id) == order.turn(job_id) == turn(job_id, mine, tuple(others))
+    bits, place = order.first(), job_id % BUCKETS
+    assert bits[place // 8] >> place % 8 & 1 == (order.turn(job_id) == 0)
+    assert len(bits) * 8 >= BUCKETS

@@ -6,6 +6,7 @@ import pytest
 
 from listener.clock import DatabaseClock
 from listener.domain.messages import Note, RunResult
+from listener.domain.rendezvous import BUCKETS
 from listener.domain.snapshot import Snapshot
 from listener.errors import StoreError
 from listener.supabase.catalogue import SupabaseCatalogue
@@ -79,6 +80,22 @@ async def test_what_takes_too_long_is_asked_for_in_smaller_parts(store, rpc, nam
         await read(store)
     limits = [request["limit"] for _, request in rpc.asked]
     assert limits == [most, most // 2, most // 4, most // 4, most // 2, most, most]
+
+
+async def test_a_poll_asks_for_a_share_by_the_bits_of_its_buckets(store, rpc):
+    """Databases before know no shares, and ignore it."""
+    await store.poll(Snapshot.before(1), NOON, [1, 2], None, b"\x01\xfe")
+    await store.poll(Snapshot.before(1), NOON, None, 200)
+    (_, shared), (_, first) = rpc.asked
+    assert shared["share"] == {"of": BUCKETS, "mine": "01fe"}
+    assert (shared["limit"], first["limit"], "share" in first) == (PAGE, 200, False)
+
+
+async def test_a_caller_that_wants_few_rows_limits_no_other_call(store, rpc):
+    """A sample of the jobs that are due is followed by a list of all."""
+    await store.due(NOON, 10)
+    await store.due(NOON, 5000)
+    assert [request["limit"] for _, request in rpc.asked] == [10, 5000]
 
 
 async def test_a_limit_is_never_nothing(store, rpc):

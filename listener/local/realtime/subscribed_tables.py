@@ -1,0 +1,119 @@
+"""Has PostgreSQL send the tables that subscriptions name, and no others: rows that nobody wants are not even decoded.
+
+Takes: the names of each subscription. Gives: a publication of the server's own. Guarantees: what is committed after
+`include` has returned is in the stream, written before or after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import structlog
+
+from listener.local.realtime.database import SESSION, STATEMENT_TIMEOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from listener.local.realtime.database import Database
+
+log = structlog.get_logger()
+
+Name = tuple[str, str]  # schema and table, each "*" for all
+
+RETRY_SECONDS = 0.2
+LONGEST_WRITER_SECONDS = 10.0  # what an older transaction wrote before a table's first subscription is lost beyond it
+WRITER_CHECK_SECONDS = 0.02
+
+_PUBLISH = "select schema_name, table_name from realtime.local_publish(%s, %s)"
+_WRITERS = "select realtime.local_writers(%s, %s::text[])"
+
+
+class SubscribedTables:
+    """The names that subscriptions have; `dsn` is libpq's, of a superuser.
+
+    A name stays until two calls of `refresh` in a row have found no subscription with it.
+    """
+
+    def __init__(self, dsn: str, database: Database) -> None:
+        self._dsn, self._database = dsn, database
+        self._slot = ""
+        self._named: set[Name] = set()
+        self._sent: set[Name] = set()
+        self._unused: set[Name] = set()
+        self._joining: list[Collection[Name]] = []
+        self._turn = asyncio.Lock()
+
+    async def follow(self, slot: str) -> None:
+        """Publish for a stream that is about to be opened, from `slot`.
+
+        Raises:
+            psycopg.Error: PostgreSQL is not there.
+        """
+        self._slot = slot
+        self._sent = await self._publish()
+
+    async def include(self, names: Collection[Name]) -> None:
+        """Return once the tables of `names` are in the stream, however long somebody else holds one of them."""
+        with self._held(names):
+            while not self._sent.issuperset(names):
+                try:
+                    if (await self._publish()).issuperset(names):
+                        await self._await_writers(names)
+                        self._sent.update(names)
+                        return
+                except psycopg.Error as fault:
+                    log.info("tables_not_published", tables=sorted(names), reason=str(fault).strip())
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def refresh(self, subscribed: Collection[Name]) -> None:
+        """Forget the names that nobody uses any more, and publish again what should be published.
+
+        Raises:
+            psycopg.Error: PostgreSQL is not there.
+        """
+        unused = self._named.difference(subscribed, *self._joining)
+        forgotten = unused & self._unused
+        self._unused = unused - forgotten
+        self._named -= forgotten
+        self._sent -= forgotten
+        await self._publish()
+
+    @contextlib.contextmanager
+    def _held(self, names: Collection[Name]) -> Iterator[None]:
+        self._named.update(names)
+        self._joining.append(names)
+        try:
+            yield
+        finally:
+            self._joining.remove(names)
+
+    async def _publish(self) -> set[Name]:
+        """Return the names whose tables are all published."""
+        async with (
+            self._turn,
+            await psycopg.AsyncConnection.connect(
+                self._dsn, autocommit=True, options=f"{SESSION} {STATEMENT_TIMEOUT}", application_name="realtime"
+            ) as connection,
+        ):
+            named = frozenset(self._named)
+            cursor = await connection.execute(_PUBLISH, (self._slot, json.dumps(sorted(named))))
+            missing = await cursor.fetchall()
+        return {
+            (schema, table)
+            for schema, table in named
+            if not any(schema in {"*", missed[0]} and table in {"*", missed[1]} for missed in missing)
+        }
+
+    async def _await_writers(self, names: Collection[Name]) -> None:
+        """Wait for transactions that wrote one of the tables while it was not published."""
+        pairs, until = json.dumps(sorted(names)), time.monotonic() + LONGEST_WRITER_SECONDS
+        [(writers,)] = await self._database.rows(_WRITERS, (pairs, None))
+        while writers and time.monotonic() < until:
+            await asyncio.sleep(WRITER_CHECK_SECONDS)
+            [(writers,)] = await self._database.rows(_WRITERS, (pairs, writers))

@@ -158,19 +158,25 @@ begin
 end
 $$;
 
--- The transactions under way that have written tables of `names`; of those in `among` alone, unless it is null. The stream lacks
--- what they wrote before a table was added.
+-- The transactions under way that have written published tables of `names`; of those in `among` alone, unless it is null. The
+-- stream lacks what they wrote before a table was added.
 create or replace function realtime.local_writers(names jsonb, among text[]) returns text[]
 language sql stable set search_path = '' as $$
     select coalesce(array_agg(distinct l.virtualtransaction), '{}') from pg_catalog.pg_locks as l
+    cross join lateral (
+        select array_agg(t.relid) || l.relation as entities from pg_partition_ancestors(l.relation) as t (relid)
+    ) as t
     where l.locktype = 'relation' and l.mode = 'RowExclusiveLock' and l.granted
         and l.database = (select d.oid from pg_catalog.pg_database as d where d.datname = current_database())
         and (among is null or l.virtualtransaction = any(among))
         and exists (
-            select from (select l.relation union select t.relid from pg_partition_ancestors(l.relation) as t (relid)) as t (entity)
-            join pg_catalog.pg_class as c on c.oid = t.entity
-            join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
+            select from pg_catalog.pg_publication_rel as r join pg_catalog.pg_publication as p on p.oid = r.prpubid
+            where p.pubname = 'realtime_subscribed' and r.prrelid = any(t.entities)
+        )
+        and exists (
+            select from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
             join jsonb_array_elements(names) as pair on pair ->> 0 in ('*', n.nspname) and pair ->> 1 in ('*', c.relname)
+            where c.oid = any(t.entities)
         )
 $$;
 

@@ -1,7 +1,7 @@
 """Has PostgreSQL send the tables that subscriptions name, and no others: rows that nobody wants are not even decoded.
 
 Takes: the names of each subscription. Gives: a publication of the server's own. Guarantees: what is committed after
-`include` has returned is in the stream, written before or after.
+`include` has returned is in the stream, but for what a transaction wrote that was open for five seconds by then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 from listener.local.realtime.database import SESSION, STATEMENT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from listener.local.realtime.database import Database
 
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 Name = tuple[str, str]  # schema and table, each "*" for all
 
 RETRY_SECONDS = 0.2
-LONGEST_WRITER_SECONDS = 10.0  # what an older transaction wrote before a table's first subscription is lost beyond it
+LONGEST_WRITER_SECONDS = 5.0  # less than programs wait for a subscription
 WRITER_CHECK_SECONDS = 0.02
 
 _PUBLISH = "select schema_name, table_name from realtime.local_publish(%s, %s)"
@@ -46,6 +46,7 @@ class SubscribedTables:
         self._named: set[Name] = set()
         self._sent: set[Name] = set()
         self._unused: set[Name] = set()
+        self._complete_at: dict[Name, float] = {}  # monotonic: no older writer is waited for after it
         self._joining: list[Collection[Name]] = []
         self._turn = asyncio.Lock()
 
@@ -63,7 +64,8 @@ class SubscribedTables:
         with self._held(names):
             while not self._sent.issuperset(names):
                 try:
-                    if (await self._publish()).issuperset(names):
+                    published = await self._publish()
+                    if published.issuperset(names):
                         await self._await_writers(names)
                         self._sent.update(names)
                         return
@@ -94,7 +96,7 @@ class SubscribedTables:
             self._joining.remove(names)
 
     async def _publish(self) -> set[Name]:
-        """Return the names whose tables are all published."""
+        """Publish, and return the names whose tables are all published."""
         async with (
             self._turn,
             await psycopg.AsyncConnection.connect(
@@ -104,16 +106,18 @@ class SubscribedTables:
             named = frozenset(self._named)
             cursor = await connection.execute(_PUBLISH, (self._slot, json.dumps(sorted(named))))
             missing = await cursor.fetchall()
-        return {
-            (schema, table)
-            for schema, table in named
-            if not any(schema in {"*", missed[0]} and table in {"*", missed[1]} for missed in missing)
-        }
+        latest = time.monotonic() + LONGEST_WRITER_SECONDS
+        self._complete_at = {name: self._complete_at.get(name, latest) for name in named if not _waits(name, missing)}
+        return set(self._complete_at)
 
     async def _await_writers(self, names: Collection[Name]) -> None:
-        """Wait for transactions that wrote one of the tables while it was not published."""
-        pairs, until = json.dumps(sorted(names)), time.monotonic() + LONGEST_WRITER_SECONDS
+        """Wait for transactions that wrote one of the tables while it was not published; not anew for each join."""
+        pairs, until = json.dumps(sorted(names)), max(self._complete_at[name] for name in names)
         [(writers,)] = await self._database.rows(_WRITERS, (pairs, None))
         while writers and time.monotonic() < until:
             await asyncio.sleep(WRITER_CHECK_SECONDS)
             [(writers,)] = await self._database.rows(_WRITERS, (pairs, writers))
+
+
+def _waits(name: Name, missing: Iterable[Name]) -> bool:
+    return any(name[0] in {"*", schema} and name[1] in {"*", table} for schema, table in missing)

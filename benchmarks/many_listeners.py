@@ -124,7 +124,7 @@ class Simulation:
         }
         query = "select public.claim_runs_v1(%s::jsonb)"
         (answer,) = self._sql.execute(query, [json.dumps(request)]).fetchone() or ({},)
-        granted = {run["id"] for run in answer["runs"]}
+        granted = set(answer["runs"].get("id", ()))
         for job_id in granted:
             self.late[job_id] = (self._clock.now() - due[job_id]).total_seconds()
         self.taken += answer["taken"]

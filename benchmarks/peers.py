@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,10 @@ PEERS = {
     "PgQueuer": (str(PYTHON), "pgqueuer_peer.py"),
     "Procrastinate": (str(PYTHON), "procrastinate_peer.py"),
 }
+OURS, DIRECT = "this listener", "this listener, with a connection of its own"
 KEEPS = {
-    "this listener": "the job, and a row for each run",
+    OURS: "the job, and a row for each run",
+    DIRECT: "the job, and a row for each run",
     "APScheduler 3": "nothing",
     "Awa": "a row for each run",
     "Chancy": "the job",
@@ -110,7 +113,7 @@ def cell(measurement: str, result: dict[str, Any], ours: dict[str, Any]) -> str:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """The results as Markdown, a row for each scheduler."""
-    ours = results["this listener"]
+    ours = results[OURS]
     heads = [
         "keeps of an ended job",
         "pickup p50 / p99",
@@ -125,18 +128,25 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+async def _bench(stacks: AsyncExitStack, *, direct: bool) -> Bench:
+    folder = Path(stacks.enter_context(tempfile.TemporaryDirectory(prefix="listener-bench-")))
+    folder.chmod(0o711)
+    stack = await stacks.enter_async_context(running_stack(folder, direct=direct))
+    return Bench(stack, StateFolder(folder))
+
+
 async def main() -> None:
     """Measure ours, then each peer, and write the table."""
-    results: dict[str, dict[str, Any]] = {"this listener": {}, **{name: {} for name in PEERS}}
-    with tempfile.TemporaryDirectory(prefix="listener-bench-") as folder:
-        Path(folder).chmod(0o711)
-        async with running_stack(Path(folder)) as stack:
-            bench = Bench(stack, StateFolder(Path(folder)))
-            for measurement, ours in MEASUREMENTS.items():
-                results["this listener"][measurement] = await ours(bench)
-                for name, command in PEERS.items():
-                    results[name][measurement] = await measure_peer(bench, command, measurement)
-                    print(f"{measurement:11} {name:15} {json.dumps(results[name][measurement])}", flush=True)
+    results: dict[str, dict[str, Any]] = {name: {} for name in KEEPS}
+    async with AsyncExitStack() as stacks:
+        benches = {name: await _bench(stacks, direct=name == DIRECT) for name in (OURS, DIRECT)}
+        for measurement, measure in MEASUREMENTS.items():
+            for name, seen in results.items():
+                if name in benches:
+                    seen[measurement] = await measure(benches[name])
+                else:
+                    seen[measurement] = await measure_peer(benches[OURS], PEERS[name], measurement)
+                print(f"{measurement:11} {name:15} {json.dumps(seen[measurement])}", flush=True)
     (Path(__file__).parent / "peers.json").write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n")
     print(table(results))
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from listener.supabase.rows import table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -77,7 +79,7 @@ class SqlCost:
     def _end(self, claimed: dict[str, Any]) -> dict[str, Any]:
         now = datetime.now(UTC).isoformat()  # noqa: TID251 - what a listener would send
         end = {"status": "completed", "started_at": now, "completed_at": now}
-        results = [{"id": run["execution_id"], "fence": run["fence"], **end} for run in claimed["runs"]]
+        results = [{"id": run["execution_id"], "fence": run["fence"], **end} for run in table(claimed["runs"])]
         return {"key_concurrency": 1, "results": results, "logs": []}
 
     def _cost(self, step: str, jobs: int, act: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the act gives

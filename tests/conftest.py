@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from emptying import EMPTIED, empty
+from hypothesis import settings
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from given_stack import GivenStack
 
     from listener.local.stack import Stack
+
+settings.register_profile("any machine", deadline=None)  # a busy one makes any example slow
+settings.load_profile("any machine")
 
 NO_FILE = "--stack-url needs --stack-env FILE, which has the keys"
 NOT_FOR_TESTS = (

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from listener.local.postgres import Cluster
     from listener.local.state import StateFolder
 
+TOKEN_SECONDS = 86_400
+"""How long a verified token is remembered, at most until it expires: releases from 14 on, as hosted ones, always do."""
 POOL = 15  # connections; of the 100 that PostgreSQL grants
 
 
@@ -59,6 +61,7 @@ def _configuration(cluster: Cluster, socket: Path) -> str:
         "db-pool": POOL,
         "db-channel-enabled": True,
         "jwt-secret": cluster.keys.jwt_secret,
+        "jwt-cache-max-lifetime": TOKEN_SECONDS,
         "server-unix-socket": str(socket),
         "server-unix-socket-mode": "660",
         "log-level": "warn",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from listener.domain.messages import Page
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def page(answer: Mapping[str, Any]) -> Page:
-    """Read `{rows, cursor, after}`, and what a poll adds: `{snapshot, signals, muted_until, notify_muted_until}`."""
+    """Read `{rows, cursor, after}`, and what some add: `{once, snapshot, signals, muted_until, notify_muted_until}`."""
     return Page(
-        rows.readable(answer["rows"], rows.job),
+        rows.readable(chain(rows.table(answer.get("once", {})), answer["rows"]), rows.job),
         answer["cursor"],
         answer["after"],
         tuple(read_signal("poll", message) for message in answer.get("signals", ())),

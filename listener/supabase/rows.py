@@ -12,10 +12,16 @@ from listener.errors import MALFORMED
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Read = TypeVar("Read")
 _log = structlog.get_logger("rows")
+
+
+def table(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Read rows that are given column by column: `{name: [value of each row]}`."""
+    names = tuple(columns)
+    return (dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True))
 
 
 def readable(rows: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], Read]) -> list[Read]:
@@ -35,7 +41,8 @@ def instant(text: str | None) -> datetime | None:
 
 
 def job(row: Mapping[str, Any]) -> Job:
-    """Read a row of `job_scheduler.job_row`."""
+    """Read a row of `job_scheduler.job_rows`; one of a one-time job need not have what only recurring jobs have."""
+    is_once = row.get("trigger_type", "once") == "once"
     return Job(
         id=row["id"],
         revision=row["revision"],
@@ -44,7 +51,7 @@ def job(row: Mapping[str, Any]) -> Job:
         priority=row["priority"],
         due_at=instant(row["due_at"]),
         next_run_at=instant(row["next_run_at"]),
-        trigger=None if row["trigger_type"] == "once" else trigger(row),
+        trigger=None if is_once else trigger(row),
         defined_at=instant(row.get("defined_at")),
         unplanned=row.get("unplanned", False),
         misfire=Misfire(row["misfire"]),

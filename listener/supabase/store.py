@@ -118,7 +118,7 @@ class SupabaseStore:
         answer = await self._rpc.call("claim_runs_v1", request, "runs", "rows", repetition=again)
         self._on_skipped(answer.get("skipped", {}))
         return Claimed(
-            runs=rows.readable(answer["runs"], rows.run),
+            runs=rows.readable(rows.table(answer["runs"]), rows.run),
             jobs=rows.readable(answer["rows"], rows.job),
             full=answer.get("full", False),
             bounded=tuple(answer.get("bounded", ())),

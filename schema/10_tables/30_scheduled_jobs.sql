@@ -35,8 +35,9 @@ create table if not exists public.scheduled_jobs (
     id bigint generated always as identity primary key,
     -- columns that clients write
     job_id text not null default ( -- as the id of job_executions
-        lpad(to_hex((extract(epoch from clock_timestamp())::double precision * 1000)::bigint), 12, '0')
-        || '7' || substr(replace(gen_random_uuid()::text, '-', ''), 14)
+        lpad(to_hex((date_part('epoch', clock_timestamp()) * 1000)::bigint), 12, '0')
+        || to_hex(28672 + (random() * 4095)::integer) -- 7000 to 7fff
+        || to_hex('-9223372036854775808'::bigint + (random() * 4611686018427387000)::bigint) -- 8000… to bfff…
     )::uuid::text,
     workspace_id uuid,
     name text,

@@ -10,8 +10,8 @@
 -- `due` is the due instant that the job must still have, and `defined_at` the definition from which `next` was computed;
 -- with `missed`, `run` is the instant to run (null: none). A long
 -- past is entered in several claims: `next` is then the first instant that is left, from which the next claim continues.
--- -> {now, full, runs: [claimed_runs], rows: [job_row of each job that was not simply granted], taken: count, bounded: [workspace
--- or user that is at its quota of runs], skipped: {reason: count}}
+-- -> {now, full, runs: as claimed_runs, rows: [job_row of each job that was not simply granted], taken: count, bounded:
+-- [workspace or user that is at its quota of runs], skipped: {reason: count}}
 -- A job that no query shows is in neither list: it was deleted, which channels and polls report, or is not visible yet. Nor is a
 -- one-time job that somebody else has claimed: `taken` counts these, since listeners try the jobs of the others soon after them.
 -- Batches are looked up by key, however large the table and however stale its statistics: each table by an array of keys, and

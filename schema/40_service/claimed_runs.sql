@@ -1,23 +1,31 @@
--- Claimed runs of these jobs as the executor receives them: the columns of each job that it needs, and of its execution. Rows
--- made into json as they are cost a third less than objects built key by key. It runs with the settings of its caller.
+-- Claimed runs of these jobs as the executor receives them: the columns of each execution that it needs, and of its job, each
+-- as an array, since there may be hundreds: that costs half as much as objects, and has half the bytes. It runs with the
+-- settings of its caller. -> {column: [value of each run]}
 create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
 language plpgsql
 set search_path = ''
 as $$
 begin
-    return (select coalesce(json_agg(r), '[]')
-    from (
-        select
-            e.id as execution_id, e.fence, e.scheduled_for, e.run_at, e.attempt, e.cause, e.test_mode,
-            j.id, j.revision, j.job_id, j.workspace_id, j.created_by, j.name, j.description, j.handler, j.metadata,
-            j.trigger_type, j.run_date, j.schedule, j.timezone, j.last_run_at, j.priority, j.max_attempts,
-            j.retry_delay_seconds, j.retry_backoff, j.timeout_seconds, j.exposed_only, j.store_result, j.traceparent
+    return (
+        select case when count(*) = 0 then '{}' else json_build_object(
+            'execution_id', array_agg(e.id), 'fence', array_agg(e.fence), 'scheduled_for', array_agg(e.scheduled_for),
+            'run_at', array_agg(e.run_at), 'attempt', array_agg(e.attempt), 'cause', array_agg(e.cause),
+            'test_mode', array_agg(e.test_mode), 'id', array_agg(j.id), 'revision', array_agg(j.revision),
+            'job_id', array_agg(j.job_id), 'workspace_id', array_agg(j.workspace_id), 'created_by', array_agg(j.created_by),
+            'name', array_agg(j.name), 'description', array_agg(j.description), 'handler', array_agg(j.handler),
+            'metadata', array_agg(j.metadata), 'trigger_type', array_agg(j.trigger_type), 'run_date', array_agg(j.run_date),
+            'schedule', array_agg(j.schedule), 'timezone', array_agg(j.timezone), 'last_run_at', array_agg(j.last_run_at),
+            'priority', array_agg(j.priority), 'max_attempts', array_agg(j.max_attempts),
+            'retry_delay_seconds', array_agg(j.retry_delay_seconds), 'retry_backoff', array_agg(j.retry_backoff),
+            'timeout_seconds', array_agg(j.timeout_seconds), 'exposed_only', array_agg(j.exposed_only),
+            'store_result', array_agg(j.store_result), 'traceparent', array_agg(j.traceparent)
+        ) end
         from public.job_executions as e
         -- + 0: no index of the ledger by job is to look useful for this join
         inner join public.scheduled_jobs as j on e.scheduled_job_id + 0 = j.id
         where e.id = any(executions) and j.id = any(jobs)
-    ) as r);
+    );
 end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;

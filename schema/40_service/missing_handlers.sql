@@ -236,6 +236,7 @@ declare
     jobs constant bigint[] := job_scheduler.unhandled_jobs(
         missing, patience, array(select (c ->> 'id')::bigint from jsonb_array_elements(request -> 'claims') as c)
     );
+    runs jsonb;
     results jsonb;
 begin
     request := request || jsonb_build_object(
@@ -244,13 +245,16 @@ begin
             where (c ->> 'id')::bigint = any(jobs)
         )
     );
+    runs := public.claim_runs_v1(request)::jsonb -> 'runs';
     select coalesce(jsonb_agg(jsonb_build_object(
-        'id', r ->> 'execution_id', 'fence', r -> 'fence', 'status', 'failed', 'reason', 'no_handler',
+        'id', r.execution_id, 'fence', r.fence, 'status', 'failed', 'reason', 'no_handler',
         'started_at', clock_timestamp(), 'completed_at', clock_timestamp(),
-        'error', format('no live listener had the handler %s for %s', r -> 'handler', patience)
+        'error', format('no live listener had the handler %s for %s', r.handler, patience)
     )), '[]')
     into results
-    from jsonb_array_elements(public.claim_runs_v1(request)::jsonb -> 'runs') as r;
+    from rows from (
+        jsonb_array_elements(runs -> 'execution_id'), jsonb_array_elements(runs -> 'fence'), jsonb_array_elements(runs -> 'handler')
+    ) as r (execution_id, fence, handler);
     return json_build_object(
         'now', clock_timestamp(), 'ended', jsonb_array_length(results),
         'rows', public.finish_runs_v1(request || jsonb_build_object('results', results, 'logs', '[]'::jsonb)) -> 'rows'

@@ -43,7 +43,7 @@ def claimed_until_idle(job, now, pauses, step=STEP):
     return run, missed, job, now
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     period=st.integers(60, 900),
     late=st.floats(0, 5000),

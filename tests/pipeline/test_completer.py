@@ -57,7 +57,7 @@ async def test_endings_go_together_and_are_let_go(parts, clock):
     assert len(world.store.requests) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kinds=st.lists(st.sampled_from(["good", "good", "good", "poison", "hopeless", "locked"]), max_size=25),
     downs=st.integers(0, 4),

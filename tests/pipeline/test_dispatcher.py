@@ -123,7 +123,7 @@ def test_higher_priority_goes_first_then_the_earlier_one(parts, jobs, concurrenc
     assert [job.id for job in taken] == sorted(rows, key=lambda each: (-rows[each].priority, rows[each].due_at))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     concurrency=st.integers(1, 5),
     batch_size=st.integers(1, 4),

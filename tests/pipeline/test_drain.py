@@ -35,7 +35,7 @@ class Database:
 
     def _claim_runs_v1(self, content):
         runs = [self._run(claim["id"], claim["due"]) for claim in content["claims"]]
-        return {"runs": runs, "rows": []}
+        return {"runs": {name: [run[name] for run in runs] for name in runs[0]}, "rows": []}
 
     def _finish_runs_v1(self, content):
         return {"taken": [result["id"] for result in content["results"]], "rows": []}

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow  # thousands of examples, each around a change of 
 
 HALF_MINUTE, HOUR, DAY = timedelta(seconds=30), timedelta(hours=1), timedelta(days=1)
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
-BUDGET = settings(max_examples=80, deadline=None)
+BUDGET = settings(max_examples=80)
 
 
 def known_zones() -> list[str]:

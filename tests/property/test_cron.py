@@ -15,7 +15,7 @@ from listener.domain.job import Trigger, TriggerType
 from listener.domain.schedule import upcoming
 from listener.errors import InvalidValueError
 
-BUDGET = settings(max_examples=200, deadline=None)
+BUDGET = settings(max_examples=200)
 LONG_AGO = datetime(1900, 1, 1, tzinfo=UTC)
 
 

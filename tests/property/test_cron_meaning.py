@@ -69,7 +69,7 @@ def test_accepted_public_expressions_mean_what_the_oracle_says():
         check_with_oracle(expression)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVERY_FORM)
 @example("0 22-2/3 * * *")
 @example("0 0 1 11-2/3 *")

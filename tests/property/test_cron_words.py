@@ -210,7 +210,7 @@ def test_the_words_of_public_expressions_say_what_is_due():
     assert len(seen) > 1100
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVERY_FORM)
 def test_the_words_of_every_form_say_what_is_due(expression: str):
     """Wraps, days from the end, lists of all forms, and both day fields."""

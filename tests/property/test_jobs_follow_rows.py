@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 BUDGET = settings(
     max_examples=int(os.environ.get("SOURCE_EXAMPLES", "60")),
     stateful_step_count=30,
-    deadline=None,
     database=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),

@@ -43,7 +43,6 @@ AHEAD_SECONDS = 1.25
 BUDGET = settings(
     max_examples=int(os.environ.get("LIFE_EXAMPLES", "100")),
     stateful_step_count=40,
-    deadline=None,
     database=None,
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),

@@ -23,7 +23,7 @@ TRIGGERS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     TRIGGERS,
     st.integers(0, SPAN_SECONDS),

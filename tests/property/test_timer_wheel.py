@@ -31,7 +31,7 @@ SPANS = st.one_of(
     st.builds(lambda level, slots, near: max(0, (slots << SLOT_BITS * level) + near), LEVEL, SLOT, st.integers(-2, 2)),
     st.builds(lambda rotations, near: rotations * ROTATION + near, st.integers(1, 3), NEAR),
 )
-BUDGET = settings(max_examples=200, stateful_step_count=40, deadline=None, database=None, report_multiple_bugs=False)
+BUDGET = settings(max_examples=200, stateful_step_count=40, database=None, report_multiple_bugs=False)
 
 
 class TopLevelFault(TimerWheel[int]):

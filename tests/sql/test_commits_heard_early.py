@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 
 TERMS = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 0}
 LEAST_WAIT_SECONDS = 0.005
@@ -29,8 +30,8 @@ def test_a_job_that_cannot_be_seen_yet_is_not_called_gone(
         [(job, due)] = committing.execute(insert).fetchall()
         claims = [{"id": job, "due": due.isoformat(), "exhausted": True}]
         early = claim(database, claims)
-    assert (early["runs"], early["rows"]) == ([], [])
-    assert [run["id"] for run in claim(database, claims)["runs"]] == [job]
+    assert (runs_of(early), early["rows"]) == ([], [])
+    assert [run["id"] for run in runs_of(claim(database, claims))] == [job]
 
 
 def test_a_claim_waits_a_moment_for_a_job_that_it_cannot_see(database: psycopg.Connection[Any]) -> None:
@@ -64,7 +65,7 @@ def test_a_notification_alone_starts_no_job_of_which_it_cannot_say_all(database:
     before = database.execute("select * from public.scheduled_jobs where id = %s", [job["id"]]).fetchone()
     hinted = {"id": job["id"], "due": job["run_date"].isoformat(), "hinted": True}
     answer = claim(database, [hinted])
-    assert (answer["runs"], [row["id"] for row in answer["rows"]]) == ([], [job["id"]])
+    assert (runs_of(answer), [row["id"] for row in answer["rows"]]) == ([], [job["id"]])
     assert database.execute("select * from public.scheduled_jobs where id = %s", [job["id"]]).fetchone() == before
 
 
@@ -74,6 +75,6 @@ def test_a_notification_starts_a_job_that_runs_once(database: psycopg.Connection
     insert = "insert into public.scheduled_jobs (handler, concurrency_key) values ('noop', %s) returning id, run_date"
     job = database.execute(insert, [key]).fetchone()
     wrong = {"id": job["id"], "due": "2026-01-01T00:00:00Z", "hinted": True}
-    assert claim(database, [wrong])["runs"] == []
-    (run,) = claim(database, [{**wrong, "due": job["run_date"].isoformat()}])["runs"]
+    assert runs_of(claim(database, [wrong])) == []
+    (run,) = runs_of(claim(database, [{**wrong, "due": job["run_date"].isoformat()}]))
     assert run["id"] == job["id"]

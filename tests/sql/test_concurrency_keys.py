@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def test_batches_that_need_the_same_keys_in_another_order_wait_for_each_other_in
     with held_up(migrated_database, [one[0], other[0]]):
         batches = [Batch(migrated_database, "claim_runs_v1", claims(jobs)) for jobs in (one, other)]
         wait_until_waiting(database, 2)
-    granted = [len(batch.ended()["runs"]) for batch in batches]
+    granted = [len(runs_of(batch.ended())) for batch in batches]
     assert sorted(granted) == [0, 2]
 
 
@@ -105,8 +106,8 @@ def test_the_end_of_runs_and_a_claim_that_need_the_same_keys_do_not_block_each_o
     me = str(uuid.uuid4())
     running, waiting = keyed_jobs(database, KEYS), keyed_jobs(database, KEYS[::-1])
     blocked = keyed_jobs(database, KEYS)
-    first = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended()["runs"]
-    assert Batch(migrated_database, "claim_runs_v1", claims(blocked)).ended()["runs"] == []  # they wait for the keys
+    first = runs_of(Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended())
+    assert runs_of(Batch(migrated_database, "claim_runs_v1", claims(blocked)).ended()) == []  # they wait for the keys
     results = [
         {
             "id": run["execution_id"],
@@ -130,10 +131,10 @@ def test_what_is_not_to_come_is_null(database: psycopg.Connection[Any], migrated
     [holder, waiting] = keyed_jobs(database, ["printer", "printer"])
     insert = "insert into public.scheduled_jobs (handler) values ('noop') returning id, due_at"
     once = database.execute(insert).fetchone()
-    assert len(Batch(migrated_database, "claim_runs_v1", claims([holder])).ended()["runs"]) == 1
-    assert Batch(migrated_database, "claim_runs_v1", claims([waiting])).ended()["runs"] == []
+    assert len(runs_of(Batch(migrated_database, "claim_runs_v1", claims([holder])).ended())) == 1
+    assert runs_of(Batch(migrated_database, "claim_runs_v1", claims([waiting])).ended()) == []
     due = {"claims": [{"id": once["id"], "due": once["due_at"].isoformat()}]}
-    assert len(Batch(migrated_database, "claim_runs_v1", due).ended()["runs"]) == 1
+    assert len(runs_of(Batch(migrated_database, "claim_runs_v1", due).ended())) == 1
     blocked = "select run_at, reason from public.job_executions where scheduled_job_id = %s"
     assert database.execute(blocked, [waiting]).fetchone() == {"run_at": None, "reason": "concurrency"}
     for table in ("scheduled_jobs", "job_executions"):
@@ -147,13 +148,13 @@ def test_a_run_that_is_released_before_its_time_waits_for_its_time(
     """It was claimed ahead of its due instant, found its key taken, and the key became free at once."""
     [holder] = keyed_jobs(database, ["printer"])
     me = str(uuid.uuid4())
-    [run] = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims([holder])}).ended()["runs"]
+    [run] = runs_of(Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims([holder])}).ended())
     near = database.execute(
         "insert into public.scheduled_jobs (handler, concurrency_key, run_date) "
         "values ('noop', 'printer', now() + interval '30 seconds') returning id, due_at"
     ).fetchone()
     wanted = {"claims": [{"id": near["id"], "due": near["due_at"].isoformat()}], "ahead_seconds": 60}
-    assert Batch(migrated_database, "claim_runs_v1", wanted).ended()["runs"] == []
+    assert runs_of(Batch(migrated_database, "claim_runs_v1", wanted).ended()) == []
     ended = {"id": run["execution_id"], "fence": run["fence"], "status": "completed", "completed_at": run["run_at"]}
     [row] = Batch(migrated_database, "finish_runs_v1", {"listener": me, "results": [ended], "logs": []}).ended()["rows"]
     assert (row["id"], datetime.fromisoformat(row["next_run_at"])) == (near["id"], near["due_at"])
@@ -169,7 +170,7 @@ def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
     """The end of the run that held the key waits for the claim that found it taken, and sees what that one blocked."""
     me = str(uuid.uuid4())
     running, waiting = keyed_jobs(database, KEYS[:1]), keyed_jobs(database, KEYS[:1])
-    (run,) = Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended()["runs"]
+    (run,) = runs_of(Batch(migrated_database, "claim_runs_v1", {"listener": me, **claims(running)}).ended())
     result = {"id": run["execution_id"], "fence": run["fence"], "status": "completed"}
     result["completed_at"] = run["scheduled_for"]
     with held_up(migrated_database, waiting):
@@ -181,7 +182,7 @@ def test_a_run_that_is_blocked_while_its_key_becomes_free_is_released(
     finish.ended()
     query = "select run_at is not null as is_released from public.job_executions where scheduled_job_id = any(%s)"
     assert database.execute(query, [waiting]).fetchone()["is_released"]
-    assert len(Batch(migrated_database, "claim_runs_v1", claims(waiting)).ended()["runs"]) == 1
+    assert len(runs_of(Batch(migrated_database, "claim_runs_v1", claims(waiting)).ended())) == 1
 
 
 def test_a_key_that_was_edited_meanwhile_is_left_to_a_later_claim(
@@ -197,8 +198,8 @@ def test_a_key_that_was_edited_meanwhile_is_left_to_a_later_claim(
         scanner.execute(LOCK_KEY, [job])
         printer.execute("select pg_advisory_unlock_all()")
         answer = batch.ended()
-    assert (answer["runs"], [row["id"] for row in answer["rows"]]) == ([], [job])
-    assert len(Batch(migrated_database, "claim_runs_v1", claims([job])).ended()["runs"]) == 1
+    assert (runs_of(answer), [row["id"] for row in answer["rows"]]) == ([], [job])
+    assert len(runs_of(Batch(migrated_database, "claim_runs_v1", claims([job])).ended())) == 1
 
 
 @pytest.mark.parametrize("key_concurrency", [1, 2])
@@ -209,7 +210,7 @@ def test_no_more_runs_of_a_key_are_claimed_at_once_than_it_allows(
     jobs = keyed_jobs(database, KEYS[:1] * 6)
     requests = [{"key_concurrency": key_concurrency, **claims([job])} for job in jobs]
     batches = [Batch(migrated_database, "claim_runs_v1", request) for request in requests]
-    assert sum(len(batch.ended()["runs"]) for batch in batches) == key_concurrency
+    assert sum(len(runs_of(batch.ended())) for batch in batches) == key_concurrency
 
 
 @pytest.mark.parametrize("lock", [LOCK_KEY, LOCK_JOB], ids=["a key", "an earlier claim"])
@@ -228,7 +229,7 @@ def test_a_claim_that_waited_is_good_from_when_it_was_granted(
         wait_until_waiting(database, 1)
         other.execute("select pg_sleep(0.6)")
         (freed_at,) = other.execute("select clock_timestamp()").fetchone()
-    assert len(batch.ended()["runs"]) == 2
+    assert len(runs_of(batch.ended())) == 2
     query = "select e.lease_expires_at as run, j.lease_expires_at as job from public.job_executions as e"
     leases = database.execute(f"{query} join public.scheduled_jobs as j on e.scheduled_job_id = j.id").fetchall()
     assert all(row["run"] >= freed_at + timedelta(seconds=0.5) for row in leases)

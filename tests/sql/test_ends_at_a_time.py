@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def claim(
     """Claim a due instant."""
     claim_request = {"id": job, "due": due, "next": None if is_last else later(connection, due), "exhausted": is_last}
     terms = {"listener": listener, "lease_seconds": 30, "ahead_seconds": 5, "claims": [claim_request]}
-    return call(connection, "claim_runs_v1", terms)["runs"]
+    return runs_of(call(connection, "claim_runs_v1", terms))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 from life_database import LifeDatabase
 from patience import until
 from psycopg import sql
@@ -60,7 +61,7 @@ def claim_again(life, job, due, listener=ME):
     """Repeat a claim whose answer was lost; the runs that it answers."""
     claims_sent = [{"id": job, "due": due and due.isoformat(), "again": True}]
     answer = life.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **FOREVER})
-    return [rows.run(row) for row in answer["runs"]]
+    return [rows.run(row) for row in runs_of(answer)]
 
 
 def everything(life, run):

@@ -189,7 +189,7 @@ def checker(migrated_database: str):
         yield connection
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(expressions)
 @example("0 0 29 2 *")
 @example("0 0 15w * ?")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -52,7 +53,7 @@ def claim(database: Database, claims: list[dict[str, Any]]) -> tuple[list[int], 
     request = {"listener": str(uuid.uuid4()), "lease_seconds": 60, "ahead_seconds": 1, "claims": claims}
     row = database.execute("select public.claim_runs_v1(%s) as answer", [Jsonb(request)]).fetchone()
     answer = row["answer"]  # type: ignore[index]
-    return [run["id"] for run in answer["runs"]], [job["id"] for job in answer["rows"]], answer["bounded"]
+    return [run["id"] for run in runs_of(answer)], [job["id"] for job in answer["rows"]], answer["bounded"]
 
 
 def test_beyond_its_bound_runs_of_a_user_wait_the_most_urgent_go_first(database: Database, bounds) -> None:

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 import pytest
+from answered_rows import runs_of
 
 ME = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 1}
 BYTES = 100_000
@@ -30,7 +31,7 @@ def claim(database):
             request = {**ME, "max_bytes": max_bytes, "claims": claims}
             query = "select public.claim_runs_v1(%s) as answer"
             answer = database.execute(query, [json.dumps(request)]).fetchone()["answer"]
-            granted = {run["id"] for run in answer["runs"]}
+            granted = {run["id"] for run in runs_of(answer)}
             assert {row["id"] for row in answer["rows"]} >= {each["id"] for each in claims} - granted
             claims[:] = [each for each in claims if each["id"] not in granted]
             return len(granted), answer["full"]
@@ -85,8 +86,8 @@ def test_a_claim_stops_when_one_by_one_takes_too_long(database):
             request = {**ME, "key_concurrency": 1, "max_seconds": limit, "claims": claims}
             query = "select public.claim_runs_v1(%s) as answer"
             answer = database.execute(query, [json.dumps(request)]).fetchone()["answer"]
-            assert (len(answer["runs"]), answer["full"]) == (1, full)
-            granted.append(answer["runs"][0]["id"])
+            assert (len(runs_of(answer)), answer["full"]) == (1, full)
+            granted.append(runs_of(answer)[0]["id"])
             claims = [each for each in claims if each["id"] not in granted]
     finally:
         database.execute("drop function public.slow cascade")

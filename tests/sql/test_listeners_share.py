@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import psycopg
+from answered_rows import jobs_of, runs_of
 
 NOBODY_DIES = {"lease_seconds": 600, "ahead_seconds": 1}
 
@@ -65,14 +66,14 @@ def test_a_listener_after_the_claim_is_answered_by_one_select(database, ask):
         ).fetchone()["revision"]
     ask("plan_jobs_v1", plans=plans)
     claims = [{"id": plan["id"], "due": plan["due"], "next": "2999-01-01T00:00:00Z"} for plan in plans]
-    assert len(ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)["runs"]) == 40
+    assert len(runs_of(ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES))) == 40
     # A plan that goes on row by row would fail now.
     database.execute("alter function job_scheduler.claim_one rename to claim_never")
     try:
         late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)
     finally:
         database.execute("alter function job_scheduler.claim_never rename to claim_one")
-    assert late["runs"] == []
+    assert runs_of(late) == []
     assert {row["next_run_at"][:4] for row in late["rows"]} == {"2999"}
     assert len(late["rows"]) == 40
 
@@ -89,7 +90,7 @@ def test_rows_and_signals_show_the_tenant_of_a_job(database, ask):
         (database.execute(insert, [at, by]).fetchone()["id"], (tenant, by))
         for at, by, tenant in [(workspace, user, workspace), (None, user, user), (None, None, None)]
     ]
-    rows = ask("jobs_v1", ids=[job for job, _ in made], limit=1000)["rows"]
+    rows = jobs_of(ask("jobs_v1", ids=[job for job, _ in made], limit=1000))
     assert [(row["id"], (row["tenant"], row["user"])) for row in rows] == made
     sent = database.execute("select message from job_scheduler.signals order by id desc limit 3").fetchall()
     reported = {row[0]: tuple(row[4:6]) for each in sent for row in each["message"]["rows"]}
@@ -107,9 +108,9 @@ def test_a_one_time_job_that_another_has_claimed_is_counted_and_not_shown(databa
     ).fetchall()
     claims = [{**row, "next": None if row["trigger_type"] == "once" else "2999-01-01T00:00:00Z"} for row in rows]
     first = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims[:2], **NOBODY_DIES)
-    assert (len(first["runs"]), first["taken"]) == (2, 0)
+    assert (len(runs_of(first)), first["taken"]) == (2, 0)
     late = ask("claim_runs_v1", listener=str(uuid.uuid4()), claims=claims, **NOBODY_DIES)
-    assert [run["id"] for run in late["runs"]] == [rows[2]["id"]]
+    assert [run["id"] for run in runs_of(late)] == [rows[2]["id"]]
     assert [row["id"] for row in late["rows"]] == [rows[1]["id"]]
     assert late["taken"] == 1
 
@@ -125,6 +126,6 @@ def test_a_job_that_others_are_to_claim_first_is_not_waited_for_while_its_row_is
     with psycopg.connect(migrated_database) as other:
         other.execute("select from public.scheduled_jobs for update")
         answer = ask("claim_runs_v1", claims=[{**row, "turn": 1}], **me)
-        assert (answer["runs"], [each["id"] for each in answer["rows"]], answer["taken"]) == ([], [row["id"]], 0)
+        assert (runs_of(answer), [each["id"] for each in answer["rows"]], answer["taken"]) == ([], [row["id"]], 0)
     answer = ask("claim_runs_v1", claims=[{**row, "turn": 1}], **me)
-    assert [run["id"] for run in answer["runs"]] == [row["id"]]
+    assert [run["id"] for run in runs_of(answer)] == [row["id"]]

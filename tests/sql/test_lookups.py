@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from answered_rows import jobs_of, runs_of
 
 ROWS = 2000
 """Jobs whose one run is over."""
@@ -66,8 +67,8 @@ def insert(database, count, workspace=None):
 def claim(call, claims):
     """Claim jobs; their runs, and how many rows that read."""
     answer, read = call("claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0, key_concurrency=1)
-    assert len(answer["runs"]) == len(claims)
-    return answer["runs"], read
+    assert len(runs_of(answer)) == len(claims)
+    return runs_of(answer), read
 
 
 def run_results(runs, **how):
@@ -166,7 +167,7 @@ def test_a_page_costs_the_same_however_many_rows_of_its_transaction_were_read_be
     for nearly in (False, True):
         after = [last["changed_in"], last["id"] - 10] if nearly else None
         page, read = call("poll_jobs_v1", snapshot=snapshot, until=until, after=after, limit=10)
-        assert len(page["rows"]) == 10
+        assert len(jobs_of(page)) == 10
         assert read <= FEW
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_rows import runs_of
 
 from listener.domain.misfire import MAX_RUNS, STEP
 from listener.execution.claim_request import claim_request
@@ -61,8 +62,8 @@ def caught_up(database: psycopg.Connection[Any], job: Job, now: datetime) -> tup
         claims += 1
         assert claims < 20
         job = seen(database, job.id)
-        if answer["runs"]:
-            return answer["runs"], claims
+        if runs_of(answer):
+            return runs_of(answer), claims
     return [], claims
 
 
@@ -132,7 +133,7 @@ def test_a_job_that_runs_catches_up_meanwhile(database: psycopg.Connection[Any])
     claims = [{"id": job.id, "due": None}]
     request = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 0, "claims": claims}
     answer = database.execute("select public.claim_runs_v1(%s) as a", [json.dumps(request)]).fetchone()["a"]
-    assert [run["cause"] for run in answer["runs"]] == ["manual"]
+    assert [run["cause"] for run in runs_of(answer)] == ["manual"]
     caught_up(database, seen(database, job.id), now_of(database, job))
     entered = ledger(database, job)
     assert entered[: MISSED - 60] == [(second, "skipped", "misfire") for second in range(MISSED - 60)]

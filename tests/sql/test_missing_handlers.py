@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+from answered_rows import jobs_of, runs_of
 
 ME, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
 LEASE = {"lease_seconds": 30}
@@ -77,10 +78,10 @@ def test_a_listener_is_granted_only_jobs_whose_handlers_it_has(database, ask, in
     """Also of those that are claimed one by one; the answer shows the handler, so that they are not tried again."""
     jobs = [insert(handler, **keyed) for handler in ("mine", "foreign") for keyed in ({}, {"concurrency_key": "k"})]
     answer = ask("claim_runs_v1", handlers=["mine"], ahead_seconds=1, claims=jobs)
-    assert {run["handler"] for run in answer["runs"]} == {"mine"}
-    assert len(answer["runs"]) == 1 + 1
+    assert {run["handler"] for run in runs_of(answer)} == {"mine"}
+    assert len(runs_of(answer)) == 1 + 1
     assert [row["id"] for row in answer["rows"] if row["handler"] == "foreign"] == [job["id"] for job in jobs[2:]]
-    assert len(ask("claim_runs_v1", handlers=["foreign"], ahead_seconds=1, claims=jobs[2:3])["runs"]) == 1
+    assert len(runs_of(ask("claim_runs_v1", handlers=["foreign"], ahead_seconds=1, claims=jobs[2:3]))) == 1
 
 
 def test_a_list_has_only_jobs_whose_handlers_the_listener_has(ask, insert):
@@ -97,7 +98,7 @@ def test_a_list_has_only_jobs_whose_handlers_the_listener_has(ask, insert):
 def test_rows_and_signals_name_the_handler(database, ask, insert):
     """So that a listener arms no job that it cannot run."""
     once, hourly = insert("mine"), insert("mine", trigger_type="interval", schedule='{"seconds": 3600}')
-    rows = ask("jobs_v1", ids=[once["id"], hourly["id"]], limit=9)["rows"]
+    rows = jobs_of(ask("jobs_v1", ids=[once["id"], hourly["id"]], limit=9))
     assert [row["handler"] for row in rows] == ["mine", "mine"]
     query = "select message -> 'rows' -> 0 as row from job_scheduler.signals order by id desc offset 1 limit 1"
     assert database.execute(query).fetchone()["row"][6] == "mine"
@@ -147,7 +148,7 @@ def test_a_waiting_job_says_why_once_and_no_more_when_it_runs(database, ask, ins
     version = database.execute(query, [waiting["id"]]).fetchone()["version"]
     assert rescue() == []
     assert database.execute(query, [waiting["id"]]).fetchone()["version"] == version
-    assert len(ask("claim_runs_v1", handlers=["foreign"], ahead_seconds=1, claims=[waiting])["runs"]) == 1
+    assert len(runs_of(ask("claim_runs_v1", handlers=["foreign"], ahead_seconds=1, claims=[waiting]))) == 1
     assert error_of(database, waiting) is None
 
 
@@ -160,10 +161,10 @@ def test_a_queued_run_waits_and_says_so_too(database, ask, insert, rescue):
     rescue()
     assert error_of(database, job).startswith("no live listener has")
     assert (
-        ask("claim_runs_v1", handlers=["mine"], ahead_seconds=1, claims=[{"id": job["id"], "due": None}])["runs"] == []
+        runs_of(ask("claim_runs_v1", handlers=["mine"], ahead_seconds=1, claims=[{"id": job["id"], "due": None}])) == []
     )
     claim = {"handlers": ["foreign"], "ahead_seconds": 1, "claims": [{"id": job["id"], "due": None}]}
-    assert len(ask("claim_runs_v1", **claim)["runs"]) == 1
+    assert len(runs_of(ask("claim_runs_v1", **claim))) == 1
     assert error_of(database, job) is None
 
 

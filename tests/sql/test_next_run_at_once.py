@@ -94,7 +94,7 @@ def test_an_interval_that_has_ended_is_left_to_the_service(alice: httpx.Client):
     assert (job["next_run_at"], job["is_planned"]) == (None, False)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(run_date=INSTANTS, defined_at=INSTANTS, seconds=SECONDS)
 def test_the_database_computes_the_instant_that_a_listener_computes(
     database: psycopg.Connection[Any], run_date: datetime, defined_at: datetime, seconds: Any

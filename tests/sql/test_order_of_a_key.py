@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_rows import runs_of
 from psycopg import sql
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Listener:
     def claim(self, *jobs: int, **claim: Any) -> int:
         """Claim what these jobs have to run; how much was granted."""
         claims = [{"id": job, "due": None, **claim} for job in jobs]
-        runs = self.call("claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=claims)["runs"]
+        runs = runs_of(self.call("claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=claims))
         self.running += runs
         self.started += [run["id"] for run in runs]
         return len(runs)

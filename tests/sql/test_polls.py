@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import jobs_of, runs_of
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def poll(database: Database, snapshot: str | None = None, *, limit: int = 100, *
 
 def ids_of(answer: dict[str, Any]) -> list[int]:
     """Name the jobs of an answer."""
-    return [row["id"] for row in answer["rows"]]
+    return [row["id"] for row in jobs_of(answer)]
 
 
 def insert(database: Database, count: int = 1) -> list[int]:
@@ -180,7 +181,7 @@ def test_rows_of_another_cluster_are_not_read_at_each_poll_and_their_edits_are(d
         assert ids_of(poll(database, seen, limit=1000)) == []
         assert database.execute(READ).fetchone()["rows"] - before < MANY / 10
     edit(database, jobs[3])
-    (row,) = poll(database, seen)["rows"]
+    (row,) = jobs_of(poll(database, seen))
     assert (row["id"], row["revision"]) == (jobs[3], FAR + jobs[3] + 1)
 
 
@@ -217,7 +218,7 @@ def test_a_poll_brings_what_the_service_changed(database, how) -> None:
     query = "insert into public.scheduled_jobs (handler) values ('noop') returning id, due_at::text as due"
     job = database.execute(query).fetchone()
     claims = [{"id": job["id"], "due": job["due"]}]
-    (run,) = service(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0)["runs"]
+    (run,) = runs_of(service(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0))
     seen = poll(database)["snapshot"]
     if how == "manual run":
         database.execute("select public.run_job_now(%s)", [job["id"]])

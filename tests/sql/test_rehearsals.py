@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_rows import runs_of
 
 if TYPE_CHECKING:
     import httpx
@@ -29,7 +30,7 @@ def claim(database: psycopg.Connection[Any], job: dict[str, Any], **more: object
     due = database.execute(query, [job["id"]]).fetchone()["due_at"]
     request = {**ME, "claims": [{"id": job["id"], "due": due, "next": None, **more}]}
     query = "select public.claim_runs_v1(%s) as answer"
-    return database.execute(query, [json.dumps(request, default=str)]).fetchone()["answer"]["runs"]
+    return runs_of(database.execute(query, [json.dumps(request, default=str)]).fetchone()["answer"])
 
 
 def ledger(database: psycopg.Connection[Any], job: dict[str, Any]) -> list[tuple[str, bool]]:
@@ -55,7 +56,7 @@ def test_a_batch_keeps_each_jobs_own_mode(database) -> None:
     claims = [{"id": job["id"], "due": job["due_at"].isoformat()} for job in (real, rehearsed)]
     query = "select public.claim_runs_v1(%s) as answer"
     answer = database.execute(query, [json.dumps({**ME, "claims": claims})]).fetchone()["answer"]
-    assert {run["id"]: run["test_mode"] for run in answer["runs"]} == {rehearsed["id"]: True, real["id"]: False}
+    assert {run["id"]: run["test_mode"] for run in runs_of(answer)} == {rehearsed["id"]: True, real["id"]: False}
 
 
 @pytest.mark.parametrize(("overlap", "status"), [("queue", "queued"), ("skip", "skipped")])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import jobs_of, runs_of
 from anyio.from_thread import start_blocking_portal
 from migration import made_database
 from psycopg.rows import dict_row
@@ -55,7 +56,7 @@ def claim(database: Database, **request: Any) -> list[dict[str, Any]]:
     """Claim all jobs that are due; the runs."""
     query = "select id, due_at::text as due from public.scheduled_jobs where due_at <= now() order by id"
     claims = database.execute(query).fetchall()
-    return call(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0, **request)["runs"]
+    return runs_of(call(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=0, **request))
 
 
 @pytest.fixture
@@ -190,11 +191,11 @@ def test_a_dump_that_is_restored_elsewhere_is_noticed(
         assert len(claim(elsewhere)) == 3
         poll = {"cursor": 1, "until": "2100-01-01", "limit": 100}
         seen = call(elsewhere, "poll_jobs_v1", **poll)["snapshot"]
-        assert call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll)["rows"] == []
+        assert jobs_of(call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll)) == []
         (edited,) = elsewhere.execute(
             "update public.scheduled_jobs set priority = 1 where status = 'paused' returning id"
         )
-        rows = call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll)["rows"]
+        rows = jobs_of(call(elsewhere, "poll_jobs_v1", snapshot=seen, **poll))
         assert [row["id"] for row in rows] == [edited["id"]]
     assert not is_restored(own)
     assert len(claim(own)) == 3

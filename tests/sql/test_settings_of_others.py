@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
+from answered_rows import jobs_of, runs_of
 from migration import made_database, schema_text
 from outline import outline_of
 from psycopg import sql
@@ -124,11 +125,11 @@ def live(database: Database) -> None:
     assert len(unplanned) == len(SCHEDULES) - 2
     plans = [{"id": job.id, "revision": job.revision, "due": first_run(job.trigger, RUN_DATE)} for job in unplanned]
     call(database, "plan_jobs_v1", plans=plans)
-    assert len(call(database, "poll_jobs_v1", cursor=1, until=UNTIL, limit=10)["rows"]) == len(SCHEDULES)
+    assert len(jobs_of(call(database, "poll_jobs_v1", cursor=1, until=UNTIL, limit=10))) == len(SCHEDULES)
     ids = call(database, "due_jobs_v1", until=UNTIL, limit=10)["ids"]
-    due = [rows.job(each) for each in call(database, "jobs_v1", ids=ids, limit=10)["rows"]]
+    due = [rows.job(each) for each in jobs_of(call(database, "jobs_v1", ids=ids, limit=10))]
     claims = [requests.claim(claim_request(job, job.due_at)) for job in due]
-    answered = call(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=10**10)["runs"]
+    answered = runs_of(call(database, "claim_runs_v1", claims=claims, lease_seconds=60, ahead_seconds=10**10))
     assert [each["metadata"] for each in answered] == [{"ratio": 0.1234567890123456}] * len(SCHEDULES)
     runs = [rows.run(each) for each in answered]
     held = [{"id": run.execution_id, "fence": run.fence} for run in runs]

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_rows import jobs_of
 from psycopg.types.json import Jsonb
 
 if TYPE_CHECKING:
@@ -124,5 +125,5 @@ def test_jobs_are_read_in_the_order_asked_for_and_no_more_than_allowed(database:
     for limit, after, expected in [(2, 2, [third]), (3, None, [third, first]), (9, None, [third, first])]:
         request = Jsonb({"ids": [third, 0, first], "limit": limit})
         answer = database.execute("select public.jobs_v1(%s) as a", [request]).fetchone()["a"]  # type: ignore[index]
-        assert ([row["id"] for row in answer["rows"]], answer["after"]) == (expected, after)
+        assert ([row["id"] for row in jobs_of(answer)], answer["after"]) == (expected, after)
     assert second

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from answered_rows import runs_of
 from psycopg.rows import dict_row
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def test_a_job_that_is_paused_while_its_run_ends_the_condition_ends_as_the_run_d
     sync()
     (job,) = jobs(database)
     claim = {"id": job["id"], "due": job["run_date"]}
-    (run,) = serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim])["runs"]
+    (run,) = runs_of(serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim]))
     with database.transaction():
         database.execute("select public.pause_job(%s)", [job["id"]])
         database.execute("update shop.bookings set status = 'ended'")
@@ -351,7 +352,7 @@ def test_a_paused_job_whose_run_is_to_be_tried_again_is_cancelled_with_the_condi
     sync()
     (job,) = jobs(database)
     claim = {"id": job["id"], "due": job["run_date"]}
-    (run,) = serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim])["runs"]
+    (run,) = runs_of(serve(database, "claim_runs_v1", lease_seconds=30, ahead_seconds=1, claims=[claim]))
     database.execute("select public.pause_job(%s)", [job["id"]])
     database.execute("update shop.bookings set status = 'ended'")
     assert sync()["jobs_locked"] == 1

@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from answered_rows import runs_of
 
 if TYPE_CHECKING:
     import httpx
@@ -60,4 +61,4 @@ def test_a_claim_answers_the_trace(database: Any) -> None:
     claims = [{"id": job["id"], "due": job["due_at"].isoformat()}]
     request = {"listener": str(uuid.uuid4()), "lease_seconds": 30, "ahead_seconds": 1, "claims": claims}
     answer = database.execute("select public.claim_runs_v1(%s) as answer", [json.dumps(request)]).fetchone()["answer"]
-    assert [run["traceparent"] for run in answer["runs"]] == [TRACE]
+    assert [run["traceparent"] for run in runs_of(answer)] == [TRACE]

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from answered_rows import jobs_of
 
 Database = psycopg.Connection[dict[str, Any]]
 OLD, NEW, NEWEST = "2025b", "2026a", "2026b"
@@ -100,7 +101,7 @@ def test_an_instant_is_replaced_and_the_next_poll_shows_it(zones: Database) -> N
     assert replan(zones, job) == 1
     row = zones.execute(ROW, [job["id"]]).fetchone()
     assert row["due_at"] == row["next_run_at"] == job["due_at"] + timedelta(hours=1)
-    polled = call(zones, "poll_jobs_v1", snapshot=seen, until="2100-01-01", limit=10)["rows"]
+    polled = jobs_of(call(zones, "poll_jobs_v1", snapshot=seen, until="2100-01-01", limit=10))
     assert [each["id"] for each in polled] == [job["id"]]
     assert zones.execute("select count(*) as count from job_scheduler.signals").fetchone()["count"] == signals + 1
 

@@ -183,7 +183,7 @@ class LifeDatabase:
         claims_sent = [requests.claim(claim) for claim in claims]
         request = {"lease_seconds": LONG_SECONDS, "ahead_seconds": ahead, "key_concurrency": key_limit}
         answer = self.service("claim_runs_v1", {"listener": listener, "claims": claims_sent, **request})
-        return [rows.run(row) for row in answer["runs"]]
+        return [rows.run(row) for row in rows.table(answer["runs"])]
 
     def finish(self, listener: str, run_results: Iterable[RunResult], key_limit: int) -> Any:
         """Write how attempts ended."""

@@ -216,7 +216,6 @@ def written_by_a_user() -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         database=None,
         derandomize=EXAMPLES <= 300,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

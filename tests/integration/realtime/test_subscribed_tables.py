@@ -168,7 +168,7 @@ async def test_a_table_is_sent_from_its_first_subscriber_on_until_the_last_has_l
 async def test_a_first_subscriber_does_not_have_postgrest_read_the_schema(
     server: Any, clients: Clients, sql: psycopg.Connection
 ) -> None:
-    """What the server does to its publication is not the user's DDL."""
+    """Its change of the publication is not reported as the user's DDL."""
     sql.autocommit = True
     await clients.sql("create or replace function pg_temp.nothing() returns void language sql as ''")
     sql.execute("listen pgrst")
@@ -181,7 +181,7 @@ async def test_a_first_subscriber_does_not_have_postgrest_read_the_schema(
 async def test_a_transaction_older_than_the_first_subscription_is_waited_for(
     clients: Clients, sql: psycopg.Connection, server: Any
 ) -> None:
-    """Its rows are not in the stream: who is subscribed may take what commits from then on to come."""
+    """The stream lacks its rows; a client that is subscribed receives whatever commits from then on."""
     sql.execute("insert into jobs (status) values ('written before')")
     await join(clients, "one", "jobs")
     await sends(server, "public.jobs")
@@ -198,7 +198,7 @@ async def test_a_transaction_older_than_the_first_subscription_is_waited_for(
 async def test_a_table_that_somebody_holds_delays_its_own_join_alone(
     server: Any, clients: Clients, sql: psycopg.Connection
 ) -> None:
-    """A VACUUM or DDL may hold it; the client is told nothing until it is subscribed, and misses nothing then."""
+    """A VACUUM or DDL may hold it; the client gets no frame until it is subscribed, and misses nothing then."""
     sql.execute("lock table held in share update exclusive mode")
     await join(clients, "one", "held")
     await clients.has("one", 1)
@@ -216,7 +216,7 @@ async def test_a_table_that_somebody_holds_delays_its_own_join_alone(
 async def test_a_name_for_all_tables_waits_for_a_publication_that_is_being_altered(
     clients: Clients, sql: psycopg.Connection
 ) -> None:
-    """What that transaction adds would be seen by neither; a table's own name does not wait."""
+    """Neither would see what the other one adds; a table's own name does not wait."""
     sql.execute("alter publication supabase_realtime add table plain")
     await join(clients, "all", "*")
     await clients.has("all", 1)
@@ -258,7 +258,7 @@ async def test_the_publication_decides_change_by_change(clients: Clients) -> Non
 
 
 async def test_names_of_a_stopped_server_are_forgotten(server: Any, clients: Clients, sql: psycopg.Connection) -> None:
-    """What it published goes with the next look, its subscribers being gone; others' names stay."""
+    """Its tables leave the publication at the next check; those of other servers stay."""
     await subscribe(clients, "one", "jobs")
     sql.execute(
         "insert into realtime.local_named_tables values ('gone', '[[\"*\", \"*\"]]', now() - interval '1 hour')"

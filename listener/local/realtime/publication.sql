@@ -103,7 +103,7 @@ $$;
 
 -- Make the changes. A table that somebody holds is left for the next time; an autovacuum gives way. Replica: event triggers rest.
 create or replace function realtime.local_change_publication() returns void language plpgsql security definer
-set search_path = '' set lock_timeout = '200ms' set deadlock_timeout = '20ms' set session_replication_role = 'replica' as $$
+set search_path = '' set lock_timeout = '100ms' set deadlock_timeout = '20ms' set session_replication_role = 'replica' as $$
 declare
     change record;
 begin

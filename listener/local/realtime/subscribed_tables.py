@@ -28,7 +28,7 @@ Name = tuple[str, str]  # schema and table, each "*" for all
 
 RETRY_SECONDS = 0.2
 LONGEST_WRITER_SECONDS = 5.0  # less than programs wait for a subscription
-WRITER_CHECK_SECONDS = 0.02
+WRITER_CHECK_SECONDS = 0.05
 
 _PUBLISH = "select schema_name, table_name from realtime.local_publish(%s, %s)"
 _WRITERS = "select realtime.local_writers(%s, %s::text[])"
@@ -49,6 +49,7 @@ class SubscribedTables:
         self._complete_at: dict[Name, float] = {}  # monotonic: no older writer is waited for after it
         self._joining: list[Collection[Name]] = []
         self._turn = asyncio.Lock()
+        self._begun = self._done = 0  # numbers of attempts to publish: the latest, and the latest that succeeded
 
     async def follow(self, slot: str) -> None:
         """Publish for a stream that is about to be opened, from `slot`.
@@ -59,18 +60,21 @@ class SubscribedTables:
         self._slot = slot
         self._sent = await self._publish()
 
-    async def include(self, names: Collection[Name]) -> None:
+    async def include(self, names: set[Name]) -> None:
         """Return once the tables of `names` are in the stream, however long somebody else holds one of them."""
+        logged, reason = "", "somebody holds a table"
         with self._held(names):
-            while not self._sent.issuperset(names):
+            while not names <= self._sent:
                 try:
-                    published = await self._publish()
-                    if published.issuperset(names):
+                    if names <= await self._publish():
                         await self._await_writers(names)
                         self._sent.update(names)
                         return
                 except psycopg.Error as fault:
-                    log.info("tables_not_published", tables=sorted(names), reason=str(fault).strip())
+                    reason = str(fault).strip()
+                if reason != logged:
+                    log.info("subscription_waits", tables=sorted(names), reason=reason)
+                    logged = reason
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def refresh(self, subscribed: Collection[Name]) -> None:
@@ -96,19 +100,24 @@ class SubscribedTables:
             self._joining.remove(names)
 
     async def _publish(self) -> set[Name]:
-        """Publish, and return the names whose tables are all published."""
-        async with (
-            self._turn,
-            await psycopg.AsyncConnection.connect(
-                self._dsn, autocommit=True, options=f"{SESSION} {STATEMENT_TIMEOUT}", application_name="realtime"
-            ) as connection,
-        ):
+        """Publish, and return the names whose tables are all published; callers that wait share one attempt."""
+        begun = self._begun
+        async with self._turn:
+            if self._done <= begun:
+                self._begun += 1
+                published, latest = await self._publish_now(), time.monotonic() + LONGEST_WRITER_SECONDS
+                self._complete_at = {name: self._complete_at.get(name, latest) for name in published}
+                self._done = self._begun
+            return set(self._complete_at)
+
+    async def _publish_now(self) -> set[Name]:
+        async with await psycopg.AsyncConnection.connect(
+            self._dsn, autocommit=True, options=f"{SESSION} {STATEMENT_TIMEOUT}", application_name="realtime"
+        ) as connection:
             named = frozenset(self._named)
             cursor = await connection.execute(_PUBLISH, (self._slot, json.dumps(sorted(named))))
             missing = await cursor.fetchall()
-        latest = time.monotonic() + LONGEST_WRITER_SECONDS
-        self._complete_at = {name: self._complete_at.get(name, latest) for name in named if not _waits(name, missing)}
-        return set(self._complete_at)
+        return {name for name in named if not _waits(name, missing)}
 
     async def _await_writers(self, names: Collection[Name]) -> None:
         """Wait for transactions that wrote one of the tables while it was not published; not anew for each join."""

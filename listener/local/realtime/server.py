@@ -234,9 +234,9 @@ class Server:
         while True:
             await self._world.streaming.wait()
             try:
-                await self._tables.refresh(self._registry.names())
                 if await tables.have_changed():
                     self._subscribe_all_again()
+                await self._tables.refresh(self._registry.names())
             except psycopg.Error as fault:  # a table that is dropped at this moment is enough
                 log.info("published_tables_unknown", reason=str(fault))
                 await asyncio.sleep(min(CHECK_SECONDS, self._options.tables_check_seconds))

@@ -2,6 +2,7 @@
 
 The path of a change: `replication` (the stream) → `intake` (drops unwanted changes) → `delivery` (filters, policies,
 JSON) → `channel` → `sockets`. Tests compare its frames with conversations recorded from Supabase Realtime v2.122.0.
+The stream has the tables of `supabase_realtime` that a subscription names, and no others (`subscribed_tables`).
 
 It differs where the real server's behaviour is a fault, or only a matter of time:
 
@@ -13,6 +14,9 @@ It differs where the real server's behaviour is a fault, or only a matter of tim
   connection waits 2 s, a refused join holds its socket up for 5 s, and 100 changes a second on average are delivered.
 - Changes flow again within two seconds of a restart of PostgreSQL; there, within 8 to 23. In both what was committed in
   between is lost, and no frame says so.
+- The first subscription to a table is confirmed once nobody holds the table with a VACUUM, DDL or a lock, and once the
+  transactions that have written it are over. One that stays open for five seconds delays it no longer; what that one
+  wrote before is not delivered.
 - Generated columns are left out on PostgreSQL before 18, whose stream lacks them; there, they come on every version.
 - Not served: several projects by host name, and partitions of `realtime.messages`.
 """

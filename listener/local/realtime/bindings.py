@@ -46,6 +46,11 @@ class Binding:
     select: frozenset[str] | None = None
     select_as_given: tuple[str, ...] | None = None
 
+    @property
+    def relation(self) -> tuple[str, str]:
+        """Schema and table, each "*" for all."""
+        return self.schema, self.table
+
     def described(self) -> str:
         """Return the binding as error messages quote it."""
         filters = inspect_tuples([(f.column, f.operator, f.value, f.negated) for f in self.filters])

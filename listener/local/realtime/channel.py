@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from listener.local.realtime.database import Database
     from listener.local.realtime.joining import JoinRequest
     from listener.local.realtime.presence import Reply
+    from listener.local.realtime.subscribed_tables import SubscribedTables
     from listener.local.realtime.subscriptions import Registry
     from listener.local.realtime.tokens import Identity, Verifier
     from listener.local.realtime.topics import Presences, Topics
@@ -44,6 +45,7 @@ class World:
 
     database: Database
     registry: Registry
+    tables: SubscribedTables
     topics: Topics
     verifier: Verifier
     streaming: asyncio.Event
@@ -247,12 +249,16 @@ class Channel:
             await self._world.streaming.wait()
             identity = self._identity
             try:
-                return [
+                subscriptions = [
                     Subscription(binding, identity, self, await check(self._world.database, binding, identity.role))
                     for binding in bindings
                 ]
             except psycopg.OperationalError:
                 await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await self._world.tables.include({subscription.binding.relation for subscription in subscriptions})
+            if identity is self._identity:
+                return subscriptions
 
     async def _notify_when_streaming(self) -> None:
         await self._world.streaming.wait()

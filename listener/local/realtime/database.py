@@ -21,6 +21,7 @@ SESSION = (
 )
 STATEMENT_TIMEOUT = "-c statement_timeout=10s"  # a policy that sleeps must not hold every subscriber for ever
 
+SCRIPTS = ("schema.sql", "publication.sql")
 PUBLISH_GENERATED = """
     do $$
     begin
@@ -91,7 +92,7 @@ async def apply_schema(dsn: str) -> None:
         ForeignSchemaError: The database belongs to another Realtime server.
         psycopg.Error: PostgreSQL is not there, or the role is no superuser.
     """
-    script = files("listener.local.realtime").joinpath("schema.sql").read_bytes()
+    scripts = [files("listener.local.realtime").joinpath(name).read_bytes() for name in SCRIPTS]
     async with await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, options="-c client_min_messages=warning"
     ) as connection:
@@ -99,6 +100,7 @@ async def apply_schema(dsn: str) -> None:
             await connection.execute("select pg_advisory_xact_lock(7308332177516823410)")  # two servers, one schema
             if await (await connection.execute(IS_FOREIGN)).fetchone() == (True,):
                 raise ForeignSchemaError
-            await connection.execute(script)
+            for script in scripts:
+                await connection.execute(script)
         if connection.info.server_version >= 180000:  # noqa: PLR2004 - generated columns can be published from 18 on
             await connection.execute(PUBLISH_GENERATED)

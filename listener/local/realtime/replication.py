@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import struct
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from listener.local.realtime.database import SESSION
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-PUBLICATIONS = "supabase_realtime,supabase_realtime_messages_publication"
+PUBLICATIONS = "realtime_subscribed,supabase_realtime_messages_publication"
 STATUS_SECONDS = 5.0  # well under wal_sender_timeout (60 s)
 LARGEST_READ = 2000  # messages taken in one go, so that sockets are served in between
 
@@ -40,13 +39,14 @@ class ReplicationStream:
     """One open stream. `on_message` takes each pgoutput message; it must not block."""
 
     def __init__(
-        self, connection: psycopg.AsyncConnection[tuple[object, ...]], on_message: Callable[[bytes], None]
+        self, connection: psycopg.AsyncConnection[tuple[object, ...]], slot: str, on_message: Callable[[bytes], None]
     ) -> None:
         self._libpq = connection.pgconn
         self._on_message = on_message
         self._readable = asyncio.Event()
         self._position = 0
         self._reading = False
+        self._slot = slot
 
     async def start(self) -> None:
         """Create the slot and begin to stream from here on.
@@ -54,13 +54,13 @@ class ReplicationStream:
         Raises:
             StreamEndedError: PostgreSQL refused.
         """
-        slot = f"realtime_{secrets.token_hex(6)}"
         self._resume()
         await self._command(
-            f"CREATE_REPLICATION_SLOT {slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'nothing')", pq.ExecStatus.TUPLES_OK
+            f"CREATE_REPLICATION_SLOT {self._slot} TEMPORARY LOGICAL pgoutput (SNAPSHOT 'nothing')",
+            pq.ExecStatus.TUPLES_OK,
         )
         options = f"proto_version '1', publication_names '{PUBLICATIONS}'"
-        await self._command(f"START_REPLICATION SLOT {slot} LOGICAL 0/0 ({options})", pq.ExecStatus.COPY_BOTH)
+        await self._command(f"START_REPLICATION SLOT {self._slot} LOGICAL 0/0 ({options})", pq.ExecStatus.COPY_BOTH)
 
     async def run(self, ready_for_more: asyncio.Event) -> None:
         """Hand over messages until the stream ends; stop reading while `ready_for_more` is not set.
@@ -148,8 +148,8 @@ class ReplicationStream:
 
 
 @contextlib.asynccontextmanager
-async def open_stream(dsn: str, on_message: Callable[[bytes], None]) -> AsyncIterator[ReplicationStream]:
-    """Return a started stream.
+async def open_stream(dsn: str, slot: str, on_message: Callable[[bytes], None]) -> AsyncIterator[ReplicationStream]:
+    """Return a started stream, from a slot of the name given.
 
     Raises:
         StreamEndedError: PostgreSQL refused to stream.
@@ -158,7 +158,7 @@ async def open_stream(dsn: str, on_message: Callable[[bytes], None]) -> AsyncIte
     connection = await psycopg.AsyncConnection.connect(
         dsn, autocommit=True, options=SESSION, application_name="realtime", replication="database"
     )
-    stream = ReplicationStream(connection, on_message)
+    stream = ReplicationStream(connection, slot, on_message)
     try:
         connection.pgconn.nonblocking = 1
         await stream.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from listener.local.realtime.rate import TICK_SECONDS, RateLimit
 from listener.local.realtime.replication import StreamEndedError, open_stream
 from listener.local.realtime.row_reader import RowReader
 from listener.local.realtime.sockets import Socket
+from listener.local.realtime.subscribed_tables import SubscribedTables
 from listener.local.realtime.subscriptions import Registry
 from listener.local.realtime.tokens import ExpiredTokenError, TokenError, Verifier
 from listener.local.realtime.topics import Topics
@@ -79,8 +81,16 @@ class Server:
         self._usage = Usage()
         topics = Topics(self._usage)
         stopped, refused_join_seconds = asyncio.Event(), options.refused_join_seconds
+        self._tables = SubscribedTables(options.dsn, self._for_sockets)
         self._world = World(
-            self._for_sockets, self._registry, topics, verifier, stopped, refused_join_seconds, self._usage
+            self._for_sockets,
+            self._registry,
+            self._tables,
+            topics,
+            verifier,
+            stopped,
+            refused_join_seconds,
+            self._usage,
         )
         self._limit = RateLimit(options.events_per_second, options.limit_tick_seconds)
         self._sockets: set[Socket] = set()
@@ -197,7 +207,9 @@ class Server:
         facts = FactsCache(self._for_delivery)
         intake = Intake(self._registry, facts)
         delivery = Delivery(intake.gate, facts, RowReader(self._for_delivery), self._limit)
-        async with open_stream(self._options.dsn, intake.accept) as stream:
+        slot = f"realtime_{secrets.token_hex(6)}"
+        await self._tables.follow(slot)
+        async with open_stream(self._options.dsn, slot, intake.accept) as stream:
             self._away_since = None
             self._world.streaming.set()  # without a frame to subscribers, like the real server after its restart
             log.info("replication_running")
@@ -224,6 +236,7 @@ class Server:
             try:
                 if await tables.have_changed():
                     self._subscribe_all_again()
+                await self._tables.refresh(self._registry.names())
             except psycopg.Error as fault:  # a table that is dropped at this moment is enough
                 log.info("published_tables_unknown", reason=str(fault))
                 await asyncio.sleep(min(CHECK_SECONDS, self._options.tables_check_seconds))

@@ -129,6 +129,10 @@ class Registry:
         """Return how many there are."""
         return len(self._active)
 
+    def names(self) -> set[tuple[str, str]]:
+        """Return schema and table of every subscription, each "*" for all."""
+        return {subscription.binding.relation for subscription in self._active}
+
     def replace(self, old: Iterable[Subscription], new: Iterable[Subscription]) -> None:
         """Swap a channel's subscriptions in one step: no change falls between the two sets."""
         for subscription in old:

@@ -120,7 +120,7 @@ class GrantingStore:
     def _page(self, wanted):
         return Page([job for job in self.jobs.values() if wanted(job)], 1, None)
 
-    async def poll(self, _cursor, until, _after):
+    async def poll(self, _cursor, until, _after, _most=None, _share=None):
         await checkpoint()
         return self._page(lambda job: job.unplanned or (job.next_run_at and job.next_run_at <= until))
 

@@ -225,9 +225,9 @@ def test_a_handler_that_no_listener_has_is_reported(world, channel):
     assert world.evaluate()["resolved"] == 1
     world.pass_time(600)
     world.connection.execute("update job_scheduler.alert_cursor set evaluated_at = now() - interval '5 minutes'")
-    assert world.evaluate()["opened"] == 1
+    late, next_one = world.evaluate(), world.evaluate()  # the first may consist of several
     assert [alert["subject"] for alert in world.alerts()] == ["handler:rare", "all"]
-    assert world.evaluate()["resolved"] == 1
+    assert (late["opened"], late["resolved"] + next_one["resolved"]) == (1, 1)
 
 
 def test_within_the_cool_down_nothing_is_reported_again(world, channel):

@@ -27,11 +27,11 @@ def test_two_listeners_share_jobs_and_run_each_once(project, listeners, marks, e
     assert len(set(begun)) == len({run["listener_id"] for run in runs}) == 2
 
 
-def test_a_listener_that_is_asked_to_stop_lets_its_runs_end(project, listeners, eventually) -> None:
+def test_a_listener_that_is_asked_to_stop_lets_its_runs_end(project, listeners, marks, eventually) -> None:
     """Within its drain time; it claims nothing more, and exits with 0 as soon as the last run has ended."""
     leaving = listeners.start(drain_seconds=8)
-    job = project.insert("rest", metadata={"seconds": 1})
-    project.wait(job, "running")
+    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 1})
+    eventually(marks.read_text, "it has begun: one that is only claimed is handed back")
     leaving.process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     later = project.insert()

@@ -127,6 +127,6 @@ def test_a_quota_of_runs_holds_over_all_listeners_and_what_is_beyond_waits(proje
         eventually(all_done, "all of them run, three at a time", 60)
         assert max(seen) == 3
         assert project.rows("select count(*) as n from public.job_executions") == [{"n": 12}]
-        assert all(each.ready() for each in both)
+        eventually(lambda: all(each.ready() for each in both), "both are ready")
     finally:
         project.sql.execute("update job_scheduler.limits set value = 1000 where name = 'quota_max_running'")

@@ -28,11 +28,11 @@ def lives(process: int) -> bool:
         return False
 
 
-def test_a_second_sigterm_ends_the_time_that_runs_are_granted(project, listeners) -> None:
+def test_a_second_sigterm_ends_the_time_that_runs_are_granted(project, listeners, marks, eventually) -> None:
     """Runs that still go on are handed back at once, as they would be at the end of that time."""
     leaving = listeners.start(drain_seconds=60)
-    job = project.insert("rest", metadata={"seconds": 60})
-    project.wait(job, "running")
+    job = project.insert("rest", metadata={"marks": str(marks), "seconds": 60})
+    eventually(marks.read_text, "it has begun")
     for _ in range(2):  # together they are one: a terminal and whatever runs the service both pass it on
         leaving.process.send_signal(signal.SIGTERM)
         time.sleep(0.1)

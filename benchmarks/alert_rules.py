@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import TYPE_CHECKING
-
-import anyio
 
 if TYPE_CHECKING:
     from bench import Bench
@@ -32,7 +29,8 @@ async def alert_rules(bench: Bench) -> dict[str, float]:
         for count, seen in rates.items():
             bench.sql.execute("truncate public.job_alert_rules cascade")
             bench.sql.execute(ADD_RULES, (count,))
-            seen.append(await _rate(bench))
+            bench.empty()
+            seen.append(await bench.rate(JOBS))
     bench.sql.execute("truncate public.job_alert_rules cascade")
     without, beside = (statistics.median(seen) for seen in rates.values())
     evaluations = bench.value("select extract(epoch from now() - evaluated_at) < 60 from job_scheduler.alert_cursor")
@@ -42,15 +40,3 @@ async def alert_rules(bench: Bench) -> dict[str, float]:
         "ratio": round(beside / without, 3),
         "evaluated": int(evaluations),
     }
-
-
-async def _rate(bench: Bench) -> float:
-    bench.empty()
-    async with bench.listener():
-        await anyio.sleep(1)
-        bench.sql.execute(
-            "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, %s)", (JOBS,)
-        )
-        began = time.perf_counter()
-        await bench.ended()
-        return JOBS / (time.perf_counter() - began)

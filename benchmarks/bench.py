@@ -75,6 +75,18 @@ class Bench:
             while self.value(left, [after]):
                 await anyio.sleep(0.025)
 
+    async def rate(self, jobs: int) -> float:
+        """Insert no-op jobs due now beside a listener; how many a second it ran."""
+        last = self.value("select coalesce(max(id), 0) from public.scheduled_jobs")
+        async with self.listener():
+            await anyio.sleep(1)
+            self.sql.execute(
+                "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, %s)", [jobs]
+            )
+            began = time.perf_counter()
+            await self.ended(after=last)
+            return jobs / (time.perf_counter() - began)
+
     def value(self, query: LiteralString, arguments: Sequence[object] = ()) -> Any:  # noqa: ANN401 - any type of SQL
         """Return the one value of a query."""
         row = self.sql.execute(query, arguments).fetchone()

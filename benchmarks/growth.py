@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import statistics
-import time
 from typing import TYPE_CHECKING
 
-import anyio
 import psycopg
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ FILL_LEDGER = """
 async def growth(bench: Bench) -> dict[str, float]:
     """20,000 no-op jobs due now, three times with empty tables, and with 1,000,000 ended jobs and 5,000,000 runs."""
     bench.empty()
-    empty = [await _rate(bench) for _ in range(TURNS)]
+    empty = [await bench.rate(JOBS) for _ in range(TURNS)]
     bench.empty()
     with psycopg.connect(bench.stack.admin_dsn, autocommit=True) as sql:
         sql.execute("set session_replication_role = replica")  # no trigger looks at rows that were never due
@@ -42,22 +40,10 @@ async def growth(bench: Bench) -> dict[str, float]:
         sql.execute(FILL_LEDGER, {"runs": RUNS_EACH})
         sql.execute("vacuum analyze public.scheduled_jobs, public.job_executions")
         sql.execute("checkpoint")
-    grown = [await _rate(bench) for _ in range(TURNS)]
+    grown = [await bench.rate(JOBS) for _ in range(TURNS)]
     bench.empty()
     return {
         "jobs_per_second": round(statistics.median(empty)),
         "beside_5_million_runs": round(statistics.median(grown)),
         "ratio": round(statistics.median(grown) / statistics.median(empty), 3),
     }
-
-
-async def _rate(bench: Bench) -> float:
-    last = bench.value("select coalesce(max(id), 0) from public.scheduled_jobs")
-    async with bench.listener():
-        await anyio.sleep(1)
-        bench.sql.execute(
-            "insert into public.scheduled_jobs (handler) select 'noop' from generate_series(1, %s)", [JOBS]
-        )
-        began = time.perf_counter()
-        await bench.ended(after=last)
-        return JOBS / (time.perf_counter() - began)

@@ -11,7 +11,6 @@ import os
 import pstats
 import re
 import sys
-import tempfile
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,13 +20,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import psutil
 import psycopg
-from bench import Bench, machine
+from bench import Bench, machine, opened
 from sql_cost import SqlCost, lines
 
 from listener.local.program import running
 from listener.local.services import listener_program
-from listener.local.stack import running_stack
-from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -211,10 +208,8 @@ def page(found: dict[str, Any]) -> Iterator[str]:
 
 async def main(target: Path) -> None:
     """Measure, and write the page."""
-    with tempfile.TemporaryDirectory(prefix="listener-profile-") as folder:
-        Path(folder).chmod(0o711)
-        async with running_stack(Path(folder)) as stack:
-            found = await measure(Bench(stack, StateFolder(Path(folder))))
+    async with opened() as bench:
+        found = await measure(bench)
     target.write_text("\n".join(page(found)) + "\n")
     print(target.read_text())
 

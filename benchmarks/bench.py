@@ -101,6 +101,16 @@ class Bench:
         return [value for (value,) in rows]
 
 
+@asynccontextmanager
+async def opened(*, direct: bool = False) -> AsyncIterator[Bench]:
+    """Run a stack of its own, in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="listener-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        async with running_stack(folder, direct=direct) as stack:
+            yield Bench(stack, StateFolder(folder))
+
+
 async def _pickup(bench: Bench, channels: str, samples: int) -> dict[str, float]:
     bench.empty()
     seen = []
@@ -277,13 +287,10 @@ MEASUREMENTS = {
 async def main(names: list[str], direct: bool) -> None:  # noqa: FBT001 - `anyio.run` passes no names on
     """Measure, print, and write the results beside this file."""
     results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="listener-bench-") as folder:
-        Path(folder).chmod(0o711)
-        async with running_stack(Path(folder), direct=direct) as stack:
-            bench = Bench(stack, StateFolder(Path(folder)))
-            for name in names:
-                results[name] = await MEASUREMENTS[name](bench)
-                print(f"{name:16} {json.dumps(results[name])}", flush=True)
+    async with opened(direct=direct) as bench:
+        for name in names:
+            results[name] = await MEASUREMENTS[name](bench)
+            print(f"{name:16} {json.dumps(results[name])}", flush=True)
     target = Path(__file__).parent / ("results_direct.json" if direct else "results.json")
     target.write_text(json.dumps({"machine": machine(), **results}, indent=2) + "\n")
 

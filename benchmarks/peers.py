@@ -10,18 +10,14 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from bench import Bench, lateness, machine, pickup, throughput
+from bench import Bench, lateness, machine, opened, pickup, throughput
 from figures import summary
 from psycopg import sql
-
-from listener.local.stack import running_stack
-from listener.local.state import StateFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,18 +124,11 @@ def table(results: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-async def _bench(stacks: AsyncExitStack, *, direct: bool) -> Bench:
-    folder = Path(stacks.enter_context(tempfile.TemporaryDirectory(prefix="listener-bench-")))
-    folder.chmod(0o711)
-    stack = await stacks.enter_async_context(running_stack(folder, direct=direct))
-    return Bench(stack, StateFolder(folder))
-
-
 async def main() -> None:
     """Measure ours, then each peer, and write the table."""
     results: dict[str, dict[str, Any]] = {name: {} for name in KEEPS}
     async with AsyncExitStack() as stacks:
-        benches = {name: await _bench(stacks, direct=name == DIRECT) for name in (OURS, DIRECT)}
+        benches = {name: await stacks.enter_async_context(opened(direct=name == DIRECT)) for name in (OURS, DIRECT)}
         for measurement, measure in MEASUREMENTS.items():
             for name, seen in results.items():
                 if name in benches:

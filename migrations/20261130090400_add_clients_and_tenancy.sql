@@ -1563,6 +1563,7 @@ language plpgsql
 stable
 security definer -- see check_handler
 set search_path = ''
+set plan_cache_mode = force_generic_plan -- each insert calls it: planning anew costs a seventh of one
 as $$
 begin
     select

@@ -1,6 +1,6 @@
--- Sends a message through these channels: a row that postgres_changes delivers, a private broadcast where the database has that
--- function, and a NOTIFY. Each may be lost, so it never fails the write that sends it. A NOTIFY has less than 8,000 bytes: a
--- longer message becomes one that causes a poll. It would fail the commit if half of PostgreSQL's queue were not free.
+-- Sends a message through these channels: a NOTIFY, a row that postgres_changes delivers, and a private broadcast where the
+-- database has that function. Each may be lost, so it never fails the write that sends it. A NOTIFY has less than 8,000 bytes:
+-- a longer message becomes one that causes a poll. It would fail the commit if half of PostgreSQL's queue were not free.
 create or replace function job_scheduler.send(message jsonb, channels text[])
 returns void
 language plpgsql
@@ -13,14 +13,18 @@ begin
             else message || '{"table": "scheduled_jobs", "rows": null}'
         end::text);
     end if;
-    if 'postgres_changes' = any(channels) then
-        insert into job_scheduler.signals (message) values (message);
+    if '{postgres_changes,broadcast}' && channels then
+        begin
+            if 'postgres_changes' = any(channels) then
+                insert into job_scheduler.signals (message) values (message);
+            end if;
+            if 'broadcast' = any(channels) and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
+                perform realtime.send(message, 'changed', 'job_scheduler', true);
+            end if;
+        exception when others then
+            raise warning 'job_scheduler.notify: %', sqlerrm;
+        end;
     end if;
-    if 'broadcast' = any(channels) and to_regprocedure('realtime.send(jsonb,text,text,boolean)') is not null then
-        perform realtime.send(message, 'changed', 'job_scheduler', true);
-    end if;
-exception when others then
-    raise warning 'job_scheduler.notify: %', sqlerrm;
 end
 $$;
 revoke all on function job_scheduler.send(jsonb, text[]) from public;
@@ -52,19 +56,26 @@ end
 $$;
 revoke all on function job_scheduler.is_listened() from public;
 
--- Whether a statement is to send a NOTIFY: somebody receives it, and there are not too many.
-create or replace function job_scheduler.is_notifying()
-returns boolean
+-- The channels through which a statement notifies: Realtime's unless muted, and NOTIFY if somebody receives it and there are not
+-- too many.
+create or replace function job_scheduler.open_channels()
+returns text[]
 language plpgsql
 stable
 set search_path = ''
 as $$
 begin
-    return job_scheduler.is_listened()
-        and not exists (select from job_scheduler.mute as m where m.notify_until > clock_timestamp());
+    return (
+        select
+            case when max(m.until) > clock_timestamp() then '{}' else '{broadcast,postgres_changes}'::text[] end
+            || case
+                when max(m.notify_until) > clock_timestamp() or not job_scheduler.is_listened() then '{}' else '{notify}'::text[]
+            end
+        from job_scheduler.mute as m
+    );
 end
 $$;
-revoke all on function job_scheduler.is_notifying() from public;
+revoke all on function job_scheduler.open_channels() from public;
 
 -- Notifies the listeners of a change: through Realtime and by NOTIFY, unless either is muted because they poll.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
@@ -77,16 +88,15 @@ declare
     message constant jsonb := jsonb_build_object(
         'table', what, 'rows', rows_changed, 'xid', pg_current_xact_id()::text::bigint
     );
+    channels text[] := job_scheduler.open_channels();
 begin
     if what in ('cancelled_runs', 'stopped_runs', 'deleted_jobs') then
         insert into job_scheduler.stops (message) values (message);
     end if;
-    if what = 'job_listeners' or not job_scheduler.is_muted() then
-        perform job_scheduler.send(message, '{broadcast,postgres_changes}');
+    if what = 'job_listeners' and 'broadcast' <> all(channels) then
+        channels := channels || '{broadcast,postgres_changes}';
     end if;
-    if job_scheduler.is_notifying() then
-        perform job_scheduler.send(message, '{notify}');
-    end if;
+    perform job_scheduler.send(message, channels);
 end
 $$;
 revoke all on function job_scheduler.notify(text, jsonb) from public;
@@ -112,22 +122,29 @@ security definer -- see notify
 set search_path = ''
 as $$
 declare
-    plain jsonb;
+    channels constant text[] := job_scheduler.open_channels();
+    message jsonb;
 begin
-    if (job_scheduler.is_muted() and not job_scheduler.is_notifying()) or not exists (select from new_rows) then
+    if channels = '{}' then
         return null;
     end if;
-    select case
-        when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
-            then jsonb_agg(
-                jsonb_build_array(
-                    n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by,
-                    n.handler
+    select jsonb_build_object(
+        'table', 'scheduled_jobs', 'xid', pg_current_xact_id()::text::bigint,
+        'rows', case
+            when count(*) <= 100 and bool_and(n.trigger_type = 'once' and n.misfire <> 'skip')
+                then jsonb_agg(
+                    jsonb_build_array(
+                        n.id, n.revision, n.next_run_at, n.priority, coalesce(n.workspace_id, n.created_by), n.created_by,
+                        n.handler
+                    )
                 )
-            )
-    end into plain
-    from (select * from new_rows limit 101) as n;
-    perform job_scheduler.notify('scheduled_jobs', plain);
+        end
+    ) into message
+    from (select * from new_rows limit 101) as n
+    having count(*) > 0;
+    if message is not null then
+        perform job_scheduler.send(message, channels);
+    end if;
     return null;
 end
 $$;

@@ -1030,23 +1030,24 @@ $$;
 revoke all on function job_scheduler.admit_edit_to_quotas() from public;
 
 -- Finished jobs that are scheduled again are counted for the end of the statement, however many they are.
-create or replace function job_scheduler.count_revived()
-returns trigger
+create or replace function job_scheduler.count_revived(workspace uuid, owner uuid)
+returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-    tenant constant text := coalesce(new.workspace_id::text, 'of ' || new.created_by, 'none');
+    tenant constant text := coalesce(workspace::text, 'of ' || owner, 'none');
     counted constant jsonb := coalesce(nullif(current_setting('job_scheduler.revived', true), ''), '{}');
 begin
     perform set_config(
         'job_scheduler.revived',
         (counted || jsonb_build_object(tenant, coalesce((counted -> tenant)::bigint, 0) + 1))::text, true
     );
-    return new;
 end
 $$;
-revoke all on function job_scheduler.count_revived() from public;
+revoke all on function job_scheduler.count_revived(uuid, uuid) from public;
+grant execute on function job_scheduler.count_revived(uuid, uuid)
+to authenticated, service_role; -- their writes fire the trigger that calls it
 
 create or replace function job_scheduler.admit_revived()
 returns trigger
@@ -1778,22 +1779,20 @@ end
 $$;
 revoke all on function job_scheduler.audit_insertions() from public;
 
-create or replace function job_scheduler.audit_manual_run()
-returns trigger
+create or replace function job_scheduler.audit_manual_run(run public.job_executions)
+returns void
 language plpgsql
-security definer -- see audit_change
 set search_path = ''
 as $$
 begin
     perform job_scheduler.enter_act(
-        j, 'run_now', jsonb_build_object('execution_id', jsonb_build_array(null, new.id), 'test_mode', new.test_mode)
+        j, 'run_now', jsonb_build_object('execution_id', jsonb_build_array(null, run.id), 'test_mode', run.test_mode)
     )
     from public.scheduled_jobs as j
-    where j.id = new.scheduled_job_id;
-    return null;
+    where j.id = run.scheduled_job_id;
 end
 $$;
-revoke all on function job_scheduler.audit_manual_run() from public;
+revoke all on function job_scheduler.audit_manual_run(public.job_executions) from public;
 $file$;
     left_alone constant text := null;
 begin

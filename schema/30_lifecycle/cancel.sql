@@ -15,35 +15,20 @@ as $$
 $$;
 revoke all on function job_scheduler.mark_stopped(bigint) from public;
 
-create or replace function job_scheduler.stop_runs()
-returns trigger
+-- Cancelling a job that has ended stops its manual runs, and the job stays as it is. Written as an update of its status to
+-- what it is, so that the policies decide who may.
+create or replace function job_scheduler.stop_asked_for(job bigint)
+returns void
 language plpgsql
-security definer -- see notify
 set search_path = ''
 as $$
 begin
-    perform job_scheduler.notify_stopped(new.id);
-    return null;
-end
-$$;
-revoke all on function job_scheduler.stop_runs() from public;
-
--- Cancelling a job that has ended stops its manual runs, and the job stays as it
--- is. Written as an update of its status to what it is, so that the policies decide who may.
-create or replace function job_scheduler.stop_asked_for()
-returns trigger
-language plpgsql
-security definer -- a client may not write the ledger
-set search_path = ''
-as $$
-begin
-    perform job_scheduler.mark_stopped(new.id);
+    perform job_scheduler.mark_stopped(job);
     update public.job_executions
     set status = 'cancelled', reason = 'cancelled', completed_at = now()
-    where scheduled_job_id = new.id and status = 'queued';
-    perform job_scheduler.refresh_wake(new.id);
-    perform job_scheduler.notify_stopped(new.id);
-    return null;
+    where scheduled_job_id = job and status = 'queued';
+    perform job_scheduler.refresh_wake(job);
+    perform job_scheduler.notify_stopped(job);
 end
 $$;
-revoke all on function job_scheduler.stop_asked_for() from public;
+revoke all on function job_scheduler.stop_asked_for(bigint) from public;

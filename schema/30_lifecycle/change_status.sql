@@ -39,16 +39,19 @@ begin
         new.is_planned := new.is_planned or new.status = 'cancelled';
         new.next_run_at := null;
     end if;
+    if new.status = 'scheduled' and old.status in ('completed', 'failed', 'cancelled') then
+        -- Now, because whether the statement's trigger fires is decided before what comes after rows.
+        perform job_scheduler.count_revived(new.workspace_id, new.created_by);
+    end if;
     return new;
 end
 $$;
 
 -- A resumed job shows as running while the run goes on that it was paused in. If its last instant ran meanwhile, the job
 -- ends as that run did. Both by way of the states that lead there.
-create or replace function job_scheduler.settle_resumed()
-returns trigger
+create or replace function job_scheduler.settle_resumed(job public.scheduled_jobs)
+returns void
 language plpgsql
-security definer -- only the service starts and ends a run
 set search_path = ''
 as $$
 declare
@@ -58,31 +61,57 @@ begin
     if exists (
         select from public.job_executions as e
         where
-            e.scheduled_job_id = new.id and e.status = 'running' and e.lease_expires_at is not null
+            e.scheduled_job_id = job.id and e.status = 'running' and e.lease_expires_at is not null
             and e.cause = 'schedule' and e.stopped_at is null
     ) then
-        update public.scheduled_jobs set status = 'running' where id = new.id;
-    elsif new.due_at is null and new.is_planned and not exists (
+        update public.scheduled_jobs set status = 'running' where id = job.id;
+    elsif job.due_at is null and job.is_planned and not exists (
         select from public.job_executions as e
-        where e.scheduled_job_id = new.id and e.status = 'queued' and e.cause = 'schedule'
+        where e.scheduled_job_id = job.id and e.status = 'queued' and e.cause = 'schedule'
     ) then
-        update public.scheduled_jobs set status = 'running' where id = new.id;
+        update public.scheduled_jobs set status = 'running' where id = job.id;
         update public.scheduled_jobs
         set status = coalesce((
             select e.status from public.job_executions as e
             where
-                e.scheduled_job_id = new.id and e.status in ('completed', 'failed', 'cancelled')
+                e.scheduled_job_id = job.id and e.status in ('completed', 'failed', 'cancelled')
                 and e.cause = 'schedule' and e.stopped_at is null
             order by e.completed_at desc
             limit 1
         ), 'completed')
-        where id = new.id;
+        where id = job.id;
     end if;
     perform set_config('job_scheduler.stage', stage, true);
+end
+$$;
+revoke all on function job_scheduler.settle_resumed(public.scheduled_jobs) from public;
+
+-- Settles what follows from a client's change of status, or from one to what it was.
+create or replace function job_scheduler.settle_status()
+returns trigger
+language plpgsql
+security definer -- only the service starts and ends a run, and a client may not write the ledger
+set search_path = ''
+as $$
+begin
+    if old.status = 'paused' and new.status = 'scheduled' then
+        if old.claimed_by is not null or new.due_at is null and new.is_planned then
+            perform job_scheduler.settle_resumed(new);
+        end if;
+    elsif new.status = 'cancelled' and old.status <> 'cancelled' then
+        if old.claimed_by is not null then
+            perform job_scheduler.notify_stopped(new.id);
+        end if;
+    elsif old.status = new.status and (old.claimed_by is not null or old.queued_runs > 0) and (
+        new.status = 'cancelled'
+        or new.status in ('completed', 'failed') and coalesce(current_setting('job_scheduler.act', true), '') = 'cancel'
+    ) then
+        perform job_scheduler.stop_asked_for(new.id);
+    end if;
     return null;
 end
 $$;
-revoke all on function job_scheduler.settle_resumed() from public;
+revoke all on function job_scheduler.settle_status() from public;
 
 -- Recomputes when the service must next act on a job from its due instant and its queued runs.
 create or replace function job_scheduler.refresh_wake(job bigint)
@@ -125,6 +154,9 @@ as $$
 declare
     is_cancelled constant boolean := new.status = 'cancelled' and old.status <> 'cancelled';
 begin
+    if old.status = new.status and job_scheduler.is_due_alike(new, old) then
+        return null;
+    end if;
     if is_cancelled then
         perform job_scheduler.mark_stopped(new.id);
     end if;

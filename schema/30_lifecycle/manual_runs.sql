@@ -24,12 +24,13 @@ revoke all on function job_scheduler.admit_manual_run() from public;
 create or replace function job_scheduler.queue_manual_run()
 returns trigger
 language plpgsql
-security definer -- see refresh_wake and notify
+security definer -- see refresh_wake, notify and audit_change
 set search_path = ''
 as $$
 begin
     perform job_scheduler.refresh_wake(new.scheduled_job_id);
     perform job_scheduler.notify('scheduled_jobs', null);
+    perform job_scheduler.audit_manual_run(new);
     return null;
 end
 $$;

@@ -70,23 +70,24 @@ $$;
 revoke all on function job_scheduler.admit_edit_to_quotas() from public;
 
 -- Finished jobs that are scheduled again are counted for the end of the statement, however many they are.
-create or replace function job_scheduler.count_revived()
-returns trigger
+create or replace function job_scheduler.count_revived(workspace uuid, owner uuid)
+returns void
 language plpgsql
 set search_path = ''
 as $$
 declare
-    tenant constant text := coalesce(new.workspace_id::text, 'of ' || new.created_by, 'none');
+    tenant constant text := coalesce(workspace::text, 'of ' || owner, 'none');
     counted constant jsonb := coalesce(nullif(current_setting('job_scheduler.revived', true), ''), '{}');
 begin
     perform set_config(
         'job_scheduler.revived',
         (counted || jsonb_build_object(tenant, coalesce((counted -> tenant)::bigint, 0) + 1))::text, true
     );
-    return new;
 end
 $$;
-revoke all on function job_scheduler.count_revived() from public;
+revoke all on function job_scheduler.count_revived(uuid, uuid) from public;
+grant execute on function job_scheduler.count_revived(uuid, uuid)
+to authenticated, service_role; -- their writes fire the trigger that calls it
 
 create or replace function job_scheduler.admit_revived()
 returns trigger

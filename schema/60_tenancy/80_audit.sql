@@ -133,19 +133,17 @@ end
 $$;
 revoke all on function job_scheduler.audit_insertions() from public;
 
-create or replace function job_scheduler.audit_manual_run()
-returns trigger
+create or replace function job_scheduler.audit_manual_run(run public.job_executions)
+returns void
 language plpgsql
-security definer -- see audit_change
 set search_path = ''
 as $$
 begin
     perform job_scheduler.enter_act(
-        j, 'run_now', jsonb_build_object('execution_id', jsonb_build_array(null, new.id), 'test_mode', new.test_mode)
+        j, 'run_now', jsonb_build_object('execution_id', jsonb_build_array(null, run.id), 'test_mode', run.test_mode)
     )
     from public.scheduled_jobs as j
-    where j.id = new.scheduled_job_id;
-    return null;
+    where j.id = run.scheduled_job_id;
 end
 $$;
-revoke all on function job_scheduler.audit_manual_run() from public;
+revoke all on function job_scheduler.audit_manual_run(public.job_executions) from public;

@@ -115,15 +115,15 @@ def test_what_is_new_is_written(migrated_database: str, blank_database: str, cha
 def test_what_is_gone_is_dropped(migrated_database: str, blank_database: str):
     """Triggers before the functions that they call."""
     text = schema_text()
-    trigger = re.search(r"create or replace trigger t40_audit_manual_run.*?;\n", text, re.DOTALL)
-    function = re.search(r"create or replace function job_scheduler.audit_manual_run.*?from public;\n", text, re.DOTALL)
+    trigger = re.search(r"create or replace trigger t70_admit_edit\n.*?;\n", text, re.DOTALL)
+    function = re.search(r"create or replace function job_scheduler.admit_edit\(.*?from public;\n", text, re.DOTALL)
     assert trigger
     assert function
     text = text.replace(trigger[0], "").replace(function[0], "")
     load(blank_database, text)
     assert write(migrated_database, blank_database, text).split("\n\n") == [
-        "drop trigger if exists t40_audit_manual_run on public.job_executions;",
-        "drop function if exists job_scheduler.audit_manual_run();\n",
+        "drop trigger if exists t70_admit_edit on public.scheduled_jobs;",
+        "drop function if exists job_scheduler.admit_edit();\n",
     ]
 
 

@@ -28,6 +28,21 @@ set enable_nestloop = off
 set enable_mergejoin = off
 set lock_timeout = '2s' -- a key or row that is locked for longer delays only its own claim: a smaller batch goes without it
 as $$
+begin
+    perform set_config('job_scheduler.stage', 'service', true);
+    perform job_scheduler.refuse_restored(request);
+    return coalesce(job_scheduler.claim_lone(request), job_scheduler.claim_batch(request));
+end
+$$;
+revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
+grant execute on function public.claim_runs_v1(jsonb) to service_role;
+
+-- Claims as claim_runs_v1 says. It runs with the settings of its caller.
+create or replace function job_scheduler.claim_batch(request jsonb)
+returns json
+language plpgsql
+set search_path = ''
+as $$
 declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
@@ -52,8 +67,6 @@ declare
     held bigint[] := '{}'; -- at the bounds of their parties
     bounded uuid[] := '{}';
 begin
-    perform set_config('job_scheduler.stage', 'service', true);
-    perform job_scheduler.refuse_restored(request);
     if request -> 'claims' @> '[{"again": true}]' then
         again_jobs := job_scheduler.lock_again(request -> 'claims');
     end if;
@@ -127,8 +140,7 @@ begin
     );
 end
 $$;
-revoke all on function public.claim_runs_v1(jsonb) from public, anon, authenticated;
-grant execute on function public.claim_runs_v1(jsonb) to service_role;
+revoke all on function job_scheduler.claim_batch(jsonb) from public;
 
 -- Enters the runs of these jobs but for those held back, and moves the jobs on. They are locked, and nothing else stands in
 -- the way. It runs with the settings of its caller.

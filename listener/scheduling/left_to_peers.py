@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from listener.domain.rendezvous import bucket
+from listener.scheduling.reading import read_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,8 +31,6 @@ SAMPLE = 100
 """Jobs that are tried to learn who sleeps."""
 MOST_DUE = 10 * SAMPLE
 """Due jobs, of anybody, from which a sample is chosen."""
-PAGE = 1000
-"""Jobs that are read in one request."""
 FIRST_PAGE = 200
 """Jobs of a poll that are read whoever is to claim them; of fewer changes nothing is left out."""
 
@@ -108,8 +107,4 @@ class LeftToPeers:
         return [each for each in ids if not self._mine >> bucket(each) & 1]
 
     async def _read(self, ids: list[int]) -> None:
-        while ids:
-            requested_at = self._clock.monotonic()
-            page = await self._store.read(ids[:PAGE])
-            self._reconciler.apply(page.jobs, requested_at, listed=True)
-            del ids[: page.after if isinstance(page.after, int) else PAGE]
+        await read_jobs(ids, self._store, self._reconciler, self._clock)

@@ -18,6 +18,7 @@ from listener.errors import StoreError
 from listener.observability.events import Event
 from listener.scheduling.missed_hints import MissedHints
 from listener.scheduling.muter import Mute
+from listener.scheduling.reading import read_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -44,8 +45,6 @@ MOST_AHEAD = 1_000_000
 MUTED_SHARE = 2
 """While notifications are muted, at most one part in so many of the time is for polls, however much each reads."""
 POLL = "poll"
-PAGE = 1000
-"""Jobs that are read in one request."""
 LIST_SHARE = 4
 """If memory limits the lists, they follow one another closely: at most one part in so many of the time is for them."""
 
@@ -234,12 +233,12 @@ class Reflector:
     def _beware(self) -> None:
         self._wary_until = self._clock.monotonic() + WARY_SECONDS
 
-    async def _take(self, reading: Awaitable[Page], *, listed: bool = False) -> Page:
+    async def _take(self, reading: Awaitable[Page]) -> Page:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
         self._mute.learned(page.muted_until, page.notify_muted_until)
-        self._reconciler.apply(page.jobs, requested_at, listed=listed)
+        self._reconciler.apply(page.jobs, requested_at)
         for hint in page.hints:
             if self._sink is not None:
                 self._sink.deliver(hint)
@@ -263,11 +262,7 @@ class Reflector:
         listing = await self._store.due(until, self._horizon_jobs)
         self._reconciler.complete_until = min(listing.complete_until, self._reconciler.complete_until)
         self._metrics.due_not_armed("memory", listing.left_out)
-        begin = 0
-        while begin < len(listing.ids):
-            ids = listing.ids[begin : begin + PAGE]
-            page = await self._take(self._store.read(ids), listed=True)
-            begin += page.after if isinstance(page.after, int) else len(ids)
+        await read_jobs(listing.ids, self._store, self._reconciler, self._clock)
         return listing.snapshot or Snapshot.before(listing.cursor)
 
     async def _wait(self) -> None:

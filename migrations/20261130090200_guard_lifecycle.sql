@@ -171,7 +171,9 @@ begin
     from (
         select
             count(*) as waiting,
-            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+            min(e.run_at) filter (
+                where e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow'
+            ) as first
         from public.scheduled_jobs as s
         left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
         where s.id = job and e.id is not null

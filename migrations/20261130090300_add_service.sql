@@ -40,7 +40,8 @@ declare
     job public.scheduled_jobs;
     run public.job_executions;
 begin
-    if jsonb_array_length(request -> 'claims') <> 1 or claim ->> 'again' = 'true' or jsonb_typeof(claim -> 'missed') = 'array' then
+    if jsonb_array_length(request -> 'claims') <> 1 or claim ->> 'again' = 'true'
+        or jsonb_typeof(claim -> 'missed') = 'array' then
         return null;
     end if;
     select j.* into job
@@ -89,7 +90,7 @@ begin
 
     return json_build_object(
         'now', clock_timestamp(), 'full', false, 'runs', job_scheduler.claimed_run(run, job), 'rows', '[]'::json,
-        'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped()
+        'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped(), 'stopped', '[]'::json
     );
 end
 $$;
@@ -245,7 +246,7 @@ as $$
     ) as k
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-        and (q.cause = 'manual' or j.status = 'scheduled')
+        and (q.cause = 'manual' or j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow')
     order by -- first the runs that the key was given to, see job_scheduler.free_key_slots
         k.holds_slot desc, case when k.holds_slot then q.blocked_since end, case when k.holds_slot then q.id end,
         q.run_at, q.scheduled_for
@@ -315,40 +316,6 @@ $$;
 revoke all on function
 job_scheduler.await_running(public.scheduled_jobs, timestamptz, timestamptz, timestamptz, uuid)
 from public;
-
--- Stops the runs of a job that the run of a due instant replaces; answers whether there were any.
-create or replace function job_scheduler.stop_replaced(job bigint, run_for timestamptz)
-returns boolean
-language plpgsql
-set search_path = ''
-as $$
-declare
-    stopped jsonb;
-begin
-    with replaced as (
-        update public.job_executions
-        set
-            status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
-            duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
-            lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
-            fence = fence + 1
-        where
-            scheduled_job_id = job and status = 'running' and lease_expires_at is not null
-            and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
-        returning id
-    )
-    select jsonb_agg(r.id) into stopped from replaced as r;
-    if stopped is null then
-        return false;
-    end if;
-    perform job_scheduler.notify('stopped_runs', stopped);
-    update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
-    set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
-    where id = job;
-    return true;
-end
-$$;
-revoke all on function job_scheduler.stop_replaced(bigint, timestamptz) from public;
 
 -- Enters the run of a due instant, started or, while its key is taken, blocked; null where the ledger has that instant.
 create or replace function job_scheduler.start_due_run(
@@ -527,7 +494,8 @@ begin
 
     return json_build_object(
         'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
-        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped()
+        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped(),
+        'stopped', job_scheduler.stopped()
     );
 end
 $$;
@@ -1004,7 +972,7 @@ as $$
         where
             s.concurrency_key = j.concurrency_key
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-            and (g.cause = 'manual' or s.status = 'scheduled')
+            and (g.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             and (
                 waiting.blocked_since is null
                 or (j.priority, g.blocked_since, g.id) < (s.priority, waiting.blocked_since, waiting.id)
@@ -1043,7 +1011,7 @@ begin
             where
                 e.status = 'queued' and e.run_at is null and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-                and (e.cause = 'manual' or s.status = 'scheduled')
+                and (e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
             for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key
@@ -1190,7 +1158,9 @@ as $$
     from (
         select
             s.id, count(e.id) as waiting,
-            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+            min(e.run_at) filter (
+                where e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow'
+            ) as first
         from public.scheduled_jobs as s
         left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
         where s.id = any(jobs)
@@ -2735,6 +2705,53 @@ as $$
 $$;
 revoke all on function job_scheduler.granted_before(bigint[], uuid[], uuid, timestamptz) from public;
 
+-- Returns the runs that this transaction has replaced so far: their handlers are to stop, or not to begin.
+create or replace function job_scheduler.stopped()
+returns jsonb
+language sql
+stable
+set search_path = ''
+as $$
+    select coalesce(nullif(current_setting('job_scheduler.stopped', true), ''), '[]')::jsonb
+$$;
+revoke all on function job_scheduler.stopped() from public;
+
+-- Stops the runs of a job that the run of a due instant replaces; answers whether there were any.
+create or replace function job_scheduler.stop_replaced(job bigint, run_for timestamptz)
+returns boolean
+language plpgsql
+set search_path = ''
+as $$
+declare
+    stopped jsonb;
+begin
+    with replaced as (
+        update public.job_executions
+        set
+            status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
+            started_at = case when started_at <= now() then started_at end, -- it may have been claimed ahead of its time
+            duration_ms = case when started_at <= now() then extract(epoch from now() - started_at) * 1000 end,
+            lateness_ms = case when started_at <= now() then extract(epoch from started_at - run_at) * 1000 end,
+            fence = fence + 1
+        where
+            scheduled_job_id = job and status = 'running' and lease_expires_at is not null
+            and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
+        returning id
+    )
+    select jsonb_agg(r.id) into stopped from replaced as r;
+    if stopped is null then
+        return false;
+    end if;
+    perform job_scheduler.notify('stopped_runs', stopped);
+    perform set_config('job_scheduler.stopped', (job_scheduler.stopped() || stopped)::text, true);
+    update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
+    set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
+    where id = job;
+    return true;
+end
+$$;
+revoke all on function job_scheduler.stop_replaced(bigint, timestamptz) from public;
+
 -- Ends runs whose lease expired, which the caller has locked with their jobs, and queues their next attempts at once.
 create or replace function job_scheduler.end_lost_runs(lost uuid[], out jobs bigint[], out rescued bigint)
 language plpgsql
@@ -2877,7 +2894,9 @@ begin
             select min(e.scheduled_job_id)
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-            where e.status = 'queued' and e.run_at is null and (e.cause = 'manual' or s.status = 'scheduled')
+            where
+                e.status = 'queued' and e.run_at is null
+                and (e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
             order by random() -- so that none is left out for ever
             limit 100

@@ -17,6 +17,7 @@ from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
 from listener.execution.executor import Executor, Limits
+from listener.execution.run_result import OVERLAP
 from listener.maintenance.activity import ActivityCounter
 from listener.maintenance.alerts import AlertEvaluator
 from listener.maintenance.cleaner import Cleaner
@@ -215,7 +216,7 @@ def build_feed(shared: Shared, core: Core, maintenance: Maintenance) -> Feed:
     )
     router.register("scheduled_jobs", reflector.take_hint)
     # A claim with `overlap` `replace` has ended these runs in the ledger already.
-    router.register("stopped_runs", _stopper(shared.runs, reflector, "overlap"))
+    router.register("stopped_runs", _stopper(shared.runs, reflector, OVERLAP))
     # The job was cancelled; it may have been scheduled again since.
     router.register("cancelled_runs", _stopper(shared.runs, reflector, "cancelled"))
     router.register("job_listeners", lambda _: maintenance.lease_keeper.heartbeat_now())

@@ -115,7 +115,8 @@ class Claimed:
 
     `full` says that the payloads of those granted are as large as one answer may be: others can be claimed at once.
     `bounded` names the workspaces and users that are at their quota of runs, so that jobs of theirs were not claimed.
-    `taken` counts one-time jobs that another listener has claimed: they are in neither list.
+    `taken` counts one-time jobs that another listener has claimed: they are in neither list. `stopped` names executions
+    that granted ones replace.
     """
 
     runs: list[Run]
@@ -123,6 +124,7 @@ class Claimed:
     full: bool = False
     bounded: tuple[str, ...] = ()
     taken: int = 0
+    stopped: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)  # not frozen: one is made for every run, and that costs three times as much

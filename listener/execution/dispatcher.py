@@ -17,7 +17,7 @@ import structlog
 from listener.domain.fairness import FairQueue
 from listener.domain.outcome import Failed
 from listener.execution.claimer import Claimer
-from listener.execution.run_result import LEASE_LOST, SHUTDOWN
+from listener.execution.run_result import LEASE_LOST, OVERLAP, SHUTDOWN
 from listener.execution.runners import Runners
 from listener.observability.events import Event
 
@@ -195,7 +195,8 @@ class Dispatcher:
         return batch
 
     def granted(self, claimed: Claimed, requested_at: float) -> None:
-        """Start the granted runs, except those that are held already."""
+        """Stop what the granted runs replace, and start them, except those that are held already."""
+        self._runs.cancel(claimed.stopped, OVERLAP)  # the notification of it may come later
         for run in claimed.runs:
             if self._runs.find((run.execution_id, run.fence)):
                 continue  # granted before and held already

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHUTDOWN = "shutdown"
 """The reason of runs that this listener stopped at its shutdown: another listener takes them over at once."""
+OVERLAP = "overlap"
 LEASE_LOST = "lease_lost"
 """The reason of runs that this listener stopped because it no longer trusts its claim."""
 UNWRITABLE = "unwritable"

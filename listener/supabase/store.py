@@ -128,6 +128,7 @@ class SupabaseStore:
             full=answer.get("full", False),
             bounded=tuple(answer.get("bounded", ())),
             taken=answer.get("taken", 0),
+            stopped=tuple(answer.get("stopped", ())),
         )
 
     async def finish(self, run_results: Sequence[RunResult]) -> Finished:

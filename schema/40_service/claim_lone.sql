@@ -16,7 +16,8 @@ declare
     job public.scheduled_jobs;
     run public.job_executions;
 begin
-    if jsonb_array_length(request -> 'claims') <> 1 or claim ->> 'again' = 'true' or jsonb_typeof(claim -> 'missed') = 'array' then
+    if jsonb_array_length(request -> 'claims') <> 1 or claim ->> 'again' = 'true'
+        or jsonb_typeof(claim -> 'missed') = 'array' then
         return null;
     end if;
     select j.* into job
@@ -65,7 +66,7 @@ begin
 
     return json_build_object(
         'now', clock_timestamp(), 'full', false, 'runs', job_scheduler.claimed_run(run, job), 'rows', '[]'::json,
-        'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped()
+        'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped(), 'stopped', '[]'::json
     );
 end
 $$;

@@ -148,7 +148,7 @@ as $$
     ) as k
     where
         q.scheduled_job_id = j.id and q.status = 'queued' and q.run_at <= soon
-        and (q.cause = 'manual' or j.status = 'scheduled')
+        and (q.cause = 'manual' or j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow')
     order by -- first the runs that the key was given to, see job_scheduler.free_key_slots
         k.holds_slot desc, case when k.holds_slot then q.blocked_since end, case when k.holds_slot then q.id end,
         q.run_at, q.scheduled_for
@@ -218,40 +218,6 @@ $$;
 revoke all on function
 job_scheduler.await_running(public.scheduled_jobs, timestamptz, timestamptz, timestamptz, uuid)
 from public;
-
--- Stops the runs of a job that the run of a due instant replaces; answers whether there were any.
-create or replace function job_scheduler.stop_replaced(job bigint, run_for timestamptz)
-returns boolean
-language plpgsql
-set search_path = ''
-as $$
-declare
-    stopped jsonb;
-begin
-    with replaced as (
-        update public.job_executions
-        set
-            status = 'cancelled', reason = 'overlap', completed_at = now(), lease_expires_at = null,
-            duration_ms = greatest(extract(epoch from now() - started_at), 0)::double precision * 1000,
-            lateness_ms = extract(epoch from started_at - run_at)::double precision * 1000,
-            fence = fence + 1
-        where
-            scheduled_job_id = job and status = 'running' and lease_expires_at is not null
-            and cause = 'schedule' and stopped_at is null and scheduled_for <> run_for
-        returning id
-    )
-    select jsonb_agg(r.id) into stopped from replaced as r;
-    if stopped is null then
-        return false;
-    end if;
-    perform job_scheduler.notify('stopped_runs', stopped);
-    update public.scheduled_jobs -- they began, so they use up max_runs: else nothing would
-    set scheduled_runs = scheduled_runs + jsonb_array_length(stopped)
-    where id = job;
-    return true;
-end
-$$;
-revoke all on function job_scheduler.stop_replaced(bigint, timestamptz) from public;
 
 -- Enters the run of a due instant, started or, while its key is taken, blocked; null where the ledger has that instant.
 create or replace function job_scheduler.start_due_run(

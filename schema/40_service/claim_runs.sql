@@ -136,7 +136,8 @@ begin
 
     return json_build_object(
         'now', clock_timestamp(), 'full', bytes_left <= 0, 'runs', job_scheduler.claimed_runs(claimed, ids), 'rows', refused,
-        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped()
+        'taken', cardinality(ids) - cardinality(contested), 'bounded', bounded, 'skipped', job_scheduler.skipped(),
+        'stopped', job_scheduler.stopped()
     );
 end
 $$;

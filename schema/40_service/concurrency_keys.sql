@@ -58,7 +58,7 @@ as $$
         where
             s.concurrency_key = j.concurrency_key
             and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-            and (g.cause = 'manual' or s.status = 'scheduled')
+            and (g.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             and (
                 waiting.blocked_since is null
                 or (j.priority, g.blocked_since, g.id) < (s.priority, waiting.blocked_since, waiting.id)
@@ -97,7 +97,7 @@ begin
             where
                 e.status = 'queued' and e.run_at is null and s.concurrency_key = j.concurrency_key
                 and coalesce(s.workspace_id, s.created_by) is not distinct from coalesce(j.workspace_id, j.created_by)
-                and (e.cause = 'manual' or s.status = 'scheduled')
+                and (e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             order by s.priority desc, e.blocked_since, e.id
             limit greatest(job_scheduler.free_key_slots(j, key_limit), 0)
             for update of s, e skip locked -- the transaction that holds that job's row may be waiting for this key

@@ -91,7 +91,9 @@ as $$
     from (
         select
             s.id, count(e.id) as waiting,
-            min(e.run_at) filter (where e.cause = 'manual' or s.status = 'scheduled') as first
+            min(e.run_at) filter (
+                where e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow'
+            ) as first
         from public.scheduled_jobs as s
         left join public.job_executions as e on e.scheduled_job_id = s.id and e.status = 'queued'
         where s.id = any(jobs)

@@ -140,7 +140,9 @@ begin
             select min(e.scheduled_job_id)
             from public.job_executions as e
             inner join public.scheduled_jobs as s on e.scheduled_job_id = s.id
-            where e.status = 'queued' and e.run_at is null and (e.cause = 'manual' or s.status = 'scheduled')
+            where
+                e.status = 'queued' and e.run_at is null
+                and (e.cause = 'manual' or s.status = 'scheduled' or s.status = 'running' and s.overlap = 'allow')
             group by s.concurrency_key, coalesce(s.workspace_id, s.created_by)
             order by random() -- so that none is left out for ever
             limit 100

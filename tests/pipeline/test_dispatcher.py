@@ -16,7 +16,7 @@ from listener.domain.job import Trigger, TriggerType
 from listener.domain.messages import Claimed, ClaimRequest
 from listener.domain.outcome import Completed, Failed
 from listener.errors import StoreError
-from listener.execution.run_result import SHUTDOWN
+from listener.execution.run_result import OVERLAP, SHUTDOWN
 from listener.testing import NOON
 
 DOWN = StoreError("claim_runs_v1", "ConnectError", "refused", retryable=True)
@@ -77,6 +77,18 @@ async def test_a_granted_claim_starts_and_a_refused_one_does_not(parts, clock):
     assert [claimed_run.run.job_id for claimed_run in started] == [1]
     assert len(world.runs) == world.dispatcher.executing == 1
     assert list(world.agenda._jobs) == [2]
+
+
+async def test_a_run_that_was_claimed_ahead_and_is_replaced_does_not_begin(parts, clock):
+    """The answer names it, which may come sooner than the notification does."""
+    stopped: list[str] = []
+    answer = lambda claims: Claimed([parts.a_run(claims[0])], [], stopped=tuple(stopped))  # noqa: E731
+    world, started = world_of(parts, clock, answer), []
+    for job in (1, 2):
+        world.dispatcher.add([parts.a_job(job)])
+        await world.dispatcher.run_once(started.append)
+        stopped = [claimed_run.run.execution_id for claimed_run in started]
+    assert [claimed_run.cancelled and claimed_run.cancelled.reason for claimed_run in started] == [OVERLAP, None]
 
 
 async def test_what_follows_a_granted_claim_is_armed(parts, clock):

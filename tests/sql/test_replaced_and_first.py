@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from listener.domain.messages import ClaimRequest
+from listener.domain.messages import ClaimRequest, RunResult
+from listener.domain.status import RunStatus
 from tests.support.life_database import LifeDatabase
 
 ME = str(uuid.uuid4())
@@ -50,6 +51,41 @@ def test_a_run_that_was_replaced_uses_up_one_of_max_runs(replaced) -> None:
     job, ledger = replaced
     assert sorted(run["status"] for run in ledger.values()) == ["cancelled", "running"]
     assert (job["scheduled_runs"], job["next_run_at"]) == (1, None)
+
+
+def test_a_run_that_was_replaced_before_its_time_has_not_started(life) -> None:
+    """It was claimed ahead, and its replacement meets it there; the answer says that its handler is not to begin."""
+    row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "replace"}
+    job = life.insert("service", {**row, "run_date": life.now() + timedelta(seconds=1)})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
+    later = due + timedelta(milliseconds=1)
+    (first,) = life.claim(ME, [ClaimRequest(job, due, next_due=later)], AHEAD_SECONDS, 1)
+    life._fate.execute("update job_executions set started_at = now() + interval '1 minute'")
+    request = {"listener": ME, "lease_seconds": 30, "ahead_seconds": 1, "claims": [{"id": job, "due": later}]}
+    answer = life.service("claim_runs_v1", request)
+    assert answer["stopped"] == [first.execution_id]
+    query = "select started_at, duration_ms, lateness_ms from job_executions where status = 'cancelled'"
+    assert set(life._fate.execute(query).fetchone().values()) == {None}
+
+
+def test_a_retry_of_a_job_that_may_overlap_starts_beside_its_run(life) -> None:
+    """Its first instant failed and is tried again while the second one runs: the retry does not wait for that."""
+    row = {"trigger_type": "interval", "schedule": {"seconds": 3600}, "overlap": "allow"}
+    job = life.insert("service", {**row, "run_date": life.now() + timedelta(seconds=1)})
+    life.shift(timedelta(seconds=1))
+    due = life.read()[0][job]["due_at"]
+    later = due + timedelta(milliseconds=1)
+    (first,) = life.claim(ME, [ClaimRequest(job, due, next_due=later)], AHEAD_SECONDS, 1)
+    life.claim(ME, [ClaimRequest(job, later, next_due=later + timedelta(hours=1))], AHEAD_SECONDS, 1)
+    now = life.now()
+    failed = RunResult(first.execution_id, RunStatus.FAILED, now, first.fence, started_at=now, retry_at=now)
+    life.finish(ME, [failed], 1)
+    jobs, _ = life.read()
+    assert jobs[job]["status"] == "running"
+    assert jobs[job]["next_run_at"] <= life.now()
+    (retry,) = life.claim(ME, [ClaimRequest(job, later + timedelta(hours=1))], AHEAD_SECONDS, 1)
+    assert (retry.scheduled_for, retry.attempt) == (due, 2)
 
 
 def test_a_run_that_was_replaced_says_how_long_it_went_on(life, replaced) -> None:

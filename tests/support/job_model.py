@@ -108,7 +108,8 @@ class Job:
 
     def may_start(self, run: Run) -> bool:
         """Whether a waiting run may start in the job's status."""
-        return run.status == "queued" and (run.cause == "manual" or self.status == "scheduled")
+        overlaps = self.status == "running" and self.row["overlap"] == "allow"
+        return run.status == "queued" and (run.cause == "manual" or self.status == "scheduled" or overlaps)
 
     def wake(self) -> datetime | None:
         """Say when the service must act next."""

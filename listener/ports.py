@@ -114,8 +114,11 @@ class JobStore(Protocol):
 class LeaseStore(Protocol):
     """Extends claims, and takes over runs whose claim expired. All methods raise `StoreError`."""
 
-    async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
-        """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs."""
+    async def extend(self, executions: Sequence[Held], *, shares: bool, receives_notify: bool) -> Extended:
+        """Extend the claims on these executions, and send a heartbeat if this listener takes its share of the jobs.
+
+        The heartbeat says whether it receives NOTIFY.
+        """
         ...
 
     async def note(self, notes: Sequence[Note]) -> frozenset[str]:

@@ -751,13 +751,15 @@ create table if not exists public.job_listeners (
     handlers text[] not null default '{}',
     version text,
     capacity integer,
-    lease_seconds double precision not null default 30
+    lease_seconds double precision not null default 30,
+    receives_notify boolean not null default false
 );
 
 comment on table public.job_listeners is 'The listeners that are alive; each shares the due jobs with the others.';
 comment on column public.job_listeners.handlers is 'The names of its handlers; it claims only jobs that have one of them.';
 comment on column public.job_listeners.capacity is 'How many runs it may have at a time.';
 comment on column public.job_listeners.lease_seconds is 'It sends three heartbeats in that time; without any it is not alive.';
+comment on column public.job_listeners.receives_notify is 'Whether it received NOTIFY at its last heartbeat: see spare_realtime.';
 
 -- Projects made before new tables lost their default grants would otherwise leave it open to anon.
 revoke all on table public.job_listeners from public, anon, authenticated, service_role;
@@ -1036,13 +1038,16 @@ comment on table job_scheduler.mute is 'Until when no statement notifies the lis
 
 alter table job_scheduler.mute enable row level security;
 
--- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it: at most one row.
+-- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it; and until when they
+-- send nothing else, because every live listener does. At most one row.
 create table if not exists job_scheduler.listening (
     is_only boolean primary key default true check (is_only),
-    until timestamptz not null
+    until timestamptz not null,
+    spared_until timestamptz
 );
 
 comment on table job_scheduler.listening is 'Until when statements send a NOTIFY to the listeners: see listen_v1.';
+comment on column job_scheduler.listening.spared_until is 'Until when they do not notify through Realtime: see spare_realtime.';
 
 alter table job_scheduler.listening enable row level security;
 

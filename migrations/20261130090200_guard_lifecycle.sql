@@ -556,24 +556,10 @@ end
 $$;
 revoke all on function job_scheduler.send(jsonb, text[]) from public;
 
--- Whether the listeners poll at short intervals, and are not to be notified. After its end they go on for a second, so that
--- they find what a statement before it has written; a later commit of it is found by an ordinary poll.
-create or replace function job_scheduler.is_muted()
-returns boolean
-language plpgsql -- which keeps its plan; so do the others that each insert calls
-stable
-set search_path = ''
-as $$
-begin
-    return exists (select from job_scheduler.mute as m where m.until > clock_timestamp());
-end
-$$;
-revoke all on function job_scheduler.is_muted() from public;
-
 -- Whether a listener receives NOTIFY. Without one nothing is sent: commits that send one wait for one another.
 create or replace function job_scheduler.is_listened()
 returns boolean
-language plpgsql
+language plpgsql -- which keeps its plan; so do the others that each insert calls
 stable
 set search_path = ''
 as $$
@@ -583,8 +569,27 @@ end
 $$;
 revoke all on function job_scheduler.is_listened() from public;
 
--- The channels through which a statement notifies: Realtime's unless muted, and NOTIFY if somebody receives it and there are not
--- too many.
+-- Until when no statement notifies through Realtime, because every live listener receives NOTIFY; null while PostgreSQL's queue
+-- may not take it.
+create or replace function job_scheduler.spared_until()
+returns timestamptz
+language plpgsql
+stable
+set search_path = ''
+as $$
+begin
+    return (
+        select least(l.spared_until, l.until)
+        from job_scheduler.listening as l
+        where l.spared_until is not null and pg_notification_queue_usage() < 0.5
+    );
+end
+$$;
+revoke all on function job_scheduler.spared_until() from public;
+
+-- The channels through which a statement notifies: Realtime's unless muted or spared, and NOTIFY if somebody receives it and
+-- there are not too many. After a mute listeners go on polling at short intervals for a second, so that they find what a
+-- statement before its end has written; a later commit of it is found by an ordinary poll.
 create or replace function job_scheduler.open_channels()
 returns text[]
 language plpgsql
@@ -594,17 +599,26 @@ as $$
 begin
     return (
         select
-            case when max(m.until) > clock_timestamp() then '{}' else '{broadcast,postgres_changes}'::text[] end
-            || case
-                when max(m.notify_until) > clock_timestamp() or not job_scheduler.is_listened() then '{}' else '{notify}'::text[]
+            case
+                when
+                    m.until > clock_timestamp()
+                    or l.spared_until > clock_timestamp() and l.until > clock_timestamp() and pg_notification_queue_usage() < 0.5
+                    then '{}'
+                else '{broadcast,postgres_changes}'::text[]
             end
-        from job_scheduler.mute as m
+            || case
+                when l.until > clock_timestamp() and not coalesce(m.notify_until > clock_timestamp(), false)
+                    then '{notify}'::text[]
+                else '{}'
+            end
+        from (select max(l.until) as until, max(l.spared_until) as spared_until from job_scheduler.listening as l) as l
+        cross join (select max(m.until) as until, max(m.notify_until) as notify_until from job_scheduler.mute as m) as m
     );
 end
 $$;
 revoke all on function job_scheduler.open_channels() from public;
 
--- Notifies the listeners of a change: through Realtime and by NOTIFY, unless either is muted because they poll.
+-- Notifies the listeners of a change, through the open channels.
 create or replace function job_scheduler.notify(what text, rows_changed jsonb)
 returns void
 language plpgsql

@@ -1454,7 +1454,7 @@ revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from p
 
 -- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
 create or replace function job_scheduler.note_heartbeat(
-    me uuid, name text, handlers text[], version text, capacity integer, lease interval
+    me uuid, name text, handlers text[], version text, capacity integer, lease interval, receives_notify boolean
 )
 returns boolean
 language plpgsql
@@ -1462,21 +1462,63 @@ set search_path = ''
 as $$
 begin
     update public.job_listeners as l
-    set heartbeat_at = clock_timestamp()
+    set heartbeat_at = clock_timestamp(), receives_notify = note_heartbeat.receives_notify
     where l.id = any(array(select o.id from public.job_listeners as o where o.id = me for no key update skip locked));
     if found or exists (select from public.job_listeners as l where l.id = me) then
         return false;
     end if;
-    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds)
-    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision)
+    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds, receives_notify)
+    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision, receives_notify)
     on conflict do nothing;
     return true;
 end
 $$;
-revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval) from public;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval, boolean) from public;
+
+-- Whether every live listener receives NOTIFY; no, if none is alive.
+create or replace function job_scheduler.all_receive_notify()
+returns boolean
+language sql
+set search_path = ''
+as $$
+    select coalesce(bool_and(l.receives_notify), false)
+    from public.job_listeners as l
+    where l.heartbeat_at > clock_timestamp() - make_interval(secs => l.lease_seconds / 2)
+$$;
+revoke all on function job_scheduler.all_receive_notify() from public;
+
+-- Has statements notify by NOTIFY alone, for so long, if every live listener receives it; else through Realtime again, and ends a
+-- mute of NOTIFY, which lasts no longer. The one that holds the row sees what those before it have written, so that no heartbeat
+-- overlooks a listener that has just come; and a listener learns by its polls that Realtime is spared.
+create or replace function job_scheduler.spare_realtime(lease interval)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if job_scheduler.all_receive_notify() then
+        perform from job_scheduler.listening as l
+        where coalesce(l.spared_until < clock_timestamp() + lease * 0.7, true)
+        for no key update skip locked;
+        if found and job_scheduler.all_receive_notify() then
+            update job_scheduler.listening as l set spared_until = clock_timestamp() + lease where l.is_only;
+        end if;
+        return;
+    end if;
+    update job_scheduler.listening as l set spared_until = clock_timestamp() where l.spared_until > clock_timestamp();
+    if found then
+        update job_scheduler.mute as m
+        set notify_until = clock_timestamp()
+        where m.notify_until > clock_timestamp() and m.until <= clock_timestamp();
+    end if;
+exception when lock_not_available then
+    raise warning 'job_scheduler.spare_realtime: %', sqlerrm; -- leases matter more
+end
+$$;
+revoke all on function job_scheduler.spare_realtime(interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares, receives_notify} ->
 --   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
 --   have other handlers, has_alerts: whether to call evaluate_alerts_v1}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
@@ -1491,13 +1533,14 @@ declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
+    shares constant boolean := coalesce((request ->> 'shares')::boolean, true);
     claims record;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if
-        coalesce((request ->> 'shares')::boolean, true)
-        and job_scheduler.note_heartbeat(
-            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease
+        shares and job_scheduler.note_heartbeat(
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease,
+            coalesce((request ->> 'receives_notify')::boolean, false)
         ) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
@@ -1509,6 +1552,9 @@ begin
     ));
 
     select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
+    if shares then
+        perform job_scheduler.spare_realtime(lease); -- last, since other heartbeats wait for its row
+    end if;
     return json_build_object(
         'now', clock_timestamp(),
         'lost', claims.lost,
@@ -1542,6 +1588,9 @@ begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
     if found then
         perform job_scheduler.notify('job_listeners', null);
+        if not job_scheduler.all_receive_notify() then
+            perform job_scheduler.spare_realtime('0');
+        end if;
     end if;
     return json_build_object('now', clock_timestamp());
 end
@@ -1718,7 +1767,7 @@ revoke all on function job_scheduler.changed_page(jsonb, bigint, bigint, bigint[
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
 -- limit, share (see changed_page)} -> {now, cursor, snapshot, once: as once_columns, rows: [job_row of the others], after,
---   signals: [message], muted_until, notify_muted_until}
+--   signals: [message], muted_until: until when not through Realtime, for whichever reason, notify_muted_until, spared_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -1748,7 +1797,7 @@ begin
         where s.xid >= unseen.first and s.xid < unseen.next or s.xid = any(unseen.ended)
         union all
         select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
-        where job_scheduler.is_muted() and (
+        where 'broadcast' <> all(job_scheduler.open_channels()) and (
             select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
         )
     ) as s;
@@ -1756,8 +1805,9 @@ begin
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'once', case when page.ids is null then '{}' else job_scheduler.once_columns(page.ids) end,
         'rows', coalesce(recurring, '[]'), 'after', page.last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m),
-        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
+        'muted_until', greatest((select m.until from job_scheduler.mute as m), job_scheduler.spared_until()),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m),
+        'spared_until', job_scheduler.spared_until()
     );
 end
 $$;
@@ -2277,9 +2327,10 @@ revoke all on function job_scheduler.mark_spent(bigint[]) from public;
 -- The listener counts what it hears, and anybody may send that where a project's policies are wide: so this is granted only if
 -- the database itself has sent three notifications in the last minute. Nothing extends a mute that is on.
 -- NOTIFY costs no messages, but commits that send one wait for one another: it is muted too when a listener asks for that, as
--- long as Realtime is at most. The last NOTIFY has the other listeners poll, and so learn of it.
+-- long as Realtime is muted, or spared, at most. The last NOTIFY has the other listeners poll, and so learn of it.
 -- {listener, seconds, notify: whether to mute NOTIFY too} ->
---   {now, muted_until: timestamptz | null, notify_muted_until: timestamptz | null}
+--   {now, muted_until: until when not through Realtime, for whichever reason | null, notify_muted_until | null,
+--   spared_until | null}
 create or replace function public.mute_v1(request jsonb)
 returns json
 language plpgsql
@@ -2294,25 +2345,39 @@ declare
     );
     wanted constant timestamptz := clock_timestamp()
         + make_interval(secs => least((request ->> 'seconds')::double precision, 60));
+    spared timestamptz;
+    muted record;
+    closed timestamptz;
 begin
     if sent >= 3 then
         insert into job_scheduler.mute as m (until) values (wanted)
         on conflict (is_only) do update set until = excluded.until where m.until <= clock_timestamp();
     end if;
     if (request ->> 'notify')::boolean then
-        update job_scheduler.mute as m
-        set notify_until = least(m.until, wanted)
-        where m.until > clock_timestamp() and coalesce(m.notify_until <= clock_timestamp(), true);
-        if found then
-            perform job_scheduler.send(
-                jsonb_build_object('table', 'scheduled_jobs', 'rows', null, 'xid', pg_current_xact_id()::text::bigint), '{notify}'
-            );
+        perform from job_scheduler.listening as l for share; -- who ends the sparing of Realtime ends this mute, too
+        closed := greatest((select m.until from job_scheduler.mute as m), job_scheduler.spared_until());
+        if closed > clock_timestamp() then
+            insert into job_scheduler.mute as m (until, notify_until) values (clock_timestamp(), least(closed, wanted))
+            on conflict (is_only) do update set notify_until = excluded.notify_until
+            where coalesce(m.notify_until <= clock_timestamp(), true);
+            if found then
+                perform job_scheduler.send(
+                    jsonb_build_object('table', 'scheduled_jobs', 'rows', null, 'xid', pg_current_xact_id()::text::bigint),
+                    '{notify}'
+                );
+            end if;
         end if;
     end if;
-    return (
-        select json_build_object('now', clock_timestamp(), 'muted_until', max(m.until), 'notify_muted_until', max(m.notify_until))
-        from job_scheduler.mute as m
-        where m.until > clock_timestamp()
+    spared := job_scheduler.spared_until();
+    select m.until, m.notify_until into muted from job_scheduler.mute as m;
+    closed := greatest(muted.until, spared);
+    if closed <= clock_timestamp() then
+        closed := null;
+    end if;
+    return json_build_object(
+        'now', clock_timestamp(), 'muted_until', closed,
+        'notify_muted_until', case when closed is not null then muted.notify_until end,
+        'spared_until', spared
     );
 end
 $$;

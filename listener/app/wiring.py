@@ -13,6 +13,7 @@ import anyio
 
 from listener.app.feeds import Feeds, build_feeds
 from listener.app.stages import Stages
+from listener.domain.messages import NOTIFY
 from listener.domain.shares import Shares
 from listener.execution.completer import Completer
 from listener.execution.dispatcher import Dispatcher
@@ -183,7 +184,16 @@ def build_maintenance(shared: Shared, core: Core, execution: Execution) -> Maint
     catalogue = SupabaseCatalogue(shared.rpc, shared.listener_id)
     alerts = AlertEvaluator(SupabaseAlerts(shared.rpc), metrics, jitter)
     return Maintenance(
-        lease_keeper=LeaseKeeper(store, shared.runs, clock, metrics, core.peers, alerts, settings.lease_seconds),
+        lease_keeper=LeaseKeeper(
+            store,
+            shared.runs,
+            clock,
+            metrics,
+            core.peers,
+            alerts,
+            settings.lease_seconds,
+            partial(health.receives, NOTIFY),
+        ),
         rescuer=Rescuer(store, core.reconciler, clock, metrics, settings.rescue_seconds, jitter),
         recorder=Recorder(store, shared.runs),
         cleaner=Cleaner(store, settings.cleanup_after_days, jitter),

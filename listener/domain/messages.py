@@ -27,7 +27,7 @@ class Page:
     `cursor` is the oldest transaction that was open when the page was read, and `snapshot` has all that were: polling
     from either misses nothing. `hints` report what stopped runs meanwhile, which rows do not show. Until
     `muted_until`, which may be past, no statement notifies the listeners through Realtime, until `notify_muted_until`
-    not by NOTIFY either.
+    not by NOTIFY either. Until `spared_until` the former is so because every live listener receives NOTIFY.
     """
 
     jobs: list[Job]
@@ -37,6 +37,7 @@ class Page:
     snapshot: Snapshot | None = None
     muted_until: datetime | None = None
     notify_muted_until: datetime | None = None
+    spared_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

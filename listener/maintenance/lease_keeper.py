@@ -19,6 +19,8 @@ from listener.execution.run_result import LEASE_LOST
 from listener.observability.events import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from listener.domain.messages import Held
     from listener.observability.metrics import Metrics
     from listener.ports import AlertSwitch, Clock, LeaseStore
@@ -51,6 +53,7 @@ class LeaseKeeper:
         peers: receives the heartbeats of the other listeners.
         alerts: receives whether there are alert rules.
         lease_seconds: how long a claim is good.
+        receives_notify: whether this listener receives NOTIFY just now; where all do, the database spares Realtime.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the composition root names each
@@ -62,9 +65,10 @@ class LeaseKeeper:
         peers: Peers,
         alerts: AlertSwitch,
         lease_seconds: float,
+        receives_notify: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store, self._runs, self._clock, self._metrics = store, runs, clock, metrics
-        self._peers, self._alerts = peers, alerts
+        self._peers, self._alerts, self._receives_notify = peers, alerts, receives_notify
         self._interval = lease_seconds / 3
         self._trusted = lease_seconds * TRUSTED_SHARE
         self._watch = lease_seconds * WATCH_SHARE
@@ -132,7 +136,8 @@ class LeaseKeeper:
 
     async def _extend(self, held: list[Held]) -> None:
         requested_at = self._clock.monotonic()
-        extended = await self._store.extend(held, shares=self._shares)
+        receives_notify = self._receives_notify()
+        extended = await self._store.extend(held, shares=self._shares, receives_notify=receives_notify)
         self.listeners = list(extended.listeners)
         self._peers.received(extended.listeners, extended.handlers)
         self._alerts.notice(has_alerts=extended.has_alerts)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
     from datetime import datetime
 
-    from listener.domain.messages import Hint
+    from listener.domain.messages import Hint, Page
     from listener.observability.metrics import Metrics
     from listener.ports import Clock, HintSink, MuteStore, Poller
 
@@ -47,12 +47,18 @@ class Mute:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.until = self.notify_until = -math.inf  # monotonic
+        self.until = self.notify_until = self.spared_until = -math.inf  # monotonic
 
     def learned(self, until: datetime | None, notify_until: datetime | None = None) -> None:
         """Note what the database says of Realtime, and of NOTIFY; None: nothing is muted."""
         self.until = max(self.until, self._monotonic(until))
         self.notify_until = max(self.notify_until, self._monotonic(notify_until))
+
+    def polled(self, page: Page) -> None:
+        """Note what a poll says. That Realtime is spared may end sooner than an earlier one said."""
+        is_mute = page.muted_until != page.spared_until
+        self.learned(page.muted_until if is_mute else None, page.notify_muted_until)
+        self.spared_until = self._monotonic(page.spared_until)
 
     def _monotonic(self, until: datetime | None) -> float:
         if until is None:
@@ -61,12 +67,12 @@ class Mute:
 
     @property
     def is_on(self) -> bool:
-        """Whether statements do not notify the listeners."""
-        return self._clock.monotonic() < self.until
+        """Whether statements do not notify the listeners through Realtime; it is muted, or spared."""
+        return self._clock.monotonic() < max(self.until, self.spared_until)
 
     def covers(self, since: float) -> bool:
-        """Whether a change after this monotonic time may have come without a notification, because of a mute."""
-        return since < self.until + GRACE_SECONDS
+        """Whether a change after this monotonic time may have come without a notification through Realtime."""
+        return since < max(self.until, self.spared_until) + GRACE_SECONDS
 
     @property
     def is_on_notify(self) -> bool:

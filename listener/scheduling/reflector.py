@@ -100,6 +100,7 @@ class Reflector:
         self._announcing_since, self._announced = 0.0, 0
         self._polled_at = -LEAST_POLL_SECONDS
         self._missed_hints = MissedHints()
+        self._was_notified = False  # whether NOTIFY was received when the last poll began
         self._wary_until = 0.0
         self._wake = anyio.Event()
         self._relist_at = 0.0
@@ -193,11 +194,14 @@ class Reflector:
         """Return how long after the start of a poll the next one is due."""
         trusts = self._health.receiving and started >= self._wary_until
         usual = self._poll_seconds if trusts else self._stale_poll_seconds
-        is_notified = self._health.receives(NOTIFY) and not self._mute.covers_notify(started)
-        if is_notified or not self._mute.covers(started):
+        if self._is_notified(started) or not self._mute.covers(started):
             return usual
         took = self._clock.monotonic() - started
         return min(usual, max(self._muted_poll_seconds, MUTED_SHARE * took))
+
+    def _is_notified(self, since: float) -> bool:
+        """Whether NOTIFY is received, and was not muted after this time."""
+        return self._health.receives(NOTIFY) and not self._mute.covers_notify(since)
 
     async def poll(self) -> None:
         """Read the changes since the last poll."""
@@ -206,24 +210,29 @@ class Reflector:
         assert self._cursor is not None, "a list comes before a poll"  # noqa: S101 - run_once ensures it
         until = self._reconciler.armed_until
         is_first = self._health.receiving and not self._missed_hints.has_begun
+        was_notified, self._was_notified = self._was_notified, self._health.receives(NOTIFY)
         self._metrics.changes_missed(self._missed_hints.take_missed(self._clock.monotonic()))
         page = await self._take(self._store.poll(self._cursor, until, None, self._left_out.first_page))
         cursor = page.snapshot or Snapshot.before(page.cursor)
-        self._compare(page, since, is_first=is_first)
+        self._compare(page, since, is_first=is_first, was_notified=was_notified)
         while page.after is not None:
             share = self._left_out.share()
             page = await self._take(self._store.poll(self._cursor, until, page.after, None, share))
-            self._compare(page, since, is_first=is_first)
+            self._compare(page, since, is_first=is_first, was_notified=was_notified)
         self._cursor = cursor
         self._missed_hints.forget_before(cursor.begin)
         # A channel reports a commit shortly before it shows.
         self._dirty |= reported is not None and not cursor.shows(reported)
 
-    def _compare(self, page: Page, since: float, *, is_first: bool) -> None:
-        """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one."""
+    def _compare(self, page: Page, since: float, *, is_first: bool, was_notified: bool) -> None:
+        """Check whether hints preceded the changes that a poll found; counting starts at the first poll after one.
+
+        While Realtime is muted or spared, only a listener that has received NOTIFY since the last poll expects hints.
+        """
+        self._mute.polled(page)
         if is_first:
             self._missed_hints.begin(page.cursor, page.jobs)
-        elif self._mute.covers(since):
+        elif self._mute.covers(since) and not (was_notified and self._is_notified(since)):
             self._missed_hints.excuse(page.jobs)
         elif self._missed_hints.found(page.jobs, self._clock.monotonic()):
             self._beware()
@@ -237,7 +246,6 @@ class Reflector:
         """Read a page and pass its rows on."""
         requested_at = self._clock.monotonic()
         page = await reading
-        self._mute.learned(page.muted_until, page.notify_muted_until)
         self._reconciler.apply(page.jobs, requested_at)
         for hint in page.hints:
             if self._sink is not None:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def page(answer: Mapping[str, Any]) -> Page:
-    """Read `{rows, cursor, after}`, and what some add: `{once, snapshot, signals, muted_until, notify_muted_until}`."""
+    """Read `{rows, cursor, after}`, and what some add.
+
+    That is `{once, snapshot, signals, muted_until, notify_muted_until, spared_until}`.
+    """
     return Page(
         rows.readable(chain(rows.table(answer.get("once", {})), answer["rows"]), rows.job),
         answer["cursor"],
@@ -24,6 +27,7 @@ def page(answer: Mapping[str, Any]) -> Page:
         snapshot(answer),
         rows.instant(answer.get("muted_until")),
         rows.instant(answer.get("notify_muted_until")),
+        rows.instant(answer.get("spared_until")),
     )
 
 

@@ -152,7 +152,7 @@ class SupabaseStore:
         refused = {"id": job_id, "error": why}
         await self._rpc.call("park_runs_v1", {"listener": self._id, "runs": [], "jobs": [refused]}, "now")
 
-    async def extend(self, executions: Sequence[Held], *, shares: bool) -> Extended:
+    async def extend(self, executions: Sequence[Held], *, shares: bool, receives_notify: bool) -> Extended:
         """Extend claims, and send a heartbeat."""
         request = {
             "listener": self._id,
@@ -160,6 +160,7 @@ class SupabaseStore:
             "lease_seconds": self._lease_seconds,
             "executions": list(executions),
             "shares": shares,
+            "receives_notify": receives_notify,
             **self._handlers,
             **self._profile,
         }
@@ -228,11 +229,14 @@ class SupabaseStore:
     async def mute(self, seconds: float) -> datetime | None:
         """Ask that no statement notifies the listeners for so long; returns until when that is so.
 
+        None also while Realtime is spared: then nothing needs to be muted.
+
         Raises:
             StoreError: it is not known to be so.
         """
         answer = await self._rpc.call("mute_v1", {"listener": self._id, "seconds": seconds}, "muted_until")
-        return rows.instant(answer["muted_until"])
+        until = answer["muted_until"]
+        return rows.instant(until) if until != answer.get("spared_until") else None
 
     async def mute_notify(self, seconds: float) -> datetime | None:
         """Ask the same of NOTIFY; returns until when none is sent.

@@ -49,12 +49,15 @@ comment on table job_scheduler.mute is 'Until when no statement notifies the lis
 
 alter table job_scheduler.mute enable row level security;
 
--- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it: at most one row.
+-- Until when statements also send a NOTIFY, because a listener with a connection of its own receives it; and until when they
+-- send nothing else, because every live listener does. At most one row.
 create table if not exists job_scheduler.listening (
     is_only boolean primary key default true check (is_only),
-    until timestamptz not null
+    until timestamptz not null,
+    spared_until timestamptz
 );
 
 comment on table job_scheduler.listening is 'Until when statements send a NOTIFY to the listeners: see listen_v1.';
+comment on column job_scheduler.listening.spared_until is 'Until when they do not notify through Realtime: see spare_realtime.';
 
 alter table job_scheduler.listening enable row level security;

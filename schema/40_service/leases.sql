@@ -62,7 +62,7 @@ revoke all on function job_scheduler.extend_claims(jsonb, uuid, interval) from p
 
 -- Notes a heartbeat; answers whether the listener is new. A row that somebody has locked is not waited for: leases matter more.
 create or replace function job_scheduler.note_heartbeat(
-    me uuid, name text, handlers text[], version text, capacity integer, lease interval
+    me uuid, name text, handlers text[], version text, capacity integer, lease interval, receives_notify boolean
 )
 returns boolean
 language plpgsql
@@ -70,21 +70,63 @@ set search_path = ''
 as $$
 begin
     update public.job_listeners as l
-    set heartbeat_at = clock_timestamp()
+    set heartbeat_at = clock_timestamp(), receives_notify = note_heartbeat.receives_notify
     where l.id = any(array(select o.id from public.job_listeners as o where o.id = me for no key update skip locked));
     if found or exists (select from public.job_listeners as l where l.id = me) then
         return false;
     end if;
-    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds)
-    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision)
+    insert into public.job_listeners (id, name, handlers, version, capacity, lease_seconds, receives_notify)
+    values (me, name, handlers, version, capacity, extract(epoch from lease)::double precision, receives_notify)
     on conflict do nothing;
     return true;
 end
 $$;
-revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval) from public;
+revoke all on function job_scheduler.note_heartbeat(uuid, text, text[], text, integer, interval, boolean) from public;
+
+-- Whether every live listener receives NOTIFY; no, if none is alive.
+create or replace function job_scheduler.all_receive_notify()
+returns boolean
+language sql
+set search_path = ''
+as $$
+    select coalesce(bool_and(l.receives_notify), false)
+    from public.job_listeners as l
+    where l.heartbeat_at > clock_timestamp() - make_interval(secs => l.lease_seconds / 2)
+$$;
+revoke all on function job_scheduler.all_receive_notify() from public;
+
+-- Has statements notify by NOTIFY alone, for so long, if every live listener receives it; else through Realtime again, and ends a
+-- mute of NOTIFY, which lasts no longer. The one that holds the row sees what those before it have written, so that no heartbeat
+-- overlooks a listener that has just come; and a listener learns by its polls that Realtime is spared.
+create or replace function job_scheduler.spare_realtime(lease interval)
+returns void
+language plpgsql
+set search_path = ''
+as $$
+begin
+    if job_scheduler.all_receive_notify() then
+        perform from job_scheduler.listening as l
+        where coalesce(l.spared_until < clock_timestamp() + lease * 0.7, true)
+        for no key update skip locked;
+        if found and job_scheduler.all_receive_notify() then
+            update job_scheduler.listening as l set spared_until = clock_timestamp() + lease where l.is_only;
+        end if;
+        return;
+    end if;
+    update job_scheduler.listening as l set spared_until = clock_timestamp() where l.spared_until > clock_timestamp();
+    if found then
+        update job_scheduler.mute as m
+        set notify_until = clock_timestamp()
+        where m.notify_until > clock_timestamp() and m.until <= clock_timestamp();
+    end if;
+exception when lock_not_available then
+    raise warning 'job_scheduler.spare_realtime: %', sqlerrm; -- leases matter more
+end
+$$;
+revoke all on function job_scheduler.spare_realtime(interval) from public;
 
 -- A listener's heartbeat, and the extension of its claims.
--- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares} ->
+-- {listener, name, version, capacity, handlers: [name], lease_seconds, executions: [[id, fence]], shares, receives_notify} ->
 --   {now, lost: [[id, fence]], unsure: [[id, fence]], listeners: {id: its last heartbeat}, handlers: {id: [name]} of those that
 --   have other handlers, has_alerts: whether to call evaluate_alerts_v1}
 -- A listener that starts or stops sends no heartbeat. A listener that missed at most one heartbeat is alive.
@@ -99,13 +141,14 @@ declare
     me constant uuid := (request ->> 'listener')::uuid;
     lease constant interval := make_interval(secs => (request ->> 'lease_seconds')::double precision);
     mine constant text[] := coalesce(job_scheduler.handlers_of(request), '{}');
+    shares constant boolean := coalesce((request ->> 'shares')::boolean, true);
     claims record;
 begin
     perform set_config('job_scheduler.stage', 'service', true);
     if
-        coalesce((request ->> 'shares')::boolean, true)
-        and job_scheduler.note_heartbeat(
-            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease
+        shares and job_scheduler.note_heartbeat(
+            me, request ->> 'name', mine, request ->> 'version', (request ->> 'capacity')::integer, lease,
+            coalesce((request ->> 'receives_notify')::boolean, false)
         ) then
         perform job_scheduler.notify('job_listeners', null);
     end if;
@@ -117,6 +160,9 @@ begin
     ));
 
     select * into claims from job_scheduler.extend_claims(request -> 'executions', me, lease);
+    if shares then
+        perform job_scheduler.spare_realtime(lease); -- last, since other heartbeats wait for its row
+    end if;
     return json_build_object(
         'now', clock_timestamp(),
         'lost', claims.lost,
@@ -150,6 +196,9 @@ begin
     delete from public.job_listeners where id = (request ->> 'listener')::uuid;
     if found then
         perform job_scheduler.notify('job_listeners', null);
+        if not job_scheduler.all_receive_notify() then
+            perform job_scheduler.spare_realtime('0');
+        end if;
     end if;
     return json_build_object('now', clock_timestamp());
 end

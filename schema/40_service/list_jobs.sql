@@ -167,7 +167,7 @@ revoke all on function job_scheduler.changed_page(jsonb, bigint, bigint, bigint[
 -- as the channels report it: the row of a job that was cancelled and scheduled again does not show that.
 -- {snapshot (as the last answer gave it; without it, cursor: all later transactions), until, after: [changed_in, id] | null,
 -- limit, share (see changed_page)} -> {now, cursor, snapshot, once: as once_columns, rows: [job_row of the others], after,
---   signals: [message], muted_until, notify_muted_until}
+--   signals: [message], muted_until: until when not through Realtime, for whichever reason, notify_muted_until, spared_until}
 create or replace function public.poll_jobs_v1(request jsonb)
 returns json
 language plpgsql
@@ -197,7 +197,7 @@ begin
         where s.xid >= unseen.first and s.xid < unseen.next or s.xid = any(unseen.ended)
         union all
         select null, jsonb_build_object('table', 'sources', 'rows', null, 'xid', null)
-        where job_scheduler.is_muted() and (
+        where 'broadcast' <> all(job_scheduler.open_channels()) and (
             select c.at > now() - interval '5 seconds' from job_scheduler.changed_rows as c order by c.id desc limit 1
         )
     ) as s;
@@ -205,8 +205,9 @@ begin
         'now', clock_timestamp(), 'cursor', job_scheduler.horizon(), 'snapshot', pg_current_snapshot()::text,
         'once', case when page.ids is null then '{}' else job_scheduler.once_columns(page.ids) end,
         'rows', coalesce(recurring, '[]'), 'after', page.last, 'signals', signals,
-        'muted_until', (select m.until from job_scheduler.mute as m),
-        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m)
+        'muted_until', greatest((select m.until from job_scheduler.mute as m), job_scheduler.spared_until()),
+        'notify_muted_until', (select m.notify_until from job_scheduler.mute as m),
+        'spared_until', job_scheduler.spared_until()
     );
 end
 $$;

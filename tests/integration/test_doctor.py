@@ -149,10 +149,20 @@ def test_a_table_missing_from_the_publication_is_named(stack: Stack, table: str,
     assert f"{publication} add table {table}" in report[stale]
 
 
-def test_muted_notifications_are_no_fault(stack: Stack):
-    """The database sends no change to listeners that poll; a probe goes through the channels all the same."""
-    until = "insert into job_scheduler.mute (until) values (now() + '10 min')"
-    with _changed(stack, until, "delete from job_scheduler.mute"):
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ("insert into job_scheduler.mute (until) values (now() + '10 min')", "delete from job_scheduler.mute"),
+        (
+            "insert into job_scheduler.listening (until, spared_until) values (now() + '10 min', now() + '10 min')",
+            "delete from job_scheduler.listening",
+        ),
+    ],
+    ids=["muted", "spared"],
+)
+def test_a_silent_realtime_is_no_fault(stack: Stack, begin: str, end: str):
+    """The database sends no change through it; a probe goes through the channels all the same."""
+    with _changed(stack, begin, end):
         assert _doctor(stack)[0] == 0
 
 

@@ -34,7 +34,9 @@ def keeper_of(clock, parts):
             return claimed_run
 
         alerts = AlertEvaluator(store, world.metrics, lambda: 0.5)
-        return LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, alerts, 30), hold, world
+        world.notified = False
+        receives = lambda: world.notified  # noqa: E731
+        return LeaseKeeper(store, world.runs, clock, world.metrics, world.peers, alerts, 30, receives), hold, world
 
     return make
 
@@ -237,6 +239,15 @@ async def test_who_joins_and_who_is_called_beats_at_once(keeper_of):
             sent = anyio.Event()
         tasks.cancel_scope.cancel()
     assert shares == [False, True, True]
+
+
+async def test_a_heartbeat_says_whether_notify_is_received_just_now(keeper_of):
+    """The database spares Realtime while every listener says so."""
+    said = []
+    keeper, _, world = keeper_of(lambda _, **named: said.append(named["receives_notify"]) or KEPT)
+    for world.notified in (False, True, False):
+        await keeper.run_once()
+    assert said == [False, True, False]
 
 
 async def test_who_leaves_beats_no_more(keeper_of, parts):

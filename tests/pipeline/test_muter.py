@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from listener.domain.messages import Hint
+from listener.domain.messages import Hint, Page
 from listener.errors import StoreError
 from listener.observability.metrics import Metrics
 from listener.scheduling.muter import BURST, GRACE_SECONDS, LONGEST_MUTE_SECONDS, NOTIFY_BURST, Allowance, Mute, Muter
@@ -60,6 +60,36 @@ async def test_a_notification_by_notify_counts_while_realtime_is_sent_it_too(mut
     clock.advance(21)
     await muter.run_once()
     assert (len(world.store.asked("mute")), len(world.passed)) == (1, 3 * BURST + 2)
+
+
+async def test_while_realtime_is_spared_notify_is_free_and_afterwards_nothing_is_owed(muter_of, clock):
+    """Nothing was sent that would cost: a listener that joins without NOTIFY finds the whole allowance."""
+    muter, world = muter_of(channels=("notify", "broadcast"))
+    until = clock.now() + timedelta(seconds=20)
+    world.mute.polled(Page([], 100, None, muted_until=until, spared_until=until))
+    notify(muter, 2 * BURST, replace(A_CHANGE, source="notify"))
+    await muter.run_once()
+    assert world.mute.is_on
+    until = clock.now()
+    world.mute.polled(Page([], 100, None, muted_until=until, spared_until=until))
+    clock.advance(1)
+    assert not world.mute.is_on
+    notify(muter, BURST)
+    await muter.run_once()
+    assert world.store.requests == []
+
+
+async def test_a_mute_that_outlasts_the_sparing_is_a_mute(muter_of, clock):
+    """Then the allowance is empty at its end, as ever."""
+    muter, world = muter_of(None)
+    spared, muted = (clock.now() + timedelta(seconds=each) for each in (5, 10))
+    world.mute.polled(Page([], 100, None, muted_until=muted, spared_until=spared))
+    clock.advance(9)
+    assert world.mute.is_on
+    clock.advance(1)
+    notify(muter, 1)
+    await muter.run_once()
+    assert len(world.store.asked("mute")) == 1
 
 
 async def test_more_than_commits_can_bear_is_muted_too(muter_of, clock):

@@ -239,6 +239,89 @@ async def test_a_mute_of_realtime_does_not_concern_a_listener_that_receives_noti
     assert (len(world.store.asked("poll")) > 50) is (seconds > 0)
 
 
+@pytest.fixture
+def spared(reflector_of, parts, clock):
+    """A reflector whose polls find changes, and say that Realtime is spared, and until when NOTIFY is muted."""
+
+    def make(spared_until=lambda now: now + timedelta(seconds=10), notify_muted_until=None):
+        found = iter(range(200, 10_000))
+
+        def answer(*_):
+            until = spared_until(clock.now())
+            jobs = [parts.a_job(9, revision=next(found))]
+            muted = {"muted_until": until, "spared_until": until, "notify_muted_until": notify_muted_until}
+            return Page(jobs, 101, None, **muted)
+
+        reflector, world, health = reflector_of(poll=answer)
+        doubts = []
+        reflector.doubter = SimpleNamespace(doubt=lambda: doubts.append(clock.monotonic()))
+        health.received("broadcast")
+
+        async def polls(seconds):
+            before = len(world.store.asked("poll"))
+            for _ in range(round(seconds / 0.02)):
+                await reflector.run_once()
+                clock.advance(0.02)
+            return len(world.store.asked("poll")) - before
+
+        async def begun():
+            await reflector.run_once()
+            reflector.poll_now()
+            await reflector.run_once()
+
+        return SimpleNamespace(reflector=reflector, health=health, doubts=doubts, polls=polls, begun=begun)
+
+    return make
+
+
+async def test_where_realtime_is_spared_a_dead_notify_is_doubted(spared, clock):
+    """It is the only channel then: what it did not bring counts, from the second poll on that it is received at."""
+    world = spared()
+    await world.begun()
+    await world.polls(1)
+    world.health.received("notify")
+    for doubts in ([], [clock.monotonic()]):
+        world.reflector.poll_now()
+        await world.reflector.run_once()
+        assert world.doubts == doubts
+
+
+async def test_where_realtime_is_spared_a_listener_that_lost_notify_polls_at_short_intervals(spared):
+    """Until it is notified again, and without doubt about the channels that are sent nothing."""
+    world = spared()
+    world.health.received("notify")
+    await world.begun()
+    assert await world.polls(20) < 25
+    world.doubts.clear()
+    world.health.stale("it died", "notify")
+    world.reflector.poll_now()
+    assert await world.polls(20) > 200
+    assert world.doubts == []
+    world.health.received("notify")
+    world.reflector.poll_now()
+    assert await world.polls(20) < 25
+
+
+async def test_that_realtime_is_spared_may_end_sooner_than_was_said(spared, clock):
+    """A listener that cannot receive NOTIFY joins, and is notified from then on."""
+    ends_at = clock.now() + timedelta(seconds=5)
+    world = spared(lambda now: now + timedelta(seconds=30) if now < ends_at else ends_at)
+    await world.begun()
+    assert await world.polls(5) > 50
+    assert world.doubts == []
+    assert await world.polls(7) < 30
+    assert world.doubts
+
+
+async def test_where_realtime_is_spared_and_notify_muted_nothing_is_doubted(spared, clock):
+    """Nobody is notified of anything then, and everybody polls."""
+    world = spared(notify_muted_until=clock.now() + timedelta(seconds=8))
+    world.health.received("notify")
+    await world.begun()
+    assert await world.polls(8) > 100
+    assert world.doubts == []
+
+
 async def test_slow_polls_take_half_of_the_time_at_most_while_notifications_are_muted(reflector_of, clock):
     """A transaction that stays open makes each of them read everything since."""
     times = []

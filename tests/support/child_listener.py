@@ -119,6 +119,7 @@ def listeners_on(stack: Stack, logs: Path, handlers: Path, usual: dict[str, str]
         names = [f"%/{listener.process.pid}" for listener in listeners.started]
         with psycopg.connect(stack.admin_dsn, autocommit=True) as connection:
             connection.execute("delete from public.job_listeners where name like any(%s)", [names])
+            connection.execute("update job_scheduler.listening set spared_until = null")
 
 
 def free_port() -> int:

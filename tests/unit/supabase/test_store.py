@@ -56,6 +56,7 @@ def store(rpc):
     return SupabaseStore(rpc, listener_id="me", name="here", lease_seconds=30, claim_ahead_seconds=0.25)
 
 
+MUTED = "2026-01-01T00:00:10Z"
 READS = {
     "poll": (lambda store: store.poll(Snapshot.before(1), NOON, None), PAGE),
     "due": (lambda store: store.due(NOON, 50_000), 50_000),
@@ -112,11 +113,18 @@ async def test_every_write_names_the_claim_that_it_is_made_for(store, rpc):
     rpc.answers = [{"taken": [], "rows": []}, {}, {"lost": [["a", 2]], "unsure": [["b", 3]], "listeners": None}]
     await store.finish([RunResult("a", "completed", NOON, 4)])
     await store.note([Note("a", 0.5, (), 5)])
-    extended = await store.extend([("a", 2), ("b", 3)], shares=True)
+    extended = await store.extend([("a", 2), ("b", 3)], shares=True, receives_notify=False)
     (_, finish), (_, note), (_, extend) = rpc.asked
     assert (finish["results"][0]["fence"], note["notes"][0]["fence"]) == (4, 5)
     assert extend["executions"] == [("a", 2), ("b", 3)]
     assert (extended.lost, extended.unsure) == ([("a", 2)], [("b", 3)])
+
+
+@pytest.mark.parametrize(("spared", "is_granted"), [(None, True), ("2026-01-01T00:00:05Z", True), (MUTED, False)])
+async def test_that_realtime_is_spared_is_no_mute(store, rpc, spared, is_granted):
+    """Nothing was granted: the longer of both decides."""
+    rpc.answers = [{"muted_until": MUTED, "notify_muted_until": None, "spared_until": spared}]
+    assert (await store.mute(10) is not None) is is_granted
 
 
 CALLS = {
@@ -124,7 +132,7 @@ CALLS = {
     "plan": lambda store: store.plan([]),
     "claim": lambda store: store.claim([]),
     "finish": lambda store: store.finish([]),
-    "extend": lambda store: store.extend([], shares=True),
+    "extend": lambda store: store.extend([], shares=True, receives_notify=False),
     "note": lambda store: store.note([]),
     "send_probe": lambda store: store.send_probe(["broadcast"]),
     "mute": lambda store: store.mute(10),

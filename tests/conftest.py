@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from anyio.from_thread import start_blocking_portal
 from emptying import EMPTIED, empty
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from listener.local.stack import Stack
 
-settings.register_profile("any machine", deadline=None)  # a busy one makes any example slow
+settings.register_profile(  # a busy one makes any example slow, and the making of one
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("any machine")
 
 NO_FILE = "--stack-url needs --stack-env FILE, which has the keys"

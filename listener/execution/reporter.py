@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ class Reporter:
         )
 
     def _notify(self, claimed_run: ClaimedRun, outcome: Outcome, completed_at: datetime) -> None:
+        if type(outcome) is Completed and not self._log.is_enabled_for(logging.INFO):
+            return
         fields, started_at = identity(claimed_run), claimed_run.started_at
         if started_at is not None:
             fields["duration_ms"] = round((completed_at - started_at).total_seconds() * 1000, 1)

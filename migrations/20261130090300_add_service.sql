@@ -37,14 +37,15 @@ declare
     due constant timestamptz := claim ->> 'due';
     good_until timestamptz;
     following timestamptz;
-    job public.scheduled_jobs;
-    run public.job_executions;
+    job record;
+    run record;
+    runs json;
 begin
     if jsonb_array_length(request -> 'claims') <> 1 or claim ->> 'again' = 'true'
         or jsonb_typeof(claim -> 'missed') = 'array' then
         return null;
     end if;
-    select j.* into job
+    select j.id, j.workspace_id, j.created_by, j.test_mode, j.trigger_type, j.scheduled_runs, j.max_runs into job
     from public.scheduled_jobs as j
     where
         j.id = (claim ->> 'id')::bigint and j.status = 'scheduled' and j.due_at = due and j.queued_runs = 0
@@ -70,7 +71,7 @@ begin
         job.test_mode
     )
     on conflict (scheduled_job_id, scheduled_for, cause, attempt) do nothing
-    returning * into run;
+    returning id, fence, scheduled_for, run_at, attempt, cause, test_mode into run;
     if not found then
         return null;
     end if;
@@ -83,14 +84,28 @@ begin
         status = 'running', attempt = 1, progress = null, step = null, claimed_by = me, lease_expires_at = good_until,
         updated_at = now(), due_at = following, next_run_at = following,
         error = case when not starts_with(j.error, 'no live listener has the handler ') then j.error end
-    where j.id = job.id;
+    where j.id = job.id
+    returning json_build_object(
+        'execution_id', array[run.id], 'fence', array[run.fence], 'scheduled_for', array[run.scheduled_for],
+        'run_at', array[run.run_at], 'attempt', array[run.attempt], 'cause', array[run.cause],
+        'test_mode', array[run.test_mode], 'id', array[j.id], 'revision', array[j.revision],
+        'job_id', array[j.job_id], 'workspace_id', array[j.workspace_id], 'created_by', array[j.created_by],
+        'name', array[j.name], 'description', array[j.description], 'handler', array[j.handler],
+        'metadata', array[j.metadata], 'trigger_type', array[j.trigger_type], 'run_date', array[j.run_date],
+        'schedule', array[j.schedule], 'timezone', array[j.timezone], 'last_run_at', array[j.last_run_at],
+        'priority', array[j.priority], 'max_attempts', array[j.max_attempts],
+        'retry_delay_seconds', array[j.retry_delay_seconds], 'retry_backoff', array[j.retry_backoff],
+        'timeout_seconds', array[j.timeout_seconds], 'exposed_only', array[j.exposed_only],
+        'store_result', array[j.store_result], 'traceparent', array[j.traceparent]
+    ) into runs;
     if clock_timestamp() > good_until - lease * 0.9 then
         perform job_scheduler.lease_anew(array[run.id], me, clock_timestamp() + lease);
     end if;
 
     return json_build_object(
-        'now', clock_timestamp(), 'full', false, 'runs', job_scheduler.claimed_run(run, job), 'rows', '[]'::json,
-        'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped(), 'stopped', '[]'::json
+        'now', clock_timestamp(), 'full', false,
+        'runs', coalesce(runs, job_scheduler.claimed_runs(array[run.id], array[job.id])), -- a trigger may refuse the update
+        'rows', '[]'::json, 'taken', 0, 'bounded', '{}'::uuid[], 'skipped', job_scheduler.skipped(), 'stopped', '[]'::json
     );
 end
 $$;
@@ -625,7 +640,7 @@ from public;
 
 -- Claimed runs of these jobs as the executor receives them: the columns of each execution that it needs, and of its job, each
 -- as an array, since there may be hundreds: that costs half as much as objects, and has half the bytes. It runs with the
--- settings of its caller. -> {column: [value of each run]}
+-- settings of its caller. claim_lone has the same columns. -> {column: [value of each run]}
 create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
 language plpgsql
@@ -654,30 +669,6 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
--- A single one of them, of rows that are known.
-create or replace function job_scheduler.claimed_run(run public.job_executions, job public.scheduled_jobs)
-returns json
-language plpgsql
-set search_path = ''
-as $$
-begin
-    return json_build_object(
-        'execution_id', array[run.id], 'fence', array[run.fence], 'scheduled_for', array[run.scheduled_for],
-        'run_at', array[run.run_at], 'attempt', array[run.attempt], 'cause', array[run.cause],
-        'test_mode', array[run.test_mode], 'id', array[job.id], 'revision', array[job.revision],
-        'job_id', array[job.job_id], 'workspace_id', array[job.workspace_id], 'created_by', array[job.created_by],
-        'name', array[job.name], 'description', array[job.description], 'handler', array[job.handler],
-        'metadata', array[job.metadata], 'trigger_type', array[job.trigger_type], 'run_date', array[job.run_date],
-        'schedule', array[job.schedule], 'timezone', array[job.timezone], 'last_run_at', array[job.last_run_at],
-        'priority', array[job.priority], 'max_attempts', array[job.max_attempts],
-        'retry_delay_seconds', array[job.retry_delay_seconds], 'retry_backoff', array[job.retry_backoff],
-        'timeout_seconds', array[job.timeout_seconds], 'exposed_only', array[job.exposed_only],
-        'store_result', array[job.store_result], 'traceparent', array[job.traceparent]
-    );
-end
-$$;
-revoke all on function job_scheduler.claimed_run(public.job_executions, public.scheduled_jobs) from public;
 
 -- Of these jobs all but the one-time jobs whose run somebody has claimed, which have nothing more to do. It runs with the
 -- settings of its caller.

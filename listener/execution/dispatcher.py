@@ -180,6 +180,9 @@ class Dispatcher:
             if self._ready.may_take(self._free_slots()):
                 return
             self._wake = anyio.Event()
+            if math.isinf(self._bounded_until):
+                await self._wake.wait()
+                continue
             with anyio.move_on_after(self._bounded_until - self._clock.monotonic()):
                 await self._wake.wait()
 

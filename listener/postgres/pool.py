@@ -53,15 +53,21 @@ class Pool:
             ConnectionLostError: the connection broke meanwhile.
             RefusedConnectionError: an operator has to act.
         """
+        try:
+            self._slots.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._wait_for_slot()
+        try:
+            return await self._call(function, content)
+        finally:
+            self._slots.release()
+
+    async def _wait_for_slot(self) -> None:
         with anyio.move_on_after(CONNECT_SECONDS) as waiting:
             await self._slots.acquire()
         if waiting.cancelled_caught:
             message = f"{CONNECT_SECONDS:g} s passed while others had every connection"
             raise NotConnectedError(message)
-        try:
-            return await self._call(function, content)
-        finally:
-            self._slots.release()
 
     async def _call(self, function: str, content: bytes) -> tuple[int, bytes]:
         conversation, begun_at = self._take_idle() or (await self._begin(), anyio.current_time())

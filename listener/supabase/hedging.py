@@ -69,7 +69,7 @@ class _Hedge(Generic[T]):
         self._attempt, self._pauses = attempt, pauses
         self._answers: list[T] = []
         self._faults: list[Exception] = []
-        self._going_on = {0: anyio.CancelScope()}
+        self._going_on = {0}
         self._made, self._is_repeating = 1, False
 
     async def run(self, first_pause: float) -> T:
@@ -95,20 +95,25 @@ class _Hedge(Generic[T]):
 
     async def _repeat(self) -> None:
         for number, pause in enumerate(self._pauses, 1):
-            self._going_on[number] = anyio.CancelScope()
+            scope = anyio.CancelScope()
+            self._going_on.add(number)
             self._made += 1
-            self._tasks.start_soon(self._make, number)
+            self._tasks.start_soon(self._make_again, number, scope)
             await anyio.sleep(pause)
             if number in self._going_on:
-                self._going_on.pop(number).cancel()
+                self._going_on.discard(number)
+                scope.cancel()
+
+    async def _make_again(self, number: int, scope: anyio.CancelScope) -> None:
+        with scope:
+            await self._make(number)
 
     async def _make(self, number: int) -> None:
         try:
-            with self._going_on[number]:
-                self._answers.append(await self._attempt(number))
+            self._answers.append(await self._attempt(number))
         except FAULTS as fault:
             self._faults.append(fault)
-        self._going_on.pop(number, None)
+        self._going_on.discard(number)
         if self._is_repeating and (self._answers or not self._going_on):
             self._tasks.cancel_scope.cancel()
 

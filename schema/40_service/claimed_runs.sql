@@ -1,6 +1,6 @@
 -- Claimed runs of these jobs as the executor receives them: the columns of each execution that it needs, and of its job, each
 -- as an array, since there may be hundreds: that costs half as much as objects, and has half the bytes. It runs with the
--- settings of its caller. -> {column: [value of each run]}
+-- settings of its caller. claim_lone has the same columns. -> {column: [value of each run]}
 create or replace function job_scheduler.claimed_runs(executions uuid[], jobs bigint[])
 returns json
 language plpgsql
@@ -29,30 +29,6 @@ begin
 end
 $$;
 revoke all on function job_scheduler.claimed_runs(uuid[], bigint[]) from public;
-
--- A single one of them, of rows that are known.
-create or replace function job_scheduler.claimed_run(run public.job_executions, job public.scheduled_jobs)
-returns json
-language plpgsql
-set search_path = ''
-as $$
-begin
-    return json_build_object(
-        'execution_id', array[run.id], 'fence', array[run.fence], 'scheduled_for', array[run.scheduled_for],
-        'run_at', array[run.run_at], 'attempt', array[run.attempt], 'cause', array[run.cause],
-        'test_mode', array[run.test_mode], 'id', array[job.id], 'revision', array[job.revision],
-        'job_id', array[job.job_id], 'workspace_id', array[job.workspace_id], 'created_by', array[job.created_by],
-        'name', array[job.name], 'description', array[job.description], 'handler', array[job.handler],
-        'metadata', array[job.metadata], 'trigger_type', array[job.trigger_type], 'run_date', array[job.run_date],
-        'schedule', array[job.schedule], 'timezone', array[job.timezone], 'last_run_at', array[job.last_run_at],
-        'priority', array[job.priority], 'max_attempts', array[job.max_attempts],
-        'retry_delay_seconds', array[job.retry_delay_seconds], 'retry_backoff', array[job.retry_backoff],
-        'timeout_seconds', array[job.timeout_seconds], 'exposed_only', array[job.exposed_only],
-        'store_result', array[job.store_result], 'traceparent', array[job.traceparent]
-    );
-end
-$$;
-revoke all on function job_scheduler.claimed_run(public.job_executions, public.scheduled_jobs) from public;
 
 -- Of these jobs all but the one-time jobs whose run somebody has claimed, which have nothing more to do. It runs with the
 -- settings of its caller.

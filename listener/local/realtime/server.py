@@ -107,9 +107,13 @@ class Server:
         await runner.setup()
         try:
             async with asyncio.TaskGroup() as tasks:
-                works = (self._stream_for_ever(), self._watch_tables_for_ever(), self._clean_up_for_ever())
+                works = (
+                    self._stream_for_ever(),
+                    self._watch_tables_for_ever(),
+                    self._clean_up_for_ever(),
+                    self._listen(runner),  # it may wait for the database, which `stop` need not
+                )
                 workers = [tasks.create_task(work) for work in works]
-                await self._listen(runner)
                 await stop.wait()
                 for worker in workers:
                     worker.cancel()

@@ -6,7 +6,9 @@ import asyncio  # noqa: TID251 - aiohttp's
 import contextlib
 import itertools
 import json
+import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from listener.local.realtime.server import Options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.stack
 
@@ -350,3 +353,25 @@ async def test_a_broadcast_from_the_database_reaches_a_json_and_a_binary_client(
     meta = json.dumps(as_json["meta"], separators=(",", ":")).encode()
     assert as_json["payload"] == {"id": "x"}
     assert frame == bytes([4, 10, 2, len(meta), 1]) + b"realtime:t" + b"ev" + meta + b'{"id": "x"}'
+
+
+async def test_a_server_that_waits_for_its_database_ends_when_it_is_asked_to(tmp_path: Path):
+    """It does not listen first, as it would after a while."""
+    log = tmp_path / "log"
+    nowhere = {"REALTIME_JWT_SECRET": SECRET, "REALTIME_DSN": "host=127.0.0.1 port=1 user=x dbname=x"}
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "listener.local.realtime", "--port", "0"],
+            env={**os.environ, **nowhere},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            until(lambda: b"replication_lost" in log.read_bytes(), "it waits for the database")
+            process.terminate()
+            await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+    assert process.returncode == 0
+    assert b"realtime_listening" not in log.read_bytes()

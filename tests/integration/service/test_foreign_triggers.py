@@ -65,14 +65,19 @@ def test_one_job_ends_or_rests_with_an_explanation_and_the_others_go_on(listener
             runs = project.wait_for_runs(job, 3, within=allowed(15, 60))
             assert {run["status"] for run in runs} <= {"completed", "running"}
         until(lambda: explained(project, guilty), lambda: str((project.job(guilty), project.ledger(guilty))), within=40)
-        before = len(project.ledger(guilty))
+        before = len(runs_of(project, guilty))
         for job in neighbours:
             project.wait_for_runs(job, len(project.ledger(job)) + 2, within=allowed(15, 60))
-        ledger = project.ledger(guilty)
+        ledger = runs_of(project, guilty)
     assert len(ledger) == before <= 1
     assert all(run["status"] == "failed" or run["completed_at"] is None for run in ledger)
     for job in (guilty, *neighbours):
         project.delete(job)
+
+
+def runs_of(project, job):
+    """Give the runs of a job without its skipped instants: a run whose row was locked is ended with its lease."""
+    return [run for run in project.ledger(job) if run["status"] != "skipped"]
 
 
 def explained(project, guilty):

@@ -28,7 +28,10 @@ with ledger as materialized (
         j.*, coalesce(l.waiting, 0) as waiting, coalesce(l.running, 0) as running,
         least(
             case when j.status in ('scheduled', 'running') then j.due_at end,
-            case when j.status = 'scheduled' then l.first else l.first_manual end
+            case
+                when j.status = 'scheduled' or j.status = 'running' and j.overlap = 'allow' then l.first
+                else l.first_manual
+            end
         ) as wake
     from public.scheduled_jobs as j
     left join ledger as l using (id)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SHUTDOWN = "shutdown"
 """The reason of runs that this listener stopped at its shutdown: another listener takes them over at once."""
 OVERLAP = "overlap"
+"""The reason of runs that a later instant of their job replaced, as its `overlap` says."""
 LEASE_LOST = "lease_lost"
 """The reason of runs that this listener stopped because it no longer trusts its claim."""
 UNWRITABLE = "unwritable"
